@@ -1,0 +1,181 @@
+//! The configuration: one TOML file, typed, unknown keys refused.
+//!
+//! Each part of the daemon has its own small configuration; this composes them. Tables that come
+//! in several kinds (`source`, `listen`) are read flat and then converted, so that an error names
+//! the line of the very key. `config/full.toml` shows every key with its default.
+
+mod error;
+mod raw;
+mod units;
+
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use error::ConfigError;
+
+use crate::{
+    http::{BODY_TIMEOUT, Origin},
+    live,
+    media::ChannelId,
+    proto::flv::HevcForm,
+    transport::Timeouts,
+};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[device]`
+    pub device: Device,
+    /// `[[listen]]`, one each; at least one.
+    pub listen: Vec<Listen>,
+    /// `[http]`
+    pub http: Http,
+    /// `[live]`
+    pub live: live::Config,
+    /// `live.hevc`
+    pub hevc: HevcForm,
+    /// `[runtime]`
+    pub runtime: Runtime,
+    /// `[[channel]]`, one each; at least one.
+    pub channels: Vec<Channel>,
+}
+
+/// `[device]`: who the device is. Names only; neither is a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// `product_id`: letters, digits and underscore, at most 10. Default: `PEERCAMSIM`.
+    pub product_id: String,
+    /// `device_name`: letters, digits, `_` and `-`, at most 48. Default: `sim_0001`.
+    pub device_name: String,
+}
+
+/// One `[[listen]]`: a TCP address that serves HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `addr`: IP address and port. Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// `allow_origins`: web pages that may call it. Default: none.
+    pub allow_origins: Vec<Origin>,
+    /// `allow_insecure_lan`: lets an open listener be reached from other machines, by anybody and
+    /// without encryption. Default: no.
+    pub allow_insecure_lan: bool,
+}
+
+/// `[http]`: bounds of the HTTP surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// `max_connections`: open at a time, over all listeners. Default: 256.
+    pub max_connections: usize,
+    /// `max_viewers`: media responses at a time. Default: 32.
+    pub max_viewers: usize,
+    /// `header_timeout`, `idle_timeout`, `write_timeout`.
+    pub timeouts: Timeouts,
+    /// `body_timeout`: to send a request body. Default: 10 s.
+    pub body_timeout: Duration,
+}
+
+/// `[runtime]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// `threads`: that serve viewers; 1 is a single-threaded runtime. Default: 1.
+    pub threads: usize,
+}
+
+/// One `[[channel]]`: a camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Channel {
+    /// `id`: its number, from 0.
+    pub id: ChannelId,
+    /// `name`: for people. Default: `camera N`.
+    pub name: String,
+    /// `source`: where its picture comes from.
+    pub source: Source,
+}
+
+/// Where a channel's picture comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// `{ kind = "sim" }`: the simulated camera.
+    #[cfg(feature = "sim")]
+    Sim(crate::hal::sim::Config),
+    /// `{ kind = "file", path = "…" }`: a media file in a loop. The path is relative to the
+    /// configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming file, line, key and what is allowed.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads a configuration's text; `path` is for messages and for relative paths in it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let base = path.parent().unwrap_or(Path::new(""));
+        toml::from_str::<raw::Config>(text)
+            .map_err(|error| ConfigError::from_toml(text, path, &error))?
+            .check(base)
+            .map_err(|problem| problem.locate(text, path))
+    }
+
+    /// What `peercam` runs without a configuration file: one simulated camera on
+    /// 127.0.0.1:34567.
+    #[cfg(feature = "sim")]
+    pub fn simulated_camera() -> Self {
+        let channel = Channel {
+            id: ChannelId(0),
+            name: "camera 0".to_owned(),
+            source: Source::Sim(crate::hal::sim::Config::default()),
+        };
+        Self {
+            channels: vec![channel],
+            ..Self::without_channels()
+        }
+    }
+
+    /// Every default.
+    fn without_channels() -> Self {
+        Self {
+            device: Device {
+                product_id: "PEERCAMSIM".to_owned(),
+                device_name: "sim_0001".to_owned(),
+            },
+            listen: vec![Listen {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 34567)),
+                allow_origins: Vec::new(),
+                allow_insecure_lan: false,
+            }],
+            http: Http {
+                max_connections: 256,
+                max_viewers: 32,
+                timeouts: Timeouts::default(),
+                body_timeout: BODY_TIMEOUT,
+            },
+            live: live::Config::default(),
+            hevc: HevcForm::default(),
+            runtime: Runtime { threads: 1 },
+            channels: Vec::new(),
+        }
+    }
+}
+
+/// Numbers that occur twice.
+fn repeated<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    values.into_iter().find(|value| !seen.insert(*value))
+}

@@ -1,0 +1,421 @@
+//! The file as it is written, and its conversion to what it means.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    error::Problem,
+    repeated,
+    units::{Size, Span},
+};
+use crate::{http::Origin, media::ChannelId, proto::flv::HevcForm};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    #[serde(default)]
+    device: Device,
+    listen: Option<Vec<Listen>>,
+    #[serde(default)]
+    http: Http,
+    #[serde(default)]
+    live: Live,
+    #[serde(default)]
+    runtime: Runtime,
+    #[serde(default)]
+    channel: Vec<Channel>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Device {
+    product_id: Option<Spanned<String>>,
+    device_name: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listen {
+    addr: Spanned<String>,
+    #[serde(default)]
+    access: Access,
+    #[serde(default)]
+    allow_origins: Vec<Spanned<String>>,
+    #[serde(default)]
+    allow_insecure_lan: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Access {
+    #[default]
+    Open,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Http {
+    max_connections: Option<Spanned<u64>>,
+    max_viewers: Option<Spanned<u64>>,
+    header_timeout: Option<Spanned<Span>>,
+    idle_timeout: Option<Spanned<Span>>,
+    body_timeout: Option<Spanned<Span>>,
+    write_timeout: Option<Spanned<Span>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Live {
+    memory: Option<Spanned<Size>>,
+    hevc: Option<Hevc>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Hevc {
+    Legacy,
+    Hvc1,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Runtime {
+    threads: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Channel {
+    id: Spanned<u16>,
+    name: Option<Spanned<String>>,
+    source: Source,
+}
+
+/// Every option of every kind of source.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    kind: Spanned<SourceKind>,
+    // file
+    path: Option<Spanned<PathBuf>>,
+    // sim
+    audio: Option<Spanned<String>>,
+    gop: Option<Spanned<u64>>,
+    bitrate: Option<Spanned<Vec<u64>>>,
+    force_key: Option<Spanned<bool>>,
+    faults: Option<Spanned<Vec<Spanned<String>>>>,
+    seed: Option<Spanned<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SourceKind {
+    #[cfg(feature = "sim")]
+    Sim,
+    File,
+}
+
+impl Config {
+    /// Checks values against each other and converts them. Paths are relative to `base`.
+    pub(super) fn check(self, base: &Path) -> Result<super::Config, Problem> {
+        let mut config = super::Config::without_channels();
+        self.device.check(&mut config.device)?;
+        if let Some(listen) = self.listen {
+            config.listen = listen
+                .into_iter()
+                .map(Listen::check)
+                .collect::<Result<_, _>>()?;
+        }
+        if config.listen.is_empty() {
+            return Err(Problem::general(
+                "there is no [[listen]]; the device needs one at least",
+            ));
+        }
+        self.http.check(&mut config.http)?;
+        config.live.memory = within(
+            self.live.memory.map(size),
+            config.live.memory,
+            1 << 20,
+            1 << 30,
+            "1MiB",
+            "1GiB",
+        )?;
+        config.hevc = match self.live.hevc {
+            None => config.hevc,
+            Some(Hevc::Legacy) => HevcForm::Legacy,
+            Some(Hevc::Hvc1) => HevcForm::Hvc1,
+        };
+        config.runtime.threads = within(
+            self.runtime.threads,
+            config.runtime.threads,
+            1,
+            64,
+            "1",
+            "64",
+        )?;
+        let ids: Vec<_> = self
+            .channel
+            .iter()
+            .map(|channel| *channel.id.get_ref())
+            .collect();
+        if let Some(id) = repeated(ids.iter().copied()) {
+            let again = self
+                .channel
+                .iter()
+                .rfind(|channel| *channel.id.get_ref() == id);
+            let span = again.map(|channel| channel.id.span());
+            return Err(Problem {
+                span,
+                message: format!("channel {id} is there twice"),
+            });
+        }
+        config.channels = self
+            .channel
+            .into_iter()
+            .map(|channel| channel.check(base))
+            .collect::<Result<_, _>>()?;
+        if config.channels.is_empty() {
+            return Err(Problem::general(
+                "there is no [[channel]]; the device needs one camera at least",
+            ));
+        }
+        Ok(config)
+    }
+}
+
+impl Device {
+    fn check(self, device: &mut super::Device) -> Result<(), Problem> {
+        if let Some(id) = self.product_id {
+            device.product_id = name(id, 10, |c| c == '_', "letters, digits and _")?;
+        }
+        if let Some(device_name) = self.device_name {
+            device.device_name = name(
+                device_name,
+                48,
+                |c| matches!(c, '_' | '-'),
+                "letters, digits, _ and -",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn name(
+    value: Spanned<String>,
+    max: usize,
+    extra: fn(char) -> bool,
+    allowed: &str,
+) -> Result<String, Problem> {
+    let text = value.get_ref();
+    if (1..=max).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || extra(c))
+    {
+        return Ok(value.into_inner());
+    }
+    Err(Problem::at(
+        value.span(),
+        format!("1 to {max} characters are allowed, of {allowed}"),
+    ))
+}
+
+impl Listen {
+    fn check(self) -> Result<super::Listen, Problem> {
+        let Access::Open = self.access;
+        let address: SocketAddr = self.addr.get_ref().parse().map_err(|_| {
+            Problem::at(
+                self.addr.span(),
+                "an IP address and a port are needed, such as \"127.0.0.1:34567\" or \"[::1]:0\"",
+            )
+        })?;
+        if !address.ip().to_canonical().is_loopback() && !self.allow_insecure_lan {
+            return Err(Problem::at(
+                self.addr.span(),
+                "an open listener lets anybody who reaches it watch, so it must be on loopback (127.0.0.1 or [::1]); \
+                 allow_insecure_lan = true in the same table overrides this",
+            ));
+        }
+        let origins = self.allow_origins.into_iter().map(|origin| {
+            origin
+                .get_ref()
+                .parse::<Origin>()
+                .map_err(|error| Problem::at(origin.span(), format!("allow_origins: {error}")))
+        });
+        Ok(super::Listen {
+            address,
+            allow_origins: origins.collect::<Result<_, _>>()?,
+            allow_insecure_lan: self.allow_insecure_lan,
+        })
+    }
+}
+
+impl Http {
+    fn check(self, http: &mut super::Http) -> Result<(), Problem> {
+        http.max_connections = within(
+            self.max_connections,
+            http.max_connections,
+            1,
+            100_000,
+            "1",
+            "100000",
+        )?;
+        http.max_viewers = within(
+            self.max_viewers,
+            http.max_viewers,
+            1,
+            100_000,
+            "1",
+            "100000",
+        )?;
+        for (value, target) in [
+            (self.header_timeout, &mut http.timeouts.header),
+            (self.idle_timeout, &mut http.timeouts.idle),
+            (self.write_timeout, &mut http.timeouts.write),
+            (self.body_timeout, &mut http.body_timeout),
+        ] {
+            let Some(value) = value else { continue };
+            let Span(duration) = *value.get_ref();
+            if !(1..=3600).contains(&duration.as_secs()) {
+                return Err(Problem::at(value.span(), "1s to 1h are allowed"));
+            }
+            *target = duration;
+        }
+        Ok(())
+    }
+}
+
+fn size(value: Spanned<Size>) -> Spanned<u64> {
+    let span = value.span();
+    Spanned::new(span, value.into_inner().0)
+}
+
+fn within<T: TryFrom<u64> + TryInto<u64> + Copy>(
+    value: Option<Spanned<u64>>,
+    default: T,
+    least: u64,
+    most: u64,
+    least_text: &str,
+    most_text: &str,
+) -> Result<T, Problem> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    let span = value.span();
+    let number = value.into_inner();
+    T::try_from(number)
+        .ok()
+        .filter(|_| (least..=most).contains(&number))
+        .ok_or_else(|| Problem::at(span, format!("{least_text} to {most_text} are allowed")))
+}
+
+impl Channel {
+    fn check(self, base: &Path) -> Result<super::Channel, Problem> {
+        let id = ChannelId(self.id.into_inner());
+        let name = match self.name {
+            None => format!("camera {id}"),
+            Some(name)
+                if (1..=64).contains(&name.get_ref().len())
+                    && !name.get_ref().contains(char::is_control) =>
+            {
+                name.into_inner()
+            }
+            Some(name) => {
+                return Err(Problem::at(
+                    name.span(),
+                    "1 to 64 printable characters are allowed",
+                ));
+            }
+        };
+        Ok(super::Channel {
+            id,
+            name,
+            source: self.source.check(base)?,
+        })
+    }
+}
+
+impl Source {
+    fn check(self, base: &Path) -> Result<super::Source, Problem> {
+        self.refuse_foreign_options()?;
+        match *self.kind.get_ref() {
+            #[cfg(feature = "sim")]
+            SourceKind::Sim => self.sim().map(super::Source::Sim),
+            SourceKind::File => match self.path {
+                Some(path) => Ok(super::Source::File {
+                    path: base.join(path.into_inner()),
+                }),
+                None => Err(Problem::at(self.kind.span(), "a file source needs a path")),
+            },
+        }
+    }
+
+    /// An option of another kind is a mistake, not a wish.
+    fn refuse_foreign_options(&self) -> Result<(), Problem> {
+        let foreign = match *self.kind.get_ref() {
+            #[cfg(feature = "sim")]
+            SourceKind::Sim => vec![self.path.as_ref().map(Spanned::span)],
+            SourceKind::File => vec![
+                self.audio.as_ref().map(Spanned::span),
+                self.gop.as_ref().map(Spanned::span),
+                self.bitrate.as_ref().map(Spanned::span),
+                self.force_key.as_ref().map(Spanned::span),
+                self.faults.as_ref().map(Spanned::span),
+                self.seed.as_ref().map(Spanned::span),
+            ],
+        };
+        match foreign.iter().flatten().next() {
+            Some(span) => Err(Problem::at(
+                span.clone(),
+                "this kind of source has no such option",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "sim")]
+    fn sim(self) -> Result<crate::hal::sim::Config, Problem> {
+        use crate::hal::sim::{AudioKind, Config, Fault, Faults};
+        let mut config = Config::default();
+        if let Some(audio) = self.audio {
+            config.audio = match audio.get_ref().as_str() {
+                "aac" => AudioKind::Aac,
+                "pcma" => AudioKind::Pcma,
+                "pcmu" => AudioKind::Pcmu,
+                "none" => AudioKind::None,
+                _ => {
+                    return Err(Problem::at(
+                        audio.span(),
+                        "aac, pcma, pcmu or none are allowed",
+                    ));
+                }
+            };
+        }
+        config.gop = within(self.gop, config.gop, 1, 1000, "1", "1000")?;
+        if let Some(bitrate) = self.bitrate {
+            let rates = bitrate.get_ref().iter().map(|&rate| {
+                u32::try_from(rate)
+                    .ok()
+                    .filter(|rate| (50_000..=50_000_000).contains(rate))
+            });
+            let rates: Option<Vec<u32>> = rates.collect();
+            config.bitrate = rates.and_then(|rates| rates.try_into().ok()).ok_or_else(|| {
+                Problem::at(bitrate.span(), "three numbers from 50000 to 50000000 are needed: bits per second of standard, high and super")
+            })?;
+        }
+        config.force_key = self.force_key.map_or(config.force_key, Spanned::into_inner);
+        let faults = self.faults.map(Spanned::into_inner).unwrap_or_default();
+        let faults = faults.into_iter().map(|fault| {
+            fault
+                .get_ref()
+                .parse::<Fault>()
+                .map_err(|error| Problem::at(fault.span(), format!("faults: {error}")))
+        });
+        let seed = self.seed.map_or(0, Spanned::into_inner);
+        config.faults = Faults::new(seed, faults.collect::<Result<_, _>>()?);
+        Ok(config)
+    }
+}

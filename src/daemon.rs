@@ -1,0 +1,232 @@
+//! Puts the parts together: the only file that knows every one of them.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{metrics::info::Info, registry::Registry};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    config::{Channel, Config, Listen, Source},
+    device::{Device, Viewers},
+    hal::Camera,
+    http::{self, App, Listening},
+    live::{self, Hub},
+    transport::{Connections, tcp::Listener},
+};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A channel's file cannot be played.
+    #[error("channel {channel}: {error}")]
+    File {
+        /// The channel.
+        channel: crate::media::ChannelId,
+        /// What is wrong with the file.
+        error: crate::hal::file::FileError,
+    },
+}
+
+/// A daemon that is ready to serve: its sockets are bound.
+pub struct Daemon {
+    listeners: Vec<(Listener, Listen)>,
+    app: Arc<App>,
+    connections: Connections,
+    write_timeout: Duration,
+}
+
+/// How often connections are looked at for time-outs.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// How long connections may take to end in order at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
+
+impl Daemon {
+    /// Builds every part and binds every socket.
+    ///
+    /// # Errors
+    /// [`StartError`], one clear line.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let started = Instant::now();
+        let mut registry = Registry::with_prefix("peercam");
+        register_device(&config, &mut registry);
+        let live_metrics = live::Metrics::default();
+        live_metrics.register(&mut registry);
+        let http_metrics = http::Metrics::default();
+        http_metrics.register(&mut registry);
+
+        let hub = Hub::new(
+            clock,
+            config.live,
+            cameras(&config.channels, clock)?,
+            live_metrics,
+        );
+        let viewers = Viewers::new(config.http.max_viewers);
+        let connections = Connections::new(config.http.max_connections, config.http.timeouts);
+        let mut listeners = Vec::new();
+        for listen in config.listen {
+            listeners.push((bind(&listen).await?, listen));
+        }
+        let app = App {
+            device: Device::new(hub.clone(), viewers.clone()),
+            hub,
+            viewers,
+            hevc: config.hevc,
+            body_timeout: config.http.body_timeout,
+            metrics: http_metrics,
+            registry,
+            started,
+        };
+        Ok(Self {
+            listeners,
+            app: Arc::new(app),
+            connections,
+            write_timeout: config.http.timeouts.write,
+        })
+    }
+
+    /// The addresses that are listened on, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .map(|(listener, _)| listener.address())
+            .collect()
+    }
+
+    /// The live streams.
+    pub fn hub(&self) -> &Hub {
+        &self.app.hub
+    }
+
+    /// Serves until `stop` completes, then ends everything in order, within 5 s:
+    /// no new connections; live bodies end with their terminator; answers under way finish;
+    /// what is left after 4 s is cut off.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self {
+            listeners,
+            app,
+            connections,
+            write_timeout,
+        } = self;
+        let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let mut owned = tokio::task::JoinSet::new();
+        for (listener, listen) in listeners {
+            let listening = Listening {
+                allow_origins: listen.allow_origins,
+            };
+            let ending = (stopping.clone(), tasks.clone());
+            owned.spawn(http::serve(
+                listener,
+                listening,
+                Arc::clone(&app),
+                connections.clone(),
+                write_timeout,
+                ending,
+            ));
+        }
+        owned.spawn(sweep(connections.clone()));
+
+        stop.await;
+        tracing::info!("shutting down");
+        stopping.cancel();
+        app.hub.close();
+        tasks.close();
+        if tokio::time::timeout(SHUTDOWN_GRACE, tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = tasks.len(),
+                "cutting off connections that did not end in time"
+            );
+        }
+        owned.shutdown().await;
+    }
+}
+
+async fn bind(listen: &Listen) -> Result<Listener, StartError> {
+    let failed = |error| StartError::Listen {
+        address: listen.address,
+        error,
+    };
+    let listener = Listener::bind(listen.address).await.map_err(failed)?;
+    let address = listener.address();
+    if !address.ip().to_canonical().is_loopback() {
+        if !listen.allow_insecure_lan {
+            let error = std::io::Error::other(
+                "the address turned out not to be loopback, and the listener is open",
+            );
+            return Err(failed(error));
+        }
+        tracing::warn!(%address, "this listener is open: anybody who reaches it can watch, unencrypted");
+    }
+    Ok(listener)
+}
+
+async fn sweep(connections: Connections) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        connections.sweep(Instant::now());
+    }
+}
+
+/// Makes the cameras. Reads the files that file sources name.
+fn cameras(channels: &[Channel], clock: Clock) -> Result<Vec<live::Channel>, StartError> {
+    channels
+        .iter()
+        .map(|channel| {
+            let camera: Arc<dyn Camera> = match &channel.source {
+                #[cfg(feature = "sim")]
+                Source::Sim(config) => {
+                    Arc::new(crate::hal::sim::SimCamera::new(clock, config.clone()))
+                }
+                Source::File { path } => Arc::new(
+                    crate::hal::file::FileCamera::new(clock, path.clone()).map_err(|error| {
+                        StartError::File {
+                            channel: channel.id,
+                            error,
+                        }
+                    })?,
+                ),
+            };
+            Ok(live::Channel {
+                id: channel.id,
+                name: channel.name.clone(),
+                camera,
+            })
+        })
+        .collect()
+}
+
+/// Makes sure that the files which a configuration names can be used.
+///
+/// # Errors
+/// [`StartError`] for the first one that cannot.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    cameras(&config.channels, Clock::start()).map(|_| ())
+}
+
+fn register_device(config: &Config, registry: &mut Registry) {
+    let labels = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("product_id", config.device.product_id.clone()),
+        ("device_name", config.device.device_name.clone()),
+    ];
+    registry.register("device", "What runs here", Info::new(labels));
+}

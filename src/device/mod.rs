@@ -1,0 +1,127 @@
+//! The device as apps see it: one door for commands, whatever wire they came by.
+
+mod viewers;
+
+use std::{fmt, net::IpAddr};
+
+pub use viewers::{Viewer, Viewers};
+
+use crate::{
+    live::Hub,
+    media::ChannelId,
+    proto::command::{ChannelState, Command, Reply, Status, StatusQuery},
+};
+
+/// Who sends a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The name it gave itself, or its address. Tells viewers apart; proves nothing.
+    pub name: String,
+    /// The wire it came by.
+    pub transport: Transport,
+}
+
+/// A wire that commands come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP over TCP.
+    Tcp,
+}
+
+impl Caller {
+    /// A caller on a listener without access control: `peer_name` if it gave one, else its address.
+    pub fn on_tcp(peer_name: Option<&str>, address: IpAddr) -> Self {
+        let name = peer_name.map_or_else(|| address.to_string(), str::to_owned);
+        Self {
+            name,
+            transport: Transport::Tcp,
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    /// The name, with anything that could forge a log line escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name
+            .escape_debug()
+            .take(64)
+            .try_for_each(|character| fmt::Write::write_char(f, character))
+    }
+}
+
+/// What commands act on.
+pub struct Device {
+    hub: Hub,
+    viewers: Viewers,
+}
+
+impl Device {
+    /// A device with these channels and viewers.
+    pub fn new(hub: Hub, viewers: Viewers) -> Self {
+        Self { hub, viewers }
+    }
+
+    /// Does what a command says and gives the answer. Every command has an answer.
+    pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
+        tracing::debug!(%caller, ?command, "command");
+        match command {
+            Command::DeviceStatus { channel, query } => self.status(channel, query),
+            Command::ChannelList => Reply::ChannelList(
+                self.hub
+                    .channels()
+                    .map(|(channel, name, online)| ChannelState {
+                        name: name.to_owned(),
+                        channel,
+                        online,
+                    })
+                    .collect(),
+            ),
+            Command::Unknown => Reply::Status {
+                status: Status::Unsupported,
+                reason: "this device does not offer that command".to_owned(),
+            },
+        }
+    }
+
+    fn status(&self, channel: ChannelId, query: StatusQuery) -> Reply {
+        let (status, reason) = match (query, self.hub.check_channel(channel)) {
+            (StatusQuery::Damaged, _) => {
+                let reason =
+                    "type is one of live, voice, playback and quality one of standard, high, super";
+                (Status::BadRequest, Some(reason.to_owned()))
+            }
+            (_, Err(error)) => (Status::BadRequest, Some(error.reason().to_owned())),
+            (StatusQuery::Unoffered, Ok(())) => (
+                Status::Unsupported,
+                Some("this device offers live only".to_owned()),
+            ),
+            (StatusQuery::Live(_), Ok(())) => self.live_status(channel),
+        };
+        Reply::DeviceStatus {
+            status,
+            viewers: self.viewers.count(),
+            max_viewers: self.viewers.max(),
+            reason,
+        }
+    }
+
+    fn live_status(&self, channel: ChannelId) -> (Status, Option<String>) {
+        let online = self
+            .hub
+            .channels()
+            .any(|(id, _, online)| id == channel && online);
+        if self.viewers.count() >= self.viewers.max() {
+            (
+                Status::TooManyViewers,
+                Some(viewers::full(self.viewers.max())),
+            )
+        } else if online {
+            (Status::Ok, None)
+        } else {
+            (
+                Status::Refused,
+                Some(format!("the camera of channel {channel} is off")),
+            )
+        }
+    }
+}

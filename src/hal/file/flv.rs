@@ -1,0 +1,180 @@
+use std::{
+    fs::File,
+    io::{Read, Seek},
+};
+
+use super::{
+    Problem, Sample,
+    codec::{self, VideoConfig},
+};
+use crate::{
+    media::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec},
+    proto::flv::{AudioPacket, ReadError, Reader, Tag, TagBody, VideoPacket},
+};
+
+/// An FLV file, read tag by tag.
+#[derive(Debug)]
+pub(super) struct FlvFile {
+    file: File,
+    reader: Reader,
+    video: Option<VideoConfig>,
+    audio: Option<AudioTrack>,
+}
+
+impl FlvFile {
+    /// Opens a file and finds its tracks: those whose configuration comes before both tracks have
+    /// delivered, or before 500 tags have passed.
+    pub(super) fn open(file: File) -> Result<(Self, Tracks), Problem> {
+        const LOOK_AHEAD_TAGS: usize = 500;
+        let mut movie = Self {
+            file,
+            reader: Reader::new(),
+            video: None,
+            audio: None,
+        };
+        for _ in 0..LOOK_AHEAD_TAGS {
+            if movie.video.is_some() && movie.audio.is_some() {
+                break;
+            }
+            let Some(tag) = movie.next_tag()? else { break };
+            movie.learn(&tag.body)?;
+        }
+        movie.rewind()?;
+        let tracks = Tracks {
+            video: movie.video.as_ref().map(|config| config.track.clone()),
+            audio: movie.audio.clone(),
+        };
+        Ok((movie, tracks))
+    }
+
+    /// Goes back to the first tag.
+    pub(super) fn rewind(&mut self) -> Result<(), Problem> {
+        self.file.rewind()?;
+        self.reader = Reader::new();
+        Ok(())
+    }
+
+    /// The next access unit.
+    pub(super) fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
+        while let Some(tag) = self.next_tag()? {
+            if let Some(sample) = self.sample(tag)? {
+                return Ok(Some(sample));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sample(&mut self, tag: Tag) -> Result<Option<Sample>, Problem> {
+        let micros = i64::from(tag.timestamp) * 1000;
+        match tag.body {
+            TagBody::Video(
+                codec,
+                VideoPacket::Frame {
+                    key,
+                    composition_ms,
+                    data,
+                },
+            ) => {
+                let Some(config) = self
+                    .video
+                    .as_ref()
+                    .filter(|config| config.track.codec == codec)
+                else {
+                    return Err(Problem::Damaged(
+                        "where a picture comes without its configuration".to_owned(),
+                    ));
+                };
+                let data = config.normalize(data).ok_or_else(|| {
+                    Problem::Damaged(format!("in the picture at {} ms", tag.timestamp))
+                })?;
+                let composition_micros = composition_ms * 1000;
+                Ok(Some(Sample {
+                    track: TrackKind::Video,
+                    key,
+                    micros,
+                    composition_micros,
+                    data,
+                }))
+            }
+            TagBody::Audio(_, AudioPacket::Frame { data, .. })
+                if self.audio.is_some() && !data.is_empty() =>
+            {
+                Ok(Some(Sample {
+                    track: TrackKind::Audio,
+                    key: true,
+                    micros,
+                    composition_micros: 0,
+                    data,
+                }))
+            }
+            body => {
+                self.refuse_another_configuration(&body)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn refuse_another_configuration(&self, body: &TagBody) -> Result<(), Problem> {
+        let TagBody::Video(codec, VideoPacket::Config(record)) = body else {
+            return Ok(());
+        };
+        let again = VideoConfig::parse(*codec, record)?;
+        match &self.video {
+            Some(config) if config.track != again.track => Err(Problem::UnsupportedCodec {
+                track: TrackKind::Video,
+                codec: "reconfigured in mid-file".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn learn(&mut self, body: &TagBody) -> Result<(), Problem> {
+        let unsupported = |track, codec: &str| Problem::UnsupportedCodec {
+            track,
+            codec: codec.to_owned(),
+        };
+        match body {
+            TagBody::OtherVideo(codec) => return Err(unsupported(TrackKind::Video, codec)),
+            TagBody::OtherAudio(codec) => return Err(unsupported(TrackKind::Audio, codec)),
+            TagBody::Video(codec, VideoPacket::Config(record)) if self.video.is_none() => {
+                self.video = Some(VideoConfig::parse(*codec, record)?);
+            }
+            TagBody::Video(VideoCodec::H264 | VideoCodec::H265, _) | TagBody::Script => {}
+            TagBody::Audio(AudioCodec::Aac, AudioPacket::Config(config))
+                if self.audio.is_none() =>
+            {
+                self.audio = Some(codec::aac_track(config)?);
+            }
+            TagBody::Audio(AudioCodec::Aac, _) => {}
+            TagBody::Audio(codec, AudioPacket::Frame { stereo, .. }) if self.audio.is_none() => {
+                const G711_RATE: u32 = 8_000;
+                self.audio = Some(codec::g711_track(*codec, G711_RATE, 1 + u8::from(*stereo)));
+            }
+            TagBody::Audio(..) => {}
+        }
+        Ok(())
+    }
+
+    fn next_tag(&mut self) -> Result<Option<Tag>, Problem> {
+        loop {
+            if let Some(tag) = self.reader.next_tag().map_err(|error| damage(&error))? {
+                return Ok(Some(tag));
+            }
+            let mut piece = [0; 16 * 1024];
+            let read = self.file.read(&mut piece)?;
+            if read == 0 {
+                return match self.reader.pending() {
+                    0 => Ok(None),
+                    _ => Err(Problem::Damaged(
+                        "at its end: the last tag is cut off".to_owned(),
+                    )),
+                };
+            }
+            self.reader.feed(&piece[..read]);
+        }
+    }
+}
+
+fn damage(error: &ReadError) -> Problem {
+    Problem::Damaged(error.to_string())
+}

@@ -1,0 +1,256 @@
+//! A media file as a camera: FLV or non-fragmented MP4, looped at its own pace.
+//!
+//! H.264 or H.265 with AAC or G.711. The file is read by a thread of its own, a little ahead of
+//! time; it is never held in memory. Timestamps go on over the loop without a seam.
+
+mod codec;
+mod flv;
+mod mp4;
+mod source;
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    clock::Clock,
+    hal::{Camera, HalError, MediaInput},
+    media::{Frame, MediaTime, Quality, TrackKind, Tracks},
+};
+
+/// A file that plays in a loop. Every quality is the same picture, and the encoder inside the
+/// file takes no requests, so there are no controls.
+#[derive(Clone, Debug)]
+pub struct FileCamera {
+    clock: Clock,
+    path: PathBuf,
+    extent: Extent,
+}
+
+impl FileCamera {
+    /// A camera that plays the file at `path`. Reads the whole file once to make sure that it can
+    /// be played. **Blocks** for as long as that takes.
+    ///
+    /// # Errors
+    /// [`FileError`] if the file cannot be read, is damaged, fragmented, or holds a codec that the
+    /// protocol does not carry; its text names file, track and codec.
+    pub fn new(clock: Clock, path: PathBuf) -> Result<Self, FileError> {
+        let extent = Movie::open(&path, None)?.extent;
+        Ok(Self {
+            clock,
+            path,
+            extent,
+        })
+    }
+}
+
+impl Camera for FileCamera {
+    fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
+        let source = source::FileSource::new(self.clock, self.path.clone(), self.extent);
+        Ok(MediaInput {
+            source: Box::new(source),
+            control: None,
+        })
+    }
+}
+
+/// Why a file cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    problem: Problem,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("is neither FLV nor MP4")]
+    UnknownContainer,
+    #[error("is damaged {0}")]
+    Damaged(String),
+    #[error(
+        "is a fragmented MP4, which is not supported as a source; \
+         `ffmpeg -i in.mp4 -c copy out.mp4` makes a plain one"
+    )]
+    Fragmented,
+    #[error("the {track} track is {codec}, which is not supported; {}", supported(*track))]
+    UnsupportedCodec { track: TrackKind, codec: String },
+    #[error("has no picture that decoding could start with")]
+    NoKeyFrame,
+    #[error("has neither a video nor an audio track")]
+    Empty,
+}
+
+fn supported(track: TrackKind) -> &'static str {
+    match track {
+        TrackKind::Video => "H.264 and H.265 are",
+        TrackKind::Audio => "AAC, G.711 A-law and G.711 µ-law are",
+    }
+}
+
+/// One access unit of a file.
+#[derive(Debug)]
+struct Sample {
+    track: TrackKind,
+    key: bool,
+    /// Decoding time, microseconds on the file's own time line.
+    micros: i64,
+    composition_micros: i32,
+    data: Bytes,
+}
+
+impl Sample {
+    fn into_frame(self, time: MediaTime) -> Frame {
+        Frame {
+            track: self.track,
+            key: self.key,
+            time,
+            composition_micros: self.composition_micros,
+            data: self.data,
+        }
+    }
+}
+
+/// An open file, from its first key frame to its end.
+#[derive(Debug)]
+struct Movie {
+    container: Container,
+    tracks: Tracks,
+    extent: Extent,
+}
+
+/// Where a file lies on its own time line.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// Time of the first sample.
+    start_micros: i64,
+    /// From the first sample to the end of the last.
+    length_micros: i64,
+}
+
+#[derive(Debug)]
+enum Container {
+    Flv(flv::FlvFile),
+    Mp4(Box<mp4::Mp4File>),
+}
+
+impl Container {
+    fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
+        match self {
+            Self::Flv(file) => file.next_sample(),
+            Self::Mp4(file) => file.next_sample(),
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), Problem> {
+        match self {
+            Self::Flv(file) => file.rewind(),
+            Self::Mp4(file) => {
+                file.rewind();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Movie {
+    /// Opens a file. Reads all of it to check and measure it, unless its extent is known.
+    fn open(path: &Path, known: Option<Extent>) -> Result<Self, FileError> {
+        let read = || {
+            let file = File::open(path)?;
+            if file.metadata()?.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+            }
+            Self::read(file, known)
+        };
+        read().map_err(|problem| FileError {
+            path: path.to_owned(),
+            problem,
+        })
+    }
+
+    fn read(file: File, known: Option<Extent>) -> Result<Self, Problem> {
+        let (mut container, tracks) = match sniff(&file)? {
+            Kind::Flv => {
+                let (file, tracks) = flv::FlvFile::open(file)?;
+                (Container::Flv(file), tracks)
+            }
+            Kind::Mp4 => {
+                let (file, tracks) = mp4::Mp4File::open(file)?;
+                (Container::Mp4(Box::new(file)), tracks)
+            }
+        };
+        if tracks == Tracks::default() {
+            return Err(Problem::Empty);
+        }
+        let extent = match known {
+            Some(extent) => extent,
+            None => measure(&mut container, tracks.video.is_some())?,
+        };
+        container.rewind()?;
+        Ok(Self {
+            container,
+            tracks,
+            extent,
+        })
+    }
+}
+
+/// Reads through once. The last sample of a track is taken to last as long as the one before.
+fn measure(container: &mut Container, has_video: bool) -> Result<Extent, Problem> {
+    const SHORTEST_LOOP_MICROS: i64 = 40_000;
+    let mut start = None;
+    let mut has_key = false;
+    let mut ends = [i64::MIN; 2];
+    let mut last = [None; 2];
+    while let Some(sample) = container.next_sample()? {
+        start = Some(start.map_or(sample.micros, |start: i64| start.min(sample.micros)));
+        has_key |= sample.track == TrackKind::Video && sample.key;
+        let track = sample.track as usize;
+        let interval = last[track].map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last);
+        ends[track] = sample.micros + interval.max(0);
+        last[track] = Some(sample.micros);
+    }
+    let start = start.ok_or(Problem::Empty)?;
+    if has_video && !has_key {
+        return Err(Problem::NoKeyFrame);
+    }
+    let length = ends.into_iter().max().unwrap_or(start) - start;
+    Ok(Extent {
+        start_micros: start,
+        length_micros: length.max(SHORTEST_LOOP_MICROS),
+    })
+}
+
+enum Kind {
+    Flv,
+    Mp4,
+}
+
+fn sniff(file: &File) -> Result<Kind, Problem> {
+    use std::os::unix::fs::FileExt;
+    let mut head = [0; 8];
+    match file.read_exact_at(&mut head, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Problem::UnknownContainer)
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) if head.starts_with(b"FLV") => Ok(Kind::Flv),
+        Ok(())
+            if matches!(
+                &head[4..],
+                b"ftyp" | b"moov" | b"mdat" | b"free" | b"skip" | b"wide"
+            ) =>
+        {
+            Ok(Kind::Mp4)
+        }
+        Ok(()) => Err(Problem::UnknownContainer),
+    }
+}

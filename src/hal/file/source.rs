@@ -1,0 +1,151 @@
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{Extent, FileError, Movie, Sample};
+use crate::{
+    clock::Clock,
+    hal::{BoxFuture, MediaSource, SourceEvent},
+    media::{MediaTime, TrackKind, Tracks},
+};
+
+/// How many access units the reading thread is ahead. When they are read, it waits.
+const READ_AHEAD: usize = 16;
+/// How long to wait before a file that failed is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A looping file being read.
+pub(super) struct FileSource {
+    clock: Clock,
+    path: PathBuf,
+    extent: Extent,
+    state: State,
+    /// Read, but not due yet.
+    pending: VecDeque<(MediaTime, Sample)>,
+}
+
+enum State {
+    /// Not open; to be opened after a pause if it failed before.
+    Closed { failed: bool },
+    Open {
+        samples: mpsc::Receiver<Item>,
+        start: MediaTime,
+    },
+}
+
+enum Item {
+    Online(Tracks),
+    /// A sample and its time since the start of the first loop, in microseconds.
+    Sample(i64, Sample),
+    Failed(FileError),
+}
+
+impl FileSource {
+    pub(super) fn new(clock: Clock, path: PathBuf, extent: Extent) -> Self {
+        Self {
+            clock,
+            path,
+            extent,
+            state: State::Closed { failed: false },
+            pending: VecDeque::new(),
+        }
+    }
+
+    async fn next_event(&mut self) -> SourceEvent {
+        loop {
+            if let Some((time, _)) = self.pending.front() {
+                tokio::time::sleep(time.duration_from(self.clock.now())).await;
+                if let Some((time, sample)) = self.pending.pop_front() {
+                    return SourceEvent::Frame(sample.into_frame(time));
+                }
+            }
+            match &mut self.state {
+                State::Closed { failed } => {
+                    if *failed {
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    let (sender, samples) = mpsc::channel(READ_AHEAD);
+                    let (path, extent) = (self.path.clone(), self.extent);
+                    let spawned = thread::Builder::new()
+                        .name("file-camera".to_owned())
+                        .spawn(move || read(&path, extent, &sender));
+                    if let Err(error) = spawned {
+                        self.state = State::Closed { failed: true };
+                        return SourceEvent::Offline(format!(
+                            "the reading thread does not start: {error}"
+                        ));
+                    }
+                    self.state = State::Open {
+                        samples,
+                        start: self.clock.now(),
+                    };
+                }
+                State::Open { samples, start } => match samples.recv().await {
+                    Some(Item::Online(tracks)) => {
+                        *start = self.clock.now();
+                        return SourceEvent::Online(tracks);
+                    }
+                    Some(Item::Sample(micros, sample)) => {
+                        self.pending.push_back((start.plus_micros(micros), sample));
+                    }
+                    Some(Item::Failed(error)) => {
+                        self.state = State::Closed { failed: true };
+                        return SourceEvent::Offline(error.to_string());
+                    }
+                    None => self.state = State::Closed { failed: true },
+                },
+            }
+        }
+    }
+}
+
+impl MediaSource for FileSource {
+    fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
+        Box::pin(self.next_event())
+    }
+}
+
+/// The reading thread: ends when the file fails or nobody reads any more.
+fn read(path: &Path, extent: Extent, sender: &mpsc::Sender<Item>) {
+    if let Err(error) = Movie::open(path, Some(extent)).and_then(|movie| play(movie, path, sender))
+    {
+        // Nobody to tell is as good as told.
+        let _ = sender.blocking_send(Item::Failed(error));
+    }
+}
+
+fn play(mut movie: Movie, path: &Path, sender: &mpsc::Sender<Item>) -> Result<(), FileError> {
+    let failed = |problem| FileError {
+        path: path.to_owned(),
+        problem,
+    };
+    let mut waits_for_key = movie.tracks.video.is_some();
+    if sender
+        .blocking_send(Item::Online(movie.tracks.clone()))
+        .is_err()
+    {
+        return Ok(());
+    }
+    let mut loop_start = -movie.extent.start_micros;
+    loop {
+        while let Some(sample) = movie.container.next_sample().map_err(failed)? {
+            waits_for_key &= !(sample.track == TrackKind::Video && sample.key);
+            if waits_for_key {
+                continue;
+            }
+            if sender
+                .blocking_send(Item::Sample(loop_start + sample.micros, sample))
+                .is_err()
+            {
+                return Ok(());
+            }
+        }
+        movie.container.rewind().map_err(failed)?;
+        loop_start += movie.extent.length_micros;
+    }
+}

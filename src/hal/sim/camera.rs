@@ -1,0 +1,201 @@
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    AudioKind, FRAME_INTERVAL_MICROS, Faults,
+    parts::{Motor, SimSnapshot, SimSpeaker, SimStorage},
+    render::{self, Output},
+};
+use crate::{
+    clock::Clock,
+    hal::{
+        BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Ptz, Snapshot,
+        SourceControl, SourceEvent, Storage, Talkback,
+    },
+    media::Quality,
+};
+
+/// What a simulated camera is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The sound. Default: AAC.
+    pub audio: AudioKind,
+    /// Pictures from one key frame to the next. Default: 50 (2 s).
+    pub gop: u32,
+    /// Bits per second of the picture, for standard, high and super quality.
+    /// Default: 500 000, 1 500 000 and 4 000 000.
+    pub bitrate: [u32; 3],
+    /// Whether the encoder makes key frames on request. Default: yes.
+    pub force_key: bool,
+    /// What goes wrong, and when. Default: nothing.
+    pub faults: Faults,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            audio: AudioKind::default(),
+            gop: 50,
+            bitrate: [500_000, 1_500_000, 4_000_000],
+            force_key: true,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Events that wait for the reader of one picture. When it is this far behind (about half a
+/// second), pictures are lost up to the next key frame, which is then made at once.
+pub(super) const EVENT_QUEUE: usize = 32;
+
+/// A camera whose picture is drawn. Its render thread runs while any of its pictures is read.
+pub struct SimCamera {
+    shared: Arc<Shared>,
+}
+
+/// What the camera's parts and its render thread share.
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) motor: Motor,
+    pub(super) speaker_held: AtomicBool,
+    /// Pictures that were opened and not yet taken over by the render thread, and whether it runs.
+    pub(super) opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+pub(super) struct Opened {
+    pub(super) waiting: Vec<Output>,
+    pub(super) rendering: bool,
+}
+
+impl Shared {
+    /// Number of the picture at `now`.
+    pub(super) fn frame_now(&self) -> u64 {
+        u64::try_from(self.clock.now().as_micros() / FRAME_INTERVAL_MICROS).unwrap_or(0)
+    }
+}
+
+impl SimCamera {
+    /// A camera on `clock`.
+    pub fn new(clock: Clock, config: Config) -> Self {
+        let motor = Motor::new(clock);
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                config,
+                motor,
+                speaker_held: AtomicBool::new(false),
+                opened: Mutex::default(),
+            }),
+        }
+    }
+}
+
+/// Width and height in pixels.
+pub(super) const fn size(quality: Quality) -> (usize, usize) {
+    match quality {
+        Quality::Standard => (640, 360),
+        Quality::High => (1280, 720),
+        Quality::Super => (1920, 1080),
+    }
+}
+
+impl Camera for SimCamera {
+    fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
+        let shared = &self.shared;
+        let control = Arc::new(Control {
+            force_key: shared.config.force_key,
+            key_wanted: AtomicBool::new(false),
+            bitrate: AtomicU32::new(shared.config.bitrate[quality as usize]),
+        });
+        let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
+        let output = Output::new(quality, &shared.config, Arc::clone(&control), sender);
+        let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.waiting.push(output);
+        if !opened.rendering {
+            render::start(Arc::clone(shared)).map_err(|error| {
+                HalError::Failed(format!("the render thread does not start: {error}"))
+            })?;
+            opened.rendering = true;
+        }
+        Ok(MediaInput {
+            source: Box::new(SimSource { events: receiver }),
+            control: Some(control),
+        })
+    }
+
+    fn ptz(&self) -> Option<Arc<dyn Ptz>> {
+        Some(Arc::new(self.shared.motor.clone()))
+    }
+
+    fn talkback(&self) -> Option<Arc<dyn Talkback>> {
+        Some(Arc::new(SimSpeaker::new(Arc::clone(&self.shared))))
+    }
+
+    fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
+        Some(Arc::new(SimSnapshot::new(Arc::clone(&self.shared))))
+    }
+
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        Some(Arc::new(SimStorage::new(Arc::clone(&self.shared))))
+    }
+}
+
+struct SimSource {
+    events: mpsc::Receiver<SourceEvent>,
+}
+
+impl MediaSource for SimSource {
+    fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
+        Box::pin(async {
+            match self.events.recv().await {
+                Some(event) => event,
+                None => {
+                    SourceEvent::Offline("the simulated camera's render thread ended".to_owned())
+                }
+            }
+        })
+    }
+}
+
+/// One picture's controls, shared with the render thread.
+pub(super) struct Control {
+    force_key: bool,
+    key_wanted: AtomicBool,
+    bitrate: AtomicU32,
+}
+
+impl Control {
+    /// Whether a key frame was asked for since the last call.
+    pub(super) fn take_key_request(&self) -> bool {
+        self.key_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Asks for a key frame, whether or not the encoder lets viewers do that.
+    pub(super) fn want_key(&self) {
+        self.key_wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn bitrate(&self) -> u32 {
+        self.bitrate.load(Ordering::Relaxed)
+    }
+}
+
+impl SourceControl for Control {
+    fn request_key_frame(&self) -> ControlOutcome {
+        if !self.force_key {
+            return ControlOutcome::Unsupported;
+        }
+        self.want_key();
+        ControlOutcome::Done
+    }
+
+    fn set_bitrate(&self, bits_per_second: u32) -> ControlOutcome {
+        self.bitrate.store(bits_per_second, Ordering::Relaxed);
+        ControlOutcome::Done
+    }
+}

@@ -1,0 +1,367 @@
+//! The simulated motor, speaker, still camera and card.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jpeg_encoder::{ImageBuffer, JpegColorType};
+
+use super::{
+    Fault,
+    camera::{Shared, size},
+    scene::{self, Canvas, View},
+};
+use crate::{
+    clock::Clock,
+    hal::{
+        BoxFuture, HalError, Ptz, PtzMotion, PtzPosition, Snapshot, Storage, StorageState,
+        TalkFormat, TalkSink, Talkback,
+    },
+    media::{MediaTime, Quality},
+};
+
+/// How far the motor turns from the middle, in cells of the picture.
+const PAN_LIMIT: i32 = 100;
+const TILT_LIMIT: i32 = 50;
+
+/// A motor that moves the drawn picture, `speed` × 5 cells per second.
+#[derive(Clone)]
+pub(super) struct Motor {
+    clock: Clock,
+    state: Arc<Mutex<Motion>>,
+}
+
+/// Where the motor was at `since`, and how it has moved from there on.
+#[derive(Clone, Copy, Default)]
+struct Motion {
+    x: i32,
+    y: i32,
+    since: MediaTime,
+    motion: PtzMotion,
+}
+
+impl Motion {
+    fn at(self, now: MediaTime) -> (i32, i32) {
+        const MICROS_PER_STEP_AT_SPEED_1: i64 = 200_000;
+        let steps = now.micros_since(self.since) * i64::from(self.motion.speed)
+            / MICROS_PER_STEP_AT_SPEED_1;
+        let moved = |from: i32, direction: i8, limit: i32| {
+            let to = i64::from(from) + i64::from(direction.signum()) * steps;
+            to.clamp(i64::from(-limit), i64::from(limit)) as i32
+        };
+        (
+            moved(self.x, self.motion.pan, PAN_LIMIT),
+            moved(self.y, self.motion.tilt, TILT_LIMIT),
+        )
+    }
+}
+
+impl Motor {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            state: Arc::default(),
+        }
+    }
+
+    /// Where the picture is moved to, in cells.
+    pub(super) fn cells(&self) -> (i32, i32) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .at(self.clock.now())
+    }
+}
+
+impl Ptz for Motor {
+    fn start(&self, motion: PtzMotion) {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (x, y) = state.at(now);
+        *state = Motion {
+            x,
+            y,
+            since: now,
+            motion: PtzMotion {
+                speed: motion.speed.clamp(1, 10),
+                ..motion
+            },
+        };
+    }
+
+    fn stop(&self) {
+        self.start(PtzMotion::default());
+    }
+
+    fn position(&self) -> PtzPosition {
+        let (x, y) = self.cells();
+        PtzPosition {
+            x,
+            y,
+            x_range: (-PAN_LIMIT, PAN_LIMIT),
+            y_range: (-TILT_LIMIT, TILT_LIMIT),
+        }
+    }
+}
+
+/// A speaker that one talker can hold and that nobody hears.
+pub(super) struct SimSpeaker {
+    shared: Arc<Shared>,
+}
+
+impl SimSpeaker {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Talkback for SimSpeaker {
+    fn open(&self, format: TalkFormat) -> Result<Box<dyn TalkSink>, HalError> {
+        if !(1..=2).contains(&format.channels) || !(8_000..=48_000).contains(&format.sample_rate) {
+            return Err(HalError::Unsupported(format!(
+                "{} channels at {} Hz; 1 or 2 at 8 to 48 kHz",
+                format.channels, format.sample_rate
+            )));
+        }
+        let taken_by_fault = self
+            .shared
+            .config
+            .faults
+            .strikes(Fault::SpeakerBusy, self.shared.frame_now());
+        if taken_by_fault || self.shared.speaker_held.swap(true, Ordering::AcqRel) {
+            return Err(HalError::Busy);
+        }
+        Ok(Box::new(OpenSpeaker {
+            shared: Arc::clone(&self.shared),
+        }))
+    }
+}
+
+struct OpenSpeaker {
+    shared: Arc<Shared>,
+}
+
+impl TalkSink for OpenSpeaker {
+    fn push(&mut self, _samples: &[i16]) {}
+}
+
+impl Drop for OpenSpeaker {
+    fn drop(&mut self) {
+        self.shared.speaker_held.store(false, Ordering::Release);
+    }
+}
+
+/// Stills of the middle picture.
+pub(super) struct SimSnapshot {
+    shared: Arc<Shared>,
+}
+
+impl SimSnapshot {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Snapshot for SimSnapshot {
+    fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || jpeg(&shared))
+                .await
+                .map_err(|error| HalError::Failed(format!("the still camera failed: {error}")))?
+        })
+    }
+}
+
+fn jpeg(shared: &Shared) -> Result<Bytes, HalError> {
+    const PERCENT: u8 = 85;
+    let (width, height) = size(Quality::High);
+    let mut canvas = Canvas::new(width, height);
+    let frame = shared.frame_now();
+    scene::draw(
+        &mut canvas,
+        &View {
+            frame,
+            wall_millis: shared.clock.wall_millis(),
+            pan: shared.motor.cells(),
+            band: frame,
+        },
+    );
+    let still = Still {
+        canvas,
+        width: width as u16,
+        height: height as u16,
+    };
+    let mut file = Vec::new();
+    jpeg_encoder::Encoder::new(&mut file, PERCENT)
+        .encode_image(still)
+        .map_err(|error| HalError::Failed(format!("the still was not coded: {error}")))?;
+    Ok(file.into())
+}
+
+/// A canvas as the JPEG encoder reads it.
+struct Still {
+    canvas: Canvas,
+    width: u16,
+    height: u16,
+}
+
+impl ImageBuffer for Still {
+    fn get_jpeg_color_type(&self) -> JpegColorType {
+        JpegColorType::Ycbcr
+    }
+
+    fn width(&self) -> u16 {
+        self.width
+    }
+
+    fn height(&self) -> u16 {
+        self.height
+    }
+
+    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+        // JPEG has full-range levels, video leaves head and foot room.
+        let stretch = |level: u8, middle: i32, range: i32| {
+            ((i32::from(level) - middle) * 255 / range + if middle == 16 { 0 } else { 128 })
+                .clamp(0, 255) as u8
+        };
+        for x in 0..usize::from(self.width) {
+            let (luma, cb, cr) = self.canvas.pixel(x, usize::from(y));
+            buffers[0].push(stretch(luma, 16, 219));
+            buffers[1].push(stretch(cb, 128, 224));
+            buffers[2].push(stretch(cr, 128, 224));
+        }
+    }
+}
+
+/// A card of 8 GiB that only has faults; the files are real and lie elsewhere.
+pub(super) struct SimStorage {
+    shared: Arc<Shared>,
+}
+
+impl SimStorage {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn suffers(&self, fault: Fault) -> bool {
+        self.shared
+            .config
+            .faults
+            .strikes(fault, self.shared.frame_now())
+    }
+}
+
+const CARD_BYTES: u64 = 8 << 30;
+
+impl Storage for SimStorage {
+    fn state(&self) -> StorageState {
+        if self.suffers(Fault::CardPulled) {
+            return StorageState::Missing;
+        }
+        let free = if self.suffers(Fault::CardFull) {
+            0
+        } else {
+            CARD_BYTES
+        };
+        StorageState::Ready {
+            total: CARD_BYTES,
+            free,
+        }
+    }
+
+    fn admit(&self, _bytes: u64) -> Result<(), HalError> {
+        const SLOW_WRITE: Duration = Duration::from_millis(500);
+        if self.suffers(Fault::SlowDisk) {
+            thread::sleep(SLOW_WRITE);
+        }
+        match self.state() {
+            StorageState::Missing => Err(HalError::Missing),
+            StorageState::Ready { free: 0, .. } => Err(HalError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
+        Box::pin(std::future::ready(self.admit(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hal::{
+        Camera,
+        sim::{Config, Faults, SimCamera},
+    };
+
+    #[test]
+    fn the_motor_moves_to_its_end_and_stops_there() {
+        let motion = Motion {
+            motion: PtzMotion {
+                pan: -1,
+                tilt: 1,
+                speed: 10,
+            },
+            ..Motion::default()
+        };
+        let after = |seconds: i64| motion.at(MediaTime::from_micros(seconds * 1_000_000));
+        assert_eq!(after(0), (0, 0));
+        assert_eq!(after(1), (-50, 50));
+        assert_eq!(after(60), (-PAN_LIMIT, TILT_LIMIT));
+    }
+
+    #[test]
+    fn one_talker_at_a_time() {
+        let camera = SimCamera::new(Clock::start(), Config::default());
+        let format = TalkFormat {
+            sample_rate: 16_000,
+            channels: 1,
+        };
+        let speaker = camera.talkback().expect("has a speaker");
+        let held = speaker.open(format).expect("free");
+        assert_eq!(
+            camera.talkback().expect("has a speaker").open(format).err(),
+            Some(HalError::Busy)
+        );
+        drop(held);
+        assert!(speaker.open(format).is_ok());
+        assert!(matches!(
+            speaker.open(TalkFormat {
+                sample_rate: 1,
+                channels: 9
+            }),
+            Err(HalError::Unsupported(_))
+        ));
+    }
+
+    #[test]
+    fn a_card_without_faults_takes_everything() {
+        let camera = SimCamera::new(
+            Clock::start(),
+            Config {
+                faults: Faults::new(1, vec![]),
+                ..Config::default()
+            },
+        );
+        let card = camera.storage().expect("has a card");
+        assert_eq!(card.admit(1 << 20), Ok(()));
+        assert!(matches!(card.state(), StorageState::Ready { free, .. } if free > 0));
+    }
+
+    #[tokio::test]
+    async fn a_still_is_a_jpeg_file() {
+        let camera = SimCamera::new(Clock::start(), Config::default());
+        let still = camera
+            .snapshot()
+            .expect("takes stills")
+            .capture()
+            .await
+            .expect("works");
+        assert!(still.starts_with(&[0xff, 0xd8, 0xff]) && still.ends_with(&[0xff, 0xd9]));
+        assert!(still.len() > 5_000, "{} bytes", still.len());
+    }
+}

@@ -1,0 +1,186 @@
+//! The render thread: one a camera, alive while any of its pictures is read.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    thread,
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::{
+    FRAME_INTERVAL_MICROS, FRAME_RATE, Fault,
+    audio::Microphone,
+    camera::{Config, Control, Shared, size},
+    h264::{self, Encoder},
+    rate::RateControl,
+    scene::{self, Canvas, View},
+};
+use crate::{
+    hal::SourceEvent,
+    media::{Frame, MediaTime, Quality, TrackKind, Tracks, VideoCodec, VideoTrack},
+};
+
+/// One picture being read: its encoder and its reader.
+pub(super) struct Output {
+    canvas: Canvas,
+    encoder: Encoder,
+    rate: RateControl,
+    control: Arc<Control>,
+    reader: mpsc::Sender<SourceEvent>,
+    gop: u64,
+    band: u64,
+    /// The tracks, until they have been announced.
+    announcement: Option<Tracks>,
+    /// A picture was lost: nothing decodes before the next key frame.
+    broken: bool,
+}
+
+impl Output {
+    pub(super) fn new(
+        quality: Quality,
+        config: &Config,
+        control: Arc<Control>,
+        reader: mpsc::Sender<SourceEvent>,
+    ) -> Self {
+        let (width, height) = size(quality);
+        let encoder = Encoder::new(width, height);
+        let tracks = Tracks {
+            video: Some(VideoTrack {
+                codec: VideoCodec::H264,
+                config: encoder.config().into(),
+                width: width as u32,
+                height: height as u32,
+                frame_rate: f64::from(FRAME_RATE),
+            }),
+            audio: config.audio.track(),
+        };
+        Self {
+            canvas: Canvas::new(width, height),
+            encoder,
+            rate: RateControl::new(control.bitrate()),
+            control,
+            reader,
+            gop: u64::from(config.gop.max(1)),
+            band: 0,
+            announcement: Some(tracks),
+            broken: true,
+        }
+    }
+
+    /// Draws, codes and sends one picture. False when the reader has gone.
+    fn picture(&mut self, mut view: View, time: MediaTime, may_be_key: bool) -> bool {
+        if let Some(tracks) = self.announcement.take()
+            && self.reader.try_send(SourceEvent::Online(tracks)).is_err()
+        {
+            return false;
+        }
+        let due = view.frame.is_multiple_of(self.gop);
+        let wanted = self.control.take_key_request();
+        let key = self.broken || ((due || wanted) && may_be_key);
+        if wanted && !key {
+            self.control.want_key();
+        }
+        self.rate.set_rate(self.control.bitrate());
+        if self.rate.allows_motion() {
+            self.band += 1;
+        }
+        view.band = self.band;
+        scene::draw(&mut self.canvas, &view);
+        let mut data = self.encoder.encode(&self.canvas, key);
+        let filler = self.rate.account(data.len());
+        if filler > 0 {
+            data.extend_from_slice(&h264::filler(filler));
+        }
+        let frame = Frame {
+            track: TrackKind::Video,
+            key,
+            time,
+            composition_micros: 0,
+            data: Bytes::from(data),
+        };
+        match self.reader.try_send(SourceEvent::Frame(frame)) {
+            Ok(()) => self.broken = false,
+            Err(TrySendError::Full(_)) => self.broken = true,
+            Err(TrySendError::Closed(_)) => return false,
+        }
+        true
+    }
+}
+
+/// Starts the thread. It ends by itself when nobody reads any more.
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("sim-camera".to_owned())
+        .spawn(move || run(&shared))
+        .map(|_| ())
+}
+
+fn run(shared: &Shared) {
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut frame = shared.frame_now() + 1;
+    let mut wall = WallClock::default();
+    let mut microphone = Microphone::new(shared.config.audio, time_of(frame));
+    loop {
+        thread::sleep(time_of(frame).duration_from(shared.clock.now()));
+        {
+            let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            outputs.append(&mut opened.waiting);
+            if outputs.is_empty() {
+                opened.rendering = false;
+                return;
+            }
+        }
+        let faults = &shared.config.faults;
+        let time = time_of(frame);
+        wall.follow(shared.clock.wall_millis() - shared.clock.now().as_micros() / 1000);
+        let wall_offset_millis = wall.offset_millis + faults.clock_offset_millis(frame);
+        if !faults.strikes(Fault::Stall, frame) {
+            let view = View {
+                frame,
+                wall_millis: time.as_micros() / 1000 + wall_offset_millis,
+                pan: shared.motor.cells(),
+                band: 0,
+            };
+            let may_be_key = !faults.strikes(Fault::LateKey, frame);
+            outputs.retain_mut(|output| output.picture(view, time, may_be_key));
+        }
+        let sounds = microphone
+            .as_mut()
+            .map(|microphone| microphone.record(time_of(frame + 1), wall_offset_millis))
+            .unwrap_or_default();
+        for sound in sounds {
+            // A reader that is full loses this block and catches up; one that has gone is noticed
+            // at the next picture.
+            outputs.retain(|output| {
+                !matches!(
+                    output.reader.try_send(SourceEvent::Frame(sound.clone())),
+                    Err(TrySendError::Closed(_))
+                )
+            });
+        }
+        // A machine too slow for all pictures, or one that was suspended, leaves some out.
+        frame = (frame + 1).max(shared.frame_now());
+    }
+}
+
+/// The wall clock minus the media clock. Follows steps, not the jitter of reading two clocks one
+/// after the other: that would be heard in the beep.
+#[derive(Default)]
+struct WallClock {
+    offset_millis: i64,
+}
+
+impl WallClock {
+    fn follow(&mut self, measured_millis: i64) {
+        const JITTER_MILLIS: u64 = 10;
+        if self.offset_millis.abs_diff(measured_millis) > JITTER_MILLIS {
+            self.offset_millis = measured_millis;
+        }
+    }
+}
+
+fn time_of(frame: u64) -> MediaTime {
+    MediaTime::from_micros(frame as i64 * FRAME_INTERVAL_MICROS)
+}

@@ -1,0 +1,116 @@
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Buf;
+
+use crate::{
+    device::{Caller, Viewer},
+    live::{Delivery, Subscription},
+    media::TrackKind,
+    proto::{
+        flv::{HevcForm, Muxer, TagBatch},
+        route::Labels,
+    },
+};
+
+/// A live stream on its way to one viewer: pulls frames, writes their tag heads.
+///
+/// Nothing is queued: a batch leaves the ring only when the connection asks for more.
+pub(super) struct LiveBody {
+    subscription: Subscription,
+    muxer: Option<Muxer>,
+    hevc: HevcForm,
+    asked_at: Instant,
+    waits_for_first_frame: bool,
+    sent_bytes: u64,
+    caller: Caller,
+    labels: Labels,
+    _viewer: Viewer,
+}
+
+/// Tags in a batch, usually: a picture and the sound since the last one.
+const USUAL_TAGS: usize = 4;
+
+impl LiveBody {
+    /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
+    pub(super) fn new(
+        subscription: Subscription,
+        viewer: Viewer,
+        hevc: HevcForm,
+        asked_at: Instant,
+        (caller, labels): (Caller, Labels),
+    ) -> Self {
+        tracing::info!(
+            stream = %subscription.stream(), %caller, requester = labels.requester, req_id = labels.req_id,
+            user_args = labels.user_args, "viewer joined"
+        );
+        Self {
+            subscription,
+            muxer: None,
+            hevc,
+            asked_at,
+            waits_for_first_frame: true,
+            sent_bytes: 0,
+            caller,
+            labels,
+            _viewer: viewer,
+        }
+    }
+
+    /// The next tags; `None` at the end of the stream.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+        let mut batch = TagBatch::with_capacity(USUAL_TAGS);
+        let (muxer, hevc) = (&mut self.muxer, self.hevc);
+        let mut has_picture = false;
+        let took = self.subscription.poll_frames(context, |delivery| {
+            has_picture |= delivery.frame.track == TrackKind::Video;
+            append(&mut batch, muxer, hevc, delivery);
+        });
+        match took {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(false) => Poll::Ready(None),
+            Poll::Ready(true) => {
+                self.account(batch.remaining() as u64, has_picture);
+                Poll::Ready(Some(batch))
+            }
+        }
+    }
+
+    fn account(&mut self, bytes: u64, has_picture: bool) {
+        self.sent_bytes += bytes;
+        let metrics = self.subscription.metrics();
+        metrics.sent_bytes.inc_by(bytes);
+        if has_picture && self.waits_for_first_frame {
+            self.waits_for_first_frame = false;
+            metrics
+                .first_frame
+                .observe(self.asked_at.elapsed().as_secs_f64());
+        }
+    }
+}
+
+fn append(batch: &mut TagBatch, muxer: &mut Option<Muxer>, hevc: HevcForm, delivery: Delivery) {
+    if let Some(tracks) = &delivery.new_tracks {
+        let new = Muxer::new(tracks, hevc);
+        batch.push_bytes(match muxer {
+            None => new.preamble(tracks),
+            Some(_) => new.sequence_headers(tracks, delivery.timestamp),
+        });
+        *muxer = Some(new);
+    }
+    let Some(muxer) = muxer else { return };
+    let head = muxer.head(&delivery.frame, delivery.timestamp, delivery.composition_ms);
+    batch.push(&head, delivery.frame.data);
+}
+
+impl Drop for LiveBody {
+    fn drop(&mut self) {
+        tracing::info!(
+            stream = %self.subscription.stream(), caller = %self.caller, req_id = self.labels.req_id,
+            seconds = self.asked_at.elapsed().as_secs(), bytes = self.sent_bytes,
+            skipped_frames = self.subscription.skipped_frames(), "viewer left"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! The HTTP surface: who may knock, which route, which answer.
+//!
+//! Belongs here: requests, replies and bodies. Errors become HTTP in `reply` and nowhere else.
+//! Does not belong here: what a command does (`device`), how a stream runs (`live`).
+
+mod body;
+mod guard;
+mod live;
+mod metrics;
+mod reply;
+mod router;
+mod server;
+
+pub use guard::{Origin, ParseOriginError};
+pub use metrics::Metrics;
+pub use router::{App, Listening};
+pub use server::{BODY_TIMEOUT, serve};

@@ -1,0 +1,74 @@
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::body::Body;
+use crate::{
+    error::{Error, ErrorKind},
+    proto::command::{Reply, Status},
+};
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {
+    with_type(status, "application/json", text.into())
+}
+
+/// An answer of another type, whole in memory.
+pub(super) fn with_type(
+    status: StatusCode,
+    content_type: &'static str,
+    bytes: Bytes,
+) -> Response<Body> {
+    let mut response = Response::new(Body::whole(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.
+pub(super) fn refusal(error: &Error) -> Response<Body> {
+    let (http_status, status) = statuses(error.kind());
+    let text = Reply::Status {
+        status,
+        reason: error.reason().to_owned(),
+    }
+    .encode();
+    json(http_status, text)
+}
+
+/// The one place where kinds of errors become HTTP and protocol statuses.
+fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
+    match kind {
+        ErrorKind::BadRequest => (StatusCode::BAD_REQUEST, Status::BadRequest),
+        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, Status::Refused),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, Status::BadRequest),
+        ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Status::BadRequest),
+        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Status::BadRequest),
+        ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, Status::Failed),
+        ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::Refused),
+    }
+}
+
+/// The whole answer to a connection for which there is no place.
+pub(super) const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/json\r\ncontent-length: 122\r\nconnection: close\r\n\r\n\
+    {\"status\":\"405\",\"reason\":\"the device serves as many connections as it takes; try again when one of them has been closed\"}\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canned_answer_has_the_length_it_says() {
+        let text = std::str::from_utf8(NO_PLACE).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+        assert!(body.starts_with("{\"status\":\"405\""));
+    }
+}

@@ -1,0 +1,280 @@
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body as _, Incoming};
+use prometheus_client::registry::Registry;
+use serde_json::json;
+
+use super::{
+    Metrics,
+    body::Body,
+    guard::{self, Origin},
+    live::LiveBody,
+    reply,
+};
+use crate::{
+    device::{Caller, Device, Viewers},
+    error::{Error, ErrorKind},
+    live::Hub,
+    media::StreamId,
+    proto::{
+        command,
+        flv::HevcForm,
+        query::Query,
+        route::{Labels, MediaRequest, Route},
+    },
+};
+
+/// The longest body of a `/command`, in bytes.
+const MAX_COMMAND_BODY: usize = 16 << 10;
+
+/// What all listeners serve.
+pub struct App {
+    /// Live streams.
+    pub hub: Hub,
+    /// The door for commands.
+    pub device: Device,
+    /// Places for viewers.
+    pub viewers: Viewers,
+    /// How H.265 is written into FLV.
+    pub hevc: HevcForm,
+    /// How long a peer may take to send a request body.
+    pub body_timeout: Duration,
+    /// Counters of this floor.
+    pub metrics: Metrics,
+    /// Every counter of the daemon.
+    pub registry: Registry,
+    /// When the daemon started.
+    pub started: Instant,
+}
+
+/// What one listener's requests have in common.
+pub struct Listening {
+    /// Web pages that may call it.
+    pub allow_origins: Vec<Origin>,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// The connection must end after this answer.
+    pub(super) close: bool,
+}
+
+impl App {
+    /// Answers one request.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        listening: Arc<Listening>,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let asked_at = Instant::now();
+        let (parts, body) = request.into_parts();
+        let route = Route::of_path(parts.uri.path());
+        let mut origin = None;
+        let result = match guard::check(&parts.headers, &listening.allow_origins) {
+            Ok(allowed) => {
+                origin = allowed;
+                match &route {
+                    Ok(route) if parts.method == Method::OPTIONS && origin.is_some() => {
+                        Ok(preflight(*route, &parts))
+                    }
+                    Ok(route) => self.dispatch(*route, &parts, body, peer, asked_at).await,
+                    Err(error) => Err(error.clone()),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let mut response = result.unwrap_or_else(|error| {
+            tracing::debug!(peer = %peer.address, path = parts.uri.path(), reason = error.reason(), "refused");
+            let mut response = reply::refusal(&error);
+            if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
+                let allowed = HeaderValue::from_static(route.allowed_methods());
+                response.headers_mut().insert(header::ALLOW, allowed);
+            }
+            response
+        });
+        let headers = response.headers_mut();
+        if let Some(origin) = origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        if peer.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.metrics
+            .request(route.map_or("other", name), response.status().as_u16());
+        response
+    }
+
+    async fn dispatch(
+        &self,
+        route: Route,
+        parts: &Parts,
+        body: Incoming,
+        peer: Peer,
+        asked_at: Instant,
+    ) -> Result<Response<Body>, Error> {
+        route.check_method(&parts.method)?;
+        let query = parts.uri.query().unwrap_or_default();
+        match route {
+            Route::Command => self.command(query, body, peer).await,
+            Route::Health => Ok(self.health()),
+            Route::Metrics => self.metrics_text(),
+            Route::Media => {
+                let query = Query::parse(query)?;
+                let labels = Labels::of(&query)?;
+                match MediaRequest::decode(&query)? {
+                    MediaRequest::Live(stream) if parts.method == Method::HEAD => {
+                        self.hub.check_channel(stream.channel)?;
+                        Ok(flv(Body::whole(Bytes::new())))
+                    }
+                    MediaRequest::Live(stream) => self.live(stream, labels, peer, asked_at).await,
+                }
+            }
+        }
+    }
+
+    async fn live(
+        &self,
+        stream: StreamId,
+        labels: Labels,
+        peer: Peer,
+        asked_at: Instant,
+    ) -> Result<Response<Body>, Error> {
+        self.hub.check_channel(stream.channel)?;
+        let viewer = self.viewers.enter()?;
+        let subscription = self.hub.subscribe(stream).await?;
+        let caller = Caller::on_tcp(labels.peer_name.as_deref(), peer.address.ip());
+        Ok(flv(Body::live(LiveBody::new(
+            subscription,
+            viewer,
+            self.hevc,
+            asked_at,
+            (caller, labels),
+        ))))
+    }
+
+    async fn command(
+        &self,
+        query: &str,
+        body: Incoming,
+        peer: Peer,
+    ) -> Result<Response<Body>, Error> {
+        let body = self.read_body(body).await?;
+        let body =
+            std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
+        let (command, labels) = command::decode_request(query, body)?;
+        let caller = Caller::on_tcp(labels.peer_name.as_deref(), peer.address.ip());
+        let reply = self.device.apply(&caller, command).await;
+        Ok(reply::json(StatusCode::OK, reply.encode()))
+    }
+
+    async fn read_body(&self, body: Incoming) -> Result<Bytes, Error> {
+        let too_large = || {
+            Error::new(
+                ErrorKind::TooLarge,
+                format!("the body is longer than {MAX_COMMAND_BODY} bytes"),
+            )
+        };
+        if body.size_hint().lower() > MAX_COMMAND_BODY as u64 {
+            return Err(too_large());
+        }
+        let read = Limited::new(body, MAX_COMMAND_BODY).collect();
+        match tokio::time::timeout(self.body_timeout, read).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(Error::bad_request("the body broke off or is damaged")),
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                "the body did not come in time",
+            )),
+        }
+    }
+
+    fn health(&self) -> Response<Body> {
+        let channels: Vec<_> = self
+            .hub
+            .channels()
+            .map(|(id, name, online)| json!({"channel": id.0, "name": name, "online": online}))
+            .collect();
+        let all_online = self.hub.channels().all(|(_, _, online)| online);
+        let text = json!({
+            "status": if all_online { "ok" } else { "degraded" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "viewers": self.viewers.count(),
+            "max_viewers": self.viewers.max(),
+            "streams": self.hub.running_streams(),
+            "channels": channels,
+        });
+        reply::json(StatusCode::OK, text.to_string())
+    }
+
+    fn metrics_text(&self) -> Result<Response<Body>, Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).map_err(|error| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the metrics cannot be written: {error}"),
+            )
+        })?;
+        const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(reply::with_type(StatusCode::OK, OPEN_METRICS, text.into()))
+    }
+}
+
+fn flv(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("video/x-flv"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Answers a browser's question whether an allowed page may make a request.
+fn preflight(route: Route, parts: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::whole(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static(route.allowed_methods());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Content-Type, Range"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
+    if parts
+        .headers
+        .contains_key("access-control-request-private-network")
+    {
+        headers.insert(
+            "access-control-allow-private-network",
+            HeaderValue::from_static("true"),
+        );
+    }
+    response
+}
+
+fn name(route: Route) -> &'static str {
+    match route {
+        Route::Media => "ipc.flv",
+        Route::Command => "command",
+        Route::Health => "healthz",
+        Route::Metrics => "metrics",
+    }
+}

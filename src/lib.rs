@@ -1,0 +1,36 @@
+//! Turns a Linux camera into one that apps watch and command over HTTP, live.
+//!
+//! The floors of the house; imports go **down** only, and a test holds it:
+//!
+//! | floor | modules | what they do |
+//! |---|---|---|
+//! | 6 | [`cli`], [`config`], [`daemon`] | compose: the only ones that know every part |
+//! | 5 | [`http`] | routes, replies and bodies over hyper |
+//! | 4 | [`transport`] | connections with a known peer |
+//! | 3 | [`live`], [`device`] | streams and their viewers; the door for commands |
+//! | 2 | [`hal`] | what a camera is; the simulated one; files |
+//! | 1 | [`proto`] | wire formats, pure |
+//! | 0 | [`media`], [`error`], [`clock`] | frames, tracks, time, refusals |
+//!
+//! # The two journeys
+//!
+//! A frame goes one way: [`hal::MediaSource`] → pump → ring → [`live::Subscription`] → FLV tag
+//! heads ([`proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the kernel.
+//!
+//! A command goes one round trip through one door: HTTP → [`proto::command::decode_request`] →
+//! [`device::Device::apply`] → [`proto::command::Reply::encode`] → HTTP.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod device;
+pub mod error;
+pub mod hal;
+pub mod http;
+pub mod live;
+pub mod media;
+pub mod proto;
+pub mod transport;

@@ -1,0 +1,376 @@
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    metrics::{Metrics, StreamMetrics},
+    pump,
+    ring::Ring,
+    subscription::{Start, Subscription},
+};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    hal::{Camera, ControlOutcome, SourceControl},
+    media::{ChannelId, MediaTime, StreamId},
+};
+
+/// Bounds of the live path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Bytes of frames that all streams together keep, shared out evenly among those that run.
+    /// Frames that are on their way to a viewer come on top: at most 64 KiB and one frame each.
+    pub memory: usize,
+}
+
+impl Default for Config {
+    /// 16 MiB.
+    fn default() -> Self {
+        Self { memory: 16 << 20 }
+    }
+}
+
+/// No stream keeps more than this, however much memory there is.
+const MAX_RING: usize = 2 << 20;
+/// How long a viewer waits for a camera to come online before it is refused.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// A viewer that joins gets the newest GOP if it began less than this ago; otherwise a key frame
+/// is asked for, if none was asked for within this time. So joins cost at most one key frame a
+/// second, however many there are.
+const KEY_INTERVAL_MICROS: i64 = 1_000_000;
+
+/// A camera of the device and its name.
+#[derive(Clone)]
+pub struct Channel {
+    /// Its number.
+    pub id: ChannelId,
+    /// Its name for people.
+    pub name: String,
+    /// The hardware.
+    pub camera: Arc<dyn Camera>,
+}
+
+/// Starts a stream when its first viewer comes and stops it when the last one has gone.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    clock: Clock,
+    config: Config,
+    channels: BTreeMap<ChannelId, Known>,
+    streams: Mutex<Streams>,
+    metrics: Metrics,
+}
+
+struct Known {
+    name: String,
+    camera: Arc<dyn Camera>,
+    offline: AtomicBool,
+}
+
+#[derive(Default)]
+struct Streams {
+    running: HashMap<StreamId, Running>,
+    closed: bool,
+}
+
+struct Running {
+    stream: Arc<Stream>,
+    subscribers: usize,
+    /// Owns the pump: dropping it stops the source.
+    _pump: AbortOnDropHandle<()>,
+}
+
+/// A running stream, shared by its pump and its subscriptions.
+pub(super) struct Stream {
+    pub(super) id: StreamId,
+    pub(super) ring: Mutex<Ring>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) metrics: StreamMetrics,
+    control: Option<Arc<dyn SourceControl>>,
+    last_key_request: Mutex<Option<MediaTime>>,
+}
+
+/// Whether a stream's camera delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Starting,
+    Online,
+    /// It does not, for this reason.
+    Offline(String),
+}
+
+impl Stream {
+    pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides where a new viewer starts, and asks for a key frame if that is needed.
+    fn start(&self, now: MediaTime) -> Start {
+        let (key_time, pictures) = {
+            let ring = self.ring();
+            (ring.newest_key_time(), ring.pictures())
+        };
+        let recent = |time: MediaTime| now.micros_since(time) < KEY_INTERVAL_MICROS;
+        let Some(control) = self
+            .control
+            .as_ref()
+            .filter(|_| pictures > 0 && !key_time.is_some_and(recent))
+        else {
+            return Start::CachedGop;
+        };
+        let mut last_request = self
+            .last_key_request
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !last_request.is_some_and(recent) {
+            if control.request_key_frame() == ControlOutcome::Unsupported {
+                return Start::CachedGop;
+            }
+            self.metrics.key_requests.inc();
+            *last_request = Some(now);
+        }
+        Start::NextKey {
+            after_pictures: pictures,
+        }
+    }
+}
+
+impl Hub {
+    /// A hub over `channels`. Streams run as tasks of the runtime that calls [`Hub::subscribe`].
+    pub fn new(clock: Clock, config: Config, channels: Vec<Channel>, metrics: Metrics) -> Self {
+        let channels = channels
+            .into_iter()
+            .map(|Channel { id, name, camera }| {
+                (
+                    id,
+                    Known {
+                        name,
+                        camera,
+                        offline: AtomicBool::new(false),
+                    },
+                )
+            })
+            .collect();
+        Self {
+            inner: Arc::new(Inner {
+                clock,
+                config,
+                channels,
+                streams: Mutex::default(),
+                metrics,
+            }),
+        }
+    }
+
+    /// Joins a stream, starting it if nobody watches it yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unavailable`] with the
+    /// camera's reason if it does not deliver, or after 5 s of waiting for it.
+    pub async fn subscribe(&self, id: StreamId) -> Result<Subscription, Error> {
+        let presence = Presence::enter(&self.inner, id)?;
+        presence.wait_until_online().await?;
+        let start = presence.stream.start(self.inner.clock.now());
+        Ok(Subscription::new(presence, start))
+    }
+
+    /// Makes sure that a channel exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], naming those that do.
+    pub fn check_channel(&self, channel: ChannelId) -> Result<(), Error> {
+        self.inner.channel(channel).map(|_| ())
+    }
+
+    /// Number, name and whether it delivers as far as is known, of every channel.
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str, bool)> {
+        let known = self.inner.channels.iter();
+        known.map(|(id, known)| {
+            (
+                *id,
+                known.name.as_str(),
+                !known.offline.load(Ordering::Relaxed),
+            )
+        })
+    }
+
+    /// How many streams run now.
+    pub fn running_streams(&self) -> usize {
+        self.inner.streams().running.len()
+    }
+
+    /// Ends every stream in order and starts no more.
+    pub fn close(&self) {
+        let running = {
+            let mut streams = self.inner.streams();
+            streams.closed = true;
+            std::mem::take(&mut streams.running)
+        };
+        for running in running.values() {
+            running.stream.ring().close();
+        }
+    }
+}
+
+impl Inner {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channel(&self, id: ChannelId) -> Result<&Known, Error> {
+        self.channels.get(&id).ok_or_else(|| {
+            let existing: Vec<String> = self.channels.keys().map(ChannelId::to_string).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "there is no such channel; this device has {}",
+                    existing.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// Remembers whether a channel delivers.
+    pub(super) fn set_offline(&self, channel: ChannelId, offline: bool) {
+        if let Some(known) = self.channels.get(&channel) {
+            known.offline.store(offline, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets a stream that ended by itself.
+    pub(super) fn forget(&self, stream: &Arc<Stream>) {
+        let mut streams = self.streams();
+        if streams
+            .running
+            .get(&stream.id)
+            .is_some_and(|running| Arc::ptr_eq(&running.stream, stream))
+        {
+            streams.running.remove(&stream.id);
+        }
+        self.share_out(&streams);
+    }
+
+    fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
+        let input = self
+            .channel(id.channel)?
+            .camera
+            .open(id.quality)
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "the camera of channel {} does not start: {error}",
+                        id.channel
+                    ),
+                )
+            })?;
+        let stream = Arc::new(Stream {
+            id,
+            ring: Mutex::new(Ring::new(MAX_RING)),
+            state: watch::Sender::new(State::Starting),
+            metrics: self.metrics.of(id),
+            control: input.control,
+            last_key_request: Mutex::new(None),
+        });
+        let pump = tokio::spawn(pump::run(
+            Arc::downgrade(self),
+            Arc::clone(&stream),
+            input.source,
+        ));
+        tracing::debug!(stream = %id, "stream started");
+        Ok(Running {
+            stream,
+            subscribers: 0,
+            _pump: AbortOnDropHandle::new(pump),
+        })
+    }
+
+    /// Gives every running stream its share of the memory.
+    fn share_out(&self, streams: &Streams) {
+        let share = self.config.memory / streams.running.len().max(1);
+        for running in streams.running.values() {
+            running.stream.ring().set_limit(share.min(MAX_RING));
+        }
+    }
+}
+
+/// One viewer's hold on a running stream. Dropping it lets go; the last one stops the stream.
+pub(super) struct Presence {
+    hub: Arc<Inner>,
+    pub(super) stream: Arc<Stream>,
+}
+
+impl Presence {
+    fn enter(hub: &Arc<Inner>, id: StreamId) -> Result<Self, Error> {
+        let mut streams = hub.streams();
+        if streams.closed {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the device is shutting down",
+            ));
+        }
+        let (running, is_new) = match streams.running.entry(id) {
+            Entry::Occupied(running) => (running.into_mut(), false),
+            Entry::Vacant(place) => (place.insert(hub.start(id)?), true),
+        };
+        running.subscribers += 1;
+        running.stream.metrics.viewers.inc();
+        let stream = Arc::clone(&running.stream);
+        if is_new {
+            hub.share_out(&streams);
+        }
+        Ok(Self {
+            hub: Arc::clone(hub),
+            stream,
+        })
+    }
+
+    async fn wait_until_online(&self) -> Result<(), Error> {
+        let channel = self.stream.id.channel;
+        let mut states = self.stream.state.subscribe();
+        let settled = states.wait_for(|state| *state != State::Starting);
+        let unavailable = |reason: &str| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the camera of channel {channel} is off: {reason}"),
+            )
+        };
+        match tokio::time::timeout(START_TIMEOUT, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Offline(reason) => Err(unavailable(reason)),
+                State::Starting | State::Online => Ok(()),
+            },
+            Ok(Err(_)) | Err(_) => Err(unavailable("it did not deliver within 5 s")),
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.stream.metrics.viewers.dec();
+        let mut streams = self.hub.streams();
+        let Some(running) = streams.running.get_mut(&self.stream.id) else {
+            return;
+        };
+        if !Arc::ptr_eq(&running.stream, &self.stream) {
+            return;
+        }
+        running.subscribers -= 1;
+        if running.subscribers == 0 {
+            streams.running.remove(&self.stream.id);
+            self.hub.share_out(&streams);
+            tracing::debug!(stream = %self.stream.id, "stream stopped: nobody watches");
+        }
+    }
+}

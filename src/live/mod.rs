@@ -1,0 +1,18 @@
+//! The live path: one pump a stream, one ring of frames, any number of subscriptions.
+//!
+//! ```text
+//! MediaSource ─► pump ─► ring (published cursor) ─► Subscription ─► (FLV, socket: the floors above)
+//! ```
+//!
+//! The pump never waits for a viewer, and a viewer holds nothing but a cursor. Belongs here:
+//! starting and stopping streams, joining, skipping. Does not belong here: containers, HTTP.
+
+mod hub;
+mod metrics;
+mod pump;
+mod ring;
+mod subscription;
+
+pub use hub::{Channel, Config, Hub};
+pub use metrics::{Metrics, StreamMetrics};
+pub use subscription::{Delivery, Subscription};

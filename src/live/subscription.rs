@@ -1,0 +1,279 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    hub::Presence,
+    metrics::StreamMetrics,
+    ring::{Entry, Ring},
+};
+use crate::media::{Frame, StreamId, TrackKind, Tracks};
+
+/// One poll takes at most this many frames and, after the first one, this many bytes. It bounds
+/// what a viewer that stopped reading holds on to.
+const MAX_FRAMES: usize = 24;
+const MAX_BYTES: usize = 64 << 10;
+/// A viewer that waits for a key frame takes the cached GOP when this many pictures have come
+/// without one.
+const PATIENCE_PICTURES: u64 = 3;
+
+/// One viewer's place in a stream. It pulls; nothing is queued for it.
+///
+/// The first frame is a video key frame (if the stream has video). Timestamps are milliseconds
+/// from 0, with one offset for sound and picture, and wrap at 2^32. A viewer that joins in the
+/// middle of a GOP gets the GOP squeezed: its pictures 1 ms apart and without sound, so that the
+/// newest picture shows at once. A viewer that falls out of the ring goes on at the newest key
+/// frame; what it missed is counted.
+pub struct Subscription {
+    presence: Presence,
+    reader: usize,
+    position: Position,
+    /// Media time that is timestamp 0, once the first frame was taken.
+    base_micros: Option<i64>,
+    squeeze: Option<Squeeze>,
+    known_tracks: Option<Arc<Tracks>>,
+    skipped_frames: u64,
+}
+
+/// Where a viewer starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the newest key frame there is, or the next one if there is none.
+    CachedGop,
+    /// At a key frame that comes after this many pictures; it has been asked for.
+    NextKey { after_pictures: u64 },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Position {
+    /// Waiting for a frame to start at.
+    Starting(Start),
+    /// The number of the next frame to take.
+    At(u64),
+}
+
+/// The part of a GOP that is sent faster than it was recorded.
+#[derive(Debug)]
+struct Squeeze {
+    /// Number of the first frame that is sent at its own time.
+    until: u64,
+    next_millis: u32,
+    /// For encoders that reorder pictures: composition offset of each picture, in ms.
+    compositions: std::vec::IntoIter<i32>,
+}
+
+/// A frame on its way to a viewer.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The frame.
+    pub frame: Frame,
+    /// When the viewer decodes it: ms since its first frame, wrapping.
+    pub timestamp: u32,
+    /// How much later it is shown, in ms.
+    pub composition_ms: i32,
+    /// What its decoder must know, if that is not what the frame before needed.
+    pub new_tracks: Option<Arc<Tracks>>,
+}
+
+impl Subscription {
+    pub(super) fn new(presence: Presence, start: Start) -> Self {
+        let reader = presence.stream.ring().add_reader();
+        let position = Position::Starting(start);
+        Self {
+            presence,
+            reader,
+            position,
+            base_micros: None,
+            squeeze: None,
+            known_tracks: None,
+            skipped_frames: 0,
+        }
+    }
+
+    /// The stream's counters.
+    pub fn metrics(&self) -> &StreamMetrics {
+        &self.presence.stream.metrics
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> StreamId {
+        self.presence.stream.id
+    }
+
+    /// How many frames it was too slow to take.
+    pub fn skipped_frames(&self) -> u64 {
+        self.skipped_frames
+    }
+
+    /// Hands the frames that have been published to `take`: all of them, up to 24 or 64 KiB.
+    ///
+    /// `Ready(true)`: it took some. `Ready(false)`: the stream has ended, in order. `Pending`: the
+    /// task is woken when there is more.
+    pub fn poll_frames(
+        &mut self,
+        context: &mut Context<'_>,
+        mut take: impl FnMut(Delivery),
+    ) -> Poll<bool> {
+        let stream = Arc::clone(&self.presence.stream);
+        let mut ring = stream.ring();
+        if ring.is_ended() {
+            return Poll::Ready(false);
+        }
+        let Some(start) = self.start(&ring) else {
+            ring.wait(self.reader, context.waker());
+            return Poll::Pending;
+        };
+        let (mut next, mut frames, mut bytes) = (start, 0, 0);
+        for (number, entry) in ring.range(start) {
+            if frames == MAX_FRAMES || bytes >= MAX_BYTES {
+                break;
+            }
+            next = number + 1;
+            if let Some(delivery) = self.delivery(number, entry) {
+                frames += 1;
+                bytes += delivery.frame.data.len();
+                take(delivery);
+            }
+        }
+        self.position = Position::At(next);
+        if frames == 0 {
+            ring.wait(self.reader, context.waker());
+            return Poll::Pending;
+        }
+        self.presence
+            .stream
+            .metrics
+            .sent_frames
+            .inc_by(frames as u64);
+        Poll::Ready(true)
+    }
+
+    /// The number of the frame to go on with, if there is one to be had.
+    fn start(&mut self, ring: &Ring) -> Option<u64> {
+        if let Position::At(next) = self.position {
+            if next >= ring.first() {
+                return Some(next);
+            }
+            // Fallen out of the ring.
+            self.squeeze = None;
+            let resumed = ring
+                .newest_key()
+                .or_else(|| ring.tracks().video.is_none().then(|| ring.first()));
+            let skipped = resumed.unwrap_or(ring.first()) - next;
+            self.skipped_frames += skipped;
+            self.presence.stream.metrics.skipped_frames.inc_by(skipped);
+            self.position = match resumed {
+                Some(number) => Position::At(number),
+                None => Position::Starting(Start::CachedGop),
+            };
+            return resumed;
+        }
+        let Position::Starting(start) = self.position else {
+            return None;
+        };
+        if ring.tracks().video.is_none() {
+            return Some(ring.first()).filter(|&first| first < ring.published());
+        }
+        let key = ring.newest_key()?;
+        if let Start::NextKey { after_pictures } = start {
+            let since_key = ring
+                .range(key)
+                .filter(|(_, entry)| entry.frame.track == TrackKind::Video)
+                .count();
+            let key_is_new = ring.pictures() - since_key as u64 >= after_pictures;
+            let out_of_patience = ring.pictures() - after_pictures >= PATIENCE_PICTURES;
+            if !key_is_new && !out_of_patience {
+                return None;
+            }
+        }
+        if self.base_micros.is_none() {
+            self.squeeze_from(ring, key);
+        }
+        Some(key)
+    }
+
+    /// Prepares to send the published part of the GOP at `key` with its pictures 1 ms apart.
+    fn squeeze_from(&mut self, ring: &Ring, key: u64) {
+        let pictures: Vec<&Frame> = (ring.range(key).map(|(_, entry)| &entry.frame))
+            .filter(|frame| frame.track == TrackKind::Video)
+            .collect();
+        let Some(newest) = pictures.last() else {
+            return;
+        };
+        let behind_micros = (pictures.len() as i64 - 1) * 1000;
+        self.base_micros = Some(newest.time.as_micros() - behind_micros);
+        self.squeeze = Some(Squeeze {
+            until: ring.published(),
+            next_millis: 0,
+            compositions: squeezed_compositions(&pictures).into_iter(),
+        });
+    }
+
+    fn delivery(&mut self, number: u64, entry: &Entry) -> Option<Delivery> {
+        let frame = &entry.frame;
+        let (timestamp, composition_ms) = match &mut self.squeeze {
+            Some(squeeze) if number < squeeze.until => {
+                if frame.track == TrackKind::Audio {
+                    return None;
+                }
+                let timestamp = squeeze.next_millis;
+                squeeze.next_millis += 1;
+                (timestamp, squeeze.compositions.next().unwrap_or(0))
+            }
+            _ => {
+                self.squeeze = None;
+                let micros = frame.time.as_micros();
+                let base = *self.base_micros.get_or_insert(micros);
+                // Sound from before the first picture.
+                let since = u64::try_from(micros.checked_sub(base)?).ok()?;
+                ((since / 1000) as u32, frame.composition_micros / 1000)
+            }
+        };
+        let known = self
+            .known_tracks
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &entry.tracks));
+        let new_tracks = (!known).then(|| {
+            self.known_tracks = Some(Arc::clone(&entry.tracks));
+            Arc::clone(&entry.tracks)
+        });
+        Some(Delivery {
+            frame: frame.clone(),
+            timestamp,
+            composition_ms,
+            new_tracks,
+        })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.presence.stream.ring().remove_reader(self.reader);
+    }
+}
+
+/// Composition offsets for pictures that are decoded 1 ms apart, so that they are shown in the
+/// right order and 1 ms apart too. Empty if the encoder does not reorder.
+fn squeezed_compositions(pictures: &[&Frame]) -> Vec<i32> {
+    if pictures.iter().all(|frame| frame.composition_micros == 0) {
+        return Vec::new();
+    }
+    let shown_at = |frame: &Frame| frame.time.as_micros() + i64::from(frame.composition_micros);
+    let mut by_display: Vec<usize> = (0..pictures.len()).collect();
+    by_display.sort_by_key(|&index| shown_at(pictures[index]));
+    let mut rank = vec![0_i32; pictures.len()];
+    for (shown, &index) in by_display.iter().enumerate() {
+        rank[index] = shown as i32;
+    }
+    let delay = rank
+        .iter()
+        .enumerate()
+        .map(|(decoded, &shown)| decoded as i32 - shown)
+        .max()
+        .unwrap_or(0);
+    rank.iter()
+        .enumerate()
+        .map(|(decoded, &shown)| shown + delay - decoded as i32)
+        .collect()
+}

@@ -1,0 +1,163 @@
+//! `peercam`: command line → configuration → runtime → daemon → exit code.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use peercam::{
+    cli::{Check, Cli, Command, Run},
+    config::Config,
+    daemon::{self, Daemon},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::registry()
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(io::stderr)
+                .with_ansi(false),
+        )
+        .with(cli.log)
+        .init();
+    let result = match cli.command {
+        Some(Command::Check(options)) => check(&options),
+        Some(Command::Run(options)) => run(&options),
+        None => run(&cli.run),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peercam: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(options: &Check) -> Result<()> {
+    let config = Config::load(&options.config)?;
+    daemon::check(&config)?;
+    println!("{}: fine", options.config.display());
+    Ok(())
+}
+
+fn run(options: &Run) -> Result<()> {
+    let (config, is_default) = match &options.config {
+        Some(path) => (Config::load(path)?, false),
+        None => (default_config()?, true),
+    };
+    let threads = config.runtime.threads;
+    let mut builder = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(config).await?;
+        announce(&daemon, is_default)?;
+        let mut signals = Signals::new()?;
+        let stop = async {
+            signals.next().await;
+            tokio::spawn(async move {
+                signals.next().await;
+                std::process::exit(EXIT_AT_ONCE);
+            });
+        };
+        daemon.run(stop).await;
+        Ok(())
+    })
+}
+
+/// Exit code after a second signal.
+const EXIT_AT_ONCE: i32 = 130;
+
+#[cfg(feature = "sim")]
+fn default_config() -> Result<Config> {
+    Ok(Config::simulated_camera())
+}
+
+#[cfg(not(feature = "sim"))]
+fn default_config() -> Result<Config> {
+    anyhow::bail!("this build has no simulated camera; name a configuration with --config FILE")
+}
+
+/// Tells a person what to paste into a player.
+fn announce(daemon: &Daemon, is_default: bool) -> Result<()> {
+    let mut out = io::stdout().lock();
+    for address in daemon.addresses() {
+        writeln!(out, "peercam is listening on http://{address}")?;
+    }
+    if let (Some(address), Some((channel, name, _))) =
+        (daemon.addresses().first(), daemon.hub().channels().next())
+    {
+        let base = format!("http://{}", from_here(*address));
+        let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");
+        if is_default {
+            writeln!(
+                out,
+                "\nNo configuration was named: this is a simulated camera."
+            )?;
+        }
+        writeln!(
+            out,
+            "\nWatch \"{name}\":\n  ffplay -fflags nobuffer '{live}'\n  vlc '{live}'"
+        )?;
+        writeln!(out, "Save ten seconds:\n  curl -m 10 -o live.flv '{live}'")?;
+        writeln!(
+            out,
+            "Ask it:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'"
+        )?;
+        writeln!(out, "  curl {base}/healthz\n\nCtrl-C stops it.")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// An address that a player on this machine can use.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let loopback: std::net::IpAddr = if address.is_ipv4() {
+        std::net::Ipv4Addr::LOCALHOST.into()
+    } else {
+        std::net::Ipv6Addr::LOCALHOST.into()
+    };
+    SocketAddr::new(loopback, address.port())
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The vocabulary of media that every floor shares: frames, tracks, streams, time.
+//!
+//! Belongs here: plain values without behaviour of their own. Does not belong here: containers
+//! (`proto::flv`), sources (`hal`), anything that knows a socket, a file or a clock.
+
+mod stream;
+mod time;
+mod track;
+
+pub use stream::{ChannelId, ParseQualityError, Quality, StreamId};
+pub use time::MediaTime;
+pub use track::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec, VideoTrack};
+
+use bytes::Bytes;
+
+/// One access unit: a whole coded picture or a whole coded block of audio samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Which track of the stream it belongs to.
+    pub track: TrackKind,
+    /// Whether decoding can start here. Always true for audio.
+    pub key: bool,
+    /// Capture time, in decoding order. Never decreases within a track.
+    pub time: MediaTime,
+    /// Presentation time minus `time`, in microseconds. 0 unless the encoder reorders pictures.
+    pub composition_micros: i32,
+    /// Video: NAL units, each behind its length as 4 bytes big-endian, without parameter sets.
+    /// AAC: one raw data block without ADTS. G.711: one byte per sample, channels interleaved.
+    pub data: Bytes,
+}
+
+impl Frame {
+    /// Whether this is a video frame from which decoding can start.
+    pub fn is_video_key(&self) -> bool {
+        self.track == TrackKind::Video && self.key
+    }
+}

@@ -1,0 +1,10 @@
+//! The wire formats, pure: bytes in, values out, and back.
+//!
+//! Belongs here: parsing and writing of FLV, request lines, queries, commands. Does not belong
+//! here: tokio, a clock, a socket, a file. A test holds this.
+
+pub mod command;
+pub mod flv;
+pub mod query;
+pub mod request_line;
+pub mod route;

@@ -1,0 +1,268 @@
+//! The query string of the signalling: free order, two spellings of a command's text.
+//!
+//! A value is percent-decoded strictly and must be UTF-8; `+` stays a plus. `cmd` is special,
+//! because stock panels put raw JSON there: a value that begins with `{` runs to the brace that
+//! closes it, whatever `&` or `=` it holds, and a stray `%` in it is taken as it stands.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+use crate::{
+    error::{Error, ErrorKind},
+    media::{ChannelId, Quality},
+};
+
+/// The longest query string, in bytes as received.
+pub const MAX_QUERY: usize = 8 * 1024;
+
+/// Parameters in the order they came. Keys are case-sensitive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a query string without its `?`.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] for broken percent-encoding, bytes that are not UTF-8, a NUL, or a
+    /// query beyond [`MAX_QUERY`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        if text.len() > MAX_QUERY {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "the query has {} bytes; at most {MAX_QUERY} are read",
+                    text.len()
+                ),
+            ));
+        }
+        let mut parameters = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (pair, after) = match json_value(rest) {
+                Some((key, json, after)) => ((key, decode_leniently(json)?), after),
+                None => {
+                    let (pair, after) = rest.split_once('&').unwrap_or((rest, ""));
+                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    ((key, decode(value)?), after)
+                }
+            };
+            let (key, value) = pair;
+            if !key.is_empty() {
+                parameters.push((decode(key)?, value));
+            }
+            rest = after;
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if it stands there twice: which one counts must never be a guess.
+    pub fn value(&self, key: &str) -> Result<Option<&str>, Error> {
+        let mut values = self
+            .0
+            .iter()
+            .filter(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str());
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(Error::bad_request(format!(
+                "the parameter {key} stands there twice"
+            )));
+        }
+        Ok(value)
+    }
+
+    /// The value under the first of several spellings that is present.
+    ///
+    /// # Errors
+    /// As [`Query::value`].
+    pub fn value_of_any(&self, keys: &[&str]) -> Result<Option<&str>, Error> {
+        for key in keys {
+            if let Some(value) = self.value(key)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The parameter `channel`; 0 if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if it is no number from 0 to 65535.
+    pub fn channel(&self) -> Result<ChannelId, Error> {
+        match self.value("channel")? {
+            None | Some("") => Ok(ChannelId::default()),
+            Some(text) => text.parse().map(ChannelId).map_err(|_| {
+                Error::bad_request("the parameter channel is a whole number from 0 to 65535")
+            }),
+        }
+    }
+
+    /// The parameter `quality`; high if it is missing. The misspelling `qualtity` is read too,
+    /// because a client in the field sends it.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if it is none of the three words.
+    pub fn quality(&self) -> Result<Quality, Error> {
+        match self.value_of_any(&["quality", "qualtity"])? {
+            None | Some("") => Ok(Quality::default()),
+            Some(word) => word
+                .parse()
+                .map_err(|error| Error::bad_request(format!("the parameter {error}"))),
+        }
+    }
+}
+
+/// If `rest` begins with `cmd={…}`, gives key, raw JSON and what follows its `&`.
+fn json_value(rest: &str) -> Option<(&'static str, &str, &str)> {
+    let value = rest.strip_prefix("cmd=")?;
+    if !value.starts_with('{') {
+        return None;
+    }
+    let end =
+        end_of_object(value).filter(|&end| matches!(value.as_bytes().get(end), None | Some(b'&')));
+    let (json, after) = value.split_at(end.unwrap_or(value.len()));
+    Some(("cmd", json, after.strip_prefix('&').unwrap_or(after)))
+}
+
+/// Where the JSON object at the start of `text` ends. Strings are skipped, whether their quotes
+/// are raw or percent-encoded.
+fn end_of_object(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut in_string, mut at) = (0_u32, false, 0);
+    while at < bytes.len() {
+        let (byte, width) = match (bytes[at], bytes.get(at + 1..at + 3).and_then(hex_pair)) {
+            (b'%', Some(byte)) => (byte, 3),
+            (byte, _) => (byte, 1),
+        };
+        at += width;
+        match byte {
+            b'\\' if in_string => at += escaped_width(&bytes[at..]),
+            b'"' => in_string = !in_string,
+            b'{' if !in_string => depth += 1,
+            b'}' if !in_string => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn escaped_width(rest: &[u8]) -> usize {
+    match rest.first() {
+        Some(b'%') if rest.get(1..3).and_then(hex_pair).is_some() => 3,
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+fn hex_pair(pair: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let [high, low] = pair else { return None };
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+fn decode(text: &str) -> Result<String, Error> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+        if rest.get(at + 1..at + 3).and_then(hex_pair).is_none() {
+            return Err(Error::bad_request(
+                "a % in the query is not followed by two hex digits",
+            ));
+        }
+        rest = &rest[at + 3..];
+    }
+    decode_leniently(text)
+}
+
+fn decode_leniently(text: &str) -> Result<String, Error> {
+    let decoded: Cow<'_, [u8]> = percent_decode(text.as_bytes()).into();
+    if decoded.contains(&0) {
+        return Err(Error::bad_request("the query holds a NUL byte"));
+    }
+    String::from_utf8(decoded.into_owned())
+        .map_err(|_| Error::bad_request("the query is not UTF-8 after percent-decoding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn order_is_free_and_empty_pairs_vanish() {
+        let query = Query::parse("&b=2&&a=%E4%BD%A0+1&flag&=x").expect("valid query");
+        assert_eq!(query.value("a"), Ok(Some("你+1")));
+        assert_eq!(query.value("b"), Ok(Some("2")));
+        assert_eq!(query.value("flag"), Ok(Some("")));
+        assert_eq!(query.value("c"), Ok(None));
+    }
+
+    #[test]
+    fn json_after_cmd_runs_to_its_closing_brace() {
+        for (text, cmd, channel) in [
+            (
+                r#"cmd={"a":"x&y=}","b":{}}&channel=2"#,
+                r#"{"a":"x&y=}","b":{}}"#,
+                Some("2"),
+            ),
+            (
+                r"channel=1&cmd={%22a%22:%22x&%5C%22}%22}",
+                r#"{"a":"x&\"}"}"#,
+                Some("1"),
+            ),
+            (r#"cmd={"p":"50%"}"#, r#"{"p":"50%"}"#, None),
+            (
+                r#"cmd={"broken":1&channel=3"#,
+                r#"{"broken":1&channel=3"#,
+                None,
+            ),
+            (r#"cmd={"a":1}x&channel=3"#, r#"{"a":1}x&channel=3"#, None),
+            ("cmd=%7B%22a%22%3A1%7D&channel=4", r#"{"a":1}"#, Some("4")),
+        ] {
+            let query = Query::parse(text).expect(text);
+            assert_eq!(query.value("cmd"), Ok(Some(cmd)), "{text}");
+            assert_eq!(query.value("channel"), Ok(channel), "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_input_is_refused_with_a_reason() {
+        for (text, word) in [
+            ("a=%", "hex"),
+            ("a=%2", "hex"),
+            ("a=%zz", "hex"),
+            ("a=%ff", "UTF-8"),
+            ("a=%00", "NUL"),
+        ] {
+            let error = Query::parse(text).expect_err(text);
+            assert!(error.reason().contains(word), "{text}: {error}");
+        }
+        let twice = Query::parse("a=1&a=2").expect("parses");
+        assert!(twice.value("a").is_err());
+        assert!(Query::parse(&"x".repeat(MAX_QUERY + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in any::<String>(), prefix in prop_oneof![Just(""), Just("cmd={")]) {
+            let _ = Query::parse(&format!("{prefix}{text}"));
+        }
+
+        #[test]
+        fn what_is_encoded_comes_back(value in any::<String>().prop_filter("NUL is refused", |v| !v.contains('\0'))) {
+            let encoded = percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC);
+            let query = Query::parse(&format!("x=1&cmd={encoded}&y=2")).expect("valid query");
+            prop_assert_eq!(query.value("cmd"), Ok(Some(value.as_str())));
+            prop_assert_eq!(query.value("y"), Ok(Some("2")));
+        }
+    }
+}

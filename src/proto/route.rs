@@ -1,0 +1,229 @@
+//! From method, path and query to what is asked for.
+//!
+//! Only the last part of the path routes, so `http://127.0.0.1:34567/ipc.p2p.com/ipc.flv` and
+//! `/ipc.flv` are one (`docs/protocol.md`, "Routing").
+
+use http::Method;
+
+use super::query::Query;
+use crate::{
+    error::{Error, ErrorKind},
+    media::StreamId,
+};
+
+/// The longest `user_args`, in bytes after decoding.
+pub const MAX_USER_ARGS: usize = 1024;
+/// The longest `requester`, in bytes after decoding.
+pub const MAX_REQUESTER: usize = 64;
+/// The longest `req_id` and `_peername`, in bytes after decoding.
+pub const MAX_LABEL: usize = 128;
+
+/// A path of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/ipc.flv`: media.
+    Media,
+    /// `/command`: signalling from the app.
+    Command,
+    /// `/healthz`: is the daemon well?
+    Health,
+    /// `/metrics`: counters for Prometheus.
+    Metrics,
+}
+
+impl Route {
+    /// The route of a path.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if the last part names none.
+    pub fn of_path(path: &str) -> Result<Self, Error> {
+        match path.rsplit('/').next() {
+            Some("ipc.flv") => Ok(Self::Media),
+            Some("command") => Ok(Self::Command),
+            Some("healthz") => Ok(Self::Health),
+            Some("metrics") => Ok(Self::Metrics),
+            _ => Err(Error::new(
+                ErrorKind::NotFound,
+                "no such path; this device serves /ipc.flv, /command, /healthz and /metrics",
+            )),
+        }
+    }
+
+    /// Checks the method.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MethodNotAllowed`], naming the right one.
+    pub fn check_method(self, method: &Method) -> Result<(), Error> {
+        let wanted = self.allowed_methods();
+        if wanted.split(", ").any(|allowed| allowed == method.as_str()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::MethodNotAllowed,
+            format!("this path does not take this method; use {wanted}"),
+        ))
+    }
+
+    /// The methods it takes, as an `Allow` header names them.
+    pub fn allowed_methods(self) -> &'static str {
+        match self {
+            Self::Command => "POST",
+            Self::Media | Self::Health | Self::Metrics => "GET, HEAD",
+        }
+    }
+}
+
+/// Who asks, as far as the request says. Labels for logs: none of them proves anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// `requester`: the role of the app, such as `app-android`. At most [`MAX_REQUESTER`] bytes.
+    pub requester: Option<String>,
+    /// `req_id`: ties the app's telemetry to our log lines. At most [`MAX_LABEL`] bytes.
+    pub req_id: Option<String>,
+    /// `_peername` (or `peername`): tells viewers apart on listeners without access control.
+    pub peer_name: Option<String>,
+    /// `user_args`: free text of the app. At most [`MAX_USER_ARGS`] bytes.
+    pub user_args: Option<String>,
+}
+
+impl Labels {
+    /// Reads the labels out of a query.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] for one that is too long or stands there twice.
+    pub fn of(query: &Query) -> Result<Self, Error> {
+        Ok(Self {
+            requester: label(query, &["requester"], MAX_REQUESTER)?,
+            req_id: label(query, &["req_id"], MAX_LABEL)?,
+            peer_name: label(query, &["_peername", "peername"], MAX_LABEL)?,
+            user_args: label(query, &["user_args"], MAX_USER_ARGS)?,
+        })
+    }
+}
+
+fn label(query: &Query, keys: &[&str], max: usize) -> Result<Option<String>, Error> {
+    match query.value_of_any(keys)? {
+        Some(value) if value.len() > max => Err(Error::bad_request(format!(
+            "the parameter {} has {} bytes; at most {max} are allowed",
+            keys[0],
+            value.len()
+        ))),
+        value => Ok(value.filter(|value| !value.is_empty()).map(str::to_owned)),
+    }
+}
+
+/// A request for media on `/ipc.flv`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaRequest {
+    /// `action=live`: the picture of now.
+    Live(StreamId),
+}
+
+impl MediaRequest {
+    /// Reads a media request. Missing `channel` is 0, missing `quality` is high, values are read
+    /// in any case; `qualtity` and `type=live` instead of `action=live` are accepted because
+    /// clients in the field send them.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] naming the parameter and what it takes.
+    pub fn decode(query: &Query) -> Result<Self, Error> {
+        let action = query.value_of_any(&["action", "type"])?.unwrap_or_default();
+        if action.is_empty() {
+            return Err(Error::bad_request(
+                "the parameter action is missing; use action=live",
+            ));
+        }
+        if !action.eq_ignore_ascii_case("live") {
+            return Err(Error::bad_request(
+                "this device does not offer that action; use action=live",
+            ));
+        }
+        Ok(Self::Live(StreamId {
+            channel: query.channel()?,
+            quality: query.quality()?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{ChannelId, Quality};
+
+    fn media(query: &str) -> Result<MediaRequest, Error> {
+        MediaRequest::decode(&Query::parse(query)?)
+    }
+
+    fn live(channel: u16, quality: Quality) -> Result<MediaRequest, Error> {
+        Ok(MediaRequest::Live(StreamId {
+            channel: ChannelId(channel),
+            quality,
+        }))
+    }
+
+    #[test]
+    fn only_the_last_part_of_the_path_routes() {
+        for path in ["/ipc.flv", "/ipc.p2p.com/ipc.flv", "//x/ipc.flv"] {
+            assert_eq!(Route::of_path(path), Ok(Route::Media), "{path}");
+        }
+        for path in ["/", "/ipc.flv/", "/IPC.FLV", "/ipc.flv2", "*", ""] {
+            assert!(Route::of_path(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_are_checked() {
+        assert!(Route::Command.check_method(&Method::POST).is_ok());
+        let refused = Route::Command
+            .check_method(&Method::GET)
+            .expect_err("GET /command");
+        assert!(refused.reason().contains("POST"));
+        assert!(Route::Media.check_method(&Method::HEAD).is_ok());
+        assert!(Route::Media.check_method(&Method::POST).is_err());
+    }
+
+    #[test]
+    fn live_requests() {
+        for (query, expected) in [
+            (
+                "action=live&channel=1&quality=super",
+                live(1, Quality::Super),
+            ),
+            ("quality=STANDARD&action=LIVE", live(0, Quality::Standard)),
+            ("action=live", live(0, Quality::High)),
+            ("type=Live&qualtity=super", live(0, Quality::Super)),
+            ("action=live&channel=&quality=", live(0, Quality::High)),
+            ("action=live&_crypto=off&unknown=1", live(0, Quality::High)),
+        ] {
+            assert_eq!(media(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_name_the_parameter() {
+        for (query, word) in [
+            ("", "action"),
+            ("action=fly", "action"),
+            ("action=live&channel=-1", "channel"),
+            ("action=live&channel=99999999999", "channel"),
+            ("action=live&channel=1.5", "channel"),
+            ("action=live&quality=best", "quality"),
+            ("action=live&channel=0&channel=1", "twice"),
+        ] {
+            let error = media(query).expect_err(query);
+            assert!(error.reason().contains(word), "{query}: {error}");
+        }
+    }
+
+    #[test]
+    fn labels_are_read_and_bounded() {
+        let query = Query::parse("requester=app-ios&req_id=7&peername=p&user_args=%E4%BD%A0")
+            .expect("valid");
+        let labels = Labels::of(&query).expect("short enough");
+        assert_eq!(labels.requester.as_deref(), Some("app-ios"));
+        assert_eq!(labels.peer_name.as_deref(), Some("p"));
+        assert_eq!(labels.user_args.as_deref(), Some("你"));
+        let long = format!("requester={}", "x".repeat(MAX_REQUESTER + 1));
+        assert!(Labels::of(&Query::parse(&long).expect("valid")).is_err());
+    }
+}
