@@ -67,7 +67,8 @@ fn run(options: &Run) -> Result<()> {
         .context("the runtime does not start")?;
     runtime.block_on(async {
         let daemon = Daemon::start(config).await?;
-        announce(&daemon, is_default)?;
+        // Nobody reading it is no reason not to run.
+        let _ = announce(&daemon, is_default);
         let mut signals = Signals::new()?;
         let stop = async {
             signals.next().await;
@@ -95,7 +96,7 @@ fn default_config() -> Result<Config> {
 }
 
 /// Tells a person what to paste into a player.
-fn announce(daemon: &Daemon, is_default: bool) -> Result<()> {
+fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for address in daemon.addresses() {
         writeln!(out, "peercam is listening on http://{address}")?;
@@ -122,8 +123,7 @@ fn announce(daemon: &Daemon, is_default: bool) -> Result<()> {
         )?;
         writeln!(out, "  curl {base}/healthz\n\nCtrl-C stops it.")?;
     }
-    out.flush()?;
-    Ok(())
+    out.flush()
 }
 
 /// An address that a player on this machine can use.

@@ -109,6 +109,9 @@ impl Output {
     }
 }
 
+/// A camera that is later than this leaves pictures out.
+const CATCH_UP_FRAMES: u64 = FRAME_RATE as u64;
+
 /// Starts the thread. It ends by itself when nobody reads any more.
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
     thread::Builder::new()
@@ -160,8 +163,12 @@ fn run(shared: &Shared) {
                 )
             });
         }
-        // A machine too slow for all pictures, or one that was suspended, leaves some out.
-        frame = (frame + 1).max(shared.frame_now());
+        // A machine that is late catches up picture by picture; one that was suspended, or is far
+        // too slow, leaves some out.
+        frame += 1;
+        if shared.frame_now().saturating_sub(frame) > CATCH_UP_FRAMES {
+            frame = shared.frame_now();
+        }
     }
 }
 

@@ -1,0 +1,221 @@
+//! Configuration files: the shipped ones work, wrong ones are told where and why.
+
+use std::path::Path;
+
+use peercam::config::{Config, Source};
+
+use crate::support::run;
+
+fn refused(text: &str) -> String {
+    match Config::parse(text, Path::new("camera.toml")) {
+        Ok(config) => panic!("accepted {text}: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+const CHANNEL: &str = "[[channel]]\nid = 0\nsource = { kind = \"sim\" }\n";
+
+#[test]
+fn every_shipped_configuration_is_fine() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut found = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let config = Config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!config.channels.is_empty());
+        found += 1;
+    }
+    assert!(found >= 3, "{found} files");
+}
+
+#[test]
+fn the_full_sample_shows_every_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/full.toml");
+    let full = Config::load(&path).unwrap();
+    let minimal = Config::parse(CHANNEL, Path::new("x")).unwrap();
+    assert_eq!(
+        Config {
+            channels: Vec::new(),
+            ..full
+        },
+        Config {
+            channels: Vec::new(),
+            ..minimal.clone()
+        }
+    );
+    assert_eq!(minimal.channels[0].name, "camera 0");
+}
+
+#[test]
+fn errors_name_file_line_key_and_what_is_allowed() {
+    for (text, expected) in [
+        (
+            "[http]\nmax_conections = 3\n",
+            vec![
+                "camera.toml:2: max_conections:",
+                "unknown field",
+                "max_connections",
+            ],
+        ),
+        (
+            "\n\n[http]\nmax_viewers = 0\n",
+            vec!["camera.toml:4: max_viewers:", "1 to 100000"],
+        ),
+        (
+            "[http]\nmax_viewers = -1\n",
+            vec!["camera.toml:2: max_viewers:"],
+        ),
+        (
+            "[http]\nmax_viewers = \"many\"\n",
+            vec!["camera.toml:2: max_viewers:", "string"],
+        ),
+        (
+            "[http]\nidle_timeout = \"10\"\n",
+            vec!["camera.toml:2: idle_timeout:", "ms, s, m, h or d"],
+        ),
+        (
+            "[http]\nidle_timeout = \"2h\"\n",
+            vec!["camera.toml:2: idle_timeout:", "1s to 1h"],
+        ),
+        (
+            "[live]\nmemory = \"1PiB\"\n",
+            vec!["camera.toml:2: memory:", "KiB, MiB or GiB"],
+        ),
+        (
+            "[live]\nmemory = \"1KiB\"\n",
+            vec!["camera.toml:2: memory:", "1MiB to 1GiB"],
+        ),
+        (
+            "[live]\nhevc = \"av1\"\n",
+            vec!["camera.toml:2: hevc:", "legacy", "hvc1"],
+        ),
+        (
+            "[runtime]\nthreads = 0\n",
+            vec!["camera.toml:2: threads:", "1 to 64"],
+        ),
+        (
+            "[device]\nproduct_id = \"waytoolongforthis\"\n",
+            vec!["camera.toml:2: product_id:", "1 to 10"],
+        ),
+        (
+            "[device]\ndevice_name = \"a/b\"\n",
+            vec!["camera.toml:2: device_name:", "letters"],
+        ),
+        (
+            "[[listen]]\naddr = \"localhost:1\"\n",
+            vec!["camera.toml:2: addr:", "IP address and a port"],
+        ),
+        (
+            "[[listen]]\naddr = \"0.0.0.0:1\"\n",
+            vec!["camera.toml:2: addr:", "allow_insecure_lan"],
+        ),
+        (
+            "[[listen]]\naddr = \"[::ffff:0.0.0.0]:1\"\n",
+            vec!["camera.toml:2: addr:", "allow_insecure_lan"],
+        ),
+        (
+            "[[listen]]\naddr = \"[::]:1\"\n",
+            vec!["camera.toml:2: addr:", "allow_insecure_lan"],
+        ),
+        (
+            "[[listen]]\naddr = \"127.0.0.1:1\"\naccess = \"none\"\n",
+            vec!["camera.toml:3: access:", "open"],
+        ),
+        (
+            "[[listen]]\naddr = \"127.0.0.1:1\"\nallow_origins = [\"*\"]\n",
+            vec!["camera.toml:3:", "allow_origins", "scheme and host"],
+        ),
+        (
+            "[[listen]]\nallow_origins = []\n",
+            vec!["camera.toml:1:", "addr"],
+        ),
+        ("listen = []\n", vec!["camera.toml: there is no [[listen]]"]),
+        ("", vec!["camera.toml: there is no [[channel]]"]),
+        ("nonsense", vec!["camera.toml:1:"]),
+    ] {
+        let error = refused(&format!(
+            "{text}{}",
+            if text.is_empty() { "" } else { CHANNEL }
+        ));
+        for part in expected {
+            assert!(error.contains(part), "{text:?}: {part:?} in {error:?}");
+        }
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn errors_in_sources_name_the_key_itself() {
+    let channel = |source: &str| format!("[[channel]]\nid = 0\nsource = {{ {source} }}\n");
+    for (source, expected) in [
+        (
+            "kind = \"webcam\"",
+            vec![":3: kind:", "unknown variant", "sim", "file"],
+        ),
+        ("path = \"x\"", vec![":3:", "kind"]),
+        ("kind = \"file\"", vec![":3: kind:", "needs a path"]),
+        (
+            "kind = \"sim\", path = \"x\"",
+            vec![":3: path:", "no such option"],
+        ),
+        (
+            "kind = \"file\", path = \"x\", gop = 5",
+            vec![":3: gop:", "no such option"],
+        ),
+        (
+            "kind = \"sim\", audio = \"mp3\"",
+            vec![":3: audio:", "aac, pcma, pcmu or none"],
+        ),
+        ("kind = \"sim\", gop = 0", vec![":3: gop:", "1 to 1000"]),
+        (
+            "kind = \"sim\", bitrate = [1]",
+            vec![":3: bitrate:", "three numbers"],
+        ),
+        (
+            "kind = \"sim\", faults = [\"fire\"]",
+            vec![":3:", "faults", "speaker-busy"],
+        ),
+    ] {
+        let error = refused(&channel(source));
+        for part in expected {
+            assert!(error.contains(part), "{source}: {part:?} in {error:?}");
+        }
+    }
+    let twice = format!("{CHANNEL}{CHANNEL}");
+    assert!(
+        refused(&twice).contains("camera.toml:5: id: channel 0 is there twice"),
+        "{}",
+        refused(&twice)
+    );
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let text = "[[channel]]\nid = 1\nsource = { kind = \"file\", path = \"clips/a.mp4\" }\n";
+    let config = Config::parse(text, Path::new("/etc/peercam/camera.toml")).unwrap();
+    assert_eq!(
+        config.channels[0].source,
+        Source::File {
+            path: "/etc/peercam/clips/a.mp4".into()
+        }
+    );
+}
+
+#[test]
+fn check_says_fine_or_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.toml");
+    let path = path.to_str().unwrap();
+    std::fs::write(path, CHANNEL).unwrap();
+    let fine = run(&["check", "--config", path]);
+    assert_eq!(fine.status.code(), Some(0));
+    assert!(String::from_utf8(fine.stdout).unwrap().contains("fine"));
+    std::fs::write(path, "[http]\nspeed = 9\n").unwrap();
+    let wrong = run(&["check", "--config", path]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        String::from_utf8(wrong.stderr)
+            .unwrap()
+            .contains(":2: speed: unknown field")
+    );
+}

@@ -1,0 +1,15 @@
+//! Everything that is tested from outside the crate, in one binary: linking is what costs.
+//!
+//! Sockets are real and on port 0; the daemon is the built program. Nothing here needs a foreign
+//! program: the judges that do are in `tests/judges`.
+
+mod config;
+mod files;
+mod hostile;
+mod http;
+mod join;
+mod layering;
+mod many;
+mod process;
+mod scripted;
+mod support;

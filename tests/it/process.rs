@@ -1,0 +1,126 @@
+//! Starting, failing to start, and stopping.
+
+use std::{net::TcpListener, time::Duration};
+
+use rustix::process::Signal;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::support::{Daemon, Viewer, run, sim_config};
+
+#[tokio::test]
+async fn the_first_signal_ends_bodies_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start(&sim_config(""));
+        let mut viewers = Vec::new();
+        for quality in ["standard", "high", "super"] {
+            let mut viewer = Viewer::open(daemon.address, &format!("quality={quality}")).await;
+            viewer.picture().await.expect("a picture");
+            viewers.push(viewer);
+        }
+        let mut idle = TcpStream::connect(daemon.address).await.unwrap();
+        idle.write_all(b"GET /healthz HT").await.unwrap();
+        daemon.signal(signal);
+        for mut viewer in viewers {
+            while viewer.tag().await.is_some() {}
+            assert!(viewer.ended_in_order, "the chunked terminator came");
+        }
+        assert_eq!(daemon.wait().code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_that_does_not_read_cannot_delay_the_end() {
+    let mut daemon = Daemon::start(&sim_config(", bitrate = [500000, 1500000, 50000000]"));
+    let _stuck = stuck_viewer(&daemon).await;
+    daemon.signal(Signal::TERM);
+    let status = daemon.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        daemon.log().contains("cutting off connections"),
+        "it had to be cut off"
+    );
+}
+
+#[tokio::test]
+async fn the_second_signal_ends_at_once() {
+    let mut daemon = Daemon::start(&sim_config(", bitrate = [500000, 1500000, 50000000]"));
+    let _stuck = stuck_viewer(&daemon).await;
+    daemon.signal(Signal::TERM);
+    while !daemon.log().contains("shutting down") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(130));
+}
+
+/// A viewer whose connection is full: its frames are being skipped.
+async fn stuck_viewer(daemon: &Daemon) -> TcpStream {
+    let mut stuck = TcpStream::connect(daemon.address).await.unwrap();
+    let request = b"GET /ipc.flv?action=live&quality=super HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    stuck.write_all(request).await.unwrap();
+    let waited = async {
+        let (mut before, mut same) = (-1.0, 0);
+        while same < 5 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let sent = daemon.metric("peercam_live_sent_frames_total").await;
+            same = if sent == before && sent > 0.0 {
+                same + 1
+            } else {
+                0
+            };
+            before = sent;
+        }
+    };
+    tokio::time::timeout(crate::support::HANG, waited)
+        .await
+        .expect("the connection fills up");
+    stuck
+}
+
+#[test]
+fn what_prevents_a_start_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(
+        path("taken.toml"),
+        sim_config("").replace("127.0.0.1:0", &address.to_string()),
+    )
+    .unwrap();
+    let file_source = "[[channel]]\nid = 3\nsource = { kind = \"file\", path = \"missing.mp4\" }\n";
+    std::fs::write(path("file.toml"), file_source).unwrap();
+    std::fs::write(path("no_channel.toml"), "[http]\nmax_viewers = 3\n").unwrap();
+    for (config, words) in [
+        ("taken.toml", vec!["cannot listen on", "in use"]),
+        (
+            "file.toml",
+            vec!["channel 3", "missing.mp4", "No such file"],
+        ),
+        ("no_channel.toml", vec!["no_channel.toml", "no [[channel]]"]),
+        (
+            "absent.toml",
+            vec!["absent.toml", "cannot be read", "No such file"],
+        ),
+        (".", vec!["cannot be read", "directory"]),
+    ] {
+        let output = run(&["run", "--config", &path(config)]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{config}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{config}: {errors}");
+        assert!(errors.starts_with("peercam: "), "{errors}");
+        for word in words {
+            assert!(errors.contains(word), "{config}: {word} in {errors}");
+        }
+        assert!(output.stdout.is_empty(), "{config}");
+    }
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    for word in ["run", "check", "--config", "--log", "simulated camera"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+    assert_eq!(run(&["frobnicate"]).status.code(), Some(2));
+}
