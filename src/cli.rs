@@ -3,51 +3,79 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Turns this machine into a camera that apps watch and command over HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "peercam", version, args_conflicts_with_subcommands = true)]
+#[command(name = "peercam", version)]
 pub struct Cli {
     /// What to do; without one: run.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Options of `run`, for calls that leave the word out.
+    /// Options of every command.
     #[command(flatten)]
-    pub run: Run,
-    /// What to log: a level (error, warn, info, debug, trace), or levels by part such as
-    /// `info,peercam::live=debug`.
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVELS",
-        default_value = "info",
-        env = "PEERCAM_LOG"
-    )]
-    pub log: Targets,
+    pub options: Options,
 }
 
 /// A subcommand.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT (Ctrl-C). A second signal stops it at once.
-    Run(Run),
+    Run,
     /// Checks a configuration file, and the files that it names, without running anything.
-    Check(Check),
+    Check,
 }
 
-/// Options of `run`.
+/// Options of every command.
 #[derive(Debug, Args)]
-pub struct Run {
-    /// The configuration file. Without one: a simulated camera on 127.0.0.1:34567.
-    #[arg(long, value_name = "FILE")]
+pub struct Options {
+    /// The configuration file. `run` without one is a simulated camera on 127.0.0.1:34567.
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What to log: a level (off, error, warn, info, debug, trace), or levels by part such as
+    /// `info,peercam::live=debug`.
+    #[arg(long, global = true, value_name = "LEVELS", default_value = "info", env = "PEERCAM_LOG", value_parser = levels)]
+    pub log: Targets,
 }
 
-/// Options of `check`.
-#[derive(Debug, Args)]
-pub struct Check {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+/// Reads levels. A bare word that is no level is a mistake, not the name of a part.
+fn levels(text: &str) -> Result<Targets, String> {
+    let mistaken = text
+        .split(',')
+        .map(str::trim)
+        .find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+    match mistaken {
+        Some(word) => Err(format!(
+            "{word:?} is no level; use off, error, warn, info, debug or trace, or PART=LEVEL"
+        )),
+        None => text.parse().map_err(|error| format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_stand_before_or_behind_the_command() {
+        for line in ["peercam --config a check", "peercam check --config a"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(
+                (cli.command, cli.options.config),
+                (Some(Command::Check), Some("a".into()))
+            );
+        }
+        let bare = Cli::try_parse_from(["peercam"]).expect("no arguments");
+        assert_eq!((bare.command, bare.options.config), (None, None));
+    }
+
+    #[test]
+    fn levels_that_are_none_are_refused() {
+        for text in ["inof", "verbose", "info,peercam", "peercam=loud"] {
+            assert!(levels(text).is_err(), "{text}");
+        }
+        for text in ["debug", "OFF", "info,peercam::live=trace"] {
+            assert!(levels(text).is_ok(), "{text}");
+        }
+    }
 }

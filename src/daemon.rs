@@ -10,14 +10,20 @@ use std::{
 use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "sim")]
+use crate::hal::sim::SimCamera;
 use crate::{
     clock::Clock,
     config::{Channel, Config, Listen, Source},
     device::{Device, Viewers},
-    hal::Camera,
+    hal::{
+        Camera,
+        file::{FileCamera, FileError},
+    },
     http::{self, App, Listening},
     live::{self, Hub},
-    transport::{Connections, tcp::Listener},
+    media::ChannelId,
+    transport::{self, Connections, tcp::Listener},
 };
 
 /// Why the daemon does not start.
@@ -35,9 +41,9 @@ pub enum StartError {
     #[error("channel {channel}: {error}")]
     File {
         /// The channel.
-        channel: crate::media::ChannelId,
+        channel: ChannelId,
         /// What is wrong with the file.
-        error: crate::hal::file::FileError,
+        error: FileError,
     },
 }
 
@@ -51,6 +57,8 @@ pub struct Daemon {
 
 /// How often connections are looked at for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// How often, at shutdown, connections are looked at that have been answered.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long connections may take to end in order at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
 
@@ -60,6 +68,18 @@ impl Daemon {
     /// # Errors
     /// [`StartError`], one clear line.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::with_cameras(config, camera).await
+    }
+
+    /// As [`Daemon::start`], with cameras of one's own in place of those that the configuration
+    /// names: this is how hardware that is written in Rust comes in.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub async fn with_cameras(
+        config: Config,
+        camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let started = Instant::now();
         let mut registry = Registry::with_prefix("peercam");
@@ -68,15 +88,21 @@ impl Daemon {
         live_metrics.register(&mut registry);
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
+        let connection_metrics = transport::Metrics::default();
+        connection_metrics.register(&mut registry);
 
         let hub = Hub::new(
             clock,
             config.live,
-            cameras(&config.channels, clock)?,
+            cameras(&config.channels, |channel| camera(clock, channel))?,
             live_metrics,
         );
         let viewers = Viewers::new(config.http.max_viewers);
-        let connections = Connections::new(config.http.max_connections, config.http.timeouts);
+        let connections = Connections::new(
+            config.http.max_connections,
+            config.http.timeouts,
+            connection_metrics,
+        );
         let mut listeners = Vec::new();
         for listen in config.listen {
             listeners.push((bind(&listen).await?, listen));
@@ -146,10 +172,16 @@ impl Daemon {
         stopping.cancel();
         app.hub.close();
         tasks.close();
-        if tokio::time::timeout(SHUTDOWN_GRACE, tasks.wait())
-            .await
-            .is_err()
-        {
+        let drained = async {
+            loop {
+                connections.end_waiting();
+                tokio::select! {
+                    () = tasks.wait() => break,
+                    () = tokio::time::sleep(DRAIN_INTERVAL) => {}
+                }
+            }
+        };
+        if tokio::time::timeout(SHUTDOWN_GRACE, drained).await.is_err() {
             tracing::warn!(
                 connections = tasks.len(),
                 "cutting off connections that did not end in time"
@@ -186,32 +218,34 @@ async fn sweep(connections: Connections) {
     }
 }
 
-/// Makes the cameras. Reads the files that file sources name.
-fn cameras(channels: &[Channel], clock: Clock) -> Result<Vec<live::Channel>, StartError> {
+fn cameras(
+    channels: &[Channel],
+    camera: impl Fn(&Channel) -> Result<Arc<dyn Camera>, StartError>,
+) -> Result<Vec<live::Channel>, StartError> {
     channels
         .iter()
         .map(|channel| {
-            let camera: Arc<dyn Camera> = match &channel.source {
-                #[cfg(feature = "sim")]
-                Source::Sim(config) => {
-                    Arc::new(crate::hal::sim::SimCamera::new(clock, config.clone()))
-                }
-                Source::File { path } => Arc::new(
-                    crate::hal::file::FileCamera::new(clock, path.clone()).map_err(|error| {
-                        StartError::File {
-                            channel: channel.id,
-                            error,
-                        }
-                    })?,
-                ),
-            };
             Ok(live::Channel {
                 id: channel.id,
                 name: channel.name.clone(),
-                camera,
+                camera: camera(channel)?,
             })
         })
         .collect()
+}
+
+/// Makes the camera that the configuration names. Reads the whole file of a file source.
+fn camera(clock: Clock, channel: &Channel) -> Result<Arc<dyn Camera>, StartError> {
+    Ok(match &channel.source {
+        #[cfg(feature = "sim")]
+        Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
+        Source::File { path } => Arc::new(FileCamera::new(clock, path.clone()).map_err(
+            |error| StartError::File {
+                channel: channel.id,
+                error,
+            },
+        )?),
+    })
 }
 
 /// Makes sure that the files which a configuration names can be used.
@@ -219,7 +253,11 @@ fn cameras(channels: &[Channel], clock: Clock) -> Result<Vec<live::Channel>, Sta
 /// # Errors
 /// [`StartError`] for the first one that cannot.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    cameras(&config.channels, Clock::start()).map(|_| ())
+    let clock = Clock::start();
+    config
+        .channels
+        .iter()
+        .try_for_each(|channel| camera(clock, channel).map(|_| ()))
 }
 
 fn register_device(config: &Config, registry: &mut Registry) {

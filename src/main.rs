@@ -3,13 +3,14 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::Path,
     process::ExitCode,
 };
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
-    cli::{Check, Cli, Command, Run},
+    cli::{Cli, Command},
     config::Config,
     daemon::{self, Daemon},
 };
@@ -24,12 +25,12 @@ fn main() -> ExitCode {
                 .with_writer(io::stderr)
                 .with_ansi(false),
         )
-        .with(cli.log)
+        .with(cli.options.log)
         .init();
+    let config = cli.options.config.as_deref();
     let result = match cli.command {
-        Some(Command::Check(options)) => check(&options),
-        Some(Command::Run(options)) => run(&options),
-        None => run(&cli.run),
+        Some(Command::Check) => check(config),
+        Some(Command::Run) | None => run(config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,17 +41,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(options: &Check) -> Result<()> {
-    let config = Config::load(&options.config)?;
+fn check(path: Option<&Path>) -> Result<()> {
+    let path = path.context("name the file to check: peercam check --config FILE")?;
+    let config = Config::load(path)?;
     daemon::check(&config)?;
-    println!("{}: fine", options.config.display());
+    println!("{}: fine", path.display());
     Ok(())
 }
 
-fn run(options: &Run) -> Result<()> {
-    let (config, is_default) = match &options.config {
-        Some(path) => (Config::load(path)?, false),
-        None => (default_config()?, true),
+fn run(path: Option<&Path>) -> Result<()> {
+    let config = match path {
+        Some(path) => Config::load(path)?,
+        None => default_config()?,
     };
     let threads = config.runtime.threads;
     let mut builder = if threads == 1 {
@@ -68,7 +70,7 @@ fn run(options: &Run) -> Result<()> {
     runtime.block_on(async {
         let daemon = Daemon::start(config).await?;
         // Nobody reading it is no reason not to run.
-        let _ = announce(&daemon, is_default);
+        let _ = announce(&daemon, path.is_none());
         let mut signals = Signals::new()?;
         let stop = async {
             signals.next().await;
@@ -102,7 +104,7 @@ fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {
         writeln!(out, "peercam is listening on http://{address}")?;
     }
     if let (Some(address), Some((channel, name, _))) =
-        (daemon.addresses().first(), daemon.hub().channels().next())
+        (daemon.addresses().first(), daemon.hub().channels().first())
     {
         let base = format!("http://{}", from_here(*address));
         let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");

@@ -93,8 +93,12 @@ fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
     };
     let spanned = text.get(span.clone())?;
-    let follows_equals = text[..span.start].trim_end().strip_suffix('=');
-    let key = match follows_equals {
+    let mut before = text[..span.start].trim_end();
+    // An element of an array stands for the array's key.
+    if before.ends_with(['[', ',']) && !is_key_of_table(spanned, &text[span.end..]) {
+        before = before.rsplit_once('[')?.0.trim_end();
+    }
+    let key = match before.strip_suffix('=') {
         Some(before) => {
             let before = before.trim_end();
             let start = before
@@ -105,4 +109,9 @@ fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
         None => spanned,
     };
     is_key(key).then(|| key.to_owned())
+}
+
+/// Whether what stands at the span is itself a key: a word with `=` behind it.
+fn is_key_of_table(spanned: &str, after: &str) -> bool {
+    !spanned.contains(['"', '[', '{']) && after.trim_start().starts_with('=')
 }

@@ -378,7 +378,7 @@ impl Source {
 
     #[cfg(feature = "sim")]
     fn sim(self) -> Result<crate::hal::sim::Config, Problem> {
-        use crate::hal::sim::{AudioKind, Config, Fault, Faults};
+        use crate::hal::sim::{AudioKind, BITRATES, Config, Fault, Faults};
         let mut config = Config::default();
         if let Some(audio) = self.audio {
             config.audio = match audio.get_ref().as_str() {
@@ -399,7 +399,7 @@ impl Source {
             let rates = bitrate.get_ref().iter().map(|&rate| {
                 u32::try_from(rate)
                     .ok()
-                    .filter(|rate| (50_000..=50_000_000).contains(rate))
+                    .filter(|rate| BITRATES.contains(rate))
             });
             let rates: Option<Vec<u32>> = rates.collect();
             config.bitrate = rates.and_then(|rates| rates.try_into().ok()).ok_or_else(|| {

@@ -9,7 +9,10 @@ pub use viewers::{Viewer, Viewers};
 use crate::{
     live::Hub,
     media::ChannelId,
-    proto::command::{ChannelState, Command, Reply, Status, StatusQuery},
+    proto::{
+        command::{ChannelState, Command, Reply, Status, StatusQuery},
+        route::Labels,
+    },
 };
 
 /// Who sends a command.
@@ -19,6 +22,8 @@ pub struct Caller {
     pub name: String,
     /// The wire it came by.
     pub transport: Transport,
+    /// Its name for this request, to find it in the log.
+    pub req_id: Option<String>,
 }
 
 /// A wire that commands come by.
@@ -29,12 +34,16 @@ pub enum Transport {
 }
 
 impl Caller {
-    /// A caller on a listener without access control: `peer_name` if it gave one, else its address.
-    pub fn on_tcp(peer_name: Option<&str>, address: IpAddr) -> Self {
-        let name = peer_name.map_or_else(|| address.to_string(), str::to_owned);
+    /// A caller on a listener without access control: named by its labels, or by its address.
+    pub fn on_tcp(labels: &Labels, address: IpAddr) -> Self {
+        let name = labels
+            .peer_name
+            .clone()
+            .unwrap_or_else(|| address.to_string());
         Self {
             name,
             transport: Transport::Tcp,
+            req_id: labels.req_id.clone(),
         }
     }
 }
@@ -63,12 +72,13 @@ impl Device {
 
     /// Does what a command says and gives the answer. Every command has an answer.
     pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
-        tracing::debug!(%caller, ?command, "command");
+        tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
         match command {
             Command::DeviceStatus { channel, query } => self.status(channel, query),
             Command::ChannelList => Reply::ChannelList(
                 self.hub
                     .channels()
+                    .into_iter()
                     .map(|(channel, name, online)| ChannelState {
                         name: name.to_owned(),
                         channel,
@@ -86,8 +96,8 @@ impl Device {
     fn status(&self, channel: ChannelId, query: StatusQuery) -> Reply {
         let (status, reason) = match (query, self.hub.check_channel(channel)) {
             (StatusQuery::Damaged, _) => {
-                let reason =
-                    "type is one of live, voice, playback and quality one of standard, high, super";
+                let reason = "type is one of live, voice, playback, quality one of standard, high, \
+                     super, and channel a number";
                 (Status::BadRequest, Some(reason.to_owned()))
             }
             (_, Err(error)) => (Status::BadRequest, Some(error.reason().to_owned())),
@@ -109,7 +119,8 @@ impl Device {
         let online = self
             .hub
             .channels()
-            .any(|(id, _, online)| id == channel && online);
+            .iter()
+            .any(|(id, _, online)| *id == channel && *online);
         if self.viewers.count() >= self.viewers.max() {
             (
                 Status::TooManyViewers,

@@ -58,11 +58,27 @@ pub(super) fn check<'a>(
         };
     }
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        None | Some(b"none" | b"same-origin") => Ok(None),
-        Some(_) => Err(forbidden(
+        Some(b"none" | b"same-origin") => Ok(None),
+        // Browsers say nothing of the kind to a plain address of the network, but where they come
+        // from.
+        None if comes_from_itself(headers) => Ok(None),
+        _ => Err(forbidden(
             "a web page of another site may not use this listener",
         )),
     }
+}
+
+/// Whether the page that made the request, if one did, came from this listener.
+fn comes_from_itself(headers: &HeaderMap) -> bool {
+    let Some(referer) = headers.get(header::REFERER) else {
+        return true;
+    };
+    let authority = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    referer.to_str().ok().and_then(authority) == authority(&format!("http://{host}"))
 }
 
 /// Headers that proxies add.
@@ -98,7 +114,8 @@ fn is_trusted_host(authority: &str) -> bool {
         _ => authority,
     };
     match Host::parse(name) {
-        Ok(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        Ok(Host::Ipv4(address)) => !address.is_unspecified(),
+        Ok(Host::Ipv6(address)) => !address.is_unspecified(),
         Ok(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
             matches!(name, "localhost" | "ipc.p2p.com")
@@ -153,6 +170,8 @@ mod tests {
             assert_eq!(verdict(&[("host", host)]), Ok(false), "{host}");
         }
         for host in [
+            "0.0.0.0:1",
+            "[::]:1",
             "evil.example",
             "localhost.evil.example",
             "xnet",
@@ -187,6 +206,14 @@ mod tests {
                 Err(ErrorKind::Forbidden),
                 "{origin}"
             );
+        }
+        assert_eq!(with("referer", "http://127.0.0.1/page"), Ok(false));
+        for page in [
+            "http://127.0.0.1:8080/page",
+            "http://evil.example/",
+            "nonsense",
+        ] {
+            assert_eq!(with("referer", page), Err(ErrorKind::Forbidden), "{page}");
         }
         assert_eq!(with("sec-fetch-site", "none"), Ok(false));
         assert_eq!(with("sec-fetch-site", "same-origin"), Ok(false));

@@ -30,9 +30,6 @@ pub(super) struct LiveBody {
     _viewer: Viewer,
 }
 
-/// Tags in a batch, usually: a picture and the sound since the last one.
-const USUAL_TAGS: usize = 4;
-
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
@@ -61,7 +58,7 @@ impl LiveBody {
 
     /// The next tags; `None` at the end of the stream.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
-        let mut batch = TagBatch::with_capacity(USUAL_TAGS);
+        let mut batch = TagBatch::default();
         let (muxer, hevc) = (&mut self.muxer, self.hevc);
         let mut has_picture = false;
         let took = self.subscription.poll_frames(context, |delivery| {

@@ -4,10 +4,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body as _, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
@@ -94,7 +94,7 @@ impl App {
             Err(error) => Err(error),
         };
         let mut response = result.unwrap_or_else(|error| {
-            tracing::debug!(peer = %peer.address, path = parts.uri.path(), reason = error.reason(), "refused");
+            log_refusal(&parts, peer, &error);
             let mut response = reply::refusal(&error);
             if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
                 let allowed = HeaderValue::from_static(route.allowed_methods());
@@ -135,6 +135,8 @@ impl App {
                 match MediaRequest::decode(&query)? {
                     MediaRequest::Live(stream) if parts.method == Method::HEAD => {
                         self.hub.check_channel(stream.channel)?;
+                        // As a GET would be refused.
+                        drop(self.viewers.enter()?);
                         Ok(flv(Body::whole(Bytes::new())))
                     }
                     MediaRequest::Live(stream) => self.live(stream, labels, peer, asked_at).await,
@@ -153,7 +155,7 @@ impl App {
         self.hub.check_channel(stream.channel)?;
         let viewer = self.viewers.enter()?;
         let subscription = self.hub.subscribe(stream).await?;
-        let caller = Caller::on_tcp(labels.peer_name.as_deref(), peer.address.ip());
+        let caller = Caller::on_tcp(&labels, peer.address.ip());
         Ok(flv(Body::live(LiveBody::new(
             subscription,
             viewer,
@@ -173,40 +175,41 @@ impl App {
         let body =
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
         let (command, labels) = command::decode_request(query, body)?;
-        let caller = Caller::on_tcp(labels.peer_name.as_deref(), peer.address.ip());
+        let caller = Caller::on_tcp(&labels, peer.address.ip());
         let reply = self.device.apply(&caller, command).await;
         Ok(reply::json(StatusCode::OK, reply.encode()))
     }
 
-    async fn read_body(&self, body: Incoming) -> Result<Bytes, Error> {
-        let too_large = || {
-            Error::new(
-                ErrorKind::TooLarge,
-                format!("the body is longer than {MAX_COMMAND_BODY} bytes"),
-            )
+    async fn read_body(&self, mut body: Incoming) -> Result<Bytes, Error> {
+        let read = async {
+            let mut bytes = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let frame =
+                    frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
+                let data = frame.into_data().unwrap_or_default();
+                if bytes.len() + data.len() > MAX_COMMAND_BODY {
+                    discard(&mut body).await;
+                    let reason = format!("the body is longer than {MAX_COMMAND_BODY} bytes");
+                    return Err(Error::new(ErrorKind::TooLarge, reason));
+                }
+                bytes.extend_from_slice(&data);
+            }
+            Ok(bytes.freeze())
         };
-        if body.size_hint().lower() > MAX_COMMAND_BODY as u64 {
-            return Err(too_large());
-        }
-        let read = Limited::new(body, MAX_COMMAND_BODY).collect();
-        match tokio::time::timeout(self.body_timeout, read).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => Err(Error::bad_request("the body broke off or is damaged")),
-            Err(_) => Err(Error::new(
-                ErrorKind::Timeout,
-                "the body did not come in time",
-            )),
-        }
+        let timed_out = |_| Error::new(ErrorKind::Timeout, "the body did not come in time");
+        tokio::time::timeout(self.body_timeout, read)
+            .await
+            .map_err(timed_out)?
     }
 
     fn health(&self) -> Response<Body> {
         let channels: Vec<_> = self
             .hub
             .channels()
+            .into_iter()
             .map(|(id, name, online)| json!({"channel": id.0, "name": name, "online": online}))
             .collect();
-        let all_online = self.hub.channels().all(|(_, _, online)| online);
+        let all_online = self.hub.channels().iter().all(|(_, _, online)| *online);
         let text = json!({
             "status": if all_online { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
@@ -230,6 +233,27 @@ impl App {
         const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         Ok(reply::with_type(StatusCode::OK, OPEN_METRICS, text.into()))
     }
+}
+
+/// Reads a little more of a body that is refused: a peer that is still sending when the connection
+/// closes would see a reset instead of the reason.
+async fn discard(body: &mut Incoming) {
+    const AT_MOST: usize = 256 << 10;
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await
+        && discarded < AT_MOST
+    {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+fn log_refusal(parts: &Parts, peer: Peer, error: &Error) {
+    let query = Query::parse(parts.uri.query().unwrap_or_default()).unwrap_or_default();
+    let labels = Labels::of(&query).unwrap_or_default();
+    tracing::debug!(
+        peer = %peer.address, method = %parts.method, path = parts.uri.path(),
+        requester = labels.requester, req_id = labels.req_id, reason = error.reason(), "refused"
+    );
 }
 
 fn flv(body: Body) -> Response<Body> {

@@ -31,8 +31,8 @@ const MAX_HEADERS: usize = 64;
 /// a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts and serves connections until `stop` is cancelled, then returns; connections that are
-/// open finish what they are answering and run on as tasks of `tasks`.
+/// Accepts and serves connections until `stop` is cancelled. Connections that are open then run on
+/// as tasks of `tasks`, for as long as `connections` lets them.
 pub async fn serve(
     listener: Listener,
     listening: Listening,
@@ -42,6 +42,7 @@ pub async fn serve(
     (stop, tasks): (CancellationToken, TaskTracker),
 ) {
     let listening = Arc::new(listening);
+    let mut is_refused = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -50,31 +51,27 @@ pub async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
+                if !std::mem::replace(&mut is_refused, true) {
+                    tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        is_refused = false;
         tcp::configure(&stream, write_timeout);
-        let Some(activity) = connections.admit(Instant::now()) else {
-            app.metrics.ended("no place");
+        let Some(activity) = connections.admit(address, Instant::now()) else {
             refuse(stream);
             continue;
         };
-        let (app, listening, stop) = (Arc::clone(&app), Arc::clone(&listening), stop.clone());
-        tasks.spawn(async move {
-            let metrics = app.metrics.clone();
-            metrics.connections.inc();
-            let ended = activity.clone();
-            tokio::select! {
-                () = talk(stream, address, activity, app, listening, stop) => {}
-                reason = ended.ended() => {
-                    tracing::debug!(peer = %address, reason, "connection ended");
-                    metrics.ended(reason);
-                }
-            }
-            metrics.connections.dec();
-        });
+        let talk = talk(
+            stream,
+            address,
+            activity.clone(),
+            Arc::clone(&app),
+            Arc::clone(&listening),
+        );
+        activity.served_by(tasks.spawn(talk).abort_handle());
     }
 }
 
@@ -84,6 +81,8 @@ fn refuse(mut stream: TcpStream) {
     let mut answer = std::pin::pin!(stream.write_all(reply::NO_PLACE));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let _ = answer.as_mut().poll(&mut context);
+    // Closing a socket with unread bytes resets it, and the peer would not see the answer.
+    let _ = stream.try_read(&mut [0; 4096]);
 }
 
 /// Serves one connection to its end.
@@ -93,13 +92,10 @@ async fn talk(
     activity: Activity,
     app: Arc<App>,
     listening: Arc<Listening>,
-    stop: CancellationToken,
 ) {
-    let opened = tokio::select! {
-        opened = Connection::open(stream, activity.clone()) => opened,
-        () = stop.cancelled() => return,
+    let Ok(connection) = Connection::open(stream, activity.clone()).await else {
+        return;
     };
-    let Ok(connection) = opened else { return };
     let peer = Peer {
         address,
         close: connection.is_repaired(),
@@ -115,15 +111,7 @@ async fn talk(
         .writev(true)
         .half_close(false)
         .serve_connection(TokioIo::new(connection), service);
-    let mut serving = std::pin::pin!(serving);
-    let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = result {
+    if let Err(error) = serving.await {
         tracing::debug!(peer = %address, %error, "connection broke off");
     }
 }

@@ -1,9 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -13,14 +10,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     metrics::{Metrics, StreamMetrics},
     pump,
-    ring::Ring,
+    ring::{MAX_FRAME, Ring},
     subscription::{Start, Subscription},
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
     hal::{Camera, ControlOutcome, SourceControl},
-    media::{ChannelId, MediaTime, StreamId},
+    media::{ChannelId, MediaTime, Quality, StreamId},
 };
 
 /// Bounds of the live path.
@@ -39,7 +36,9 @@ impl Default for Config {
 }
 
 /// No stream keeps more than this, however much memory there is.
-const MAX_RING: usize = 2 << 20;
+const MAX_RING: usize = MAX_FRAME;
+/// A camera whose newest frame is older than this stands still: no key frame is to be expected.
+const STALLED_MICROS: i64 = 500_000;
 /// How long a viewer waits for a camera to come online before it is refused.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// A viewer that joins gets the newest GOP if it began less than this ago; otherwise a key frame
@@ -72,10 +71,13 @@ pub(super) struct Inner {
     metrics: Metrics,
 }
 
+/// A configured channel.
 struct Known {
     name: String,
     camera: Arc<dyn Camera>,
-    offline: AtomicBool,
+    /// One for each quality: held by the pump that has the picture open, so that hardware is
+    /// never opened again before it was let go.
+    turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
 }
 
 #[derive(Default)]
@@ -97,7 +99,8 @@ pub(super) struct Stream {
     pub(super) ring: Mutex<Ring>,
     pub(super) state: watch::Sender<State>,
     pub(super) metrics: StreamMetrics,
-    control: Option<Arc<dyn SourceControl>>,
+    /// Set when the picture has been opened, if it has controls.
+    pub(super) control: OnceLock<Arc<dyn SourceControl>>,
     last_key_request: Mutex<Option<MediaTime>>,
 }
 
@@ -115,18 +118,20 @@ impl Stream {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn set_state(&self, state: State) {
+        self.state.send_replace(state);
+    }
+
     /// Decides where a new viewer starts, and asks for a key frame if that is needed.
     fn start(&self, now: MediaTime) -> Start {
-        let (key_time, pictures) = {
+        let (key_time, newest_time, pictures) = {
             let ring = self.ring();
-            (ring.newest_key_time(), ring.pictures())
+            (ring.newest_key_time(), ring.newest_time(), ring.pictures())
         };
         let recent = |time: MediaTime| now.micros_since(time) < KEY_INTERVAL_MICROS;
-        let Some(control) = self
-            .control
-            .as_ref()
-            .filter(|_| pictures > 0 && !key_time.is_some_and(recent))
-        else {
+        let is_stalled = newest_time.is_some_and(|time| now.micros_since(time) > STALLED_MICROS);
+        let cached_is_best = pictures == 0 || is_stalled || key_time.is_some_and(recent);
+        let Some(control) = self.control.get().filter(|_| !cached_is_best) else {
             return Start::CachedGop;
         };
         let mut last_request = self
@@ -142,6 +147,7 @@ impl Stream {
         }
         Start::NextKey {
             after_pictures: pictures,
+            after: newest_time.unwrap_or(now),
         }
     }
 }
@@ -157,7 +163,7 @@ impl Hub {
                     Known {
                         name,
                         camera,
-                        offline: AtomicBool::new(false),
+                        turns: std::array::from_fn(|_| Arc::default()),
                     },
                 )
             })
@@ -193,16 +199,20 @@ impl Hub {
         self.inner.channel(channel).map(|_| ())
     }
 
-    /// Number, name and whether it delivers as far as is known, of every channel.
-    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str, bool)> {
+    /// Number and name of every channel, and whether it delivers: false if a stream of it is being
+    /// waited for in vain.
+    pub fn channels(&self) -> Vec<(ChannelId, &str, bool)> {
+        let streams = self.inner.streams();
+        let is_offline = |channel: ChannelId| {
+            streams.running.values().any(|running| {
+                running.stream.id.channel == channel
+                    && matches!(*running.stream.state.borrow(), State::Offline(_))
+            })
+        };
         let known = self.inner.channels.iter();
-        known.map(|(id, known)| {
-            (
-                *id,
-                known.name.as_str(),
-                !known.offline.load(Ordering::Relaxed),
-            )
-        })
+        known
+            .map(|(id, known)| (*id, known.name.as_str(), !is_offline(*id)))
+            .collect()
     }
 
     /// How many streams run now.
@@ -241,13 +251,6 @@ impl Inner {
         })
     }
 
-    /// Remembers whether a channel delivers.
-    pub(super) fn set_offline(&self, channel: ChannelId, offline: bool) {
-        if let Some(known) = self.channels.get(&channel) {
-            known.offline.store(offline, Ordering::Relaxed);
-        }
-    }
-
     /// Forgets a stream that ended by itself.
     pub(super) fn forget(&self, stream: &Arc<Stream>) {
         let mut streams = self.streams();
@@ -262,31 +265,22 @@ impl Inner {
     }
 
     fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
-        let input = self
-            .channel(id.channel)?
-            .camera
-            .open(id.quality)
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Unavailable,
-                    format!(
-                        "the camera of channel {} does not start: {error}",
-                        id.channel
-                    ),
-                )
-            })?;
+        let known = self.channel(id.channel)?;
         let stream = Arc::new(Stream {
             id,
             ring: Mutex::new(Ring::new(MAX_RING)),
             state: watch::Sender::new(State::Starting),
             metrics: self.metrics.of(id),
-            control: input.control,
+            control: OnceLock::new(),
             last_key_request: Mutex::new(None),
         });
+        let turn = Arc::clone(&known.turns[id.quality as usize]);
+        let camera = Arc::clone(&known.camera);
         let pump = tokio::spawn(pump::run(
             Arc::downgrade(self),
             Arc::clone(&stream),
-            input.source,
+            camera,
+            turn,
         ));
         tracing::debug!(stream = %id, "stream started");
         Ok(Running {

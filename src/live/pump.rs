@@ -3,48 +3,76 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     hub::{Inner, State, Stream},
     ring::Pushed,
 };
-use crate::hal::{MediaSource, SourceEvent};
+use crate::hal::{Camera, SourceEvent};
 
-/// How long viewers wait for a camera that went off before their streams are ended in order.
+/// A source that delivers nothing for this long is taken to be off.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long viewers wait for a camera that is off before their streams are ended in order.
 const OFFLINE_GRACE: Duration = Duration::from_secs(10);
 
-/// Moves frames from a source into a stream's ring until the source stays off for too long. Its
-/// owner stops it by aborting the task.
-pub(super) async fn run(hub: Weak<Inner>, stream: Arc<Stream>, mut source: Box<dyn MediaSource>) {
+/// Opens a picture when its `turn` comes, and moves frames from it into the stream's ring until
+/// it has been off for too long. Its owner stops it by aborting the task.
+pub(super) async fn run(
+    hub: Weak<Inner>,
+    stream: Arc<Stream>,
+    camera: Arc<dyn Camera>,
+    turn: Arc<Mutex<()>>,
+) {
     // Whatever ends this task, a panic of the source included, no viewer is left waiting.
     let ending = Ending { hub, stream };
     let stream = &ending.stream;
+    // Declared before the source, so dropped after it.
+    let _turn = turn.lock_owned().await;
+    let mut source = match camera.open(stream.id.quality) {
+        Ok(input) => {
+            if let Some(control) = input.control {
+                // Nobody else sets it.
+                let _ = stream.control.set(control);
+            }
+            input.source
+        }
+        Err(error) => {
+            return stream.set_state(State::Offline(format!("it does not start: {error}")));
+        }
+    };
     let mut give_up: Option<Instant> = None;
     loop {
-        let event = match give_up {
-            None => source.next().await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, source.next()).await {
-                Ok(event) => event,
-                Err(_) => return,
-            },
+        let deadline = give_up.unwrap_or_else(|| Instant::now() + SILENCE);
+        let event = match timeout_at(deadline, source.next()).await {
+            Ok(event) => event,
+            Err(_) if give_up.is_some() => return,
+            Err(_) => SourceEvent::Offline("it did not deliver within 5 s".to_owned()),
         };
         match event {
             SourceEvent::Online(tracks) => {
                 give_up = None;
                 stream.ring().set_tracks(tracks);
-                ending.set_state(State::Online);
+                stream.set_state(State::Online);
             }
             SourceEvent::TracksChanged(tracks) => stream.ring().set_tracks(tracks),
             SourceEvent::Frame(frame) => {
+                if give_up.take().is_some() {
+                    stream.set_state(State::Online);
+                }
+                let (track, bytes) = (frame.track, frame.data.len());
                 stream.metrics.source_frames.inc();
                 if stream.ring().push(frame) == Pushed::Lost {
                     stream.metrics.source_lost.inc();
+                    tracing::debug!(stream = %stream.id, %track, bytes, "frame of the camera lost");
                 }
             }
             SourceEvent::Offline(reason) => {
                 tracing::warn!(stream = %stream.id, reason, "camera off");
-                ending.set_state(State::Offline(reason));
+                stream.set_state(State::Offline(reason));
                 give_up.get_or_insert_with(|| Instant::now() + OFFLINE_GRACE);
             }
         }
@@ -54,15 +82,6 @@ pub(super) async fn run(hub: Weak<Inner>, stream: Arc<Stream>, mut source: Box<d
 struct Ending {
     hub: Weak<Inner>,
     stream: Arc<Stream>,
-}
-
-impl Ending {
-    fn set_state(&self, state: State) {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.set_offline(self.stream.id.channel, state != State::Online);
-        }
-        self.stream.state.send_replace(state);
-    }
 }
 
 impl Drop for Ending {

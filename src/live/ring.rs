@@ -4,13 +4,16 @@ use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// What a ring keeps at least, behind the current GOP.
 const KEPT_MICROS: i64 = 2_000_000;
+/// A larger frame is lost, whatever the limit.
+pub(super) const MAX_FRAME: usize = 2 << 20;
 /// Sound that waits for the next picture is published without one when it is this old.
 const UNPUBLISHED_AUDIO_MICROS: i64 = 40_000;
 
 /// The newest frames of a stream, numbered from 0 as they come.
 ///
-/// Bound: the current GOP and at least 2 s, but never more than [`Ring::set_limit`] bytes. When it
-/// is full the oldest frames leave; readers that had not taken them have fallen out and skip to
+/// Bound: the current GOP and at least 2 s, but never more than [`Ring::set_limit`] bytes; the
+/// newest frame is kept even if it alone is larger, up to [`MAX_FRAME`]. When it is full the oldest
+/// frames leave; readers that had not taken them have fallen out and skip to
 /// the newest key frame. What was pushed becomes visible to readers when it is *published*: at
 /// each picture, so that a viewer is sent picture and sound in one write.
 #[derive(Debug)]
@@ -98,11 +101,9 @@ impl Ring {
             self.pictures += 1;
             self.broken &= !frame.key;
         }
-        if is_video && (self.broken || frame.data.len() > self.limit) {
-            self.broken = true;
-            return Pushed::Lost;
-        }
-        if frame.data.len() > self.limit {
+        let is_too_large = frame.data.len() > MAX_FRAME;
+        self.broken |= is_video && is_too_large;
+        if is_too_large || (is_video && self.broken) {
             return Pushed::Lost;
         }
         let last_time = &mut self.last_times[frame.track as usize];
@@ -128,7 +129,7 @@ impl Ring {
             return;
         };
         while let Some(oldest) = self.entries.front() {
-            let too_many_bytes = self.bytes > self.limit;
+            let too_many_bytes = self.bytes > self.limit && self.entries.len() > 1;
             let before_gop = self.last_key.is_none_or(|key| self.first < key);
             let too_old = newest.micros_since(oldest.frame.time) > KEPT_MICROS;
             if !(too_many_bytes || (before_gop && too_old)) {
@@ -237,16 +238,23 @@ impl Ring {
         self.last_key.filter(|&key| key < self.published)
     }
 
+    /// Capture time of the newest frame.
+    pub(super) fn newest_time(&self) -> Option<MediaTime> {
+        let newest = self.published.checked_sub(1)?;
+        self.get(newest).map(|entry| entry.frame.time)
+    }
+
+    /// Where a reader goes on without a picture to start at: the newest frame.
+    pub(super) fn newest_sound(&self) -> Option<u64> {
+        let newest = self.published.checked_sub(1)?;
+        (self.tracks.video.is_none() && newest >= self.first).then_some(newest)
+    }
+
     /// Capture time of the newest key frame.
     pub(super) fn newest_key_time(&self) -> Option<MediaTime> {
         self.newest_key()
             .and_then(|key| self.get(key))
             .map(|entry| entry.frame.time)
-    }
-
-    /// What decoders of the frames to come must know.
-    pub(super) fn tracks(&self) -> &Arc<Tracks> {
-        &self.tracks
     }
 
     /// The published frame with this number.
@@ -356,6 +364,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_frame_larger_than_the_limit_is_kept_alone() {
+        let mut ring = ring(1000);
+        ring.push(video(true, 0));
+        assert_eq!(
+            ring.push(frame(TrackKind::Video, true, 40, 5000)),
+            Pushed::Kept
+        );
+        assert_eq!((ring.first(), ring.newest_key()), (1, Some(1)));
+        ring.push(video(false, 80));
+        assert_eq!((ring.first(), ring.newest_key()), (2, None));
+    }
+
+    #[test]
     fn after_a_lost_picture_nothing_is_kept_before_the_next_key_frame() {
         let mut ring = ring(1000);
         assert_eq!(
@@ -364,11 +385,8 @@ mod tests {
             "starts with a key frame"
         );
         assert_eq!(ring.push(video(true, 40)), Pushed::Kept);
-        assert_eq!(
-            ring.push(frame(TrackKind::Video, false, 80, 2000)),
-            Pushed::Lost,
-            "too large"
-        );
+        let huge = frame(TrackKind::Video, false, 80, MAX_FRAME + 1);
+        assert_eq!(ring.push(huge), Pushed::Lost, "too large");
         assert_eq!(ring.push(video(false, 120)), Pushed::Lost);
         assert_eq!(ring.push(audio(120)), Pushed::Kept);
         assert_eq!(ring.push(video(true, 160)), Pushed::Kept);

@@ -8,15 +8,16 @@ use super::{
     metrics::StreamMetrics,
     ring::{Entry, Ring},
 };
-use crate::media::{Frame, StreamId, TrackKind, Tracks};
+use crate::media::{Frame, MediaTime, StreamId, TrackKind, Tracks};
 
 /// One poll takes at most this many frames and, after the first one, this many bytes. It bounds
 /// what a viewer that stopped reading holds on to.
 const MAX_FRAMES: usize = 24;
 const MAX_BYTES: usize = 64 << 10;
 /// A viewer that waits for a key frame takes the cached GOP when this many pictures have come
-/// without one.
+/// without one, or when this much later there is sound and still no picture.
 const PATIENCE_PICTURES: u64 = 3;
+const PATIENCE_MICROS: i64 = 120_000;
 
 /// One viewer's place in a stream. It pulls; nothing is queued for it.
 ///
@@ -34,6 +35,8 @@ pub struct Subscription {
     squeeze: Option<Squeeze>,
     known_tracks: Option<Arc<Tracks>>,
     skipped_frames: u64,
+    /// Where it was when it fell out of the ring, until it goes on.
+    fell_out_at: Option<u64>,
 }
 
 /// Where a viewer starts.
@@ -41,8 +44,11 @@ pub struct Subscription {
 pub(super) enum Start {
     /// At the newest key frame there is, or the next one if there is none.
     CachedGop,
-    /// At a key frame that comes after this many pictures; it has been asked for.
-    NextKey { after_pictures: u64 },
+    /// At a key frame that comes after this many pictures and after this frame.
+    NextKey {
+        after_pictures: u64,
+        after: MediaTime,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +94,7 @@ impl Subscription {
             squeeze: None,
             known_tracks: None,
             skipped_frames: 0,
+            fell_out_at: None,
         }
     }
 
@@ -151,38 +158,48 @@ impl Subscription {
 
     /// The number of the frame to go on with, if there is one to be had.
     fn start(&mut self, ring: &Ring) -> Option<u64> {
-        if let Position::At(next) = self.position {
-            if next >= ring.first() {
-                return Some(next);
+        let starting = match self.position {
+            Position::At(next) if next >= ring.first() => return Some(next),
+            Position::At(next) => {
+                // Fallen out of the ring.
+                self.squeeze = None;
+                self.fell_out_at = Some(next);
+                Start::CachedGop
             }
-            // Fallen out of the ring.
-            self.squeeze = None;
-            let resumed = ring
-                .newest_key()
-                .or_else(|| ring.tracks().video.is_none().then(|| ring.first()));
-            let skipped = resumed.unwrap_or(ring.first()) - next;
+            Position::Starting(start) => start,
+        };
+        self.position = Position::Starting(starting);
+        let start = match ring.newest_sound() {
+            Some(sound) => sound,
+            None => self.start_picture(ring, starting)?,
+        };
+        if let Some(fell_out_at) = self.fell_out_at.take() {
+            let skipped = start - fell_out_at;
             self.skipped_frames += skipped;
             self.presence.stream.metrics.skipped_frames.inc_by(skipped);
-            self.position = match resumed {
-                Some(number) => Position::At(number),
-                None => Position::Starting(Start::CachedGop),
-            };
-            return resumed;
         }
-        let Position::Starting(start) = self.position else {
-            return None;
-        };
-        if ring.tracks().video.is_none() {
-            return Some(ring.first()).filter(|&first| first < ring.published());
-        }
+        Some(start)
+    }
+
+    /// The number of the key frame to start at, if there is one to be had.
+    fn start_picture(&mut self, ring: &Ring, starting: Start) -> Option<u64> {
         let key = ring.newest_key()?;
-        if let Start::NextKey { after_pictures } = start {
+        if let Start::NextKey {
+            after_pictures,
+            after,
+        } = starting
+        {
+            let is_picture = |entry: &Entry| entry.frame.track == TrackKind::Video;
             let since_key = ring
                 .range(key)
-                .filter(|(_, entry)| entry.frame.track == TrackKind::Video)
+                .filter(|(_, entry)| is_picture(entry))
                 .count();
             let key_is_new = ring.pictures() - since_key as u64 >= after_pictures;
-            let out_of_patience = ring.pictures() - after_pictures >= PATIENCE_PICTURES;
+            let waited = ring
+                .newest_time()
+                .map_or(0, |newest| newest.micros_since(after));
+            let out_of_patience =
+                ring.pictures() - after_pictures >= PATIENCE_PICTURES || waited >= PATIENCE_MICROS;
             if !key_is_new && !out_of_patience {
                 return None;
             }

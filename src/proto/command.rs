@@ -34,7 +34,7 @@ pub enum StatusQuery {
     Live(Quality),
     /// A kind of request this device does not offer.
     Unoffered,
-    /// `type` is missing or damaged, or `quality` is damaged.
+    /// `type` is missing or damaged, or `quality` or `channel` is damaged.
     Damaged,
 }
 
@@ -81,9 +81,16 @@ fn decode(query: &Query) -> Result<Command, Error> {
 
 fn inner(query: &Query, cmd: &str) -> Result<Command, Error> {
     Ok(match cmd {
-        "get_device_st" => Command::DeviceStatus {
-            channel: query.channel()?,
-            query: status_query(query)?,
+        // Clients parse nothing but an array here, so damage is answered in kind.
+        "get_device_st" => match query.channel() {
+            Ok(channel) => Command::DeviceStatus {
+                channel,
+                query: status_query(query)?,
+            },
+            Err(_) => Command::DeviceStatus {
+                channel: ChannelId(0),
+                query: StatusQuery::Damaged,
+            },
         },
         "get_nvr_list" => Command::ChannelList,
         _ => Command::Unknown,

@@ -13,8 +13,8 @@ use crate::{
     media::{ChannelId, Quality},
 };
 
-/// The longest query string, in bytes as received.
-pub const MAX_QUERY: usize = 8 * 1024;
+/// The longest query string, in bytes before decoding.
+pub const MAX_QUERY: usize = 16 * 1024;
 
 /// Parameters in the order they came. Keys are case-sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Query {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!(
-                    "the query has {} bytes; at most {MAX_QUERY} are read",
+                    "the parameters have {} bytes; at most {MAX_QUERY} are read",
                     text.len()
                 ),
             ));

@@ -1,9 +1,15 @@
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::CancellationToken;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use tokio::task::AbortHandle;
 
 /// How long a peer may take over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub struct Connections {
     open: Arc<Mutex<Vec<Weak<Shared>>>>,
     max: usize,
     timeouts: Timeouts,
+    metrics: Metrics,
 }
 
 /// One connection's state, seen by those who serve it and by those who watch over it.
@@ -46,16 +53,19 @@ pub struct Activity {
 
 #[derive(Debug)]
 struct Shared {
+    peer: SocketAddr,
     state: Mutex<State>,
-    ended: CancellationToken,
+    metrics: Metrics,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct State {
     phase: Phase,
     since: Instant,
     write_blocked_since: Option<Instant>,
-    ended_because: Option<&'static str>,
+    /// The task that serves the connection, once it is known.
+    task: Option<AbortHandle>,
+    ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,37 +80,47 @@ enum Phase {
 
 impl Connections {
     /// Room for `max` connections.
-    pub fn new(max: usize, timeouts: Timeouts) -> Self {
+    pub fn new(max: usize, timeouts: Timeouts, metrics: Metrics) -> Self {
         Self {
             open: Arc::default(),
             max,
             timeouts,
+            metrics,
         }
     }
 
     /// Takes a place for a new connection; `None` if there is none to be had.
-    pub fn admit(&self, now: Instant) -> Option<Activity> {
+    pub fn admit(&self, peer: SocketAddr, now: Instant) -> Option<Activity> {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
         if open.len() >= self.max {
-            let (index, idlest) = open
+            let idlest = open
                 .iter()
                 .enumerate()
                 .filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
-                .filter(|(_, connection)| connection.state().phase != Phase::Serving)
-                .min_by_key(|(_, connection)| connection.state().since)?;
-            idlest.end("displaced: the device has as many connections as it takes");
+                .filter_map(|(index, connection)| {
+                    Some((connection.waiting_since()?, index, connection))
+                })
+                .min_by_key(|(since, ..)| *since);
+            let Some((_, index, idlest)) = idlest else {
+                self.metrics.ended("no place");
+                return None;
+            };
+            idlest.end("displaced");
             open.swap_remove(index);
         }
         let state = State {
             phase: Phase::Head,
             since: now,
             write_blocked_since: None,
-            ended_because: None,
+            task: None,
+            ended: false,
         };
+        self.metrics.open.inc();
         let shared = Arc::new(Shared {
+            peer,
             state: Mutex::new(state),
-            ended: CancellationToken::new(),
+            metrics: self.metrics.clone(),
         });
         open.push(Arc::downgrade(&shared));
         Some(Activity { shared })
@@ -116,12 +136,25 @@ impl Connections {
 
     /// Ends the connections whose peers took too long, seen from `now`.
     pub fn sweep(&self, now: Instant) {
-        let open: Vec<Arc<Shared>> = self.open().iter().filter_map(Weak::upgrade).collect();
-        for connection in open {
-            if let Some(reason) = self.timeouts.exceeded(&connection.state(), now) {
+        for connection in self.all() {
+            let exceeded = self.timeouts.exceeded(&connection.lock(), now);
+            if let Some(reason) = exceeded {
                 connection.end(reason);
             }
         }
+    }
+
+    /// Ends the connections that wait for a request.
+    pub fn end_waiting(&self) {
+        for connection in self.all() {
+            if connection.waiting_since().is_some() {
+                connection.end("shutdown");
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Shared>> {
+        self.open().iter().filter_map(Weak::upgrade).collect()
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
@@ -136,12 +169,10 @@ impl Timeouts {
             .write_blocked_since
             .is_some_and(|since| passed(since, self.write))
         {
-            return Some("the peer does not read what is sent to it");
+            return Some("does not read");
         }
         match state.phase {
-            Phase::Head if passed(state.since, self.header) => {
-                Some("the peer sent no whole request")
-            }
+            Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
             Phase::Idle if passed(state.since, self.idle) => Some("idle"),
             _ => None,
         }
@@ -149,12 +180,15 @@ impl Timeouts {
 }
 
 impl Shared {
-    fn state(&self) -> State {
-        *self.lock()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when nothing is owed to the peer: no request under way, no answer unsent.
+    fn waiting_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        let is_waiting = state.phase != Phase::Serving && state.write_blocked_since.is_none();
+        is_waiting.then_some(state.since)
     }
 
     fn enter(&self, phase: Phase) {
@@ -163,13 +197,36 @@ impl Shared {
         state.since = Instant::now();
     }
 
+    /// Has the connection's task dropped where it stands, and the socket with it.
     fn end(&self, reason: &'static str) {
-        self.lock().ended_because.get_or_insert(reason);
-        self.ended.cancel();
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        tracing::debug!(peer = %self.peer, reason, "connection ended");
+        self.metrics.ended(reason);
+        if let Some(task) = &state.task {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
     }
 }
 
 impl Activity {
+    /// Names the task that serves the connection: it is aborted when the connection is ended.
+    pub fn served_by(&self, task: AbortHandle) {
+        let mut state = self.shared.lock();
+        if state.ended {
+            task.abort();
+        }
+        state.task = Some(task);
+    }
+
     /// Marks the connection as being served until the returned value is dropped.
     pub fn serve(&self) -> Serving {
         self.shared.enter(Phase::Serving);
@@ -178,20 +235,9 @@ impl Activity {
         }
     }
 
-    /// Notes whether the last write had to wait.
+    /// Notes that a write has begun to wait, or that it has gone on.
     pub(super) fn note_write(&self, blocked: bool) {
-        let mut state = self.shared.lock();
-        match (blocked, state.write_blocked_since) {
-            (true, None) => state.write_blocked_since = Some(Instant::now()),
-            (false, Some(_)) => state.write_blocked_since = None,
-            _ => {}
-        }
-    }
-
-    /// Waits until the connection is to be given up; gives the reason.
-    pub async fn ended(&self) -> &'static str {
-        self.shared.ended.cancelled().await;
-        self.shared.state().ended_because.unwrap_or("ended")
+        self.shared.lock().write_blocked_since = blocked.then(Instant::now);
     }
 }
 
@@ -207,35 +253,62 @@ impl Drop for Serving {
     }
 }
 
+/// Counters of connections.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    open: Gauge,
+    ended: Family<Reason, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// Names the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections open now", self.open.clone());
+        let help = "Connections that the device ended or refused, by reason";
+        registry.register("connections_ended", help, self.ended.clone());
+    }
+
+    fn ended(&self, reason: &'static str) {
+        self.ended.get_or_create(&Reason { reason }).inc();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
     const SECOND: Duration = Duration::from_secs(1);
 
     fn has_ended(activity: &Activity) -> bool {
-        activity.shared.ended.is_cancelled()
+        activity.shared.lock().ended
     }
 
     #[test]
     fn a_silent_connection_is_displaced_and_a_served_one_is_not() {
-        let connections = Connections::new(2, Timeouts::default());
+        let connections = Connections::new(2, Timeouts::default(), Metrics::default());
         let start = Instant::now();
-        let silent = connections.admit(start).expect("room");
-        let served = connections.admit(start + SECOND).expect("room");
+        let silent = connections.admit(PEER, start).expect("room");
+        let served = connections.admit(PEER, start + SECOND).expect("room");
         let serving = served.serve();
         let third = connections
-            .admit(start + 2 * SECOND)
+            .admit(PEER, start + 2 * SECOND)
             .expect("displaces the silent one");
         assert!(has_ended(&silent) && !has_ended(&served));
         let serving_third = third.serve();
         assert!(
-            connections.admit(start + 3 * SECOND).is_none(),
+            connections.admit(PEER, start + 3 * SECOND).is_none(),
             "everybody is being served"
         );
         drop((serving, serving_third));
         let _fourth = connections
-            .admit(start + 4 * SECOND)
+            .admit(PEER, start + 4 * SECOND)
             .expect("displaces an idle one");
         assert_eq!(connections.count(), 2);
     }
@@ -247,10 +320,10 @@ mod tests {
             idle: 3 * SECOND,
             write: 5 * SECOND,
         };
-        let connections = Connections::new(8, timeouts);
+        let connections = Connections::new(8, timeouts, Metrics::default());
         let start = Instant::now();
         let [silent, idle, stuck, serving] =
-            [(); 4].map(|()| connections.admit(start).expect("room"));
+            [(); 4].map(|()| connections.admit(PEER, start).expect("room"));
         drop(idle.serve());
         let _stuck = stuck.serve();
         stuck.note_write(true);
@@ -274,8 +347,9 @@ mod tests {
                 write: SECOND,
                 ..Timeouts::default()
             },
+            Metrics::default(),
         );
-        let slow = connections.admit(Instant::now()).expect("room");
+        let slow = connections.admit(PEER, Instant::now()).expect("room");
         let _serving = slow.serve();
         slow.note_write(true);
         slow.note_write(false);
@@ -285,8 +359,8 @@ mod tests {
 
     #[test]
     fn a_dropped_connection_makes_room() {
-        let connections = Connections::new(1, Timeouts::default());
-        let only = connections.admit(Instant::now()).expect("room");
+        let connections = Connections::new(1, Timeouts::default(), Metrics::default());
+        let only = connections.admit(PEER, Instant::now()).expect("room");
         let _serving = only.serve();
         assert_eq!(connections.count(), 1);
         drop((only, _serving));

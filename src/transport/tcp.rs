@@ -81,6 +81,8 @@ pub struct Connection {
     prefix: Bytes,
     activity: Activity,
     repaired: bool,
+    /// The last write had to wait.
+    write_blocked: bool,
 }
 
 impl Connection {
@@ -119,6 +121,7 @@ impl Connection {
             prefix: prefix.freeze(),
             activity,
             repaired,
+            write_blocked: false,
         })
     }
 
@@ -128,8 +131,11 @@ impl Connection {
         self.repaired
     }
 
-    fn noted<T>(&self, result: Poll<T>) -> Poll<T> {
-        self.activity.note_write(result.is_pending());
+    fn noted<T>(&mut self, result: Poll<T>) -> Poll<T> {
+        if result.is_pending() != self.write_blocked {
+            self.write_blocked = result.is_pending();
+            self.activity.note_write(self.write_blocked);
+        }
         result
     }
 }

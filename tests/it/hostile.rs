@@ -183,10 +183,7 @@ async fn a_head_that_does_not_come_and_an_idle_connection_are_closed() {
     )
     .await;
     assert_eq!(Answer::parse(&kept).expect("an answer").status, 200);
-    let ended = scene
-        .daemon
-        .metric("peercam_http_connections_ended_total")
-        .await;
+    let ended = scene.daemon.metric("peercam_connections_ended_total").await;
     assert_eq!(ended, 3.0, "two without a head, one idle");
     scene.end().await;
 }

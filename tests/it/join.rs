@@ -2,7 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use peercam::{error::ErrorKind, hal::SourceEvent, media::ChannelId, media::StreamId};
+use peercam::{
+    error::ErrorKind,
+    hal::SourceEvent,
+    live::{Hub, Subscription},
+    media::{ChannelId, StreamId},
+};
 
 use crate::scripted::{STREAM, Script, described, picture, take, take_described, tracks};
 
@@ -95,41 +100,53 @@ async fn a_squeezed_gop_with_reordered_pictures_is_shown_in_order() {
     );
 }
 
+/// A first viewer on a stream whose GOP is older than a key frame's request interval. Its newest
+/// picture lies in the future of the hub's clock, so it never counts as standing still.
+async fn old_gop(script: &std::sync::Arc<Script>, hub: &Hub) -> Subscription {
+    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
+    let mut first = first.unwrap();
+    script.picture(true, -5000).await;
+    take_described(&mut first, 1).await;
+    script.picture(false, NEWEST).await;
+    take_described(&mut first, 1).await;
+    first
+}
+
+const NEWEST: i64 = 100_000;
+
 #[tokio::test]
 async fn joining_an_old_gop_asks_for_a_key_frame_and_starts_there() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
-    // Capture times long before the hub's clock: the GOP is old.
-    script.picture(true, -5000).await;
-    take_described(&mut first, 1).await;
-
+    let _first = old_gop(&script, &hub).await;
     let mut late = hub.subscribe(STREAM).await.unwrap();
     assert_eq!(script.key_requests.load(Ordering::SeqCst), 1);
-    script.picture(false, -4920).await;
-    script.picture(true, -4880).await;
-    assert_eq!(take_described(&mut late, 1).await, [('K', -4880, 0, 0)]);
-    script.picture(false, -4840).await;
-    assert_eq!(take_described(&mut late, 1).await, [('p', -4840, 40, 0)]);
+    script.picture(false, NEWEST + 40).await;
+    script.picture(true, NEWEST + 80).await;
+    assert_eq!(
+        take_described(&mut late, 1).await,
+        [('K', NEWEST + 80, 0, 0)]
+    );
+    script.picture(false, NEWEST + 120).await;
+    assert_eq!(
+        take_described(&mut late, 1).await,
+        [('p', NEWEST + 120, 40, 0)]
+    );
 }
 
 #[tokio::test]
 async fn a_hundred_joins_ask_for_one_key_frame() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
-    script.picture(true, -5000).await;
-    take_described(&mut first, 1).await;
+    let _first = old_gop(&script, &hub).await;
     let mut viewers = Vec::new();
     for _ in 0..100 {
         viewers.push(hub.subscribe(STREAM).await.unwrap());
     }
     assert_eq!(script.key_requests.load(Ordering::SeqCst), 1);
-    script.picture(true, -4960).await;
+    script.picture(true, NEWEST + 40).await;
     for viewer in &mut viewers {
-        assert_eq!(take_described(viewer, 1).await, [('K', -4960, 0, 0)]);
+        assert_eq!(take_described(viewer, 1).await, [('K', NEWEST + 40, 0, 0)]);
     }
 }
 
@@ -137,21 +154,73 @@ async fn a_hundred_joins_ask_for_one_key_frame() {
 async fn a_key_frame_that_does_not_come_is_not_waited_for() {
     let script = Script::new(true);
     let hub = script.hub();
+    let _first = old_gop(&script, &hub).await;
+    let mut late = hub.subscribe(STREAM).await.unwrap();
+    for index in 1..=3 {
+        script.picture(false, NEWEST + index * 40).await;
+    }
+    let taken = take_described(&mut late, 5).await;
+    assert_eq!(taken[0], ('K', -5000, 0, 0));
+    assert_eq!(
+        taken[4],
+        ('p', NEWEST + 120, 4, 0),
+        "squeezed: the newest picture shows at once"
+    );
+}
+
+#[tokio::test]
+async fn a_picture_that_stands_still_while_sound_goes_on_is_shown() {
+    let script = Script::new(true);
+    let hub = script.hub();
+    let _first = old_gop(&script, &hub).await;
+    let mut late = hub.subscribe(STREAM).await.unwrap();
+    for index in 1..=4 {
+        script.sound(NEWEST + index * 64).await;
+    }
+    let taken = take_described(&mut late, 2).await;
+    assert_eq!(taken[..2], [('K', -5000, 0, 0), ('p', NEWEST, 1, 0)]);
+}
+
+#[tokio::test]
+async fn a_stalled_camera_shows_its_last_picture_at_once() {
+    let script = Script::new(true);
+    let hub = script.hub();
     let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
     let mut first = first.unwrap();
     script.picture(true, -5000).await;
     take_described(&mut first, 1).await;
     let mut late = hub.subscribe(STREAM).await.unwrap();
-    for index in 1..=3 {
-        script.picture(false, -5000 + index * 40).await;
+    assert_eq!(take_described(&mut late, 1).await, [('K', -5000, 0, 0)]);
+    assert_eq!(script.key_requests.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn sound_without_picture_is_joined_at_its_newest_block() {
+    let script = Script::new(true);
+    let hub = script.hub();
+    let mut only_sound = tracks();
+    only_sound.video = None;
+    let online = script.send(SourceEvent::Online(only_sound));
+    let (first, ()) = tokio::join!(hub.subscribe(STREAM), online);
+    let mut first = first.unwrap();
+    script.sound(0).await;
+    take_described(&mut first, 1).await;
+    for index in 1..20 {
+        script.sound(index * 64).await;
+        take_described(&mut first, 1).await;
     }
-    let taken = take_described(&mut late, 4).await;
-    assert_eq!(taken[0], ('K', -5000, 0, 0));
+    let mut late = hub.subscribe(STREAM).await.unwrap();
+    assert_eq!(take_described(&mut late, 1).await, [('a', 19 * 64, 0, 0)]);
+    // One that falls out goes on at the newest block too.
+    for index in 20..100 {
+        script.sound(index * 64).await;
+        take_described(&mut first, 1).await;
+    }
     assert_eq!(
-        taken[3],
-        ('p', -4880, 3, 0),
-        "squeezed: the newest picture shows at once"
+        take_described(&mut late, 1).await,
+        [('a', 99 * 64, 80 * 64, 0)]
     );
+    assert_eq!(late.skipped_frames(), 79);
 }
 
 #[tokio::test]
@@ -261,7 +330,10 @@ async fn a_camera_that_is_off_is_refused_with_its_reason() {
     let error = refused.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.reason().contains("no route to camera"), "{error}");
-    assert!(hub.channels().all(|(_, _, online)| !online));
+    assert!(
+        hub.channels().iter().all(|(_, _, online)| *online),
+        "as far as is known"
+    );
 
     let silent = hub.subscribe(STREAM).await.map(|_| ()).unwrap_err();
     assert!(silent.reason().contains("did not deliver"), "{silent}");
@@ -295,6 +367,43 @@ async fn viewers_survive_a_short_outage_and_are_ended_in_order_after_a_long_one(
     script.send(SourceEvent::Offline("stolen".to_owned())).await;
     assert!(take(&mut viewer).await.is_empty(), "ended");
     assert_eq!(hub.running_streams(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_falls_silent_counts_as_off() {
+    let script = Script::new(true);
+    let hub = script.hub();
+    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
+    let mut viewer = viewer.unwrap();
+    script.picture(true, 0).await;
+    take_described(&mut viewer, 1).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!hub.channels()[0].2);
+    script.picture(false, 6000).await;
+    take_described(&mut viewer, 1).await;
+    assert!(hub.channels()[0].2, "it delivers again");
+    assert!(
+        take(&mut viewer).await.is_empty(),
+        "silent for too long: ended"
+    );
+}
+
+#[tokio::test]
+async fn hardware_is_let_go_before_it_is_opened_again() {
+    let script = Script::new(true);
+    let hub = script.hub();
+    for round in 0..20 {
+        let online = async {
+            while script.opened.load(Ordering::SeqCst) == round {
+                tokio::task::yield_now().await;
+            }
+            script.online().await;
+        };
+        let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), online);
+        drop(viewer.unwrap());
+        assert_eq!(script.opened.load(Ordering::SeqCst), round + 1);
+    }
+    assert_eq!(script.most_open.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! Sockets are real and on port 0; the daemon is the built program. Nothing here needs a foreign
 //! program: the judges that do are in `tests/judges`.
 
+#![allow(clippy::unwrap_used)]
+
 mod config;
 mod files;
 mod hostile;

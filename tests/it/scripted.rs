@@ -32,6 +32,8 @@ pub(crate) const STREAM: StreamId = StreamId {
 pub(crate) struct Script {
     events: Mutex<Option<mpsc::UnboundedSender<SourceEvent>>>,
     pub(crate) opened: AtomicUsize,
+    open_now: AtomicUsize,
+    pub(crate) most_open: AtomicUsize,
     pub(crate) key_requests: AtomicUsize,
     pub(crate) forces_keys: bool,
 }
@@ -43,9 +45,11 @@ impl Camera for Scripted {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.0.events.lock().unwrap() = Some(sender);
         self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let open_now = self.0.open_now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most_open.fetch_max(open_now, Ordering::SeqCst);
         Ok(MediaInput {
-            source: Box::new(Source(receiver)),
-            control: Some(Arc::new(Scripted(Arc::clone(&self.0)))),
+            source: Box::new(Source(receiver, Arc::clone(&self.0))),
+            control: Some(Arc::new(Self(Arc::clone(&self.0)))),
         })
     }
 }
@@ -64,7 +68,13 @@ impl SourceControl for Scripted {
     }
 }
 
-struct Source(mpsc::UnboundedReceiver<SourceEvent>);
+struct Source(mpsc::UnboundedReceiver<SourceEvent>, Arc<Script>);
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.1.open_now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl MediaSource for Source {
     fn next(&mut self) -> BoxFuture<'_, SourceEvent> {

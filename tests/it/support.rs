@@ -281,7 +281,7 @@ impl Viewer {
             if self.ended_in_order {
                 return None;
             }
-            let mut piece = [0; 64 * 1024];
+            let mut piece = vec![0; 64 * 1024];
             let read = tokio::time::timeout(HANG, self.stream.read(&mut piece)).await;
             match read.expect("the stream does not hang") {
                 Ok(0) | Err(_) => return None,

@@ -1,10 +1,10 @@
 //! Decoder configurations as files hold them, brought to the one form that frames use.
 
 use bytes::{Bytes, BytesMut};
-use shiguredo_mp4::bitstream::{aac, h264, h265};
+use shiguredo_mp4::bitstream::{h264, h265};
 
 use super::Problem;
-use crate::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
+use crate::media::{AudioCodec, AudioTrack, TrackKind, VideoCodec, VideoTrack};
 
 /// A video configuration, and how long the NAL lengths of its samples are.
 #[derive(Clone, Debug)]
@@ -25,6 +25,13 @@ impl VideoConfig {
                 "in the decoder configuration of the video track".to_owned(),
             ));
         };
+        if codec == VideoCodec::H265 && record.get(22) == Some(&0) {
+            let codec = "H.265 with its parameter sets in the stream alone (hev1)".to_owned();
+            return Err(Problem::UnsupportedCodec {
+                track: TrackKind::Video,
+                codec,
+            });
+        }
         let (width, height) = dimensions.ok_or_else(|| {
             Problem::Damaged("in the sequence parameter set of the video track".to_owned())
         })?;
@@ -102,18 +109,45 @@ fn length_prefixed(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
-/// Reads an `AudioSpecificConfig`.
+/// Reads an `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1), as far as players need it: encoders
+/// put extensions behind it that say no more than "no SBR".
 pub(super) fn aac_track(config: &[u8]) -> Result<AudioTrack, Problem> {
-    let parsed = aac::parse_audio_specific_config(config).map_err(|error| {
-        Problem::Damaged(format!(
-            "in the AAC configuration of the audio track: {error}"
-        ))
-    })?;
+    const RATES: [u32; 13] = [
+        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
+        8_000, 7_350,
+    ];
+    const EXPLICIT_RATE: u64 = 15;
+    const LOW_COMPLEXITY: u64 = 2;
+    let damaged = || Problem::Damaged("in the AAC configuration of the audio track".to_owned());
+    let mut start = [0; 8];
+    let known = config.len().min(start.len());
+    start[..known].copy_from_slice(&config[..known]);
+    let bits = u64::from_be_bytes(start);
+    let field = |at: u32, width: u32| bits << at >> (64 - width);
+    let (object_type, index) = (field(0, 5), field(5, 4));
+    let (sample_rate, channels_at) = match RATES.get(index as usize) {
+        Some(&rate) => (rate, 9),
+        None if index == EXPLICIT_RATE => (field(9, 24) as u32, 33),
+        None => return Err(damaged()),
+    };
+    let channels = field(channels_at, 4) as u8;
+    if config.len() * 8 < channels_at as usize + 4 || sample_rate == 0 {
+        return Err(damaged());
+    }
+    if object_type != LOW_COMPLEXITY || !(1..=7).contains(&channels) {
+        let codec =
+            format!("AAC with object type {object_type} and channel configuration {channels}");
+        return Err(Problem::UnsupportedCodec {
+            track: TrackKind::Audio,
+            codec,
+        });
+    }
+    let config = Bytes::copy_from_slice(config);
     Ok(AudioTrack {
         codec: AudioCodec::Aac,
-        config: Bytes::copy_from_slice(config),
-        sample_rate: parsed.sampling_frequency.hz(),
-        channels: parsed.channel_configuration.as_u8(),
+        config,
+        sample_rate,
+        channels,
     })
 }
 
@@ -175,6 +209,26 @@ mod tests {
                 );
             }
         }
-        assert!(aac_track(&[]).is_err());
+        for length in 0..2 {
+            assert!(aac_track(&[0x12, 0x10][..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn aac_configurations_as_encoders_write_them() {
+        let read =
+            |config: &[u8]| aac_track(config).map(|track| (track.sample_rate, track.channels));
+        assert_eq!(read(&[0x12, 0x10]).expect("plain"), (44_100, 2));
+        assert_eq!(
+            read(&[0x12, 0x10, 0x56, 0xe5, 0x00]).expect("as FFmpeg writes it"),
+            (44_100, 2)
+        );
+        assert_eq!(read(&[0x14, 0x08]).expect("16 kHz mono"), (16_000, 1));
+        assert_eq!(
+            read(&[0x17, 0x80, 0x1f, 0x40, 0x08]).expect("an explicit rate"),
+            (16_000, 1)
+        );
+        let he_aac = aac_track(&[0x2b, 0x92, 0x08, 0x00]).expect_err("HE-AAC");
+        assert!(he_aac.to_string().contains("object type 5"), "{he_aac}");
     }
 }

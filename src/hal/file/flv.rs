@@ -19,6 +19,8 @@ pub(super) struct FlvFile {
     reader: Reader,
     video: Option<VideoConfig>,
     audio: Option<AudioTrack>,
+    /// Milliseconds of the last tag, over the 32-bit wrap.
+    last_millis: Option<i64>,
 }
 
 impl FlvFile {
@@ -31,6 +33,7 @@ impl FlvFile {
             reader: Reader::new(),
             video: None,
             audio: None,
+            last_millis: None,
         };
         for _ in 0..LOOK_AHEAD_TAGS {
             if movie.video.is_some() && movie.audio.is_some() {
@@ -51,6 +54,7 @@ impl FlvFile {
     pub(super) fn rewind(&mut self) -> Result<(), Problem> {
         self.file.rewind()?;
         self.reader = Reader::new();
+        self.last_millis = None;
         Ok(())
     }
 
@@ -65,7 +69,12 @@ impl FlvFile {
     }
 
     fn sample(&mut self, tag: Tag) -> Result<Option<Sample>, Problem> {
-        let micros = i64::from(tag.timestamp) * 1000;
+        let millis = match self.last_millis {
+            None => i64::from(tag.timestamp),
+            Some(last) => last + i64::from(tag.timestamp.wrapping_sub(last as u32) as i32),
+        };
+        self.last_millis = Some(millis);
+        let micros = millis * 1000;
         match tag.body {
             TagBody::Video(
                 codec,
@@ -87,7 +96,9 @@ impl FlvFile {
                 let data = config.normalize(data).ok_or_else(|| {
                     Problem::Damaged(format!("in the picture at {} ms", tag.timestamp))
                 })?;
-                let composition_micros = composition_ms * 1000;
+                let composition_micros = composition_ms.checked_mul(1000).ok_or_else(|| {
+                    Problem::Damaged(format!("in the picture at {} ms", tag.timestamp))
+                })?;
                 Ok(Some(Sample {
                     track: TrackKind::Video,
                     key,
@@ -96,9 +107,18 @@ impl FlvFile {
                     data,
                 }))
             }
-            TagBody::Audio(_, AudioPacket::Frame { data, .. })
-                if self.audio.is_some() && !data.is_empty() =>
-            {
+            TagBody::Audio(codec, AudioPacket::Frame { data, stereo }) if !data.is_empty() => {
+                let Some(track) = &self.audio else {
+                    return Ok(None);
+                };
+                let channels = if codec == AudioCodec::Aac {
+                    track.channels
+                } else {
+                    1 + u8::from(stereo)
+                };
+                if (track.codec, track.channels) != (codec, channels) {
+                    return Err(reconfigured(TrackKind::Audio));
+                }
                 Ok(Some(Sample {
                     track: TrackKind::Audio,
                     key: true,
@@ -115,15 +135,17 @@ impl FlvFile {
     }
 
     fn refuse_another_configuration(&self, body: &TagBody) -> Result<(), Problem> {
-        let TagBody::Video(codec, VideoPacket::Config(record)) = body else {
-            return Ok(());
-        };
-        let again = VideoConfig::parse(*codec, record)?;
-        match &self.video {
-            Some(config) if config.track != again.track => Err(Problem::UnsupportedCodec {
-                track: TrackKind::Video,
-                codec: "reconfigured in mid-file".to_owned(),
-            }),
+        match (body, &self.video, &self.audio) {
+            (TagBody::Video(codec, VideoPacket::Config(record)), Some(known), _)
+                if known.track != VideoConfig::parse(*codec, record)?.track =>
+            {
+                Err(reconfigured(TrackKind::Video))
+            }
+            (TagBody::Audio(_, AudioPacket::Config(config)), _, Some(known))
+                if known.config != *config =>
+            {
+                Err(reconfigured(TrackKind::Audio))
+            }
             _ => Ok(()),
         }
     }
@@ -172,6 +194,13 @@ impl FlvFile {
             }
             self.reader.feed(&piece[..read]);
         }
+    }
+}
+
+fn reconfigured(track: TrackKind) -> Problem {
+    Problem::UnsupportedCodec {
+        track,
+        codec: "reconfigured in mid-file".to_owned(),
     }
 }
 

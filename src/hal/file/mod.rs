@@ -11,6 +11,7 @@ mod source;
 use std::{
     fs::File,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -107,6 +108,10 @@ struct Sample {
 }
 
 impl Sample {
+    fn is_video_key(&self) -> bool {
+        self.track == TrackKind::Video && self.key
+    }
+
     fn into_frame(self, time: MediaTime) -> Frame {
         Frame {
             track: self.track,
@@ -133,6 +138,28 @@ struct Extent {
     start_micros: i64,
     /// From the first sample to the end of the last.
     length_micros: i64,
+    identity: Identity,
+}
+
+/// Tells a file from another one that took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -142,10 +169,16 @@ enum Container {
 }
 
 impl Container {
+    /// The next sample that is not empty.
     fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
-        match self {
-            Self::Flv(file) => file.next_sample(),
-            Self::Mp4(file) => file.next_sample(),
+        loop {
+            let sample = match self {
+                Self::Flv(file) => file.next_sample(),
+                Self::Mp4(file) => file.next_sample(),
+            }?;
+            if sample.as_ref().is_none_or(|sample| !sample.data.is_empty()) {
+                return Ok(sample);
+            }
         }
     }
 
@@ -161,14 +194,18 @@ impl Container {
 }
 
 impl Movie {
-    /// Opens a file. Reads all of it to check and measure it, unless its extent is known.
+    /// Opens a file. Reads all of it to check and measure it, unless that is known.
     fn open(path: &Path, known: Option<Extent>) -> Result<Self, FileError> {
         let read = || {
-            let file = File::open(path)?;
-            if file.metadata()?.is_dir() {
+            // Asked before opening: opening a pipe would wait for its other end.
+            let metadata = std::fs::metadata(path)?;
+            if metadata.is_dir() {
                 return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
             }
-            Self::read(file, known)
+            if !metadata.is_file() {
+                return Err(Problem::UnknownContainer);
+            }
+            Self::read(File::open(path)?, known)
         };
         read().map_err(|problem| FileError {
             path: path.to_owned(),
@@ -177,6 +214,7 @@ impl Movie {
     }
 
     fn read(file: File, known: Option<Extent>) -> Result<Self, Problem> {
+        let identity = Identity::of(&file)?;
         let (mut container, tracks) = match sniff(&file)? {
             Kind::Flv => {
                 let (file, tracks) = flv::FlvFile::open(file)?;
@@ -191,8 +229,8 @@ impl Movie {
             return Err(Problem::Empty);
         }
         let extent = match known {
-            Some(extent) => extent,
-            None => measure(&mut container, tracks.video.is_some())?,
+            Some(extent) if extent.identity == identity => extent,
+            _ => measure(&mut container, tracks.video.is_some(), identity)?,
         };
         container.rewind()?;
         Ok(Self {
@@ -203,30 +241,41 @@ impl Movie {
     }
 }
 
-/// Reads through once. The last sample of a track is taken to last as long as the one before.
-fn measure(container: &mut Container, has_video: bool) -> Result<Extent, Problem> {
+/// Reads through once, from the first key frame on, as it will be played. The last sample of a
+/// track is taken to last as long as the one before.
+fn measure(
+    container: &mut Container,
+    has_video: bool,
+    identity: Identity,
+) -> Result<Extent, Problem> {
     const SHORTEST_LOOP_MICROS: i64 = 40_000;
-    let mut start = None;
-    let mut has_key = false;
-    let mut ends = [i64::MIN; 2];
+    let mut start: Option<i64> = None;
+    let mut waits_for_key = has_video;
+    let mut end = i64::MIN;
     let mut last = [None; 2];
     while let Some(sample) = container.next_sample()? {
-        start = Some(start.map_or(sample.micros, |start: i64| start.min(sample.micros)));
-        has_key |= sample.track == TrackKind::Video && sample.key;
-        let track = sample.track as usize;
-        let interval = last[track].map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last);
-        ends[track] = sample.micros + interval.max(0);
-        last[track] = Some(sample.micros);
+        waits_for_key &= !sample.is_video_key();
+        if waits_for_key {
+            continue;
+        }
+        start = Some(start.map_or(sample.micros, |start| start.min(sample.micros)));
+        let last = &mut last[sample.track as usize];
+        let interval = last.map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last);
+        end = end.max(sample.micros + interval.max(0));
+        *last = Some(sample.micros);
     }
-    let start = start.ok_or(Problem::Empty)?;
-    if has_video && !has_key {
-        return Err(Problem::NoKeyFrame);
+    match start {
+        Some(start_micros) => {
+            let length_micros = (end - start_micros).max(SHORTEST_LOOP_MICROS);
+            Ok(Extent {
+                start_micros,
+                length_micros,
+                identity,
+            })
+        }
+        None if waits_for_key => Err(Problem::NoKeyFrame),
+        None => Err(Problem::Empty),
     }
-    let length = ends.into_iter().max().unwrap_or(start) - start;
-    Ok(Extent {
-        start_micros: start,
-        length_micros: length.max(SHORTEST_LOOP_MICROS),
-    })
 }
 
 enum Kind {

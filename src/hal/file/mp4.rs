@@ -11,7 +11,10 @@ use super::{
     Problem, Sample,
     codec::{self, VideoConfig},
 };
-use crate::media::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec};
+use crate::{
+    media::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec},
+    proto::flv::MAX_TAG,
+};
 
 /// A non-fragmented MP4 file, read sample by sample in decoding order.
 #[derive(Debug)]
@@ -78,9 +81,16 @@ impl Mp4File {
 
     /// The next access unit, the earliest over all tracks.
     pub(super) fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
-        let earliest = (self.tracks.iter_mut())
-            .filter_map(|track| track.peek().map(|place| (place, track)))
-            .min_by_key(|(place, _)| place.micros);
+        let mut earliest: Option<(Place, &mut Track)> = None;
+        for track in &mut self.tracks {
+            let Some(place) = track.peek()? else { continue };
+            if earliest
+                .as_ref()
+                .is_none_or(|(known, _)| place.micros < known.micros)
+            {
+                earliest = Some((place, track));
+            }
+        }
         let Some((place, track)) = earliest else {
             return Ok(None);
         };
@@ -109,20 +119,30 @@ impl Mp4File {
         }))
     }
 
-    /// Every sample must lie inside the file: a copy that was cut short is refused at once.
+    /// Every sample must lie inside the file, and all of them together cannot be larger: a copy
+    /// that was cut short and an index that makes no sense are refused at once.
     fn check_extent(&self) -> Result<(), Problem> {
         let length = self.file.metadata()?.len();
         for track in &self.tracks {
+            let mut sum = 0_u64;
             for sample in track.table.samples() {
-                let end = sample
-                    .data_offset()
-                    .checked_add(u64::from(sample.data_size()));
-                if end.is_none_or(|end| end > length) {
+                let size = u64::from(sample.data_size());
+                sum = sum.saturating_add(size);
+                let end = sample.data_offset().checked_add(size);
+                if end.is_none_or(|end| end > length) || sum > length {
                     return Err(Problem::Damaged(format!(
                         "or cut short: {} sample {} lies behind the end of the file",
                         track.kind,
                         sample.index()
                     )));
+                }
+                if size > MAX_TAG as u64 {
+                    let what = format!(
+                        "in its index: {} sample {} has {size} bytes",
+                        track.kind,
+                        sample.index()
+                    );
+                    return Err(Problem::Damaged(what));
                 }
             }
         }
@@ -168,7 +188,7 @@ impl Track {
                 described.audio = Some(track);
             }
         }
-        let shift_micros = shift(&edits, movie_timescale, timescale);
+        let shift_micros = shift(&edits, movie_timescale, timescale)?;
         Ok(Self {
             kind,
             table,
@@ -181,12 +201,18 @@ impl Track {
     }
 
     /// The next access unit, without taking it.
-    fn peek(&self) -> Option<Place> {
+    fn peek(&self) -> Result<Option<Place>, Problem> {
         let sample = |index| NonZeroU32::new(index).and_then(|index| self.table.get_sample(index));
-        let first = sample(self.next)?;
+        let Some(first) = sample(self.next) else {
+            return Ok(None);
+        };
+        let composition = first.composition_time_offset().unwrap_or(0);
         let mut place = Place {
-            micros: self.micros(i64::try_from(first.timestamp()).ok()?) + self.shift_micros,
-            composition_micros: self.micros(first.composition_time_offset().unwrap_or(0)) as i32,
+            micros: in_range(
+                self.micros(first.timestamp().into()) + i128::from(self.shift_micros),
+            )?,
+            composition_micros: i32::try_from(self.micros(composition.into()))
+                .map_err(|_| absurd_time())?,
             key: self.kind == TrackKind::Audio || first.is_sync_sample(),
             offset: first.data_offset(),
             size: first.data_size(),
@@ -202,11 +228,11 @@ impl Track {
             place.size += next.data_size();
             place.samples += 1;
         }
-        Some(place)
+        Ok(Some(place))
     }
 
-    fn micros(&self, units: i64) -> i64 {
-        (i128::from(units) * 1_000_000 / i128::from(self.timescale)) as i64
+    fn micros(&self, units: i128) -> i128 {
+        units * 1_000_000 / i128::from(self.timescale)
     }
 }
 
@@ -214,20 +240,29 @@ impl Track {
 const G711_BLOCKS_PER_SECOND: u32 = 25;
 
 /// What an edit list of the usual two kinds does: a pause in front, and a start in mid-media.
-fn shift(edits: &[ElstEntry], movie_timescale: i64, timescale: i64) -> i64 {
-    let scaled =
-        |value: i64, scale: i64| (i128::from(value) * 1_000_000 / i128::from(scale)) as i64;
+fn shift(edits: &[ElstEntry], movie_timescale: i64, timescale: i64) -> Result<i64, Problem> {
+    let scaled = |value: i128, scale: i64| value * 1_000_000 / i128::from(scale);
     let mut pause = 0;
     for edit in edits {
         if edit.media_time >= 0 {
-            return pause - scaled(edit.media_time, timescale);
+            return in_range(pause - scaled(edit.media_time.into(), timescale));
         }
-        pause += scaled(
-            i64::try_from(edit.edit_duration).unwrap_or(0),
-            movie_timescale,
-        );
+        pause += scaled(edit.edit_duration.into(), movie_timescale);
     }
-    pause
+    in_range(pause)
+}
+
+/// Times beyond ten years are damage. What is left can be added up without a thought.
+fn in_range(micros: i128) -> Result<i64, Problem> {
+    const TEN_YEARS: i128 = 10 * 366 * 86_400 * 1_000_000;
+    match i64::try_from(micros) {
+        Ok(micros) if i128::from(micros).abs() <= TEN_YEARS => Ok(micros),
+        _ => Err(absurd_time()),
+    }
+}
+
+fn absurd_time() -> Problem {
+    Problem::Damaged("in its index: it has times beyond ten years".to_owned())
 }
 
 /// Finds and decodes the `moov` box.

@@ -1,5 +1,4 @@
 use std::{
-    collections::VecDeque,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -11,11 +10,13 @@ use super::{Extent, FileError, Movie, Sample};
 use crate::{
     clock::Clock,
     hal::{BoxFuture, MediaSource, SourceEvent},
-    media::{MediaTime, TrackKind, Tracks},
+    media::{MediaTime, Tracks},
 };
 
 /// How many access units the reading thread is ahead. When they are read, it waits.
 const READ_AHEAD: usize = 16;
+/// A source that is later than this does not make up for it.
+const LATE_MICROS: i64 = 1_000_000;
 /// How long to wait before a file that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -26,7 +27,7 @@ pub(super) struct FileSource {
     extent: Extent,
     state: State,
     /// Read, but not due yet.
-    pending: VecDeque<(MediaTime, Sample)>,
+    pending: Option<(MediaTime, Sample)>,
 }
 
 enum State {
@@ -52,15 +53,15 @@ impl FileSource {
             path,
             extent,
             state: State::Closed { failed: false },
-            pending: VecDeque::new(),
+            pending: None,
         }
     }
 
     async fn next_event(&mut self) -> SourceEvent {
         loop {
-            if let Some((time, _)) = self.pending.front() {
+            if let Some((time, _)) = &self.pending {
                 tokio::time::sleep(time.duration_from(self.clock.now())).await;
-                if let Some((time, sample)) = self.pending.pop_front() {
+                if let Some((time, sample)) = self.pending.take() {
                     return SourceEvent::Frame(sample.into_frame(time));
                 }
             }
@@ -91,7 +92,13 @@ impl FileSource {
                         return SourceEvent::Online(tracks);
                     }
                     Some(Item::Sample(micros, sample)) => {
-                        self.pending.push_back((start.plus_micros(micros), sample));
+                        let due = start.plus_micros(micros);
+                        let late = self.clock.now().micros_since(due);
+                        // After a pause of the whole machine, play on from here instead of
+                        // making up for it.
+                        let shift = if late > LATE_MICROS { late } else { 0 };
+                        *start = start.plus_micros(shift);
+                        self.pending = Some((due.plus_micros(shift), sample));
                     }
                     Some(Item::Failed(error)) => {
                         self.state = State::Closed { failed: true };
@@ -124,7 +131,7 @@ fn play(mut movie: Movie, path: &Path, sender: &mpsc::Sender<Item>) -> Result<()
         path: path.to_owned(),
         problem,
     };
-    let mut waits_for_key = movie.tracks.video.is_some();
+    let has_video = movie.tracks.video.is_some();
     if sender
         .blocking_send(Item::Online(movie.tracks.clone()))
         .is_err()
@@ -132,20 +139,20 @@ fn play(mut movie: Movie, path: &Path, sender: &mpsc::Sender<Item>) -> Result<()
         return Ok(());
     }
     let mut loop_start = -movie.extent.start_micros;
-    loop {
+    while !sender.is_closed() {
+        let mut waits_for_key = has_video;
         while let Some(sample) = movie.container.next_sample().map_err(failed)? {
-            waits_for_key &= !(sample.track == TrackKind::Video && sample.key);
+            waits_for_key &= !sample.is_video_key();
             if waits_for_key {
                 continue;
             }
-            if sender
-                .blocking_send(Item::Sample(loop_start + sample.micros, sample))
-                .is_err()
-            {
+            let micros = loop_start + sample.micros;
+            if sender.blocking_send(Item::Sample(micros, sample)).is_err() {
                 return Ok(());
             }
         }
         movie.container.rewind().map_err(failed)?;
         loop_start += movie.extent.length_micros;
     }
+    Ok(())
 }

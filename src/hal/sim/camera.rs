@@ -47,6 +47,9 @@ impl Default for Config {
     }
 }
 
+/// Bits per second that a picture can be asked to have.
+pub const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=50_000_000;
+
 /// Events that wait for the reader of one picture. When it is this far behind (about half a
 /// second), pictures are lost up to the next key frame, which is then made at once.
 pub(super) const EVENT_QUEUE: usize = 32;
@@ -123,7 +126,10 @@ impl Camera for SimCamera {
             opened.rendering = true;
         }
         Ok(MediaInput {
-            source: Box::new(SimSource { events: receiver }),
+            source: Box::new(SimSource {
+                events: receiver,
+                ended: false,
+            }),
             control: Some(control),
         })
     }
@@ -147,6 +153,8 @@ impl Camera for SimCamera {
 
 struct SimSource {
     events: mpsc::Receiver<SourceEvent>,
+    /// The end has been reported.
+    ended: bool,
 }
 
 impl MediaSource for SimSource {
@@ -154,6 +162,7 @@ impl MediaSource for SimSource {
         Box::pin(async {
             match self.events.recv().await {
                 Some(event) => event,
+                None if std::mem::replace(&mut self.ended, true) => std::future::pending().await,
                 None => {
                     SourceEvent::Offline("the simulated camera's render thread ended".to_owned())
                 }
@@ -195,7 +204,8 @@ impl SourceControl for Control {
     }
 
     fn set_bitrate(&self, bits_per_second: u32) -> ControlOutcome {
-        self.bitrate.store(bits_per_second, Ordering::Relaxed);
+        let within = bits_per_second.clamp(*BITRATES.start(), *BITRATES.end());
+        self.bitrate.store(within, Ordering::Relaxed);
         ControlOutcome::Done
     }
 }

@@ -14,7 +14,7 @@ mod render;
 mod scene;
 
 pub use audio::AudioKind;
-pub use camera::{Config, SimCamera};
+pub use camera::{BITRATES, Config, SimCamera};
 pub use faults::{Fault, Faults};
 
 /// Pictures per second.

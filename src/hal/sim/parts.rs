@@ -185,7 +185,8 @@ fn jpeg(shared: &Shared) -> Result<Bytes, HalError> {
         &mut canvas,
         &View {
             frame,
-            wall_millis: shared.clock.wall_millis(),
+            wall_millis: shared.clock.wall_millis()
+                + shared.config.faults.clock_offset_millis(frame),
             pan: shared.motor.cells(),
             band: frame,
         },
@@ -286,7 +287,12 @@ impl Storage for SimStorage {
     }
 
     fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
-        Box::pin(std::future::ready(self.admit(0)))
+        let result = match self.state() {
+            StorageState::Missing => Err(HalError::Missing),
+            StorageState::ReadOnly => Err(HalError::ReadOnly),
+            StorageState::Ready { .. } => Ok(()),
+        };
+        Box::pin(std::future::ready(result))
     }
 }
 

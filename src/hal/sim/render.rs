@@ -30,6 +30,8 @@ pub(super) struct Output {
     control: Arc<Control>,
     reader: mpsc::Sender<SourceEvent>,
     gop: u64,
+    /// Number of the last key frame.
+    last_key: u64,
     band: u64,
     /// The tracks, until they have been announced.
     announcement: Option<Tracks>,
@@ -63,6 +65,7 @@ impl Output {
             control,
             reader,
             gop: u64::from(config.gop.max(1)),
+            last_key: 0,
             band: 0,
             announcement: Some(tracks),
             broken: true,
@@ -71,12 +74,14 @@ impl Output {
 
     /// Draws, codes and sends one picture. False when the reader has gone.
     fn picture(&mut self, mut view: View, time: MediaTime, may_be_key: bool) -> bool {
-        if let Some(tracks) = self.announcement.take()
-            && self.reader.try_send(SourceEvent::Online(tracks)).is_err()
-        {
+        if self.reader.is_closed() {
             return false;
         }
-        let due = view.frame.is_multiple_of(self.gop);
+        if self.reader.capacity() == 0 {
+            self.broken = true;
+            return true;
+        }
+        let due = view.frame / self.gop != self.last_key / self.gop;
         let wanted = self.control.take_key_request();
         let key = self.broken || ((due || wanted) && may_be_key);
         if wanted && !key {
@@ -105,7 +110,18 @@ impl Output {
             Err(TrySendError::Full(_)) => self.broken = true,
             Err(TrySendError::Closed(_)) => return false,
         }
+        if key {
+            self.last_key = view.frame;
+        }
         true
+    }
+
+    /// Says which tracks there are, once. False when the reader has gone.
+    fn announce(&mut self) -> bool {
+        match self.announcement.take() {
+            Some(tracks) => self.reader.try_send(SourceEvent::Online(tracks)).is_ok(),
+            None => true,
+        }
     }
 }
 
@@ -139,6 +155,7 @@ fn run(shared: &Shared) {
         let time = time_of(frame);
         wall.follow(shared.clock.wall_millis() - shared.clock.now().as_micros() / 1000);
         let wall_offset_millis = wall.offset_millis + faults.clock_offset_millis(frame);
+        outputs.retain_mut(Output::announce);
         if !faults.strikes(Fault::Stall, frame) {
             let view = View {
                 frame,
@@ -168,6 +185,7 @@ fn run(shared: &Shared) {
         frame += 1;
         if shared.frame_now().saturating_sub(frame) > CATCH_UP_FRAMES {
             frame = shared.frame_now();
+            microphone = Microphone::new(shared.config.audio, time_of(frame));
         }
     }
 }

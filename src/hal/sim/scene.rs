@@ -187,16 +187,19 @@ const ZULU: usize = 12;
 fn draw_clock(canvas: &mut Canvas, wall_millis: i64) {
     let scale = (canvas.lines() / 90).max(1);
     let hundredths = wall_millis.rem_euclid(86_400_000) as usize / 10;
+    const HOUR: usize = 360_000;
+    const MINUTE: usize = 6_000;
+    const SECOND: usize = 100;
     let digit = |unit: usize, base: usize| hundredths / unit % base;
     let text = [
-        digit(3_600_000, 24) / 10,
-        digit(3_600_000, 24) % 10,
+        digit(HOUR, 24) / 10,
+        digit(HOUR, 24) % 10,
         COLON,
-        digit(60_000, 6),
-        digit(6_000, 10),
+        digit(10 * MINUTE, 6),
+        digit(MINUTE, 10),
         COLON,
-        digit(1_000, 6),
-        digit(100, 10),
+        digit(10 * SECOND, 6),
+        digit(SECOND, 10),
         POINT,
         digit(10, 10),
         digit(1, 10),
@@ -281,6 +284,28 @@ mod tests {
                 "{width}"
             );
         }
+    }
+
+    #[test]
+    fn the_clock_shows_the_time_of_day() {
+        let mut canvas = Canvas::new(640, 360);
+        const NOON_AND_A_BIT: i64 = ((23 * 60 + 45) * 60 + 6) * 1000 + 789;
+        draw_clock(&mut canvas, 20_000 * 86_400_000 + NOON_AND_A_BIT);
+        let shown: Vec<usize> = (0..12)
+            .map(|index| {
+                let rows: [u8; 7] = std::array::from_fn(|row| {
+                    (0..5).fold(0, |dots, column| {
+                        let (x, y) = (2 + index * 6 + column, TIME_CODE_CELLS + 2 + 1 + row);
+                        dots << 1 | u8::from(canvas.pixel(x * 4, y * 4).0 == WHITE)
+                    })
+                });
+                GLYPHS
+                    .iter()
+                    .position(|glyph| *glyph == rows)
+                    .expect("a glyph")
+            })
+            .collect();
+        assert_eq!(shown, [2, 3, COLON, 4, 5, COLON, 0, 6, POINT, 7, 8, ZULU]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct TagBatch {
     remaining: usize,
 }
 
+/// Room for what is usually sent at once: a picture, the sound since the last one, and the last
+/// trailer.
+const USUAL_PARTS: usize = 5;
 /// The most that a part has of its viewer's own: the trailer of the tag before and a tag head.
 const MAX_OWN: usize = TRAILER + 20;
 
@@ -39,18 +42,9 @@ impl Part {
 }
 
 impl TagBatch {
-    /// An empty batch with room for `tags` tags.
-    pub fn with_capacity(tags: usize) -> Self {
-        // One part a tag and one for the last trailer.
-        Self {
-            parts: Vec::with_capacity(tags + 1),
-            ..Self::default()
-        }
-    }
-
     /// A batch of bytes that are whole tags already, such as the preamble.
     pub fn from_bytes(bytes: Bytes) -> Self {
-        let mut batch = Self::with_capacity(0);
+        let mut batch = Self::default();
         batch.push_bytes(bytes);
         batch
     }
@@ -70,6 +64,9 @@ impl TagBatch {
 
     /// Appends a tag.
     pub fn push(&mut self, head: &TagHead, payload: Bytes) {
+        if self.parts.is_empty() {
+            self.parts.reserve(USUAL_PARTS);
+        }
         let part = match self.parts.pop() {
             // The trailer of the tag before stands alone in the last part: join it to this head.
             Some(trailer) if trailer.shared.is_empty() && trailer.own_length == TRAILER as u8 => {
@@ -173,7 +170,7 @@ mod tests {
     /// The same tags, written the plain way.
     fn batch_and_bytes(payloads: &[Vec<u8>], preamble: &[u8]) -> (TagBatch, Vec<u8>) {
         let muxer = Muxer::new(&Tracks::default(), HevcForm::Legacy);
-        let mut batch = TagBatch::with_capacity(payloads.len());
+        let mut batch = TagBatch::default();
         let mut flat = preamble.to_vec();
         batch.push_bytes(Bytes::copy_from_slice(preamble));
         for (index, payload) in payloads.iter().enumerate() {

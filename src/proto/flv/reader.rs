@@ -12,7 +12,8 @@ pub const MAX_TAG: usize = 4 * 1024 * 1024;
 /// Takes an FLV byte stream apart, fed in pieces of any size.
 ///
 /// Feed bytes, then call [`Reader::next_tag`] until it gives `None`; feed again. It holds at most one
-/// tag and what was fed behind it. After an error it gives no more tags.
+/// tag and what was fed behind it. After an error the stream is not to be read on: where
+/// the next tag begins is a guess.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: BytesMut,

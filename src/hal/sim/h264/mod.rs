@@ -126,7 +126,7 @@ impl Encoder {
         bits.ue(0); // pic_parameter_set_id
         bits.put(self.frame_num & 0xff, 8);
         if key {
-            bits.ue(self.idr_pic_id & 1);
+            bits.ue(self.idr_pic_id & 0xffff);
             self.idr_pic_id += 1;
             bits.put(0, 2); // no_output_of_prior_pics_flag, long_term_reference_flag
         } else {

@@ -1,0 +1,81 @@
+//! peercam with the clip as its camera.
+
+use std::{io::Write, sync::Arc, time::Duration};
+
+use peercam::{
+    clock::Clock,
+    config::Config,
+    hal::{BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent},
+    media::{MediaTime, Quality},
+};
+use tokio::time::Instant;
+
+use super::{
+    clip::{Clip, tracks},
+    process,
+};
+
+/// Serves until it is killed; prints its port.
+pub(crate) fn run() {
+    process::pin(0);
+    let text = "[[listen]]\naddr = \"127.0.0.1:0\"\n\
+                [http]\nmax_connections = 20000\nmax_viewers = 20000\n\
+                [[channel]]\nid = 0\nsource = { kind = \"sim\" }\n";
+    let config = Config::parse(text, "bench".as_ref()).expect("a valid configuration");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let daemon = peercam::daemon::Daemon::with_cameras(config, |clock, _| {
+            Ok(Arc::new(ClipCamera { clock }))
+        })
+        .await
+        .expect("a free port");
+        println!("{}", daemon.addresses()[0].port());
+        std::io::stdout().flush().expect("a reader");
+        daemon.run(std::future::pending()).await;
+    });
+}
+
+/// A camera that delivers the clip, from its start for whoever comes first.
+pub(crate) struct ClipCamera {
+    pub(crate) clock: Clock,
+}
+
+impl Camera for ClipCamera {
+    fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
+        let source = ClipSource {
+            clip: Clip::default(),
+            start: (Instant::now(), self.clock.now()),
+            pending: None,
+            announced: false,
+        };
+        Ok(MediaInput {
+            source: Box::new(source),
+            control: None,
+        })
+    }
+}
+
+struct ClipSource {
+    clip: Clip,
+    start: (Instant, MediaTime),
+    pending: Option<(Duration, peercam::media::Frame)>,
+    announced: bool,
+}
+
+impl MediaSource for ClipSource {
+    fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
+        Box::pin(async {
+            if !std::mem::replace(&mut self.announced, true) {
+                return SourceEvent::Online(tracks());
+            }
+            let due = self.pending.get_or_insert_with(|| self.clip.next()).0;
+            tokio::time::sleep_until(self.start.0 + due).await;
+            let (due, mut frame) = self.pending.take().expect("just put there");
+            frame.time = self.start.1.plus_micros(due.as_micros() as i64);
+            SourceEvent::Frame(Clip::stamp(frame))
+        })
+    }
+}
