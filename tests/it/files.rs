@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Records the simulated camera as FLV: HTTP/1.0, so the body is the file.
-async fn recording(bytes: usize) -> Vec<u8> {
+pub(crate) async fn recording(bytes: usize) -> Vec<u8> {
     let daemon = Daemon::start(&sim_config(""));
     let mut stream = TcpStream::connect(daemon.address).await.unwrap();
     let request = b"GET /ipc.flv?action=live&quality=standard HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";

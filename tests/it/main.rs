@@ -7,6 +7,7 @@
 
 mod config;
 mod files;
+mod hal;
 mod hostile;
 mod http;
 mod join;

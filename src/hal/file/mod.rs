@@ -134,9 +134,9 @@ struct Movie {
 /// Where a file lies on its own time line.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    /// Time of the first sample.
+    /// Decoding time of the first sample.
     start_micros: i64,
-    /// From the first sample to the end of the last.
+    /// After how long it begins again.
     length_micros: i64,
     identity: Identity,
 }
@@ -241,40 +241,61 @@ impl Movie {
     }
 }
 
-/// Reads through once, from the first key frame on, as it will be played. The last sample of a
-/// track is taken to last as long as the one before.
+/// Reads through once, from the first key frame on, as it will be played.
+///
+/// A loop is as long as what is shown and heard, not as what is decoded: encoders that reorder
+/// pictures decode the first one early. The last picture of a track is taken to last as long as the
+/// distance of the two before.
 fn measure(
     container: &mut Container,
     has_video: bool,
     identity: Identity,
 ) -> Result<Extent, Problem> {
     const SHORTEST_LOOP_MICROS: i64 = 40_000;
-    let mut start: Option<i64> = None;
     let mut waits_for_key = has_video;
-    let mut end = i64::MIN;
-    let mut last = [None; 2];
+    let mut last_decoded = [None; 2];
+    let (mut decoded, mut presented) = (Range::default(), Range::default());
     while let Some(sample) = container.next_sample()? {
         waits_for_key &= !sample.is_video_key();
         if waits_for_key {
             continue;
         }
-        start = Some(start.map_or(sample.micros, |start| start.min(sample.micros)));
-        let last = &mut last[sample.track as usize];
-        let interval = last.map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last);
-        end = end.max(sample.micros + interval.max(0));
+        let last = &mut last_decoded[sample.track as usize];
+        let interval = last
+            .map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last)
+            .max(0);
         *last = Some(sample.micros);
+        decoded.include(sample.micros, 0);
+        presented.include(
+            sample.micros + i64::from(sample.composition_micros),
+            interval,
+        );
     }
-    match start {
-        Some(start_micros) => {
-            let length_micros = (end - start_micros).max(SHORTEST_LOOP_MICROS);
+    match (decoded.0, presented.0) {
+        (Some((first, last)), Some((start, end))) => {
+            let length_micros = (end - start)
+                .max(last - first + 1000)
+                .max(SHORTEST_LOOP_MICROS);
             Ok(Extent {
-                start_micros,
+                start_micros: first,
                 length_micros,
                 identity,
             })
         }
-        None if waits_for_key => Err(Problem::NoKeyFrame),
-        None => Err(Problem::Empty),
+        _ if waits_for_key => Err(Problem::NoKeyFrame),
+        _ => Err(Problem::Empty),
+    }
+}
+
+/// The smallest and the largest time of something.
+#[derive(Clone, Copy, Default)]
+struct Range(Option<(i64, i64)>);
+
+impl Range {
+    fn include(&mut self, start: i64, length: i64) {
+        let end = start + length;
+        let (first, last) = self.0.unwrap_or((start, end));
+        self.0 = Some((first.min(start), last.max(end)));
     }
 }
 

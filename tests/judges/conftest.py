@@ -1,0 +1,100 @@
+"""The daemon under judgement, and where its judges come from.
+
+PEERCAM_BIN names the program. PEERCAM_SOAK=1 runs everything in full length; otherwise about a
+twentieth.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("PEERCAM_BIN", str(ROOT / "target/release/peercam"))
+SOAK = bool(os.environ.get("PEERCAM_SOAK"))
+
+
+def scaled(seconds):
+    """A twentieth of a length in seconds, at least three, unless this is the soak."""
+    return seconds if SOAK else max(3, seconds / 20)
+
+
+class Camera:
+    """A running daemon."""
+
+    def __init__(self, directory, config):
+        path = directory / "camera.toml"
+        path.write_text(config)
+        self.log = open(directory / "log", "w+")
+        self.process = subprocess.Popen(
+            [PROGRAM, "--config", str(path)], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"peercam is listening on (http://\S+)\n", line)
+        assert found, f"{line!r}; {(directory / 'log').read_text()}"
+        self.base = found[1]
+
+    def live(self, **parameters):
+        query = "&".join(f"{key}={value}" for key, value in parameters.items())
+        return f"{self.base}/ipc.flv?action=live&{query}"
+
+    def record(self, seconds, **parameters):
+        """The bytes of a live stream, for this long from its first byte."""
+        with urllib.request.urlopen(self.live(**parameters), timeout=20) as answer:
+            assert answer.headers["Content-Type"] == "video/x-flv"
+            data = bytearray(answer.read1(1 << 16))
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                data += answer.read1(1 << 16)
+        return bytes(data)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"{self.base}/metrics", timeout=20) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+        self.log.seek(0)
+        assert "panicked" not in self.log.read()
+
+
+@pytest.fixture
+def camera(tmp_path):
+    """Starts daemons: camera('…toml…') or camera(source='{ kind = "sim" }')."""
+    started = []
+
+    def start(text="", source='{ kind = "sim" }', origins=()):
+        directory = tmp_path / f"daemon{len(started)}"
+        directory.mkdir()
+        started.append(Camera(directory, f"""
+[[listen]]
+addr = "127.0.0.1:0"
+allow_origins = {json.dumps(list(origins))}
+[[channel]]
+id = 0
+name = "front"
+source = {source}
+{text}
+"""))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        daemon.stop()
+
+
+def tool(*arguments, data=None):
+    """Runs a program that must succeed and say nothing on stderr; gives its output."""
+    assert shutil.which(arguments[0]), f"{arguments[0]} is not installed: run tests/run"
+    done = subprocess.run(arguments, input=data, capture_output=True, timeout=600)
+    message = done.stderr.decode(errors="replace")
+    assert done.returncode == 0 and not message, f"{' '.join(arguments)}: {message[:2000]}"
+    return done.stdout
