@@ -57,7 +57,7 @@ fn split(line: &[u8]) -> Option<Parts<'_>> {
     let version_and_end = &line[last + 1..];
     if method.is_empty()
         || !method.iter().all(u8::is_ascii_uppercase)
-        || !version_and_end.starts_with(b"HTTP/1.")
+        || !matches!(version_and_end.trim_ascii_end(), b"HTTP/1.0" | b"HTTP/1.1")
     {
         return None;
     }
@@ -111,6 +111,7 @@ mod tests {
             "\r\n",
             " \n",
             "GET /only-two\r\n",
+            "GET /a b HTTP/1.x\r\n",
         ] {
             assert!(
                 matches!(rewrite(line.as_bytes()), Cow::Borrowed(_)),
