@@ -1,23 +1,23 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    metrics::{Metrics, StreamMetrics},
+    metrics::Metrics,
     pump,
-    ring::{MAX_FRAME, Ring},
-    subscription::{Start, Subscription},
+    ring::MAX_FRAME,
+    stream::{State, Stream},
+    subscription::Subscription,
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    hal::{Camera, ControlOutcome, SourceControl},
-    media::{ChannelId, MediaTime, Quality, StreamId},
+    hal::Camera,
+    media::{ChannelId, Quality, StreamId},
 };
 
 /// Bounds of the live path.
@@ -37,14 +37,8 @@ impl Default for Config {
 
 /// No stream keeps more than this, however much memory there is.
 const MAX_RING: usize = MAX_FRAME;
-/// A camera whose newest frame is older than this stands still: no key frame is to be expected.
-const STALLED_MICROS: i64 = 500_000;
 /// How long a viewer waits for a camera to come online before it is refused.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// A viewer that joins gets the newest GOP if it began less than this ago; otherwise a key frame
-/// is asked for, if none was asked for within this time. So joins cost at most one key frame a
-/// second, however many there are.
-const KEY_INTERVAL_MICROS: i64 = 1_000_000;
 
 /// A camera of the device and its name.
 #[derive(Clone)]
@@ -63,7 +57,7 @@ pub struct Hub {
     inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
+struct Inner {
     clock: Clock,
     config: Config,
     channels: BTreeMap<ChannelId, Known>,
@@ -91,65 +85,6 @@ struct Running {
     subscribers: usize,
     /// Owns the pump: dropping it stops the source.
     _pump: AbortOnDropHandle<()>,
-}
-
-/// A running stream, shared by its pump and its subscriptions.
-pub(super) struct Stream {
-    pub(super) id: StreamId,
-    pub(super) ring: Mutex<Ring>,
-    pub(super) state: watch::Sender<State>,
-    pub(super) metrics: StreamMetrics,
-    /// Set when the picture has been opened, if it has controls.
-    pub(super) control: OnceLock<Arc<dyn SourceControl>>,
-    last_key_request: Mutex<Option<MediaTime>>,
-}
-
-/// Whether a stream's camera delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Starting,
-    Online,
-    /// It does not, for this reason.
-    Offline(String),
-}
-
-impl Stream {
-    pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_state(&self, state: State) {
-        self.state.send_replace(state);
-    }
-
-    /// Decides where a new viewer starts, and asks for a key frame if that is needed.
-    fn start(&self, now: MediaTime) -> Start {
-        let (key_time, newest_time, pictures) = {
-            let ring = self.ring();
-            (ring.newest_key_time(), ring.newest_time(), ring.pictures())
-        };
-        let recent = |time: MediaTime| now.micros_since(time) < KEY_INTERVAL_MICROS;
-        let is_stalled = newest_time.is_some_and(|time| now.micros_since(time) > STALLED_MICROS);
-        let cached_is_best = pictures == 0 || is_stalled || key_time.is_some_and(recent);
-        let Some(control) = self.control.get().filter(|_| !cached_is_best) else {
-            return Start::CachedGop;
-        };
-        let mut last_request = self
-            .last_key_request
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !last_request.is_some_and(recent) {
-            if control.request_key_frame() == ControlOutcome::Unsupported {
-                return Start::CachedGop;
-            }
-            self.metrics.key_requests.inc();
-            *last_request = Some(now);
-        }
-        Start::NextKey {
-            after_pictures: pictures,
-            after: newest_time.unwrap_or(now),
-        }
-    }
 }
 
 impl Hub {
@@ -188,7 +123,11 @@ impl Hub {
         let presence = Presence::enter(&self.inner, id)?;
         presence.wait_until_online().await?;
         let start = presence.stream.start(self.inner.clock.now());
-        Ok(Subscription::new(presence, start))
+        Ok(Subscription::new(
+            Arc::clone(&presence.stream),
+            start,
+            Box::new(presence),
+        ))
     }
 
     /// Makes sure that a channel exists.
@@ -252,7 +191,7 @@ impl Inner {
     }
 
     /// Forgets a stream that ended by itself.
-    pub(super) fn forget(&self, stream: &Arc<Stream>) {
+    fn forget(&self, stream: &Arc<Stream>) {
         let mut streams = self.streams();
         if streams
             .running
@@ -266,22 +205,16 @@ impl Inner {
 
     fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
         let known = self.channel(id.channel)?;
-        let stream = Arc::new(Stream {
-            id,
-            ring: Mutex::new(Ring::new(MAX_RING)),
-            state: watch::Sender::new(State::Starting),
-            metrics: self.metrics.of(id),
-            control: OnceLock::new(),
-            last_key_request: Mutex::new(None),
-        });
+        let stream = Arc::new(Stream::new(id, MAX_RING, self.metrics.of(id)));
         let turn = Arc::clone(&known.turns[id.quality as usize]);
         let camera = Arc::clone(&known.camera);
-        let pump = tokio::spawn(pump::run(
-            Arc::downgrade(self),
-            Arc::clone(&stream),
-            camera,
-            turn,
-        ));
+        let hub = Arc::downgrade(self);
+        let forget = move |stream: &Arc<Stream>| {
+            if let Some(hub) = hub.upgrade() {
+                hub.forget(stream);
+            }
+        };
+        let pump = tokio::spawn(pump::run(Arc::clone(&stream), camera, turn, forget));
         tracing::debug!(stream = %id, "stream started");
         Ok(Running {
             stream,
@@ -300,9 +233,9 @@ impl Inner {
 }
 
 /// One viewer's hold on a running stream. Dropping it lets go; the last one stops the stream.
-pub(super) struct Presence {
+struct Presence {
     hub: Arc<Inner>,
-    pub(super) stream: Arc<Stream>,
+    stream: Arc<Stream>,
 }
 
 impl Presence {

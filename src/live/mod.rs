@@ -11,6 +11,7 @@ mod hub;
 mod metrics;
 mod pump;
 mod ring;
+mod stream;
 mod subscription;
 
 pub use hub::{Channel, Config, Hub};

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::Mutex,
@@ -9,8 +6,8 @@ use tokio::{
 };
 
 use super::{
-    hub::{Inner, State, Stream},
     ring::Pushed,
+    stream::{State, Stream},
 };
 use crate::hal::{Camera, SourceEvent};
 
@@ -20,15 +17,16 @@ const SILENCE: Duration = Duration::from_secs(5);
 const OFFLINE_GRACE: Duration = Duration::from_secs(10);
 
 /// Opens a picture when its `turn` comes, and moves frames from it into the stream's ring until
-/// it has been off for too long. Its owner stops it by aborting the task.
+/// it has been off for too long. Its owner stops it by aborting the task; however it ends, `forget`
+/// is called with the stream.
 pub(super) async fn run(
-    hub: Weak<Inner>,
     stream: Arc<Stream>,
     camera: Arc<dyn Camera>,
     turn: Arc<Mutex<()>>,
+    forget: impl Fn(&Arc<Stream>),
 ) {
     // Whatever ends this task, a panic of the source included, no viewer is left waiting.
-    let ending = Ending { hub, stream };
+    let ending = Ending { stream, forget };
     let stream = &ending.stream;
     // Declared before the source, so dropped after it.
     let _turn = turn.lock_owned().await;
@@ -79,12 +77,12 @@ pub(super) async fn run(
     }
 }
 
-struct Ending {
-    hub: Weak<Inner>,
+struct Ending<F: Fn(&Arc<Stream>)> {
     stream: Arc<Stream>,
+    forget: F,
 }
 
-impl Drop for Ending {
+impl<F: Fn(&Arc<Stream>)> Drop for Ending<F> {
     fn drop(&mut self) {
         self.stream.ring().close();
         self.stream.state.send_if_modified(|state| {
@@ -94,8 +92,6 @@ impl Drop for Ending {
             }
             was_starting
         });
-        if let Some(hub) = self.hub.upgrade() {
-            hub.forget(&self.stream);
-        }
+        (self.forget)(&self.stream);
     }
 }

@@ -4,11 +4,11 @@ use std::{
 };
 
 use super::{
-    hub::Presence,
     metrics::StreamMetrics,
     ring::{Entry, Ring},
+    stream::{Start, Stream},
 };
-use crate::media::{Frame, MediaTime, StreamId, TrackKind, Tracks};
+use crate::media::{Frame, StreamId, TrackKind, Tracks};
 
 /// One poll takes at most this many frames and, after the first one, this many bytes. It bounds
 /// what a viewer that stopped reading holds on to.
@@ -27,7 +27,9 @@ const PATIENCE_MICROS: i64 = 120_000;
 /// newest picture shows at once. A viewer that falls out of the ring goes on at the newest key
 /// frame; what it missed is counted.
 pub struct Subscription {
-    presence: Presence,
+    stream: Arc<Stream>,
+    /// Keeps the stream running; dropped last.
+    _hold: Box<dyn Send + Sync>,
     reader: usize,
     position: Position,
     /// Media time that is timestamp 0, once the first frame was taken.
@@ -37,18 +39,6 @@ pub struct Subscription {
     skipped_frames: u64,
     /// Where it was when it fell out of the ring, until it goes on.
     fell_out_at: Option<u64>,
-}
-
-/// Where a viewer starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    /// At the newest key frame there is, or the next one if there is none.
-    CachedGop,
-    /// At a key frame that comes after this many pictures and after this frame.
-    NextKey {
-        after_pictures: u64,
-        after: MediaTime,
-    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +73,12 @@ pub struct Delivery {
 }
 
 impl Subscription {
-    pub(super) fn new(presence: Presence, start: Start) -> Self {
-        let reader = presence.stream.ring().add_reader();
+    pub(super) fn new(stream: Arc<Stream>, start: Start, hold: Box<dyn Send + Sync>) -> Self {
+        let reader = stream.ring().add_reader();
         let position = Position::Starting(start);
         Self {
-            presence,
+            stream,
+            _hold: hold,
             reader,
             position,
             base_micros: None,
@@ -100,12 +91,12 @@ impl Subscription {
 
     /// The stream's counters.
     pub fn metrics(&self) -> &StreamMetrics {
-        &self.presence.stream.metrics
+        &self.stream.metrics
     }
 
     /// The stream.
     pub fn stream(&self) -> StreamId {
-        self.presence.stream.id
+        self.stream.id
     }
 
     /// How many frames it was too slow to take.
@@ -122,7 +113,7 @@ impl Subscription {
         context: &mut Context<'_>,
         mut take: impl FnMut(Delivery),
     ) -> Poll<bool> {
-        let stream = Arc::clone(&self.presence.stream);
+        let stream = Arc::clone(&self.stream);
         let mut ring = stream.ring();
         if ring.is_ended() {
             return Poll::Ready(false);
@@ -148,11 +139,7 @@ impl Subscription {
             ring.wait(self.reader, context.waker());
             return Poll::Pending;
         }
-        self.presence
-            .stream
-            .metrics
-            .sent_frames
-            .inc_by(frames as u64);
+        self.stream.metrics.sent_frames.inc_by(frames as u64);
         Poll::Ready(true)
     }
 
@@ -176,7 +163,7 @@ impl Subscription {
         if let Some(fell_out_at) = self.fell_out_at.take() {
             let skipped = start - fell_out_at;
             self.skipped_frames += skipped;
-            self.presence.stream.metrics.skipped_frames.inc_by(skipped);
+            self.stream.metrics.skipped_frames.inc_by(skipped);
         }
         Some(start)
     }
@@ -266,7 +253,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.presence.stream.ring().remove_reader(self.reader);
+        self.stream.ring().remove_reader(self.reader);
     }
 }
 

@@ -1,85 +1,25 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
 
 use tokio::sync::mpsc;
 
 use super::{
-    AudioKind, FRAME_INTERVAL_MICROS, Faults,
-    parts::{Motor, SimSnapshot, SimSpeaker, SimStorage},
-    render::{self, Output},
+    motor::Motor,
+    parts::{SimSnapshot, SimSpeaker, SimStorage},
+    render,
+    shared::{Config, Control, EVENT_QUEUE, Opening, Shared},
 };
 use crate::{
     clock::Clock,
     hal::{
-        BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Ptz, Snapshot,
-        SourceControl, SourceEvent, Storage, Talkback,
+        BoxFuture, Camera, HalError, MediaInput, MediaSource, Ptz, Snapshot, SourceEvent, Storage,
+        Talkback,
     },
     media::Quality,
 };
 
-/// What a simulated camera is like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// The sound. Default: AAC.
-    pub audio: AudioKind,
-    /// Pictures from one key frame to the next. Default: 50 (2 s).
-    pub gop: u32,
-    /// Bits per second of the picture, for standard, high and super quality.
-    /// Default: 500 000, 1 500 000 and 4 000 000.
-    pub bitrate: [u32; 3],
-    /// Whether the encoder makes key frames on request. Default: yes.
-    pub force_key: bool,
-    /// What goes wrong, and when. Default: nothing.
-    pub faults: Faults,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            audio: AudioKind::default(),
-            gop: 50,
-            bitrate: [500_000, 1_500_000, 4_000_000],
-            force_key: true,
-            faults: Faults::default(),
-        }
-    }
-}
-
-/// Bits per second that a picture can be asked to have.
-pub const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=50_000_000;
-
-/// Events that wait for the reader of one picture. When it is this far behind (about half a
-/// second), pictures are lost up to the next key frame, which is then made at once.
-pub(super) const EVENT_QUEUE: usize = 32;
-
 /// A camera whose picture is drawn. Its render thread runs while any of its pictures is read.
 pub struct SimCamera {
     shared: Arc<Shared>,
-}
-
-/// What the camera's parts and its render thread share.
-pub(super) struct Shared {
-    pub(super) clock: Clock,
-    pub(super) config: Config,
-    pub(super) motor: Motor,
-    pub(super) speaker_held: AtomicBool,
-    /// Pictures that were opened and not yet taken over by the render thread, and whether it runs.
-    pub(super) opened: Mutex<Opened>,
-}
-
-#[derive(Default)]
-pub(super) struct Opened {
-    pub(super) waiting: Vec<Output>,
-    pub(super) rendering: bool,
-}
-
-impl Shared {
-    /// Number of the picture at `now`.
-    pub(super) fn frame_now(&self) -> u64 {
-        u64::try_from(self.clock.now().as_micros() / FRAME_INTERVAL_MICROS).unwrap_or(0)
-    }
 }
 
 impl SimCamera {
@@ -98,27 +38,17 @@ impl SimCamera {
     }
 }
 
-/// Width and height in pixels.
-pub(super) const fn size(quality: Quality) -> (usize, usize) {
-    match quality {
-        Quality::Standard => (640, 360),
-        Quality::High => (1280, 720),
-        Quality::Super => (1920, 1080),
-    }
-}
-
 impl Camera for SimCamera {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
         let shared = &self.shared;
-        let control = Arc::new(Control {
-            force_key: shared.config.force_key,
-            key_wanted: AtomicBool::new(false),
-            bitrate: AtomicU32::new(shared.config.bitrate[quality as usize]),
-        });
-        let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
-        let output = Output::new(quality, &shared.config, Arc::clone(&control), sender);
+        let control = Arc::new(Control::new(&shared.config, quality));
+        let (reader, events) = mpsc::channel(EVENT_QUEUE);
         let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.waiting.push(output);
+        opened.waiting.push(Opening {
+            quality,
+            control: Arc::clone(&control),
+            reader,
+        });
         if !opened.rendering {
             render::start(Arc::clone(shared)).map_err(|error| {
                 HalError::Failed(format!("the render thread does not start: {error}"))
@@ -127,7 +57,7 @@ impl Camera for SimCamera {
         }
         Ok(MediaInput {
             source: Box::new(SimSource {
-                events: receiver,
+                events,
                 ended: false,
             }),
             control: Some(control),
@@ -168,44 +98,5 @@ impl MediaSource for SimSource {
                 }
             }
         })
-    }
-}
-
-/// One picture's controls, shared with the render thread.
-pub(super) struct Control {
-    force_key: bool,
-    key_wanted: AtomicBool,
-    bitrate: AtomicU32,
-}
-
-impl Control {
-    /// Whether a key frame was asked for since the last call.
-    pub(super) fn take_key_request(&self) -> bool {
-        self.key_wanted.swap(false, Ordering::Relaxed)
-    }
-
-    /// Asks for a key frame, whether or not the encoder lets viewers do that.
-    pub(super) fn want_key(&self) {
-        self.key_wanted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn bitrate(&self) -> u32 {
-        self.bitrate.load(Ordering::Relaxed)
-    }
-}
-
-impl SourceControl for Control {
-    fn request_key_frame(&self) -> ControlOutcome {
-        if !self.force_key {
-            return ControlOutcome::Unsupported;
-        }
-        self.want_key();
-        ControlOutcome::Done
-    }
-
-    fn set_bitrate(&self, bits_per_second: u32) -> ControlOutcome {
-        let within = bits_per_second.clamp(*BITRATES.start(), *BITRATES.end());
-        self.bitrate.store(within, Ordering::Relaxed);
-        ControlOutcome::Done
     }
 }

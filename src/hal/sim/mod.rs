@@ -8,14 +8,17 @@ mod audio;
 mod camera;
 mod faults;
 mod h264;
+mod motor;
 mod parts;
 mod rate;
 mod render;
 mod scene;
+mod shared;
 
 pub use audio::AudioKind;
-pub use camera::{BITRATES, Config, SimCamera};
+pub use camera::SimCamera;
 pub use faults::{Fault, Faults};
+pub use shared::{BITRATES, Config};
 
 /// Pictures per second.
 pub const FRAME_RATE: u32 = 25;

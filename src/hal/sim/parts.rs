@@ -1,7 +1,7 @@
-//! The simulated motor, speaker, still camera and card.
+//! The simulated speaker, still camera and card.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -11,101 +11,13 @@ use jpeg_encoder::{ImageBuffer, JpegColorType};
 
 use super::{
     Fault,
-    camera::{Shared, size},
     scene::{self, Canvas, View},
+    shared::{Shared, size},
 };
 use crate::{
-    clock::Clock,
-    hal::{
-        BoxFuture, HalError, Ptz, PtzMotion, PtzPosition, Snapshot, Storage, StorageState,
-        TalkFormat, TalkSink, Talkback,
-    },
-    media::{MediaTime, Quality},
+    hal::{BoxFuture, HalError, Snapshot, Storage, StorageState, TalkFormat, TalkSink, Talkback},
+    media::Quality,
 };
-
-/// How far the motor turns from the middle, in cells of the picture.
-const PAN_LIMIT: i32 = 100;
-const TILT_LIMIT: i32 = 50;
-
-/// A motor that moves the drawn picture, `speed` × 5 cells per second.
-#[derive(Clone)]
-pub(super) struct Motor {
-    clock: Clock,
-    state: Arc<Mutex<Motion>>,
-}
-
-/// Where the motor was at `since`, and how it has moved from there on.
-#[derive(Clone, Copy, Default)]
-struct Motion {
-    x: i32,
-    y: i32,
-    since: MediaTime,
-    motion: PtzMotion,
-}
-
-impl Motion {
-    fn at(self, now: MediaTime) -> (i32, i32) {
-        const MICROS_PER_STEP_AT_SPEED_1: i64 = 200_000;
-        let steps = now.micros_since(self.since) * i64::from(self.motion.speed)
-            / MICROS_PER_STEP_AT_SPEED_1;
-        let moved = |from: i32, direction: i8, limit: i32| {
-            let to = i64::from(from) + i64::from(direction.signum()) * steps;
-            to.clamp(i64::from(-limit), i64::from(limit)) as i32
-        };
-        (
-            moved(self.x, self.motion.pan, PAN_LIMIT),
-            moved(self.y, self.motion.tilt, TILT_LIMIT),
-        )
-    }
-}
-
-impl Motor {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            state: Arc::default(),
-        }
-    }
-
-    /// Where the picture is moved to, in cells.
-    pub(super) fn cells(&self) -> (i32, i32) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .at(self.clock.now())
-    }
-}
-
-impl Ptz for Motor {
-    fn start(&self, motion: PtzMotion) {
-        let now = self.clock.now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (x, y) = state.at(now);
-        *state = Motion {
-            x,
-            y,
-            since: now,
-            motion: PtzMotion {
-                speed: motion.speed.clamp(1, 10),
-                ..motion
-            },
-        };
-    }
-
-    fn stop(&self) {
-        self.start(PtzMotion::default());
-    }
-
-    fn position(&self) -> PtzPosition {
-        let (x, y) = self.cells();
-        PtzPosition {
-            x,
-            y,
-            x_range: (-PAN_LIMIT, PAN_LIMIT),
-            y_range: (-TILT_LIMIT, TILT_LIMIT),
-        }
-    }
-}
 
 /// A speaker that one talker can hold and that nobody hears.
 pub(super) struct SimSpeaker {
@@ -299,26 +211,11 @@ impl Storage for SimStorage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::hal::{
         Camera,
         sim::{Config, Faults, SimCamera},
     };
-
-    #[test]
-    fn the_motor_moves_to_its_end_and_stops_there() {
-        let motion = Motion {
-            motion: PtzMotion {
-                pan: -1,
-                tilt: 1,
-                speed: 10,
-            },
-            ..Motion::default()
-        };
-        let after = |seconds: i64| motion.at(MediaTime::from_micros(seconds * 1_000_000));
-        assert_eq!(after(0), (0, 0));
-        assert_eq!(after(1), (-50, 50));
-        assert_eq!(after(60), (-PAN_LIMIT, TILT_LIMIT));
-    }
 
     #[test]
     fn one_talker_at_a_time() {
@@ -356,18 +253,5 @@ mod tests {
         let card = camera.storage().expect("has a card");
         assert_eq!(card.admit(1 << 20), Ok(()));
         assert!(matches!(card.state(), StorageState::Ready { free, .. } if free > 0));
-    }
-
-    #[tokio::test]
-    async fn a_still_is_a_jpeg_file() {
-        let camera = SimCamera::new(Clock::start(), Config::default());
-        let still = camera
-            .snapshot()
-            .expect("takes stills")
-            .capture()
-            .await
-            .expect("works");
-        assert!(still.starts_with(&[0xff, 0xd8, 0xff]) && still.ends_with(&[0xff, 0xd9]));
-        assert!(still.len() > 5_000, "{} bytes", still.len());
     }
 }

@@ -12,18 +12,18 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::{
     FRAME_INTERVAL_MICROS, FRAME_RATE, Fault,
     audio::Microphone,
-    camera::{Config, Control, Shared, size},
     h264::{self, Encoder},
     rate::RateControl,
     scene::{self, Canvas, View},
+    shared::{Config, Control, Opening, Shared, size},
 };
 use crate::{
     hal::SourceEvent,
-    media::{Frame, MediaTime, Quality, TrackKind, Tracks, VideoCodec, VideoTrack},
+    media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack},
 };
 
 /// One picture being read: its encoder and its reader.
-pub(super) struct Output {
+struct Output {
     canvas: Canvas,
     encoder: Encoder,
     rate: RateControl,
@@ -40,11 +40,13 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(
-        quality: Quality,
+    fn new(
+        Opening {
+            quality,
+            control,
+            reader,
+        }: Opening,
         config: &Config,
-        control: Arc<Control>,
-        reader: mpsc::Sender<SourceEvent>,
     ) -> Self {
         let (width, height) = size(quality);
         let encoder = Encoder::new(width, height);
@@ -145,7 +147,8 @@ fn run(shared: &Shared) {
         thread::sleep(time_of(frame).duration_from(shared.clock.now()));
         {
             let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            outputs.append(&mut opened.waiting);
+            let waiting = opened.waiting.drain(..);
+            outputs.extend(waiting.map(|opening| Output::new(opening, &shared.config)));
             if outputs.is_empty() {
                 opened.rendering = false;
                 return;
