@@ -28,7 +28,7 @@ const PATIENCE_MICROS: i64 = 120_000;
 /// frame; what it missed is counted.
 pub struct Subscription {
     stream: Arc<Stream>,
-    /// Keeps the stream running; dropped last.
+    /// Keeps the stream running.
     _hold: Box<dyn Send + Sync>,
     reader: usize,
     position: Position,
