@@ -45,7 +45,8 @@ fn check(path: Option<&Path>) -> Result<()> {
     let path = path.context("name the file to check: peercam check --config FILE")?;
     let config = Config::load(path)?;
     daemon::check(&config)?;
-    println!("{}: fine", path.display());
+    // Nobody reading it is no failure.
+    let _ = writeln!(io::stdout(), "{}: fine", path.display());
     Ok(())
 }
 
@@ -68,10 +69,10 @@ fn run(path: Option<&Path>) -> Result<()> {
         .build()
         .context("the runtime does not start")?;
     runtime.block_on(async {
+        let mut signals = Signals::new()?;
         let daemon = Daemon::start(config).await?;
         // Nobody reading it is no reason not to run.
         let _ = announce(&daemon, path.is_none());
-        let mut signals = Signals::new()?;
         let stop = async {
             signals.next().await;
             tokio::spawn(async move {

@@ -79,19 +79,13 @@ impl App {
         let asked_at = Instant::now();
         let (parts, body) = request.into_parts();
         let route = Route::of_path(parts.uri.path());
-        let mut origin = None;
-        let result = match guard::check(&parts.headers, &listening.allow_origins) {
-            Ok(allowed) => {
-                origin = allowed;
-                match &route {
-                    Ok(route) if parts.method == Method::OPTIONS && origin.is_some() => {
-                        Ok(preflight(*route, &parts))
-                    }
-                    Ok(route) => self.dispatch(*route, &parts, body, peer, asked_at).await,
-                    Err(error) => Err(error.clone()),
-                }
+        let origin = guard::check(&parts.headers, &listening.allow_origins);
+        let result = match (&origin, &route) {
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error.clone()),
+            (Ok(Some(_)), Ok(route)) if parts.method == Method::OPTIONS => {
+                Ok(preflight(*route, &parts))
             }
-            Err(error) => Err(error),
+            (Ok(_), Ok(route)) => self.dispatch(*route, &parts, body, peer, asked_at).await,
         };
         let mut response = result.unwrap_or_else(|error| {
             log_refusal(&parts, peer, &error);
@@ -103,7 +97,7 @@ impl App {
             response
         });
         let headers = response.headers_mut();
-        if let Some(origin) = origin {
+        if let Ok(Some(origin)) = origin {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(header::VARY, HeaderValue::from_static("Origin"));
         }

@@ -9,8 +9,11 @@ use crate::support::{Daemon, Viewer, run, sim_config};
 
 #[tokio::test]
 async fn the_first_signal_ends_bodies_in_order() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let mut daemon = Daemon::start(&sim_config(""));
+    for (signal, runtime) in [
+        (Signal::TERM, ""),
+        (Signal::INT, "[runtime]\nthreads = 2\n"),
+    ] {
+        let mut daemon = Daemon::start(&(sim_config("") + runtime));
         let mut viewers = Vec::new();
         for quality in ["standard", "high", "super"] {
             let mut viewer = Viewer::open(daemon.address, &format!("quality={quality}")).await;
