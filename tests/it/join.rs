@@ -33,8 +33,7 @@ async fn the_first_viewer_starts_the_camera_and_gets_its_first_key_frame() {
 async fn a_late_viewer_gets_the_gop_squeezed_and_is_not_behind() {
     let script = Script::new(false);
     let hub = script.hub();
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
+    let mut first = script.first_viewer(&hub).await;
     script.picture(true, 1000).await;
     take_described(&mut first, 1).await;
     for index in 1..5 {
@@ -64,8 +63,7 @@ async fn a_late_viewer_gets_the_gop_squeezed_and_is_not_behind() {
 async fn a_squeezed_gop_with_reordered_pictures_is_shown_in_order() {
     let script = Script::new(false);
     let hub = script.hub();
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
+    let mut first = script.first_viewer(&hub).await;
     // Decoded I P B B P B B, shown I B B P B B P.
     let pictures = [
         (0, 40),
@@ -103,8 +101,7 @@ async fn a_squeezed_gop_with_reordered_pictures_is_shown_in_order() {
 /// A first viewer on a stream whose GOP is older than a key frame's request interval. Its newest
 /// picture lies in the future of the hub's clock, so it never counts as standing still.
 async fn old_gop(script: &std::sync::Arc<Script>, hub: &Hub) -> Subscription {
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
+    let mut first = script.first_viewer(hub).await;
     script.picture(true, -5000).await;
     take_described(&mut first, 1).await;
     script.picture(false, NEWEST).await;
@@ -185,8 +182,7 @@ async fn a_picture_that_stands_still_while_sound_goes_on_is_shown() {
 async fn a_stalled_camera_shows_its_last_picture_at_once() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (first, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut first = first.unwrap();
+    let mut first = script.first_viewer(&hub).await;
     script.picture(true, -5000).await;
     take_described(&mut first, 1).await;
     let mut late = hub.subscribe(STREAM).await.unwrap();
@@ -227,8 +223,7 @@ async fn sound_without_picture_is_joined_at_its_newest_block() {
 async fn a_viewer_that_falls_out_of_the_ring_goes_on_at_the_newest_key_frame() {
     let script = Script::new(false);
     let hub = script.hub();
-    let (slow, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut slow = slow.unwrap();
+    let mut slow = script.first_viewer(&hub).await;
     script.picture(true, 0).await;
     take_described(&mut slow, 1).await;
     let mut fast = hub.subscribe(STREAM).await.unwrap();
@@ -251,8 +246,7 @@ async fn a_viewer_that_falls_out_of_the_ring_goes_on_at_the_newest_key_frame() {
 async fn timestamps_wrap_at_32_bits() {
     let script = Script::new(false);
     let hub = script.hub();
-    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut viewer = viewer.unwrap();
+    let mut viewer = script.first_viewer(&hub).await;
     const WRAP: i64 = 1 << 32;
     script.picture(true, 0).await;
     take_described(&mut viewer, 1).await;
@@ -276,8 +270,7 @@ async fn a_stream_without_viewers_stops_and_a_new_one_starts_afresh() {
     let script = Script::new(true);
     let hub = script.hub();
     for round in 1..=3 {
-        let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-        let mut viewer = viewer.unwrap();
+        let mut viewer = script.first_viewer(&hub).await;
         script.picture(true, round * 1000).await;
         assert_eq!(
             take_described(&mut viewer, 1).await,
@@ -295,8 +288,7 @@ async fn a_stream_without_viewers_stops_and_a_new_one_starts_afresh() {
 async fn new_tracks_come_with_the_frame_that_needs_them() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut viewer = viewer.unwrap();
+    let mut viewer = script.first_viewer(&hub).await;
     script.picture(true, 0).await;
     let first = take(&mut viewer).await;
     assert_eq!(first[0].new_tracks.as_deref(), Some(&tracks()));
@@ -351,8 +343,7 @@ async fn a_camera_that_is_off_is_refused_with_its_reason() {
 async fn viewers_survive_a_short_outage_and_are_ended_in_order_after_a_long_one() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut viewer = viewer.unwrap();
+    let mut viewer = script.first_viewer(&hub).await;
     script.picture(true, 0).await;
     take_described(&mut viewer, 1).await;
 
@@ -373,8 +364,7 @@ async fn viewers_survive_a_short_outage_and_are_ended_in_order_after_a_long_one(
 async fn a_camera_that_falls_silent_counts_as_off() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut viewer = viewer.unwrap();
+    let mut viewer = script.first_viewer(&hub).await;
     script.picture(true, 0).await;
     take_described(&mut viewer, 1).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -410,8 +400,7 @@ async fn hardware_is_let_go_before_it_is_opened_again() {
 async fn closing_the_hub_ends_every_viewer_and_lets_nobody_in() {
     let script = Script::new(true);
     let hub = script.hub();
-    let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), script.online());
-    let mut viewer = viewer.unwrap();
+    let mut viewer = script.first_viewer(&hub).await;
     hub.close();
     assert!(take(&mut viewer).await.is_empty());
     let refused = hub.subscribe(STREAM).await.map(|_| ()).unwrap_err();

@@ -128,6 +128,12 @@ impl Script {
         self.send(SourceEvent::Online(tracks())).await;
     }
 
+    /// Joins a stream that nobody watches yet, and brings its camera online.
+    pub(crate) async fn first_viewer(&self, hub: &Hub) -> Subscription {
+        let (viewer, ()) = tokio::join!(hub.subscribe(STREAM), self.online());
+        viewer.unwrap()
+    }
+
     /// Delivers a picture.
     pub(crate) async fn picture(&self, key: bool, millis: i64) {
         self.send(SourceEvent::Frame(picture(key, millis, 0))).await;
