@@ -52,7 +52,6 @@ pub struct Daemon {
     listeners: Vec<(Listener, Listen)>,
     app: Arc<App>,
     connections: Connections,
-    write_timeout: Duration,
 }
 
 /// How often connections are looked at for time-outs.
@@ -121,7 +120,6 @@ impl Daemon {
             listeners,
             app: Arc::new(app),
             connections,
-            write_timeout: config.http.timeouts.write,
         })
     }
 
@@ -146,7 +144,6 @@ impl Daemon {
             listeners,
             app,
             connections,
-            write_timeout,
         } = self;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -161,7 +158,6 @@ impl Daemon {
                 listening,
                 Arc::clone(&app),
                 connections.clone(),
-                write_timeout,
                 ending,
             ));
         }

@@ -13,5 +13,5 @@ mod server;
 
 pub use guard::{Origin, ParseOriginError};
 pub use metrics::Metrics;
-pub use router::{App, Listening};
-pub use server::{BODY_TIMEOUT, serve};
+pub use router::{App, BODY_TIMEOUT, Listening};
+pub use server::serve;

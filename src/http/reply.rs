@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::body::Body;
@@ -9,16 +8,16 @@ use crate::{
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {
-    with_type(status, "application/json", text.into())
+    with_type(status, "application/json", Body::whole(text.into()))
 }
 
-/// An answer of another type, whole in memory.
+/// An answer with a body of this type.
 pub(super) fn with_type(
     status: StatusCode,
     content_type: &'static str,
-    bytes: Bytes,
+    body: Body,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::whole(bytes));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -22,7 +22,6 @@ use crate::{
     device::{Caller, Device, Viewers},
     error::{Error, ErrorKind},
     live::Hub,
-    media::StreamId,
     proto::{
         command,
         flv::HevcForm,
@@ -31,6 +30,8 @@ use crate::{
     },
 };
 
+/// How long a peer may take to send a request body, if nothing else is configured.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest body of a `/command`, in bytes.
 const MAX_COMMAND_BODY: usize = 16 << 10;
 
@@ -104,8 +105,10 @@ impl App {
         if peer.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.metrics
-            .request(route.map_or("other", name), response.status().as_u16());
+        self.metrics.request(
+            route.map_or("other", Route::as_str),
+            response.status().as_u16(),
+        );
         response
     }
 
@@ -126,37 +129,18 @@ impl App {
             Route::Media => {
                 let query = Query::parse(query)?;
                 let labels = Labels::of(&query)?;
-                match MediaRequest::decode(&query)? {
-                    MediaRequest::Live(stream) if parts.method == Method::HEAD => {
-                        self.hub.check_channel(stream.channel)?;
-                        // As a GET would be refused.
-                        drop(self.viewers.enter()?);
-                        Ok(flv(Body::whole(Bytes::new())))
-                    }
-                    MediaRequest::Live(stream) => self.live(stream, labels, peer, asked_at).await,
+                let MediaRequest::Live(stream) = MediaRequest::decode(&query)?;
+                self.hub.check_channel(stream.channel)?;
+                let viewer = self.viewers.enter()?;
+                if parts.method == Method::HEAD {
+                    return Ok(flv(Body::whole(Bytes::new())));
                 }
+                let subscription = self.hub.subscribe(stream).await?;
+                let who = (Caller::on_tcp(&labels, peer.address.ip()), labels);
+                let body = LiveBody::new(subscription, viewer, self.hevc, asked_at, who);
+                Ok(flv(Body::live(body)))
             }
         }
-    }
-
-    async fn live(
-        &self,
-        stream: StreamId,
-        labels: Labels,
-        peer: Peer,
-        asked_at: Instant,
-    ) -> Result<Response<Body>, Error> {
-        self.hub.check_channel(stream.channel)?;
-        let viewer = self.viewers.enter()?;
-        let subscription = self.hub.subscribe(stream).await?;
-        let caller = Caller::on_tcp(&labels, peer.address.ip());
-        Ok(flv(Body::live(LiveBody::new(
-            subscription,
-            viewer,
-            self.hevc,
-            asked_at,
-            (caller, labels),
-        ))))
     }
 
     async fn command(
@@ -197,13 +181,12 @@ impl App {
     }
 
     fn health(&self) -> Response<Body> {
-        let channels: Vec<_> = self
-            .hub
-            .channels()
+        let channels = self.hub.channels();
+        let all_online = channels.iter().all(|(_, _, online)| *online);
+        let channels: Vec<_> = channels
             .into_iter()
             .map(|(id, name, online)| json!({"channel": id.0, "name": name, "online": online}))
             .collect();
-        let all_online = self.hub.channels().iter().all(|(_, _, online)| *online);
         let text = json!({
             "status": if all_online { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
@@ -225,7 +208,11 @@ impl App {
             )
         })?;
         const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        Ok(reply::with_type(StatusCode::OK, OPEN_METRICS, text.into()))
+        Ok(reply::with_type(
+            StatusCode::OK,
+            OPEN_METRICS,
+            Body::whole(text.into()),
+        ))
     }
 }
 
@@ -251,14 +238,7 @@ fn log_refusal(parts: &Parts, peer: Peer, error: &Error) {
 }
 
 fn flv(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("video/x-flv"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    reply::with_type(StatusCode::OK, "video/x-flv", body)
 }
 
 /// Answers a browser's question whether an allowed page may make a request.
@@ -286,13 +266,4 @@ fn preflight(route: Route, parts: &Parts) -> Response<Body> {
         );
     }
     response
-}
-
-fn name(route: Route) -> &'static str {
-    match route {
-        Route::Media => "ipc.flv",
-        Route::Command => "command",
-        Route::Health => "healthz",
-        Route::Metrics => "metrics",
-    }
 }

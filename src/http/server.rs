@@ -19,9 +19,6 @@ use crate::transport::{
     tcp::{self, Connection, Listener},
 };
 
-/// How long a peer may take to send a request body, if nothing else is configured.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
@@ -38,7 +35,6 @@ pub async fn serve(
     listening: Listening,
     app: Arc<App>,
     connections: Connections,
-    write_timeout: Duration,
     (stop, tasks): (CancellationToken, TaskTracker),
 ) {
     let listening = Arc::new(listening);
@@ -59,7 +55,7 @@ pub async fn serve(
             }
         };
         is_refused = false;
-        tcp::configure(&stream, write_timeout);
+        tcp::configure(&stream, connections.write_timeout());
         let Some(activity) = connections.admit(address, Instant::now()) else {
             refuse(stream);
             continue;

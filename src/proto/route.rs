@@ -32,21 +32,34 @@ pub enum Route {
 }
 
 impl Route {
+    /// Every route.
+    pub const ALL: [Self; 4] = [Self::Media, Self::Command, Self::Health, Self::Metrics];
+
+    /// The last part of its path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Media => "ipc.flv",
+            Self::Command => "command",
+            Self::Health => "healthz",
+            Self::Metrics => "metrics",
+        }
+    }
+
     /// The route of a path.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the last part names none.
     pub fn of_path(path: &str) -> Result<Self, Error> {
-        match path.rsplit('/').next() {
-            Some("ipc.flv") => Ok(Self::Media),
-            Some("command") => Ok(Self::Command),
-            Some("healthz") => Ok(Self::Health),
-            Some("metrics") => Ok(Self::Metrics),
-            _ => Err(Error::new(
-                ErrorKind::NotFound,
-                "no such path; this device serves /ipc.flv, /command, /healthz and /metrics",
-            )),
-        }
+        let last = path.rsplit('/').next().unwrap_or_default();
+        Self::ALL
+            .into_iter()
+            .find(|route| route.as_str() == last)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    "no such path; this device serves /ipc.flv, /command, /healthz and /metrics",
+                )
+            })
     }
 
     /// Checks the method.

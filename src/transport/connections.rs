@@ -126,6 +126,11 @@ impl Connections {
         Some(Activity { shared })
     }
 
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.timeouts.write
+    }
+
     /// Connections that are open.
     pub fn count(&self) -> usize {
         self.open()

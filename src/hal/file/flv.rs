@@ -4,11 +4,11 @@ use std::{
 };
 
 use super::{
-    Problem, Sample,
+    Problem,
     codec::{self, VideoConfig},
 };
 use crate::{
-    media::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec},
+    media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoCodec},
     proto::flv::{AudioPacket, ReadError, Reader, Tag, TagBody, VideoPacket},
 };
 
@@ -59,22 +59,23 @@ impl FlvFile {
     }
 
     /// The next access unit.
-    pub(super) fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Problem> {
         while let Some(tag) = self.next_tag()? {
-            if let Some(sample) = self.sample(tag)? {
-                return Ok(Some(sample));
+            if let Some(frame) = self.frame(tag)? {
+                return Ok(Some(frame));
             }
         }
         Ok(None)
     }
 
-    fn sample(&mut self, tag: Tag) -> Result<Option<Sample>, Problem> {
+    fn frame(&mut self, tag: Tag) -> Result<Option<Frame>, Problem> {
         let millis = match self.last_millis {
             None => i64::from(tag.timestamp),
             Some(last) => last + i64::from(tag.timestamp.wrapping_sub(last as u32) as i32),
         };
         self.last_millis = Some(millis);
-        let micros = millis * 1000;
+        let time = MediaTime::from_micros(millis * 1000);
+        let damaged = || Problem::Damaged(format!("in the picture at {} ms", tag.timestamp));
         match tag.body {
             TagBody::Video(
                 codec,
@@ -93,16 +94,12 @@ impl FlvFile {
                         "where a picture comes without its configuration".to_owned(),
                     ));
                 };
-                let data = config.normalize(data).ok_or_else(|| {
-                    Problem::Damaged(format!("in the picture at {} ms", tag.timestamp))
-                })?;
-                let composition_micros = composition_ms.checked_mul(1000).ok_or_else(|| {
-                    Problem::Damaged(format!("in the picture at {} ms", tag.timestamp))
-                })?;
-                Ok(Some(Sample {
+                let data = config.normalize(data).ok_or_else(damaged)?;
+                let composition_micros = composition_ms.checked_mul(1000).ok_or_else(damaged)?;
+                Ok(Some(Frame {
                     track: TrackKind::Video,
                     key,
-                    micros,
+                    time,
                     composition_micros,
                     data,
                 }))
@@ -119,10 +116,10 @@ impl FlvFile {
                 if (track.codec, track.channels) != (codec, channels) {
                     return Err(reconfigured(TrackKind::Audio));
                 }
-                Ok(Some(Sample {
+                Ok(Some(Frame {
                     track: TrackKind::Audio,
                     key: true,
-                    micros,
+                    time,
                     composition_micros: 0,
                     data,
                 }))

@@ -15,12 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
-
 use crate::{
     clock::Clock,
     hal::{Camera, HalError, MediaInput},
-    media::{Frame, MediaTime, Quality, TrackKind, Tracks},
+    media::{Frame, Quality, TrackKind, Tracks},
 };
 
 /// A file that plays in a loop. Every quality is the same picture, and the encoder inside the
@@ -96,37 +94,10 @@ fn supported(track: TrackKind) -> &'static str {
     }
 }
 
-/// One access unit of a file.
-#[derive(Debug)]
-struct Sample {
-    track: TrackKind,
-    key: bool,
-    /// Decoding time, microseconds on the file's own time line.
-    micros: i64,
-    composition_micros: i32,
-    data: Bytes,
-}
-
-impl Sample {
-    fn is_video_key(&self) -> bool {
-        self.track == TrackKind::Video && self.key
-    }
-
-    fn into_frame(self, time: MediaTime) -> Frame {
-        Frame {
-            track: self.track,
-            key: self.key,
-            time,
-            composition_micros: self.composition_micros,
-            data: self.data,
-        }
-    }
-}
-
 /// An open file, from its first key frame to its end.
 #[derive(Debug)]
 struct Movie {
-    container: Container,
+    frames: Frames,
     tracks: Tracks,
     extent: Extent,
 }
@@ -162,30 +133,54 @@ impl Identity {
     }
 }
 
+/// The frames of a file, from its first key frame to its end, and again. Their times are on the
+/// file's own time line.
+#[derive(Debug)]
+struct Frames {
+    container: Container,
+    has_video: bool,
+    waits_for_key: bool,
+}
+
 #[derive(Debug)]
 enum Container {
     Flv(flv::FlvFile),
     Mp4(Box<mp4::Mp4File>),
 }
 
-impl Container {
-    /// The next sample that is not empty.
-    fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
+impl Frames {
+    fn new(container: Container, has_video: bool) -> Self {
+        Self {
+            container,
+            has_video,
+            waits_for_key: has_video,
+        }
+    }
+
+    /// The next frame that is not empty.
+    fn next(&mut self) -> Result<Option<Frame>, Problem> {
         loop {
-            let sample = match self {
-                Self::Flv(file) => file.next_sample(),
-                Self::Mp4(file) => file.next_sample(),
+            let frame = match &mut self.container {
+                Container::Flv(file) => file.next_frame(),
+                Container::Mp4(file) => file.next_frame(),
             }?;
-            if sample.as_ref().is_none_or(|sample| !sample.data.is_empty()) {
-                return Ok(sample);
+            let Some(frame) = frame else { return Ok(None) };
+            if frame.data.is_empty() {
+                continue;
+            }
+            self.waits_for_key &= !frame.is_video_key();
+            if !self.waits_for_key {
+                return Ok(Some(frame));
             }
         }
     }
 
+    /// Goes back to the first key frame.
     fn rewind(&mut self) -> Result<(), Problem> {
-        match self {
-            Self::Flv(file) => file.rewind(),
-            Self::Mp4(file) => {
+        self.waits_for_key = self.has_video;
+        match &mut self.container {
+            Container::Flv(file) => file.rewind(),
+            Container::Mp4(file) => {
                 file.rewind();
                 Ok(())
             }
@@ -215,7 +210,7 @@ impl Movie {
 
     fn read(file: File, known: Option<Extent>) -> Result<Self, Problem> {
         let identity = Identity::of(&file)?;
-        let (mut container, tracks) = match sniff(&file)? {
+        let (container, tracks) = match sniff(&file)? {
             Kind::Flv => {
                 let (file, tracks) = flv::FlvFile::open(file)?;
                 (Container::Flv(file), tracks)
@@ -228,13 +223,14 @@ impl Movie {
         if tracks == Tracks::default() {
             return Err(Problem::Empty);
         }
+        let mut frames = Frames::new(container, tracks.video.is_some());
         let extent = match known {
             Some(extent) if extent.identity == identity => extent,
-            _ => measure(&mut container, tracks.video.is_some(), identity)?,
+            _ => measure(&mut frames, identity)?,
         };
-        container.rewind()?;
+        frames.rewind()?;
         Ok(Self {
-            container,
+            frames,
             tracks,
             extent,
         })
@@ -246,30 +242,19 @@ impl Movie {
 /// A loop is as long as what is shown and heard, not as what is decoded: encoders that reorder
 /// pictures decode the first one early. The last picture of a track is taken to last as long as the
 /// distance of the two before.
-fn measure(
-    container: &mut Container,
-    has_video: bool,
-    identity: Identity,
-) -> Result<Extent, Problem> {
+fn measure(frames: &mut Frames, identity: Identity) -> Result<Extent, Problem> {
     const SHORTEST_LOOP_MICROS: i64 = 40_000;
-    let mut waits_for_key = has_video;
     let mut last_decoded = [None; 2];
     let (mut decoded, mut presented) = (Range::default(), Range::default());
-    while let Some(sample) = container.next_sample()? {
-        waits_for_key &= !sample.is_video_key();
-        if waits_for_key {
-            continue;
-        }
-        let last = &mut last_decoded[sample.track as usize];
+    while let Some(frame) = frames.next()? {
+        let micros = frame.time.as_micros();
+        let last = &mut last_decoded[frame.track as usize];
         let interval = last
-            .map_or(SHORTEST_LOOP_MICROS, |last: i64| sample.micros - last)
+            .map_or(SHORTEST_LOOP_MICROS, |last: i64| micros - last)
             .max(0);
-        *last = Some(sample.micros);
-        decoded.include(sample.micros, 0);
-        presented.include(
-            sample.micros + i64::from(sample.composition_micros),
-            interval,
-        );
+        *last = Some(micros);
+        decoded.include(micros, 0);
+        presented.include(micros + i64::from(frame.composition_micros), interval);
     }
     match (decoded.0, presented.0) {
         (Some((first, last)), Some((start, end))) => {
@@ -282,7 +267,7 @@ fn measure(
                 identity,
             })
         }
-        _ if waits_for_key => Err(Problem::NoKeyFrame),
+        _ if frames.waits_for_key => Err(Problem::NoKeyFrame),
         _ => Err(Problem::Empty),
     }
 }

@@ -8,11 +8,11 @@ use shiguredo_mp4::{
 };
 
 use super::{
-    Problem, Sample,
+    Problem,
     codec::{self, VideoConfig},
 };
 use crate::{
-    media::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec},
+    media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoCodec},
     proto::flv::MAX_TAG,
 };
 
@@ -80,7 +80,7 @@ impl Mp4File {
     }
 
     /// The next access unit, the earliest over all tracks.
-    pub(super) fn next_sample(&mut self) -> Result<Option<Sample>, Problem> {
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Problem> {
         let mut earliest: Option<(Place, &mut Track)> = None;
         for track in &mut self.tracks {
             let Some(place) = track.peek()? else { continue };
@@ -104,17 +104,11 @@ impl Mp4File {
                 Problem::Damaged(format!("in the picture at {} ms", place.micros / 1000))
             })?,
         };
-        let Place {
-            micros,
-            composition_micros,
-            key,
-            ..
-        } = place;
-        Ok(Some(Sample {
+        Ok(Some(Frame {
             track: track.kind,
-            key,
-            micros,
-            composition_micros,
+            key: place.key,
+            time: MediaTime::from_micros(place.micros),
+            composition_micros: place.composition_micros,
             data,
         }))
     }

@@ -6,11 +6,11 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Extent, FileError, Movie, Sample};
+use super::{Extent, FileError, Movie};
 use crate::{
     clock::Clock,
     hal::{BoxFuture, MediaSource, SourceEvent},
-    media::{MediaTime, Tracks},
+    media::{Frame, MediaTime, Tracks},
 };
 
 /// How many access units the reading thread is ahead. When they are read, it waits.
@@ -27,7 +27,7 @@ pub(super) struct FileSource {
     extent: Extent,
     state: State,
     /// Read, but not due yet.
-    pending: Option<(MediaTime, Sample)>,
+    pending: Option<Frame>,
 }
 
 enum State {
@@ -41,8 +41,8 @@ enum State {
 
 enum Item {
     Online(Tracks),
-    /// A sample and its time since the start of the first loop, in microseconds.
-    Sample(i64, Sample),
+    /// A frame, its time counted from the start of the first loop.
+    Frame(Frame),
     Failed(FileError),
 }
 
@@ -59,10 +59,10 @@ impl FileSource {
 
     async fn next_event(&mut self) -> SourceEvent {
         loop {
-            if let Some((time, _)) = &self.pending {
-                tokio::time::sleep(time.duration_from(self.clock.now())).await;
-                if let Some((time, sample)) = self.pending.take() {
-                    return SourceEvent::Frame(sample.into_frame(time));
+            if let Some(frame) = &self.pending {
+                tokio::time::sleep(frame.time.duration_from(self.clock.now())).await;
+                if let Some(frame) = self.pending.take() {
+                    return SourceEvent::Frame(frame);
                 }
             }
             match &mut self.state {
@@ -91,14 +91,15 @@ impl FileSource {
                         *start = self.clock.now();
                         return SourceEvent::Online(tracks);
                     }
-                    Some(Item::Sample(micros, sample)) => {
-                        let due = start.plus_micros(micros);
+                    Some(Item::Frame(mut frame)) => {
+                        let due = start.plus_micros(frame.time.as_micros());
                         let late = self.clock.now().micros_since(due);
                         // After a pause of the whole machine, play on from here instead of
                         // making up for it.
                         let shift = if late > LATE_MICROS { late } else { 0 };
                         *start = start.plus_micros(shift);
-                        self.pending = Some((due.plus_micros(shift), sample));
+                        frame.time = due.plus_micros(shift);
+                        self.pending = Some(frame);
                     }
                     Some(Item::Failed(error)) => {
                         self.state = State::Closed { failed: true };
@@ -131,7 +132,6 @@ fn play(mut movie: Movie, path: &Path, sender: &mpsc::Sender<Item>) -> Result<()
         path: path.to_owned(),
         problem,
     };
-    let has_video = movie.tracks.video.is_some();
     if sender
         .blocking_send(Item::Online(movie.tracks.clone()))
         .is_err()
@@ -140,18 +140,13 @@ fn play(mut movie: Movie, path: &Path, sender: &mpsc::Sender<Item>) -> Result<()
     }
     let mut loop_start = -movie.extent.start_micros;
     while !sender.is_closed() {
-        let mut waits_for_key = has_video;
-        while let Some(sample) = movie.container.next_sample().map_err(failed)? {
-            waits_for_key &= !sample.is_video_key();
-            if waits_for_key {
-                continue;
-            }
-            let micros = loop_start + sample.micros;
-            if sender.blocking_send(Item::Sample(micros, sample)).is_err() {
+        while let Some(mut frame) = movie.frames.next().map_err(failed)? {
+            frame.time = frame.time.plus_micros(loop_start);
+            if sender.blocking_send(Item::Frame(frame)).is_err() {
                 return Ok(());
             }
         }
-        movie.container.rewind().map_err(failed)?;
+        movie.frames.rewind().map_err(failed)?;
         loop_start += movie.extent.length_micros;
     }
     Ok(())
