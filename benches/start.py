@@ -11,8 +11,9 @@ import tempfile
 import time
 
 program = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+data = tempfile.TemporaryDirectory()
 config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-config.write('[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\nsource = { kind = "sim" }\n')
+config.write(f'data_dir = "{data.name}/data"\n' '[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\nsource = { kind = "sim" }\n')
 config.flush()
 
 millis, resident = [], []

@@ -4,6 +4,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::media::MediaTime;
 
+/// 2026-11-01, UTC: a device whose wall clock is earlier does not know the date. Moved on with each
+/// release.
+const EARLIEST_SECONDS: i64 = 1_793_491_200;
+
 /// Reads both clocks. Cheap to copy; every copy shares one monotonic origin.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -30,5 +34,13 @@ impl Clock {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             Err(_) => 0,
         }
+    }
+
+    /// The date in seconds since 1970-01-01 UTC; `None` while the wall clock is not set.
+    pub fn date(&self) -> Option<u64> {
+        let seconds = self.wall_millis() / 1000;
+        u64::try_from(seconds)
+            .ok()
+            .filter(|_| seconds >= EARLIEST_SECONDS)
     }
 }

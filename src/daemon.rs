@@ -13,8 +13,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 #[cfg(feature = "sim")]
 use crate::hal::sim::SimCamera;
 use crate::{
+    access::{self, DataDir, DataDirError, Door, Endpoint, Keeper, Lock, Store, StoreError},
     clock::Clock,
-    config::{Channel, Config, Listen, Source},
+    config::{Channel, Config, Listen, ListenAccess, Source},
     device::{Device, Viewers},
     hal::{
         Camera,
@@ -37,6 +38,12 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The device's secrets, or the list of who was revoked, cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A channel's file cannot be played.
     #[error("channel {channel}: {error}")]
     File {
@@ -52,8 +59,14 @@ pub struct Daemon {
     listeners: Vec<(Listener, Listen)>,
     app: Arc<App>,
     connections: Connections,
+    data_dir: DataDir,
+    store: Store,
+    keeper: Arc<Keeper>,
+    _lock: Lock,
 }
 
+/// How often it is looked whether the network has given the device another address.
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often connections are looked at for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How often, at shutdown, connections are looked at that have been answered.
@@ -89,7 +102,14 @@ impl Daemon {
         http_metrics.register(&mut registry);
         let connection_metrics = transport::Metrics::default();
         connection_metrics.register(&mut registry);
+        let access_metrics = access::Metrics::default();
+        access_metrics.register(&mut registry);
 
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let lock = data_dir.lock()?;
+        let store = Store::open(data_dir.path())?;
+        let max_sessions = config.access.max_sessions;
+        let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
         let hub = Hub::new(
             clock,
             config.live,
@@ -116,11 +136,18 @@ impl Daemon {
             registry,
             started,
         };
-        Ok(Self {
+        let daemon = Self {
             listeners,
             app: Arc::new(app),
             connections,
-        })
+            data_dir,
+            store,
+            keeper,
+            _lock: lock,
+        };
+        daemon.data_dir.publish(&daemon.endpoint())?;
+        tracing::info!(device = %daemon.keeper.device(), data_dir = %daemon.data_dir.path().display(), "started");
+        Ok(daemon)
     }
 
     /// The addresses that are listened on, in the order of the configuration.
@@ -129,6 +156,25 @@ impl Daemon {
             .iter()
             .map(|(listener, _)| listener.address())
             .collect()
+    }
+
+    /// What the daemon says of itself to other programs on this machine.
+    pub fn endpoint(&self) -> Endpoint {
+        let doors = self.listeners.iter().map(|(listener, listen)| Door {
+            address: listener.address(),
+            access: match listen.access {
+                ListenAccess::Open { .. } => "open".to_owned(),
+                ListenAccess::Token { .. } => "token".to_owned(),
+            },
+        });
+        let listen: Vec<_> = doors.collect();
+        Endpoint {
+            v: 1,
+            pid: std::process::id(),
+            device_id: self.keeper.device().to_string(),
+            lan: lan_hints(&listen),
+            listen,
+        }
     }
 
     /// The live streams.
@@ -140,17 +186,28 @@ impl Daemon {
     /// no new connections; live bodies end with their terminator; answers under way finish;
     /// what is left after 4 s is cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) {
+        let endpoint = self.endpoint();
         let Self {
             listeners,
             app,
             connections,
+            data_dir,
+            store,
+            keeper,
+            _lock,
         } = self;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let mut owned = tokio::task::JoinSet::new();
         for (listener, listen) in listeners {
-            let listening = Listening {
-                allow_origins: listen.allow_origins,
+            let listening = match listen.access {
+                ListenAccess::Open { allow_origins, .. } => Listening::Open {
+                    allow_origins: allow_origins.into(),
+                },
+                ListenAccess::Token { allow_clear_media } => Listening::Token {
+                    keeper: Arc::clone(&keeper),
+                    allow_clear_media,
+                },
             };
             let ending = (stopping.clone(), tasks.clone());
             owned.spawn(http::serve(
@@ -162,6 +219,8 @@ impl Daemon {
             ));
         }
         owned.spawn(sweep(connections.clone()));
+        owned.spawn(access::watch(store, keeper));
+        owned.spawn(publish_changes(data_dir, endpoint));
 
         stop.await;
         tracing::info!("shutting down");
@@ -194,8 +253,12 @@ async fn bind(listen: &Listen) -> Result<Listener, StartError> {
     };
     let listener = Listener::bind(listen.address).await.map_err(failed)?;
     let address = listener.address();
-    if !address.ip().to_canonical().is_loopback() {
-        if !listen.allow_insecure_lan {
+    if let ListenAccess::Open {
+        allow_insecure_lan, ..
+    } = listen.access
+        && !address.ip().to_canonical().is_loopback()
+    {
+        if !allow_insecure_lan {
             let error = std::io::Error::other(
                 "the address turned out not to be loopback, and the listener is open",
             );
@@ -204,6 +267,36 @@ async fn bind(listen: &Listen) -> Result<Listener, StartError> {
         tracing::warn!(%address, "this listener is open: anybody who reaches it can watch, unencrypted");
     }
     Ok(listener)
+}
+
+/// Where holders of credentials can reach these listeners.
+fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
+    let doors = listen.iter().filter(|door| door.access == "token");
+    doors
+        .flat_map(|door| transport::tcp::reachable(door.address))
+        .collect()
+}
+
+/// Rewrites what the daemon says of itself when its addresses change.
+async fn publish_changes(data_dir: DataDir, mut published: Endpoint) {
+    let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let now = Endpoint {
+            lan: lan_hints(&published.listen),
+            ..published.clone()
+        };
+        if now == published {
+            continue;
+        }
+        tracing::info!(lan = ?now.lan, "the device's addresses have changed");
+        let (data_dir, renewed) = (data_dir.clone(), now.clone());
+        match tokio::task::spawn_blocking(move || data_dir.publish(&renewed)).await {
+            Ok(Ok(())) => published = now,
+            Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
+            Err(_) => return,
+        }
+    }
 }
 
 async fn sweep(connections: Connections) {

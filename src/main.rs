@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Failure},
     config::Config,
     daemon::{self, Daemon},
 };
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Check) => check(config),
         Some(Command::Run) | None => run(config),
+        Some(command) => command.perform(|| load(config)).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,10 +52,7 @@ fn check(path: Option<&Path>) -> Result<()> {
 }
 
 fn run(path: Option<&Path>) -> Result<()> {
-    let config = match path {
-        Some(path) => Config::load(path)?,
-        None => default_config()?,
-    };
+    let config = load(path)?;
     let threads = config.runtime.threads;
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()
@@ -88,26 +86,46 @@ fn run(path: Option<&Path>) -> Result<()> {
 /// Exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;
 
+fn load(path: Option<&Path>) -> Result<Config, Failure> {
+    match path {
+        Some(path) => Ok(Config::load(path)?),
+        None => default_config(),
+    }
+}
+
 #[cfg(feature = "sim")]
-fn default_config() -> Result<Config> {
+fn default_config() -> Result<Config, Failure> {
     Ok(Config::simulated_camera())
 }
 
 #[cfg(not(feature = "sim"))]
-fn default_config() -> Result<Config> {
-    anyhow::bail!("this build has no simulated camera; name a configuration with --config FILE")
+fn default_config() -> Result<Config, Failure> {
+    Err(Failure::Usage(
+        "this build has no simulated camera; name a configuration with --config FILE".to_owned(),
+    ))
 }
 
 /// Tells a person what to paste into a player.
 fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for address in daemon.addresses() {
-        writeln!(out, "peercam is listening on http://{address}")?;
+    let (open, token): (Vec<_>, Vec<_>) = daemon
+        .endpoint()
+        .listen
+        .into_iter()
+        .partition(|door| door.access == "open");
+    for door in &open {
+        writeln!(out, "peercam is listening on http://{}", door.address)?;
     }
-    if let (Some(address), Some((channel, name, _))) =
-        (daemon.addresses().first(), daemon.hub().channels().first())
+    for door in &token {
+        writeln!(
+            out,
+            "peercam is listening on {}, for viewers that were paired (peercam pair NAME)",
+            door.address
+        )?;
+    }
+    if let (Some(door), Some((channel, name, _))) = (open.first(), daemon.hub().channels().first())
     {
-        let base = format!("http://{}", from_here(*address));
+        let base = format!("http://{}", from_here(door.address));
         let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");
         if is_default {
             writeln!(

@@ -18,10 +18,13 @@ use super::{
 /// Serves until it is killed; prints its port.
 pub(crate) fn run() {
     process::pin(0);
-    let text = "[[listen]]\naddr = \"127.0.0.1:0\"\n\
-                [http]\nmax_connections = 20000\nmax_viewers = 20000\n\
-                [[channel]]\nid = 0\nsource = { kind = \"sim\" }\n";
-    let config = Config::parse(text, "bench".as_ref()).expect("a valid configuration");
+    let text = format!(
+        "data_dir = {:?}\n[[listen]]\naddr = \"127.0.0.1:0\"\n\
+         [http]\nmax_connections = 20000\nmax_viewers = 20000\n\
+         [[channel]]\nid = 0\nsource = {{ kind = \"sim\" }}\n",
+        super::data_dir()
+    );
+    let config = Config::parse(&text, "bench".as_ref()).expect("a valid configuration");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

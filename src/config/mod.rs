@@ -16,6 +16,7 @@ use std::{
 };
 
 pub use error::ConfigError;
+pub use units::duration;
 
 use crate::{
     http::{BODY_TIMEOUT, Origin},
@@ -28,10 +29,15 @@ use crate::{
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// `data_dir`: what must outlast the daemon; made if it is not there. Relative to the
+    /// configuration file. Default: `peercam-data`.
+    pub data_dir: PathBuf,
     /// `[device]`
     pub device: Device,
     /// `[[listen]]`, one each; at least one.
     pub listen: Vec<Listen>,
+    /// `[access]`
+    pub access: Access,
     /// `[http]`
     pub http: Http,
     /// `[live]`
@@ -58,11 +64,34 @@ pub struct Device {
 pub struct Listen {
     /// `addr`: IP address and port. Port 0 takes a free one.
     pub address: SocketAddr,
-    /// `allow_origins`: web pages that may call it. Default: none.
-    pub allow_origins: Vec<Origin>,
-    /// `allow_insecure_lan`: lets an open listener be reached from other machines, by anybody and
-    /// without encryption. Default: no.
-    pub allow_insecure_lan: bool,
+    /// `access`: who may use it.
+    pub access: ListenAccess,
+}
+
+/// Who may use a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAccess {
+    /// `open`: whoever reaches it, which is why it is on loopback. The default.
+    Open {
+        /// `allow_origins`: web pages that may call it. Default: none.
+        allow_origins: Vec<Origin>,
+        /// `allow_insecure_lan`: lets it be reached from other machines, by anybody and without
+        /// encryption. Default: no.
+        allow_insecure_lan: bool,
+    },
+    /// `token`: viewers that were paired; all bodies are sealed.
+    Token {
+        /// `allow_clear_media`: lets a viewer that asks for it with `_crypto=off` have media
+        /// unencrypted, as everybody in between has then. Default: no.
+        allow_clear_media: bool,
+    },
+}
+
+/// `[access]`: those who were paired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// `max_sessions`: viewers that proved themselves, at a time. Default: 4.
+    pub max_sessions: usize,
 }
 
 /// `[http]`: bounds of the HTTP surface.
@@ -151,15 +180,19 @@ impl Config {
     /// Every default.
     fn without_channels() -> Self {
         Self {
+            data_dir: PathBuf::from("peercam-data"),
             device: Device {
                 product_id: "PEERCAMSIM".to_owned(),
                 device_name: "sim_0001".to_owned(),
             },
             listen: vec![Listen {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 34567)),
-                allow_origins: Vec::new(),
-                allow_insecure_lan: false,
+                access: ListenAccess::Open {
+                    allow_origins: Vec::new(),
+                    allow_insecure_lan: false,
+                },
             }],
+            access: Access { max_sessions: 4 },
             http: Http {
                 max_connections: 256,
                 max_viewers: 32,

@@ -18,9 +18,12 @@ use crate::{http::Origin, media::ChannelId, proto::flv::HevcForm};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
+    data_dir: Option<Spanned<PathBuf>>,
     #[serde(default)]
     device: Device,
     listen: Option<Vec<Listen>>,
+    #[serde(default)]
+    access: Access,
     #[serde(default)]
     http: Http,
     #[serde(default)]
@@ -43,18 +46,26 @@ struct Device {
 struct Listen {
     addr: Spanned<String>,
     #[serde(default)]
-    access: Access,
-    #[serde(default)]
-    allow_origins: Vec<Spanned<String>>,
-    #[serde(default)]
-    allow_insecure_lan: bool,
+    access: ListenAccess,
+    // open
+    allow_origins: Option<Spanned<Vec<Spanned<String>>>>,
+    allow_insecure_lan: Option<Spanned<bool>>,
+    // token
+    allow_clear_media: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Access {
+enum ListenAccess {
     #[default]
     Open,
+    Token,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Access {
+    max_sessions: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +135,13 @@ impl Config {
     /// Checks values against each other and converts them. Paths are relative to `base`.
     pub(super) fn check(self, base: &Path) -> Result<super::Config, Problem> {
         let mut config = super::Config::without_channels();
+        config.data_dir = match self.data_dir {
+            None => base.join(config.data_dir),
+            Some(path) if path.get_ref().as_os_str().is_empty() => {
+                return Err(Problem::at(path.span(), "a directory is needed"));
+            }
+            Some(path) => base.join(path.into_inner()),
+        };
         self.device.check(&mut config.device)?;
         if let Some(listen) = self.listen {
             config.listen = listen
@@ -136,6 +154,14 @@ impl Config {
                 "there is no [[listen]]; the device needs one at least",
             ));
         }
+        config.access.max_sessions = within(
+            self.access.max_sessions,
+            config.access.max_sessions,
+            1,
+            1000,
+            "1",
+            "1000",
+        )?;
         self.http.check(&mut config.http)?;
         config.live.memory = within(
             self.live.memory.map(size),
@@ -225,31 +251,65 @@ fn name(
 
 impl Listen {
     fn check(self) -> Result<super::Listen, Problem> {
-        let Access::Open = self.access;
         let address: SocketAddr = self.addr.get_ref().parse().map_err(|_| {
             Problem::at(
                 self.addr.span(),
                 "an IP address and a port are needed, such as \"127.0.0.1:34567\" or \"[::1]:0\"",
             )
         })?;
-        if !address.ip().to_canonical().is_loopback() && !self.allow_insecure_lan {
+        let access = match self.access {
+            ListenAccess::Open => self.open(address)?,
+            ListenAccess::Token => self.token()?,
+        };
+        Ok(super::Listen { address, access })
+    }
+
+    fn open(self, address: SocketAddr) -> Result<super::ListenAccess, Problem> {
+        refuse(
+            self.allow_clear_media.map(|value| value.span()),
+            "an open listener encrypts nothing, so it has no such option",
+        )?;
+        let allow_insecure_lan = self.allow_insecure_lan.is_some_and(Spanned::into_inner);
+        if !address.ip().to_canonical().is_loopback() && !allow_insecure_lan {
             return Err(Problem::at(
                 self.addr.span(),
                 "an open listener lets anybody who reaches it watch, so it must be on loopback (127.0.0.1 or [::1]); \
-                 allow_insecure_lan = true in the same table overrides this",
+                 access = \"token\" lets in who was paired, and allow_insecure_lan = true in the same table lets in everybody",
             ));
         }
-        let origins = self.allow_origins.into_iter().map(|origin| {
+        let origins = self.allow_origins.map(Spanned::into_inner);
+        let origins = origins.into_iter().flatten().map(|origin| {
             origin
                 .get_ref()
                 .parse::<Origin>()
                 .map_err(|error| Problem::at(origin.span(), format!("allow_origins: {error}")))
         });
-        Ok(super::Listen {
-            address,
+        Ok(super::ListenAccess::Open {
             allow_origins: origins.collect::<Result<_, _>>()?,
-            allow_insecure_lan: self.allow_insecure_lan,
+            allow_insecure_lan,
         })
+    }
+
+    fn token(self) -> Result<super::ListenAccess, Problem> {
+        refuse(
+            self.allow_origins.map(|value| value.span()),
+            "web pages cannot use a listener with access = \"token\"",
+        )?;
+        refuse(
+            self.allow_insecure_lan.map(|value| value.span()),
+            "a listener with access = \"token\" needs no such permission",
+        )?;
+        Ok(super::ListenAccess::Token {
+            allow_clear_media: self.allow_clear_media.is_some_and(Spanned::into_inner),
+        })
+    }
+}
+
+/// An option of the other kind of listener is a mistake, not a wish.
+fn refuse(span: Option<std::ops::Range<usize>>, message: &str) -> Result<(), Problem> {
+    match span {
+        Some(span) => Err(Problem::at(span, message)),
+        None => Ok(()),
     }
 }
 
@@ -367,13 +427,8 @@ impl Source {
                 self.seed.as_ref().map(Spanned::span),
             ],
         };
-        match foreign.iter().flatten().next() {
-            Some(span) => Err(Problem::at(
-                span.clone(),
-                "this kind of source has no such option",
-            )),
-            None => Ok(()),
-        }
+        let first = foreign.into_iter().flatten().next();
+        refuse(first, "this kind of source has no such option")
     }
 
     #[cfg(feature = "sim")]

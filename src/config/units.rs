@@ -12,22 +12,24 @@ pub(super) struct Span(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
 
+/// Reads a duration as people write it, such as `10s` or `30d`.
+pub fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 5] = [
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    quantity(text, &UNITS).map(Duration::from_millis)
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const UNITS: [(&str, u64); 5] = [
-            ("ms", 1),
-            ("s", 1000),
-            ("m", 60_000),
-            ("h", 3_600_000),
-            ("d", 86_400_000),
-        ];
         let text = String::deserialize(deserializer)?;
-        let millis = quantity(&text, &UNITS);
-        millis
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .ok_or_else(|| {
-                D::Error::custom("a duration is a number with ms, s, m, h or d, such as \"10s\"")
-            })
+        duration(&text).map(Self).ok_or_else(|| {
+            D::Error::custom("a duration is a number with ms, s, m, h or d, such as \"10s\"")
+        })
     }
 }
 

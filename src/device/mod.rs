@@ -7,10 +7,12 @@ use std::{fmt, net::IpAddr};
 pub use viewers::{Viewer, Viewers};
 
 use crate::{
+    error::{Error, ErrorKind},
     live::Hub,
     media::ChannelId,
     proto::{
         command::{ChannelState, Command, Reply, Status, StatusQuery},
+        credential::{Channels, Claims, Need, Scope, Scopes},
         route::Labels,
     },
 };
@@ -18,12 +20,17 @@ use crate::{
 /// Who sends a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The name it gave itself, or its address. Tells viewers apart; proves nothing.
+    /// The name in its credential. Without one, the name it gave itself, or its address: that tells
+    /// viewers apart and proves nothing.
     pub name: String,
     /// The wire it came by.
     pub transport: Transport,
     /// Its name for this request, to find it in the log.
     pub req_id: Option<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The channels for which it may do it; for it there are no others.
+    pub channels: Channels,
 }
 
 /// A wire that commands come by.
@@ -44,8 +51,41 @@ impl Caller {
             name,
             transport: Transport::Tcp,
             req_id: labels.req_id.clone(),
+            scopes: Scopes::ALL,
+            channels: Channels::All,
         }
     }
+
+    /// A caller that proved to hold a credential with these claims.
+    pub fn holder(claims: &Claims, labels: &Labels) -> Self {
+        Self {
+            name: claims.name.clone(),
+            transport: Transport::Tcp,
+            req_id: labels.req_id.clone(),
+            scopes: claims.scopes,
+            channels: claims.channels.clone(),
+        }
+    }
+
+    /// Makes sure that it may do something.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`], naming the scope that is missing.
+    pub fn check(&self, need: Need) -> Result<(), Error> {
+        match need {
+            Need::Proof => Ok(()),
+            Need::Scope(scope) if self.scopes.contains(scope) => Ok(()),
+            Need::Scope(scope) => Err(missing(scope)),
+        }
+    }
+}
+
+fn missing(scope: Scope) -> Error {
+    let reason = format!(
+        "this credential does not have the scope {}; pair again with it",
+        scope.as_str()
+    );
+    Error::new(ErrorKind::Forbidden, reason)
 }
 
 impl fmt::Display for Caller {
@@ -73,12 +113,21 @@ impl Device {
     /// Does what a command says and gives the answer. Every command has an answer.
     pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
+        if let Err(refused) = caller.check(Need::of_command(&command)) {
+            return Reply::Status {
+                status: Status::Refused,
+                reason: refused.reason().to_owned(),
+            };
+        }
         match command {
-            Command::DeviceStatus { channel, query } => self.status(channel, query),
+            Command::DeviceStatus { channel, query } => {
+                self.status(&caller.channels, channel, query)
+            }
             Command::ChannelList => Reply::ChannelList(
                 self.hub
                     .channels()
                     .into_iter()
+                    .filter(|(channel, ..)| caller.channels.contains(*channel))
                     .map(|(channel, name, online)| ChannelState {
                         name: name.to_owned(),
                         channel,
@@ -93,8 +142,8 @@ impl Device {
         }
     }
 
-    fn status(&self, channel: ChannelId, query: StatusQuery) -> Reply {
-        let (status, reason) = match (query, self.hub.check_channel(channel)) {
+    fn status(&self, visible: &Channels, channel: ChannelId, query: StatusQuery) -> Reply {
+        let (status, reason) = match (query, self.hub.check_channel(channel, visible)) {
             (StatusQuery::Damaged, _) => {
                 let reason = "type is one of live, voice, playback, quality one of standard, high, \
                      super, and channel a number";

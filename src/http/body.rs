@@ -7,7 +7,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 
-use super::live::LiveBody;
+use super::{live::LiveBody, sealed::SealedBody};
 use crate::{proto::flv::TagBatch, transport::Serving};
 
 /// Every answer's body. A stream that ends in order ends with the chunked terminator; one that is
@@ -23,6 +23,8 @@ enum Content {
     Whole(Option<Bytes>),
     /// A live stream.
     Live(Box<LiveBody>),
+    /// Another body, in records.
+    Sealed(Box<SealedBody>),
 }
 
 impl Body {
@@ -42,6 +44,32 @@ impl Body {
         }
     }
 
+    /// Another body, in records.
+    pub(super) fn sealed(sealed: SealedBody) -> Self {
+        Self {
+            content: Content::Sealed(Box::new(sealed)),
+            serving: None,
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+        match &mut self.content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(TagBatch::from_bytes)),
+            Content::Live(live) => live.poll_batch(context),
+            Content::Sealed(sealed) => sealed.poll_batch(context),
+        }
+    }
+
+    /// Whether it is known that nothing more will come.
+    pub(super) fn is_at_end(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Live(_) => false,
+            Content::Sealed(sealed) => sealed.is_at_end(),
+        }
+    }
+
     /// Holds on to `serving` for as long as the body lives.
     #[must_use]
     pub(super) fn holding(mut self, serving: Serving) -> Self {
@@ -58,15 +86,12 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<TagBatch>, Infallible>>> {
-        let batch = match &mut self.content {
-            Content::Whole(bytes) => Poll::Ready(bytes.take().map(TagBatch::from_bytes)),
-            Content::Live(live) => live.poll_batch(context),
-        };
-        batch.map(|batch| batch.map(|batch| Ok(BodyFrame::data(batch))))
+        self.poll_batch(context)
+            .map(|batch| batch.map(|batch| Ok(BodyFrame::data(batch))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.content, Content::Whole(None))
+        self.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -74,7 +99,7 @@ impl HttpBody for Body {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Buf::remaining) as u64)
             }
-            Content::Live(_) => SizeHint::default(),
+            Content::Live(_) | Content::Sealed(_) => SizeHint::default(),
         }
     }
 }

@@ -4,14 +4,18 @@
 //! Does not belong here: what a command does (`device`), how a stream runs (`live`).
 
 mod body;
+mod door;
 mod guard;
 mod live;
 mod metrics;
+mod open;
 mod reply;
+mod request_body;
 mod router;
+mod sealed;
 mod server;
 
 pub use guard::{Origin, ParseOriginError};
 pub use metrics::Metrics;
-pub use router::{App, BODY_TIMEOUT, Listening};
-pub use server::serve;
+pub use router::{App, BODY_TIMEOUT};
+pub use server::{Listening, serve};

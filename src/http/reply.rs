@@ -36,6 +36,22 @@ pub(super) fn refusal(error: &Error) -> Response<Body> {
     json(http_status, text)
 }
 
+/// The answer to a request that did not prove itself, the same whatever was asked.
+pub(super) fn challenge(challenge: &str) -> Response<Body> {
+    let text = Reply::Status {
+        status: Status::Refused,
+        reason: "this needs a valid token; peercam pair, on the device, makes what it takes"
+            .to_owned(),
+    };
+    let mut response = json(StatusCode::UNAUTHORIZED, text.encode());
+    if let Ok(value) = HeaderValue::from_str(challenge) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
 /// The one place where kinds of errors become HTTP and protocol statuses.
 fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
     match kind {

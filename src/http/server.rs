@@ -5,28 +5,62 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderValue, header};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    reply,
-    router::{App, Listening, Peer},
+    door::{Door, Spent},
+    guard::Origin,
+    open, reply,
+    router::App,
 };
-use crate::transport::{
-    Activity, Connections,
-    tcp::{self, Connection, Listener},
+use crate::{
+    access::{Gate, Keeper},
+    transport::{
+        Activity, Connections, Standing,
+        tcp::{self, Connection, Listener},
+    },
 };
 
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
+/// The same where requests prove themselves: before they do, they get little.
+const BUFFER_OF_NOBODY: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
 /// A pause after the system refused to accept, so that running out of descriptors does not become
 /// a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one listener's requests have in common.
+#[derive(Clone)]
+pub enum Listening {
+    /// Whoever reaches it may use it.
+    Open {
+        /// Web pages that may call it.
+        allow_origins: Arc<[Origin]>,
+    },
+    /// Requests must prove themselves.
+    Token {
+        /// Who decides.
+        keeper: Arc<Keeper>,
+        /// Media may be had unencrypted.
+        allow_clear_media: bool,
+    },
+}
+
+impl Listening {
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Open { .. } => Standing::Trusted,
+            Self::Token { .. } => Standing::Nobody,
+        }
+    }
+}
 
 /// Accepts and serves connections until `stop` is cancelled. Connections that are open then run on
 /// as tasks of `tasks`, for as long as `connections` lets them.
@@ -37,7 +71,6 @@ pub async fn serve(
     connections: Connections,
     (stop, tasks): (CancellationToken, TaskTracker),
 ) {
-    let listening = Arc::new(listening);
     let mut is_refused = false;
     loop {
         let accepted = tokio::select! {
@@ -56,7 +89,8 @@ pub async fn serve(
         };
         is_refused = false;
         tcp::configure(&stream, connections.write_timeout());
-        let Some(activity) = connections.admit(address, Instant::now()) else {
+        let Some(activity) = connections.admit(address, listening.standing(), Instant::now())
+        else {
             refuse(stream);
             continue;
         };
@@ -65,7 +99,7 @@ pub async fn serve(
             address,
             activity.clone(),
             Arc::clone(&app),
-            Arc::clone(&listening),
+            listening.clone(),
         );
         activity.served_by(tasks.spawn(talk).abort_handle());
     }
@@ -87,27 +121,91 @@ async fn talk(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    listening: Arc<Listening>,
+    listening: Listening,
 ) {
-    let Ok(connection) = Connection::open(stream, activity.clone()).await else {
-        return;
+    let served = match listening {
+        Listening::Open { allow_origins } => {
+            talk_openly(stream, address, activity, app, allow_origins).await
+        }
+        Listening::Token {
+            keeper,
+            allow_clear_media,
+        } => {
+            let access = (keeper, allow_clear_media);
+            talk_sealed(stream, address, activity, app, access).await
+        }
     };
-    let peer = Peer {
-        address,
-        close: connection.is_repaired(),
-    };
-    let service = service_fn(move |request| {
-        let serving = activity.serve();
-        let answer = Arc::clone(&app).answer(Arc::clone(&listening), peer, request);
-        async move { Ok::<_, Infallible>(answer.await.map(|body| body.holding(serving))) }
-    });
-    let serving = http1::Builder::new()
-        .max_buf_size(BUFFER)
-        .max_headers(MAX_HEADERS)
-        .writev(true)
-        .half_close(false)
-        .serve_connection(TokioIo::new(connection), service);
-    if let Err(error) = serving.await {
+    if let Err(error) = served {
         tracing::debug!(peer = %address, %error, "connection broke off");
     }
+}
+
+async fn talk_openly(
+    stream: TcpStream,
+    address: SocketAddr,
+    activity: Activity,
+    app: Arc<App>,
+    allow_origins: Arc<[Origin]>,
+) -> hyper::Result<()> {
+    let Ok(connection) = Connection::open(stream, activity.clone()).await else {
+        return Ok(());
+    };
+    let must_close = connection.is_repaired();
+    let service = service_fn(move |request| {
+        let serving = activity.serve();
+        let (app, allow_origins) = (Arc::clone(&app), Arc::clone(&allow_origins));
+        async move {
+            let mut response = open::answer(&app, &allow_origins, address, request).await;
+            if must_close {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response.map(|body| body.holding(serving)))
+        }
+    });
+    http1(BUFFER)
+        .serve_connection(TokioIo::new(connection), service)
+        .await
+}
+
+async fn talk_sealed(
+    stream: TcpStream,
+    address: SocketAddr,
+    activity: Activity,
+    app: Arc<App>,
+    (keeper, allow_clear_media): (Arc<Keeper>, bool),
+) -> hyper::Result<()> {
+    let gate = match Gate::on_tcp(Arc::clone(&keeper)) {
+        Ok(gate) => gate,
+        Err(error) => {
+            tracing::error!(%error, "a connection cannot be made secure");
+            return Ok(());
+        }
+    };
+    let connection = Connection::untouched(stream, activity.clone());
+    let access = (keeper, allow_clear_media);
+    let door = Arc::new(Door::new(gate, access, address, activity.clone()));
+    let service = service_fn(move |request| {
+        let serving = activity.serve();
+        let (app, door) = (Arc::clone(&app), Arc::clone(&door));
+        async move {
+            let response = door.answer(&app, request).await?;
+            Ok::<_, Spent>(response.map(|body| body.holding(serving)))
+        }
+    });
+    http1(BUFFER_OF_NOBODY)
+        // It would tell whether the device's clock is set.
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(connection), service)
+        .await
+}
+
+fn http1(buffer: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(buffer)
+        .max_headers(MAX_HEADERS)
+        .writev(true)
+        .half_close(false);
+    builder
 }

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind},
     hal::Camera,
     media::{ChannelId, Quality, StreamId},
+    proto::credential::Channels,
 };
 
 /// Bounds of the live path.
@@ -130,12 +131,17 @@ impl Hub {
         ))
     }
 
-    /// Makes sure that a channel exists.
+    /// Makes sure that a channel exists for somebody who may see `visible` ones: those it may not
+    /// see are as if they were not there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], naming those that do.
-    pub fn check_channel(&self, channel: ChannelId) -> Result<(), Error> {
-        self.inner.channel(channel).map(|_| ())
+    /// [`ErrorKind::NotFound`], naming those that are.
+    pub fn check_channel(&self, channel: ChannelId, visible: &Channels) -> Result<(), Error> {
+        if visible.contains(channel) && self.inner.channels.contains_key(&channel) {
+            return Ok(());
+        }
+        let ids = self.inner.channels.keys();
+        Err(no_such_channel(ids.filter(|id| visible.contains(**id))))
     }
 
     /// Number and name of every channel, and whether it delivers: false if a stream of it is being
@@ -178,16 +184,8 @@ impl Inner {
     }
 
     fn channel(&self, id: ChannelId) -> Result<&Known, Error> {
-        self.channels.get(&id).ok_or_else(|| {
-            let existing: Vec<String> = self.channels.keys().map(ChannelId::to_string).collect();
-            Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "there is no such channel; this device has {}",
-                    existing.join(", ")
-                ),
-            )
-        })
+        let known = self.channels.get(&id);
+        known.ok_or_else(|| no_such_channel(self.channels.keys()))
     }
 
     /// Forgets a stream that ended by itself.
@@ -230,6 +228,18 @@ impl Inner {
             running.stream.ring().set_limit(share.min(MAX_RING));
         }
     }
+}
+
+fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
+    let existing: Vec<String> = existing.map(ChannelId::to_string).collect();
+    let reason = match existing.is_empty() {
+        true => "there is no such channel".to_owned(),
+        false => format!(
+            "there is no such channel; this device has {}",
+            existing.join(", ")
+        ),
+    };
+    Error::new(ErrorKind::NotFound, reason)
 }
 
 /// One viewer's hold on a running stream. Dropping it lets go; the last one stops the stream.

@@ -1,10 +1,12 @@
 //! The wire formats, pure: bytes in, values out, and back.
 //!
-//! Belongs here: parsing and writing of FLV, request lines, queries, commands. Does not belong
-//! here: tokio, a clock, a socket, a file. A test holds this.
+//! Belongs here: parsing and writing of FLV, request lines, queries, commands, credentials and
+//! sealed records. Does not belong here: tokio, a clock, a socket, a file. A test holds this.
 
 pub mod command;
+pub mod credential;
 pub mod flv;
 pub mod query;
 pub mod request_line;
 pub mod route;
+pub mod sealed;

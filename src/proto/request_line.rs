@@ -27,8 +27,10 @@ pub fn rewrite(line: &[u8]) -> Cow<'_, [u8]> {
     };
     let target = origin_form(parts.target);
     let encoded: Cow<'_, str> = percent_encode(target, REFUSED).into();
+    let length_as_is = parts.method.len() + encoded.len() + parts.version_and_end.len() + 2;
     let keeps_as_is = target.len() == parts.target.len() && encoded.len() == target.len();
-    if keeps_as_is {
+    // It is longer with spaces around the target, which parsers refuse too.
+    if keeps_as_is && line.len() == length_as_is {
         return Cow::Borrowed(line);
     }
     let mut out = Vec::with_capacity(encoded.len() + line.len() - parts.target.len() + 1);
@@ -125,6 +127,10 @@ mod tests {
         assert_eq!(
             rewritten("POST /command?cmd={\"topic\":\"a b#<\u{e9}>\"} HTTP/1.1\r\n"),
             "POST /command?cmd={%22topic%22:%22a%20b%23%3C%C3%A9%3E%22} HTTP/1.1\r\n"
+        );
+        assert_eq!(
+            rewritten("GET  /healthz  HTTP/1.1\r\n"),
+            "GET /healthz HTTP/1.1\r\n"
         );
     }
 

@@ -45,6 +45,22 @@ pub struct Connections {
     metrics: Metrics,
 }
 
+/// How much is known of a new connection's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The listener trusts whoever reaches it.
+    Trusted,
+    /// The peer has to prove itself first: at most 32 such connections are open, for 10 s each.
+    /// When there are too many, the oldest one of the source that has most has to go, so a flood
+    /// displaces itself.
+    Nobody,
+}
+
+/// How many connections may be open that have proved nothing yet.
+const MAX_NOBODIES: usize = 32;
+/// How long a connection may stay that proves nothing.
+const NOBODY_TIME: Duration = Duration::from_secs(10);
+
 /// One connection's state, seen by those who serve it and by those who watch over it.
 #[derive(Clone, Debug)]
 pub struct Activity {
@@ -60,6 +76,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// Since when the peer has proved nothing; `None` once it has, or where it need not.
+    nobody_since: Option<Instant>,
     phase: Phase,
     since: Instant,
     write_blocked_since: Option<Instant>,
@@ -90,9 +108,15 @@ impl Connections {
     }
 
     /// Takes a place for a new connection; `None` if there is none to be had.
-    pub fn admit(&self, peer: SocketAddr, now: Instant) -> Option<Activity> {
+    pub fn admit(&self, peer: SocketAddr, standing: Standing, now: Instant) -> Option<Activity> {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
+        if standing == Standing::Nobody
+            && let Some((index, nobody)) = one_nobody_too_many(&open)
+        {
+            nobody.end("displaced");
+            open.swap_remove(index);
+        }
         if open.len() >= self.max {
             let idlest = open
                 .iter()
@@ -110,6 +134,7 @@ impl Connections {
             open.swap_remove(index);
         }
         let state = State {
+            nobody_since: (standing == Standing::Nobody).then_some(now),
             phase: Phase::Head,
             since: now,
             write_blocked_since: None,
@@ -167,6 +192,35 @@ impl Connections {
     }
 }
 
+/// The connection that has to go for another one of which nothing is known, if there are too many:
+/// the oldest of the source that has most.
+fn one_nobody_too_many(open: &[Weak<Shared>]) -> Option<(usize, Arc<Shared>)> {
+    let nobodies: Vec<_> = open
+        .iter()
+        .enumerate()
+        .filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
+        .filter_map(|(index, connection)| {
+            let state = connection.lock();
+            let since = state.nobody_since.filter(|_| !state.ended)?;
+            drop(state);
+            Some((since, index, connection))
+        })
+        .collect();
+    if nobodies.len() < MAX_NOBODIES {
+        return None;
+    }
+    let source = |connection: &Shared| connection.peer.ip().to_canonical();
+    let of_same_source = |connection: &Shared| {
+        let same = nobodies.iter();
+        same.filter(|(.., other)| source(other) == source(connection))
+            .count()
+    };
+    let (_, index, nobody) = nobodies.iter().max_by_key(|(since, _, connection)| {
+        (of_same_source(connection), std::cmp::Reverse(*since))
+    })?;
+    Some((*index, Arc::clone(nobody)))
+}
+
 impl Timeouts {
     fn exceeded(&self, state: &State, now: Instant) -> Option<&'static str> {
         let passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
@@ -175,6 +229,12 @@ impl Timeouts {
             .is_some_and(|since| passed(since, self.write))
         {
             return Some("does not read");
+        }
+        if state
+            .nobody_since
+            .is_some_and(|since| passed(since, NOBODY_TIME))
+        {
+            return Some("no proof");
         }
         match state.phase {
             Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
@@ -230,6 +290,16 @@ impl Activity {
             task.abort();
         }
         state.task = Some(task);
+    }
+
+    /// Notes that the peer has proved itself.
+    pub fn proved(&self) {
+        self.shared.lock().nobody_since = None;
+    }
+
+    /// Ends the connection where it stands; the word is for log and metrics.
+    pub fn end(&self, reason: &'static str) {
+        self.shared.end(reason);
     }
 
     /// Marks the connection as being served until the returned value is dropped.
@@ -299,21 +369,27 @@ mod tests {
     fn a_silent_connection_is_displaced_and_a_served_one_is_not() {
         let connections = Connections::new(2, Timeouts::default(), Metrics::default());
         let start = Instant::now();
-        let silent = connections.admit(PEER, start).expect("room");
-        let served = connections.admit(PEER, start + SECOND).expect("room");
+        let silent = connections
+            .admit(PEER, Standing::Trusted, start)
+            .expect("room");
+        let served = connections
+            .admit(PEER, Standing::Trusted, start + SECOND)
+            .expect("room");
         let serving = served.serve();
         let third = connections
-            .admit(PEER, start + 2 * SECOND)
+            .admit(PEER, Standing::Trusted, start + 2 * SECOND)
             .expect("displaces the silent one");
         assert!(has_ended(&silent) && !has_ended(&served));
         let serving_third = third.serve();
         assert!(
-            connections.admit(PEER, start + 3 * SECOND).is_none(),
+            connections
+                .admit(PEER, Standing::Trusted, start + 3 * SECOND)
+                .is_none(),
             "everybody is being served"
         );
         drop((serving, serving_third));
         let _fourth = connections
-            .admit(PEER, start + 4 * SECOND)
+            .admit(PEER, Standing::Trusted, start + 4 * SECOND)
             .expect("displaces an idle one");
         assert_eq!(connections.count(), 2);
     }
@@ -327,8 +403,11 @@ mod tests {
         };
         let connections = Connections::new(8, timeouts, Metrics::default());
         let start = Instant::now();
-        let [silent, idle, stuck, serving] =
-            [(); 4].map(|()| connections.admit(PEER, start).expect("room"));
+        let [silent, idle, stuck, serving] = [(); 4].map(|()| {
+            connections
+                .admit(PEER, Standing::Trusted, start)
+                .expect("room")
+        });
         drop(idle.serve());
         let _stuck = stuck.serve();
         stuck.note_write(true);
@@ -354,7 +433,9 @@ mod tests {
             },
             Metrics::default(),
         );
-        let slow = connections.admit(PEER, Instant::now()).expect("room");
+        let slow = connections
+            .admit(PEER, Standing::Trusted, Instant::now())
+            .expect("room");
         let _serving = slow.serve();
         slow.note_write(true);
         slow.note_write(false);
@@ -365,10 +446,55 @@ mod tests {
     #[test]
     fn a_dropped_connection_makes_room() {
         let connections = Connections::new(1, Timeouts::default(), Metrics::default());
-        let only = connections.admit(PEER, Instant::now()).expect("room");
+        let only = connections
+            .admit(PEER, Standing::Trusted, Instant::now())
+            .expect("room");
         let _serving = only.serve();
         assert_eq!(connections.count(), 1);
         drop((only, _serving));
         assert_eq!(connections.count(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_nobodies_displaces_itself() {
+        let connections = Connections::new(1000, Timeouts::default(), Metrics::default());
+        let start = Instant::now();
+        let from = |last: u8, seconds: u32| {
+            let peer = SocketAddr::from(([192, 0, 2, last], 1));
+            let admitted = connections.admit(peer, Standing::Nobody, start + seconds * SECOND);
+            admitted.expect("room")
+        };
+        let owner = from(1, 0);
+        let flood: Vec<_> = (1..200).map(|second| from(2, second)).collect();
+        assert!(!has_ended(&owner), "the owner is older than all of them");
+        let alive = flood.iter().filter(|one| !has_ended(one)).count();
+        assert_eq!(alive, MAX_NOBODIES - 1);
+        assert!(
+            flood[199 - MAX_NOBODIES..]
+                .iter()
+                .skip(1)
+                .all(|one| !has_ended(one))
+        );
+        owner.proved();
+        let _one_more = from(3, 300);
+        assert_eq!(
+            flood.iter().filter(|one| !has_ended(one)).count(),
+            MAX_NOBODIES - 1
+        );
+    }
+
+    #[test]
+    fn a_nobody_has_ten_seconds() {
+        let connections = Connections::new(8, Timeouts::default(), Metrics::default());
+        let [nobody, proved] = [(); 2].map(|()| {
+            let admitted = connections.admit(PEER, Standing::Nobody, Instant::now());
+            admitted.expect("room")
+        });
+        proved.proved();
+        let _serving = [nobody.serve(), proved.serve()];
+        connections.sweep(Instant::now() + 9 * SECOND);
+        assert!(!has_ended(&nobody));
+        connections.sweep(Instant::now() + 11 * SECOND);
+        assert!(has_ended(&nobody) && !has_ended(&proved));
     }
 }

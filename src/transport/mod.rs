@@ -6,4 +6,4 @@
 mod connections;
 pub mod tcp;
 
-pub use connections::{Activity, Connections, Metrics, Serving, Timeouts};
+pub use connections::{Activity, Connections, Metrics, Serving, Standing, Timeouts};

@@ -55,6 +55,36 @@ impl Listener {
     }
 }
 
+/// Where peers on the network can reach a bound address: itself, or if it is all addresses of the
+/// machine, those by which the machine would leave towards the internet. Nothing is sent.
+pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    // Addresses for documentation (RFC 5737, RFC 3849).
+    let probes: [(SocketAddr, SocketAddr); 2] = [
+        (
+            SocketAddr::from(([0, 0, 0, 0], 0)),
+            SocketAddr::from(([192, 0, 2, 1], 9)),
+        ),
+        (
+            SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)),
+            SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9)),
+        ),
+    ];
+    let families = probes
+        .into_iter()
+        .filter(|(from, _)| address.is_ipv6() || from.is_ipv4());
+    families
+        .filter_map(|(from, to)| {
+            let socket = std::net::UdpSocket::bind(from).ok()?;
+            socket.connect(to).ok()?;
+            let local = socket.local_addr().ok()?;
+            Some(SocketAddr::new(local.ip(), address.port()))
+        })
+        .collect()
+}
+
 /// Options of an accepted socket. One that the kernel does not know is done without.
 pub fn configure(socket: &TcpStream, write_timeout: Duration) {
     const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
@@ -123,6 +153,18 @@ impl Connection {
             repaired,
             write_blocked: false,
         })
+    }
+
+    /// A connection whose first request line is left as it is: where requests are signed, the bytes
+    /// that were sent are the ones that count.
+    pub fn untouched(stream: TcpStream, activity: Activity) -> Self {
+        Self {
+            stream,
+            prefix: Bytes::new(),
+            activity,
+            repaired: false,
+            write_blocked: false,
+        }
     }
 
     /// Whether the first request line had to be rewritten. Later ones are not, so the connection

@@ -36,13 +36,16 @@ fn the_full_sample_shows_every_default() {
     assert_eq!(
         Config {
             channels: Vec::new(),
-            ..full
+            // It is relative to the file.
+            data_dir: "peercam-data".into(),
+            ..full.clone()
         },
         Config {
             channels: Vec::new(),
             ..minimal.clone()
         }
     );
+    assert_eq!(full.data_dir, path.with_file_name("peercam-data"));
     assert_eq!(minimal.channels[0].name, "camera 0");
 }
 

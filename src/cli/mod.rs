@@ -1,9 +1,24 @@
 //! The command line. Names here are a contract: scripts rely on them.
+//!
+//! Belongs here: arguments, what the short commands do, and what people read. Does not belong
+//! here: anything that the daemon or the library needs.
+
+mod failure;
+mod pairing;
+#[cfg(feature = "client")]
+mod viewer;
+
+pub use failure::Failure;
+pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
+#[cfg(feature = "client")]
+pub use viewer::{CommandOptions, PullOptions};
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::config::Config;
 
 /// Turns this machine into a camera that apps watch and command over HTTP.
 #[derive(Debug, Parser)]
@@ -18,12 +33,44 @@ pub struct Cli {
 }
 
 /// A subcommand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT (Ctrl-C). A second signal stops it at once.
     Run,
     /// Checks a configuration file, and the files that it names, without running anything.
     Check,
+    /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
+    /// secret: whoever has it can do what it says.
+    Pair(PairOptions),
+    /// Ends a viewer's access, at once and for good.
+    Revoke(RevokeOptions),
+    /// Prints the key with which a back end pairs viewers of this device by itself. It is a secret.
+    MintKey(MintKeyOptions),
+    /// Sends a command to a paired device and prints the answer.
+    #[cfg(feature = "client")]
+    Command(CommandOptions),
+    /// Fetches a paired device's live picture as FLV.
+    #[cfg(feature = "client")]
+    Pull(PullOptions),
+}
+
+impl Command {
+    /// Does what a short command says. `Run` and `Check` are not among those.
+    ///
+    /// # Errors
+    /// [`Failure`], one clear line.
+    pub fn perform(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        match self {
+            Self::Run | Self::Check => Ok(()),
+            Self::Pair(options) => options.perform(&config()?),
+            Self::Revoke(options) => options.perform(&config()?),
+            Self::MintKey(options) => options.perform(&config()?),
+            #[cfg(feature = "client")]
+            Self::Command(options) => options.perform(),
+            #[cfg(feature = "client")]
+            Self::Pull(options) => options.perform(),
+        }
+    }
 }
 
 /// Options of every command.

@@ -1,0 +1,189 @@
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, FileError};
+
+/// The directory in which the device keeps what must outlast it.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be made or read, or others may change what is in it.
+    #[error("data_dir: {0}")]
+    File(#[from] FileError),
+    /// Another daemon uses it.
+    #[error("data_dir: {} is in use by another peercam{}", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that uses it, if it said so.
+        pid: Option<u32>,
+    },
+}
+
+/// Holds the data directory for one daemon, until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What a running daemon says of itself, in `endpoint.json`; rewritten when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Version of this file; 1.
+    pub v: u32,
+    /// The daemon's process.
+    pub pid: u32,
+    /// The device's id, in hex.
+    pub device_id: String,
+    /// Its TCP listeners.
+    pub listen: Vec<Door>,
+    /// Where viewers that hold a credential can reach it over TCP.
+    pub lan: Vec<SocketAddr>,
+}
+
+/// A TCP listener of a running daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// The address that is bound.
+    pub address: SocketAddr,
+    /// `open` or `token`.
+    pub access: String,
+}
+
+impl DataDir {
+    /// The data directory at `path`, made if it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError`] if it cannot be made, is not ours, or others may write into it.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(FileError::io(path))?;
+        // A data directory may be reached through a link, so it is the target that is looked at.
+        let path = fs::canonicalize(path).map_err(FileError::io(path))?;
+        files::check_directory(&path, 0o022)?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the directory for one daemon.
+    ///
+    /// # Errors
+    /// [`DataDirError::Locked`] if there is one already.
+    pub fn lock(&self) -> Result<Lock, DataDirError> {
+        let path = self.path.join("lock");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(FileError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = fs::read_to_string(&path).ok();
+                return Err(DataDirError::Locked {
+                    path: self.path.clone(),
+                    pid: pid.and_then(|text| text.trim().parse().ok()),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(FileError::io(&path)(error).into()),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(FileError::io(&path))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Writes what the daemon says of itself.
+    ///
+    /// # Errors
+    /// [`DataDirError::File`].
+    pub fn publish(&self, endpoint: &Endpoint) -> Result<(), DataDirError> {
+        let text = serde_json::to_string_pretty(endpoint).expect("strings and numbers serialize");
+        let path = self.path.join("endpoint.json");
+        Ok(files::write_private(&path, (text + "\n").as_bytes())?)
+    }
+
+    /// What the running daemon says of itself; `None` if none runs.
+    pub fn running(&self) -> Option<Endpoint> {
+        if self.lock().is_ok() {
+            return None;
+        }
+        let bytes = files::read_private(&self.path.join("endpoint.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn one_daemon_has_the_directory_and_others_find_it() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let data_dir = DataDir::open(&parent.path().join("a/b")).expect("made");
+        assert_eq!(
+            fs::metadata(data_dir.path()).expect("is there").mode() & 0o777,
+            0o700
+        );
+        assert_eq!(data_dir.running(), None);
+        let lock = data_dir.lock().expect("free");
+        let error = data_dir.lock().expect_err("taken").to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        let endpoint = Endpoint {
+            v: 1,
+            pid: 1,
+            device_id: "00".repeat(32),
+            listen: vec![Door {
+                address: "[::1]:5".parse().expect("an address"),
+                access: "token".to_owned(),
+            }],
+            lan: vec!["192.0.2.1:5".parse().expect("an address")],
+        };
+        data_dir.publish(&endpoint).expect("writes");
+        assert_eq!(data_dir.running(), Some(endpoint));
+        drop(lock);
+        assert_eq!(data_dir.running(), None, "nobody runs");
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_into_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (mode, is_fine) in [
+            (0o755, true),
+            (0o775, false),
+            (0o702, false),
+            (0o1777, false),
+        ] {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode))
+                .expect("changes");
+            assert_eq!(DataDir::open(directory.path()).is_ok(), is_fine, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Who may do what: the device's secrets, proofs, sessions, and their end.
+//!
+//! Belongs here: what is kept in `data_dir` for access, the check that stands in front of the
+//! router, and the table of sessions. Does not belong here: the shapes of credentials and tokens
+//! (`proto::credential`), HTTP.
+//!
+//! [`Store`] is the files, [`Keeper`] what a running daemon knows of them, [`Gate`] one connection
+//! on which requests prove themselves, [`Sessions`] those who did.
+
+mod data_dir;
+mod failures;
+mod files;
+mod gate;
+mod keeper;
+mod metrics;
+mod pairings;
+mod revocations;
+mod sessions;
+mod store;
+mod watch;
+
+pub use data_dir::{DataDir, DataDirError, Door, Endpoint, Lock};
+pub use files::FileError;
+pub use gate::{Asked, ExportError, Gate, Proven, SecureChannel, Unproven};
+pub use keeper::{Access, Holder, Keeper};
+pub use metrics::Metrics;
+pub use pairings::{PairError, Pairing, Pairings, Revoked};
+pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
+pub use sessions::{Session, Sessions};
+pub use store::{Secrets, Store, StoreError};
+pub use watch::watch;

@@ -1,0 +1,336 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{keeper::Holder, metrics::Metrics};
+use crate::{
+    error::{Error, ErrorKind},
+    proto::credential::{CredentialId, EndpointId, Scope},
+};
+
+/// How many viewers may share one credential at a time, each from an endpoint of its own.
+const MAX_PER_CREDENTIAL: usize = 2;
+/// How many displaced viewers are remembered, to be told why.
+const MAX_DISPLACED: usize = 16;
+
+/// Who is there: viewers that proved themselves.
+///
+/// A session's slot is a credential at an endpoint (over TCP there is no endpoint id), so a viewer
+/// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
+/// each credential. When all are taken, a credential with the scope `admin` displaces the newest
+/// one without it; others are refused.
+#[derive(Clone)]
+pub struct Sessions {
+    table: Arc<Mutex<Table>>,
+    metrics: Metrics,
+}
+
+struct Table {
+    max: usize,
+    /// Oldest first.
+    slots: Vec<Slot>,
+    /// Oldest first.
+    displaced: Vec<Key>,
+    next_serial: u64,
+}
+
+type Key = (CredentialId, Option<EndpointId>);
+/// Ends a connection; the word is for log and metrics.
+type End = Box<dyn Fn(&'static str) + Send + Sync>;
+
+struct Slot {
+    key: Key,
+    holder: Arc<Holder>,
+    /// The connections of the session, by serial number.
+    connections: Vec<(u64, End)>,
+}
+
+/// One connection's part in a session. Dropping it lets go; the slot is free when its last
+/// connection has gone.
+pub struct Session {
+    sessions: Sessions,
+    key: Key,
+    serial: u64,
+    holder: Arc<Holder>,
+}
+
+impl Sessions {
+    /// Room for `max` sessions.
+    pub fn new(max: usize, metrics: Metrics) -> Self {
+        let table = Table {
+            max,
+            slots: Vec::new(),
+            displaced: Vec::new(),
+            next_serial: 0,
+        };
+        Self {
+            table: Arc::new(Mutex::new(table)),
+            metrics,
+        }
+    }
+
+    /// Lets a viewer in that has proved itself. `end` ends the connection on which it did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] with a reason that its player can show.
+    pub fn enter(
+        &self,
+        holder: Holder,
+        endpoint: Option<EndpointId>,
+        end: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Result<Session, Error> {
+        let key = (holder.claims.id, endpoint);
+        let holder = Arc::new(holder);
+        let mut table = self.lock();
+        let displaced = match table.slots.iter().any(|slot| slot.key == key) {
+            true => None,
+            false => table.make_room(&key, &holder)?,
+        };
+        let serial = table.next_serial;
+        table.next_serial += 1;
+        let slot = table.slots.iter_mut().find(|slot| slot.key == key);
+        let connection: (u64, End) = (serial, Box::new(end));
+        match slot {
+            Some(slot) => slot.connections.push(connection),
+            None => {
+                self.metrics.sessions.inc();
+                table.slots.push(Slot {
+                    key,
+                    holder: Arc::clone(&holder),
+                    connections: vec![connection],
+                });
+            }
+        }
+        drop(table);
+        self.end(displaced, "displaced");
+        Ok(Session {
+            sessions: self.clone(),
+            key,
+            serial,
+            holder,
+        })
+    }
+
+    /// Ends those for which `reason` gives one.
+    pub fn end_where(&self, reason: impl Fn(&Holder) -> Option<&'static str>) {
+        let mut ended = Vec::new();
+        {
+            let mut table = self.lock();
+            let slots = std::mem::take(&mut table.slots);
+            for slot in slots {
+                match reason(&slot.holder) {
+                    Some(reason) => ended.push((slot, reason)),
+                    None => table.slots.push(slot),
+                }
+            }
+        }
+        for (slot, reason) in ended {
+            self.end(Some(slot), reason);
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().slots.len()
+    }
+
+    /// Ends the connections of a slot that was taken out of the table.
+    fn end(&self, slot: Option<Slot>, reason: &'static str) {
+        let Some(slot) = slot else { return };
+        self.metrics.sessions.dec();
+        self.metrics.ended(reason);
+        let claims = &slot.holder.claims;
+        tracing::info!(viewer = %claims.name.escape_debug(), credential = %claims.id, reason, "session ended by the device");
+        for (_, end) in &slot.connections {
+            end(reason);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Makes sure that there is a slot for a new session; gives the one that had to go for it.
+    fn make_room(&mut self, key: &Key, holder: &Holder) -> Result<Option<Slot>, Error> {
+        let full = |reason: String| Err(Error::new(ErrorKind::Full, reason));
+        let same = self.slots.iter().filter(|slot| slot.key.0 == key.0);
+        if same.count() >= MAX_PER_CREDENTIAL {
+            return full(format!(
+                "{MAX_PER_CREDENTIAL} viewers use this credential already; pair this one by itself"
+            ));
+        }
+        if self.slots.len() < self.max {
+            self.displaced.retain(|known| known != key);
+            return Ok(None);
+        }
+        let is_guest = |slot: &Slot| !slot.holder.claims.scopes.contains(Scope::Admin);
+        let newest_guest = self.slots.iter().rposition(is_guest);
+        match newest_guest.filter(|_| holder.claims.scopes.contains(Scope::Admin)) {
+            Some(index) => {
+                let displaced = self.slots.remove(index);
+                if self.displaced.len() >= MAX_DISPLACED {
+                    self.displaced.remove(0);
+                }
+                self.displaced.push(displaced.key);
+                Ok(Some(displaced))
+            }
+            None if self.displaced.contains(key) => full(
+                "the device's owner needed this place and was given it; try again when a viewer has left".to_owned(),
+            ),
+            None => full(format!(
+                "{} viewers are connected, which is all that the device takes; try again when one has left",
+                self.max
+            )),
+        }
+    }
+}
+
+impl Session {
+    /// The viewer's credential.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Whether it still has its slot.
+    pub fn is_open(&self) -> bool {
+        let table = self.sessions.lock();
+        let slot = table.slots.iter().find(|slot| slot.key == self.key);
+        slot.is_some_and(|slot| {
+            slot.connections
+                .iter()
+                .any(|(serial, _)| *serial == self.serial)
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut table = self.sessions.lock();
+        let Some(index) = table.slots.iter().position(|slot| slot.key == self.key) else {
+            return;
+        };
+        let connections = &mut table.slots[index].connections;
+        connections.retain(|(serial, _)| *serial != self.serial);
+        if connections.is_empty() {
+            table.slots.remove(index);
+            self.sessions.metrics.sessions.dec();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::proto::credential::{Channels, Claims, Scopes};
+
+    fn holder(id: u8, scope: Scope) -> Holder {
+        let claims = Claims {
+            id: CredentialId::new([id; 16]),
+            name: format!("viewer {id}"),
+            scopes: Scopes::from_iter([Scope::Live, scope]),
+            channels: Channels::All,
+            expires: None,
+            peer: None,
+        };
+        Holder {
+            issuer: "local".to_owned(),
+            epoch: 0,
+            claims,
+        }
+    }
+
+    fn guest(sessions: &Sessions, id: u8, endpoint: Option<u8>) -> Result<Session, Error> {
+        let endpoint = endpoint.map(|byte| EndpointId::new([byte; 32]));
+        sessions.enter(holder(id, Scope::Voice), endpoint, |_| ())
+    }
+
+    #[test]
+    fn whoever_comes_again_has_its_old_place() {
+        let sessions = Sessions::new(2, Metrics::default());
+        let first = guest(&sessions, 1, Some(1)).expect("room");
+        let again: Vec<_> = (0..50)
+            .map(|_| guest(&sessions, 1, Some(1)).expect("the same place"))
+            .collect();
+        assert_eq!(sessions.count(), 1);
+        drop(first);
+        assert_eq!(sessions.count(), 1, "others of it are there");
+        drop(again);
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn one_credential_cannot_take_all_places() {
+        let sessions = Sessions::new(4, Metrics::default());
+        let kept: Vec<_> = (0..50)
+            .map(|endpoint| guest(&sessions, 1, Some(endpoint)))
+            .collect();
+        assert_eq!(kept.iter().filter(|session| session.is_ok()).count(), 2);
+        let error = kept[2].as_ref().err().expect("refused");
+        assert!(
+            error.reason().contains("pair this one by itself"),
+            "{error}"
+        );
+        assert!(
+            guest(&sessions, 2, Some(9)).is_ok(),
+            "there is room for others"
+        );
+    }
+
+    #[test]
+    fn the_owner_gets_a_place_and_who_had_it_is_told() {
+        let sessions = Sessions::new(2, Metrics::default());
+        let ended = Arc::new(AtomicUsize::new(0));
+        let _first = guest(&sessions, 1, None).expect("room");
+        let counted = Arc::clone(&ended);
+        let second = sessions
+            .enter(holder(2, Scope::Voice), None, move |reason| {
+                assert_eq!(reason, "displaced");
+                counted.fetch_add(1, Ordering::SeqCst);
+            })
+            .expect("room");
+        assert!(
+            guest(&sessions, 3, None)
+                .err()
+                .expect("full")
+                .reason()
+                .contains("2 viewers")
+        );
+        let owner = sessions
+            .enter(holder(9, Scope::Admin), None, |_| ())
+            .expect("makes room");
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
+        assert!(!second.is_open() && owner.is_open());
+        drop(second);
+        assert_eq!(
+            sessions.count(),
+            2,
+            "what was displaced frees nobody else's place"
+        );
+        let told = guest(&sessions, 2, None).err().expect("full");
+        assert!(told.reason().contains("owner"), "{told}");
+        // Owners do not displace each other.
+        let other = sessions
+            .enter(holder(8, Scope::Admin), None, |_| ())
+            .expect("makes room");
+        assert!(owner.is_open() && other.is_open());
+        assert!(
+            sessions
+                .enter(holder(7, Scope::Admin), None, |_| ())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn sessions_end_by_what_their_credential_says() {
+        let sessions = Sessions::new(4, Metrics::default());
+        let kept = guest(&sessions, 1, None).expect("room");
+        let revoked = guest(&sessions, 2, None).expect("room");
+        sessions.end_where(|holder| {
+            (holder.claims.id == CredentialId::new([2; 16])).then_some("revoked")
+        });
+        assert!(kept.is_open() && !revoked.is_open());
+        assert_eq!(sessions.count(), 1);
+    }
+}

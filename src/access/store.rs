@@ -1,0 +1,318 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::SigningKey;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{
+    files::{self, FileError},
+    pairings::Pairings,
+    revocations::{Revocations, RevocationsError},
+};
+use crate::proto::credential::{EndpointId, Issuer, MintKey, Secret};
+
+/// The directory `access` in the data directory: the device's secrets and who was paired.
+///
+/// | file | what |
+/// |---|---|
+/// | `identity.key` | the Ed25519 key; its public half is the device's id |
+/// | `access.key` | the secret that all credentials derive from |
+/// | `revoked.json` | current epoch of each issuer, and the ids that were revoked |
+/// | `paired.json` | for people: who was paired; access does not depend on it |
+/// | `lock` | held while one of the two lists is changed |
+///
+/// The directory is made as a whole at the first start, or not at all.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// The device's secrets.
+pub struct Secrets {
+    identity: SigningKey,
+    access: Secret,
+}
+
+/// Why the store cannot be used. It is never mended by making new secrets: every viewer that was
+/// paired would be shut out, and the device would be another one.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file is missing, foreign, or open to others.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A secret is not what was written.
+    #[error(
+        "{}: damaged; restore it from a copy, or remove the whole directory to make a new device out of this one (all viewers must be paired again)",
+        .0.display()
+    )]
+    Damaged(PathBuf),
+    /// The list of revoked credentials cannot be read.
+    #[error("{}: {error}", path.display())]
+    Revocations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RevocationsError,
+    },
+    /// The list of pairings cannot be read.
+    #[error("{}: damaged: {error}", path.display())]
+    Pairings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+const IDENTITY: &str = "identity.key";
+const ACCESS: &str = "access.key";
+const REVOKED: &str = "revoked.json";
+const PAIRED: &str = "paired.json";
+
+impl Store {
+    /// The store in this data directory, which exists.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is there and not in order, or cannot be made.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let store = Self {
+            directory: data_dir.join("access"),
+        };
+        match fs::symlink_metadata(&store.directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                store.create(data_dir)?;
+            }
+            _ => files::check_directory(&store.directory, 0o077)?,
+        }
+        Ok(store)
+    }
+
+    /// Makes everything in a directory of its own and then names it.
+    fn create(&self, data_dir: &Path) -> Result<(), StoreError> {
+        let making = self.directory.with_extension("making");
+        match fs::remove_dir_all(&making) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::io(&making)(error).into());
+            }
+            _ => {}
+        }
+        files::make_directory(&making)?;
+        for name in [IDENTITY, ACCESS] {
+            let secret = Zeroizing::new(random::<32>()?);
+            files::write_private(&making.join(name), write_secret(name, &secret).as_bytes())?;
+        }
+        files::write_private(
+            &making.join(REVOKED),
+            Revocations::new().encode().as_bytes(),
+        )?;
+        files::write_private(
+            &making.join(PAIRED),
+            Pairings::default().encode().as_bytes(),
+        )?;
+        fs::rename(&making, &self.directory).map_err(FileError::io(&self.directory))?;
+        Ok(files::sync_directory(data_dir)?)
+    }
+
+    /// The device's secrets.
+    ///
+    /// # Errors
+    /// [`StoreError`] if one of them is missing, damaged, or open to others.
+    pub fn secrets(&self) -> Result<Secrets, StoreError> {
+        let identity = self.secret(IDENTITY)?;
+        Ok(Secrets {
+            identity: SigningKey::from_bytes(identity.expose()),
+            access: self.secret(ACCESS)?,
+        })
+    }
+
+    fn secret(&self, name: &str) -> Result<Secret, StoreError> {
+        let path = self.directory.join(name);
+        let text = Zeroizing::new(files::read_private(&path)?);
+        read_secret(name, &text).ok_or(StoreError::Damaged(path))
+    }
+
+    /// The file whose change means that somebody was revoked.
+    pub fn revocations_path(&self) -> PathBuf {
+        self.directory.join(REVOKED)
+    }
+
+    /// Who was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that cannot be known; nobody may be let in then.
+    pub fn revocations(&self) -> Result<Revocations, StoreError> {
+        let path = self.revocations_path();
+        let bytes = files::read_private(&path)?;
+        Revocations::parse(&bytes).map_err(|error| StoreError::Revocations { path, error })
+    }
+
+    /// Who was paired.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the list cannot be read.
+    pub fn pairings(&self) -> Result<Pairings, StoreError> {
+        let path = self.directory.join(PAIRED);
+        let bytes = files::read_private(&path)?;
+        Pairings::parse(&bytes).map_err(|error| StoreError::Pairings { path, error })
+    }
+
+    /// Changes both lists; what `change` refuses changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`], or what `change` says.
+    pub fn update<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Revocations, &mut Pairings) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _lock = self.lock()?;
+        let (old_revocations, old_pairings) = (self.revocations()?, self.pairings()?);
+        let (mut revocations, mut pairings) = (old_revocations.clone(), old_pairings.clone());
+        let result = change(&mut revocations, &mut pairings)?;
+        // Whoever is revoked must be shut out even if the second file cannot be written.
+        if revocations != old_revocations {
+            self.write(REVOKED, &revocations.encode())?;
+        }
+        if pairings != old_pairings {
+            self.write(PAIRED, &pairings.encode())?;
+        }
+        Ok(result)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        Ok(files::write_private(
+            &self.directory.join(name),
+            text.as_bytes(),
+        )?)
+    }
+
+    /// Waits for other programs that change the lists; it takes them milliseconds.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.directory.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| file.lock().map(|()| file));
+        Ok(file.map_err(FileError::io(&path))?)
+    }
+}
+
+impl Secrets {
+    /// Secrets that are known, for tests and vectors.
+    pub fn new(identity: &[u8; 32], access: Secret) -> Self {
+        Self {
+            identity: SigningKey::from_bytes(identity),
+            access,
+        }
+    }
+
+    /// The device's id.
+    pub fn device(&self) -> EndpointId {
+        EndpointId::new(self.identity.verifying_key().to_bytes())
+    }
+
+    /// The mint key of an issuer and epoch.
+    pub fn mint_key(&self, issuer: Issuer, epoch: u32) -> MintKey {
+        MintKey::derive(&self.access, self.device(), issuer, epoch)
+    }
+}
+
+/// Random bytes from the system; at early boot this waits until it has some.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
+    Ok(bytes)
+}
+
+/// `<name> <secret> <check>`: the check tells a damaged file from another secret.
+fn write_secret(name: &str, secret: &[u8; 32]) -> Zeroizing<String> {
+    let encoded = Zeroizing::new(BASE64URL_NOPAD.encode(secret));
+    Zeroizing::new(format!(
+        "{name} {} {}\n",
+        encoded.as_str(),
+        check(name, secret)
+    ))
+}
+
+fn read_secret(name: &str, text: &[u8]) -> Option<Secret> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
+    let (label, rest) = text.split_once(' ')?;
+    let (encoded, found) = rest.split_once(' ')?;
+    let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?);
+    let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
+    (label == name && found == check(name, &secret)).then(|| Secret::new(secret))
+}
+
+fn check(name: &str, secret: &[u8; 32]) -> String {
+    let hash = Sha256::new()
+        .chain_update(b"peercam/1 check\n")
+        .chain_update(name)
+        .chain_update(secret)
+        .finalize();
+    BASE64URL_NOPAD.encode(&hash[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(store: &Store) -> Result<EndpointId, StoreError> {
+        store.secrets().map(|secrets| secrets.device())
+    }
+
+    #[test]
+    fn secrets_are_made_once_and_are_each_device_its_own() {
+        let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let first = id(&Store::open(one.path()).expect("made")).expect("readable");
+        let again = id(&Store::open(one.path()).expect("opened")).expect("readable");
+        let other = id(&Store::open(two.path()).expect("made")).expect("readable");
+        assert_eq!(first, again);
+        assert_ne!(first, other);
+    }
+
+    #[test]
+    fn what_is_damaged_or_missing_is_never_made_anew() {
+        for name in [IDENTITY, ACCESS] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let store = Store::open(directory.path()).expect("made");
+            let path = directory.path().join("access").join(name);
+            let good = fs::read(&path).expect("readable");
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                fs::write(&path, &bad).expect("writes");
+                assert!(
+                    matches!(id(&store), Err(StoreError::Damaged(_))),
+                    "{name}: byte {at}"
+                );
+            }
+            fs::write(&path, &good[..good.len() / 2]).expect("writes");
+            assert!(matches!(id(&store), Err(StoreError::Damaged(_))), "half");
+            fs::write(&path, b"").expect("writes");
+            assert!(matches!(id(&store), Err(StoreError::Damaged(_))), "empty");
+            fs::remove_file(&path).expect("removes");
+            let reopened = Store::open(directory.path()).expect("the directory is there");
+            assert!(matches!(id(&reopened), Err(StoreError::File(_))), "missing");
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_is_done_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let making = directory.path().join("access.making");
+        fs::create_dir(&making).expect("makes");
+        fs::write(making.join(IDENTITY), b"half").expect("writes");
+        id(&Store::open(directory.path()).expect("made")).expect("whole");
+        assert!(!making.exists());
+    }
+}

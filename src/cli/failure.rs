@@ -1,0 +1,53 @@
+use std::io;
+
+#[cfg(feature = "client")]
+use crate::client::ClientError;
+use crate::{
+    access::{DataDirError, PairError, StoreError},
+    config::ConfigError,
+    proto::credential::ParseUriError,
+};
+
+/// Why a short command did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is not in order.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The device's secrets cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A viewer is not paired or revoked.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// There is no pairing URI where one was expected.
+    #[error(transparent)]
+    Uri(#[from] ParseUriError),
+    /// The device did not do it.
+    #[cfg(feature = "client")]
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The system says no.
+    #[error("{what}: {error}")]
+    Io {
+        /// To what.
+        what: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The command line does not make sense.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io {
+            what: what.into(),
+            error,
+        }
+    }
+}

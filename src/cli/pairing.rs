@@ -1,0 +1,335 @@
+//! `peercam pair`, `revoke` and `mint-key`: on the device, beside a running daemon or without one.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
+
+use clap::Args;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
+
+use super::Failure;
+use crate::{
+    access::{DataDir, PairError, Pairing, Revoked, Store, StoreError},
+    clock::Clock,
+    config::{Config, ListenAccess, duration},
+    media::ChannelId,
+    proto::credential::{
+        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, Scope, Scopes,
+    },
+    transport::tcp,
+};
+
+/// What a viewer may do if nothing is said: everything but reading counters and changing the
+/// device.
+const USUAL_SCOPES: &str = "live,playback,download,voice,command,feedback";
+
+/// Options of `peercam pair`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct PairOptions {
+    /// A name for the viewer, such as "phone". Whoever listens on the network can see it.
+    #[arg(required_unless_present = "list", value_parser = viewer_name)]
+    name: Option<String>,
+    /// Lists the viewers that were paired. It shows no key.
+    #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer"])]
+    list: bool,
+    /// What it may do: live, playback, download, voice, command, feedback, metrics, admin, or all.
+    #[arg(long, value_name = "SCOPE,…", default_value = USUAL_SCOPES, value_parser = scopes)]
+    scope: Scopes,
+    /// The channels that it is for: numbers, or all. For it there are no others.
+    #[arg(long, value_name = "NUMBER,…", default_value = "all", value_parser = channels)]
+    channel: ChannelsArgument,
+    /// When it ends: a span such as 12h or 30d, or a day such as 2027-01-31 (to its end, UTC).
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Option<Expiry>,
+    /// The only viewer that may use it, by its endpoint id. It is good for P2P only then.
+    #[arg(long, value_name = "ID")]
+    peer: Option<EndpointId>,
+}
+
+/// Options of `peercam revoke`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[group(required = true, multiple = false, id = "whom")]
+pub struct RevokeOptions {
+    /// The viewer's name, as in `peercam pair --list`.
+    #[arg(group = "whom")]
+    name: Option<String>,
+    /// The id of a credential, whoever made it.
+    #[arg(long, group = "whom", value_name = "ID")]
+    id: Option<CredentialId>,
+    /// Everybody. With --issuer, everybody who was paired by that one.
+    #[arg(long, group = "whom")]
+    all: bool,
+    /// `local` for those paired here, or the name of a back end.
+    #[arg(long, value_name = "NAME", requires = "all")]
+    issuer: Option<Issuer>,
+}
+
+/// Options of `peercam mint-key`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct MintKeyOptions {
+    /// A name for the back end: 1 to 16 lower-case letters, digits and -.
+    issuer: Issuer,
+}
+
+/// A list of channels on the command line, in a shape that is not taken for a list of arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ChannelsArgument(Channels);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    /// Seconds from now.
+    After(u64),
+    /// Seconds since 1970-01-01 UTC.
+    At(u64),
+}
+
+fn viewer_name(text: &str) -> Result<String, &'static str> {
+    let is_fine = (1..=crate::proto::credential::MAX_NAME).contains(&text.len())
+        && !text.contains(char::is_control);
+    is_fine
+        .then(|| text.to_owned())
+        .ok_or("a name is 1 to 64 printable bytes")
+}
+
+fn scopes(text: &str) -> Result<Scopes, String> {
+    if text == "all" {
+        return Ok(Scopes::ALL);
+    }
+    let words = text.split(',').map(str::trim).map(str::parse::<Scope>);
+    words
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{error}; or all"))
+}
+
+fn channels(text: &str) -> Result<ChannelsArgument, &'static str> {
+    if text == "all" {
+        return Ok(ChannelsArgument(Channels::All));
+    }
+    let numbers = text
+        .split(',')
+        .map(|number| number.trim().parse().map(ChannelId));
+    let set: Result<BTreeSet<_>, _> = numbers.collect();
+    set.map(|set| ChannelsArgument(Channels::Only(set)))
+        .map_err(|_| "numbers with commas, or all")
+}
+
+fn expiry(text: &str) -> Result<Expiry, &'static str> {
+    if let Some(span) = duration(text).filter(|span| span.as_secs() > 0) {
+        return Ok(Expiry::After(span.as_secs()));
+    }
+    let end = text.parse::<Date>().and_then(|day| {
+        let next = day.tomorrow()?;
+        next.to_zoned(TimeZone::UTC)
+    });
+    end.ok()
+        .and_then(|end| u64::try_from(end.timestamp().as_second()).ok())
+        .map(Expiry::At)
+        .ok_or("a span such as 12h or 30d, or a day such as 2027-01-31")
+}
+
+impl PairOptions {
+    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let store = Store::open(data_dir.path())?;
+        match self.name {
+            Some(_) => self.pair(config, &data_dir, &store),
+            None => list(&store),
+        }
+    }
+
+    fn pair(self, config: &Config, data_dir: &DataDir, store: &Store) -> Result<(), Failure> {
+        let now = Clock::start().date();
+        let claims = Claims {
+            id: random_id()?,
+            name: self.name.unwrap_or_default(),
+            scopes: self.scope,
+            channels: self.channel.0,
+            expires: self.expires.map(|expiry| expiry.at(now)).transpose()?,
+            peer: self.peer,
+        };
+        if claims.encode().len() > crate::proto::credential::MAX_CLAIMS {
+            return Err(Failure::Usage(
+                "that is too much for one credential; use fewer channels or a shorter name"
+                    .to_owned(),
+            ));
+        }
+        let secrets = store.secrets()?;
+        let epoch = store.update(|revocations, pairings| {
+            let epoch = revocations.admit_issuer(&Issuer::local())?;
+            pairings.add(claims.clone(), epoch, now)?;
+            Ok::<_, PairError>(epoch)
+        })?;
+        let uri = PairingUri {
+            credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
+            device: secrets.device(),
+            relays: Vec::new(),
+            lan: lan_hints(config, data_dir),
+        };
+        remark(&claims, &uri);
+        show(&uri.expose()).map_err(Failure::io("the URI cannot be written"))
+    }
+}
+
+impl Expiry {
+    fn at(self, now: Option<u64>) -> Result<u64, Failure> {
+        let now = now.ok_or_else(|| {
+            Failure::Usage(
+                "the clock of this machine is not set, so it is not known when that ends; set it, or pair without --expires".to_owned(),
+            )
+        })?;
+        let at = match self {
+            Self::After(seconds) => now.saturating_add(seconds),
+            Self::At(at) => at,
+        };
+        match at > now {
+            true => Ok(at),
+            false => Err(Failure::Usage("that has ended already".to_owned())),
+        }
+    }
+}
+
+/// Where the viewer may find the device: as a running daemon says, else as it is configured.
+fn lan_hints(config: &Config, data_dir: &DataDir) -> Vec<std::net::SocketAddr> {
+    if let Some(running) = data_dir.running() {
+        return running.lan;
+    }
+    let tokens = config.listen.iter().filter(|listen| {
+        matches!(listen.access, ListenAccess::Token { .. }) && listen.address.port() != 0
+    });
+    tokens
+        .flat_map(|listen| tcp::reachable(listen.address))
+        .collect()
+}
+
+/// Says on stderr what the person should know.
+fn remark(claims: &Claims, uri: &PairingUri) {
+    eprintln!(
+        "peercam: {:?} may do: {} on channels: {}. Whoever has this URI can. End it with: peercam revoke {:?}",
+        claims.name, claims.scopes, claims.channels, claims.name
+    );
+    if claims.expires.is_some() {
+        eprintln!(
+            "peercam: it ends by the clock of this machine; keep that right. Revoking does not depend on it."
+        );
+    }
+    if uri.lan.is_empty() {
+        eprintln!(
+            "peercam: no [[listen]] with access = \"token\" is configured, so the URI names no address to reach"
+        );
+    }
+}
+
+/// Prints the URI, and draws it if a person is looking at a terminal that is wide enough.
+fn show(uri: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{uri}")?;
+    let columns = match out.is_terminal() {
+        true => rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col)),
+        false => 0,
+    };
+    if let Ok(code) = QrCode::with_error_correction_level(uri, EcLevel::L)
+        && code.width() + 8 <= columns
+    {
+        let drawn = code
+            .render::<Dense1x2>()
+            .dark_color(Dense1x2::Light)
+            .light_color(Dense1x2::Dark)
+            .build();
+        writeln!(out, "\n{drawn}")?;
+    }
+    out.flush()
+}
+
+fn list(store: &Store) -> Result<(), Failure> {
+    let (pairings, now) = (store.pairings()?, Clock::start().date());
+    let mut text = String::new();
+    for pairing in pairings.iter() {
+        writeln!(text, "{}", line(pairing, now)).expect("strings take everything");
+    }
+    if text.is_empty() {
+        eprintln!("peercam: nobody was paired; peercam pair NAME does that");
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .map_err(Failure::io("the list cannot be written"))
+}
+
+fn line(pairing: &Pairing, now: Option<u64>) -> String {
+    let date = |seconds: Option<u64>, none: &str| {
+        let timestamp = seconds
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .and_then(|seconds| Timestamp::from_second(seconds).ok());
+        timestamp.map_or(none.to_owned(), |at| {
+            at.strftime("%Y-%m-%d %H:%MZ").to_string()
+        })
+    };
+    let Claims {
+        name, id, expires, ..
+    } = &pairing.claims;
+    let ended = match now.is_some_and(|now| pairing.has_ended(now)) {
+        true => " (ended)",
+        false => "",
+    };
+    format!(
+        "{:20}  id {id}  scopes {}  channels {}  paired {}  ends {}{ended}",
+        name.escape_debug().to_string(),
+        pairing.scopes(),
+        pairing.channels(),
+        date(pairing.made, "-"),
+        date(*expires, "never"),
+    )
+}
+
+impl RevokeOptions {
+    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let store = Store::open(data_dir.path())?;
+        let whom = match (self.name, self.id) {
+            (Some(name), _) => Revoked::Name(name),
+            (None, Some(id)) => Revoked::Id(id),
+            (None, None) => Revoked::All(self.issuer),
+        };
+        let now = Clock::start().date();
+        let ended =
+            store.update(|revocations, pairings| pairings.revoke(&whom, revocations, now))?;
+        let running = match data_dir.running() {
+            Some(_) => "; the running daemon ends what they watch within a second",
+            None => "",
+        };
+        eprintln!("peercam: revoked ({ended} of those paired here){running}");
+        Ok(())
+    }
+}
+
+impl MintKeyOptions {
+    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
+        if self.issuer == Issuer::local() {
+            return Err(Failure::Usage(
+                "local is this device itself; choose another name for a back end".to_owned(),
+            ));
+        }
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let store = Store::open(data_dir.path())?;
+        let secrets = store.secrets()?;
+        let epoch = store.update(|revocations, _| {
+            revocations
+                .admit_issuer(&self.issuer)
+                .map_err(PairError::from)
+        })?;
+        eprintln!(
+            "peercam: whoever has this key can pair viewers. End it, and all of them, with: peercam revoke --all --issuer {}",
+            self.issuer
+        );
+        let key = secrets.mint_key(self.issuer, epoch).expose();
+        writeln!(io::stdout(), "{key}").map_err(Failure::io("the key cannot be written"))
+    }
+}
+
+fn random_id() -> Result<CredentialId, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
+    Ok(CredentialId::new(bytes))
+}

@@ -1,0 +1,272 @@
+use std::{io, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
+
+use super::{Answer, ClientError};
+use crate::proto::{
+    credential::{BodyKind, PairingUri, Signed, Transport},
+    sealed::{Exchange, Keys, Opener, Sealer},
+};
+
+/// How long one address may take to be connected to.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the device may take to begin an answer. It waits for its camera for 5 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A TCP connection to a device, on which requests prove themselves. One request at a time.
+pub struct Connection {
+    uri: PairingUri,
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+    /// Owns the connection: dropping it closes it.
+    _task: AbortOnDropHandle<()>,
+    exchange: Exchange,
+    challenge: Challenge,
+    shared: Zeroizing<[u8; 32]>,
+    counter: u32,
+}
+
+/// What the device contributed to this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Challenge {
+    binding: [u8; 32],
+    device_key: [u8; 32],
+}
+
+impl Connection {
+    /// Connects to the first of the URI's addresses that answers, and asks for its challenge.
+    ///
+    /// # Errors
+    /// [`ClientError`], before anything that depends on the credential was sent.
+    pub async fn open(uri: PairingUri) -> Result<Self, ClientError> {
+        let (address, stream) = dial(&uri.lan).await?;
+        let not_it = |_| ClientError::NotTheDevice(address);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(not_it)?;
+        let task = tokio::spawn(async move {
+            // How it ended is seen by whoever waits for an answer.
+            let _ = connection.await;
+        });
+        let task = AbortOnDropHandle::new(task);
+        let ask = request("GET", "/", Bytes::new())?;
+        let answer = in_time(sender.send_request(ask)).await?.map_err(not_it)?;
+        let challenge = answer
+            .headers()
+            .get(header::WWW_AUTHENTICATE)
+            .filter(|_| answer.status() == StatusCode::UNAUTHORIZED)
+            .and_then(|value| Challenge::parse(value.to_str().ok()?))
+            .ok_or(ClientError::NotTheDevice(address))?;
+        finish(answer.into_body()).await?;
+        let mut random = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut random[..]).map_err(|_| ClientError::Random)?;
+        let exchange = Exchange::new(*random);
+        let shared = exchange
+            .agree(challenge.device_key)
+            .ok_or(ClientError::NotTheDevice(address))?;
+        Ok(Self {
+            uri,
+            address,
+            sender,
+            _task: task,
+            exchange,
+            challenge,
+            shared,
+            counter: 0,
+        })
+    }
+
+    /// The address that it is connected to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks for something: `target` is a path with its parameters, without `_token`.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the device's own reason; any other [`ClientError`] if there
+    /// was no authentic answer.
+    pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
+        self.exchange("GET", target, None).await
+    }
+
+    /// Sends something in a sealed body. It is never sent twice.
+    ///
+    /// # Errors
+    /// As [`Connection::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
+    pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
+        let sent = self.exchange("POST", target, Some(body)).await;
+        sent.map_err(|error| match error {
+            ClientError::Timeout(_) | ClientError::Broken => ClientError::OutcomeUnknown,
+            other => other,
+        })
+    }
+
+    async fn exchange(
+        &mut self,
+        method: &'static str,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, ClientError> {
+        self.counter += 1;
+        let credential = &self.uri.credential;
+        let signed = Signed {
+            transport: Transport::Tcp,
+            device: self.uri.device,
+            viewer: None,
+            binding: self.challenge.binding,
+            device_key: Some(self.challenge.device_key),
+            viewer_key: Some(self.exchange.public()),
+            counter: self.counter,
+            method,
+            target,
+            range: b"",
+            body: match body {
+                None => BodyKind::None,
+                Some(_) => BodyKind::Records,
+            },
+            credential: credential.text(),
+        };
+        let token = signed.token(credential);
+        let Keys {
+            request: sealing,
+            response: opening,
+        } = Keys::derive(
+            &credential.session_key(),
+            &self.shared,
+            &signed.transcript(),
+        );
+        let with_token = match target.split_once('?') {
+            None => format!("{target}?_token={token}"),
+            Some((path, rest)) => format!("{path}?_token={token}&{rest}"),
+        };
+        let sealed = body.map(|mut body| Sealer::new(sealing).last(&mut body));
+        let request = request(method, &with_token, sealed.unwrap_or_default())?;
+        let answer = in_time(self.sender.send_request(request))
+            .await?
+            .map_err(|_| ClientError::Broken)?;
+        // Outside of the records everything is a hint, and this one only says that none will come.
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::NotAccepted);
+        }
+        Answer::open(answer.into_body(), Opener::response(opening)).await
+    }
+}
+
+async fn dial(addresses: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), ClientError> {
+    let mut tried = Vec::new();
+    for address in addresses {
+        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                return Ok((*address, stream));
+            }
+            Ok(Err(error)) => tried.push((*address, error)),
+            Err(_) => tried.push((*address, io::ErrorKind::TimedOut.into())),
+        }
+    }
+    match tried.is_empty() {
+        true => Err(ClientError::NoAddress),
+        false => Err(ClientError::Unreachable(tried)),
+    }
+}
+
+/// Waits for the beginning of an answer.
+pub(super) async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer)
+        .await
+        .map_err(|_| ClientError::Timeout(ANSWER_TIMEOUT.as_secs()))
+}
+
+fn request(
+    method: &'static str,
+    target: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, ClientError> {
+    Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, "ipc.p2p.com")
+        .body(Full::new(body))
+        .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
+}
+
+/// Reads the rest of a short body, so that the connection can be used again.
+async fn finish(mut body: Incoming) -> Result<(), ClientError> {
+    use http_body_util::BodyExt;
+    const AT_MOST: usize = 4096;
+    let mut seen = 0;
+    while let Some(frame) = in_time(body.frame()).await? {
+        let frame = frame.map_err(|_| ClientError::Broken)?;
+        seen += frame.data_ref().map_or(0, Bytes::len);
+        if seen > AT_MOST {
+            return Err(ClientError::Broken);
+        }
+    }
+    Ok(())
+}
+
+impl Challenge {
+    /// Reads `Peercam v="1", b="…", d="…"`; parameters that later versions may add are ignored.
+    fn parse(text: &str) -> Option<Self> {
+        let parameters = text.strip_prefix("Peercam ")?;
+        let value = |name: &str| {
+            let mut values = parameters.split(',').filter_map(|parameter| {
+                let (found, value) = parameter.trim().split_once('=')?;
+                let value = value.strip_prefix('"')?.strip_suffix('"')?;
+                (found == name).then_some(value)
+            });
+            let value = values.next();
+            value.filter(|_| values.next().is_none())
+        };
+        let key = |name: &str| -> Option<[u8; 32]> {
+            let bytes = data_encoding::BASE64URL_NOPAD.decode(value(name)?.as_bytes());
+            bytes.ok()?.try_into().ok()
+        };
+        (value("v")? == "1").then_some(Self {
+            binding: key("b")?,
+            device_key: key("d")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_are_read_strictly() {
+        let key = "REREREREREREREREREREREREREREREREREREREREREQ";
+        let good = format!("Peercam v=\"1\", b=\"{key}\", d=\"{key}\"");
+        let expected = Challenge {
+            binding: [0x44; 32],
+            device_key: [0x44; 32],
+        };
+        assert_eq!(Challenge::parse(&good), Some(expected));
+        assert_eq!(
+            Challenge::parse(&format!("{good}, x=\"y\"")),
+            Some(expected)
+        );
+        for bad in [
+            String::new(),
+            good.replace("Peercam", "Basic"),
+            good.replace("v=\"1\"", "v=\"2\""),
+            good.replace("b=", "c="),
+            good.replace('"', ""),
+            format!("{good}, d=\"{key}\""),
+            good.replace(key, "REQ"),
+        ] {
+            assert_eq!(Challenge::parse(&bad), None, "{bad}");
+        }
+    }
+}

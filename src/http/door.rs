@@ -1,0 +1,210 @@
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::{Body as _, Incoming};
+
+use super::{
+    body::Body,
+    reply,
+    request_body::RequestBody,
+    router::{self, App, Who},
+    sealed::seal,
+};
+use crate::{
+    access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    error::{Error, ErrorKind},
+    proto::{
+        credential::{BodyKind, ClaimsError},
+        query::Query,
+        route::Route,
+        sealed::{Keys, Opener},
+    },
+    transport::Activity,
+};
+
+/// A TCP connection to a listener with `access = "token"`: until a request proves itself, there is
+/// one constant answer for all of them.
+pub(super) struct Door {
+    gate: Gate,
+    keeper: Arc<Keeper>,
+    allow_clear_media: bool,
+    peer: SocketAddr,
+    activity: Activity,
+    /// The viewer's place, once it has proved itself; held as long as the connection.
+    session: Mutex<Option<Session>>,
+}
+
+/// The connection has failed to prove itself too often and is answered no more.
+#[derive(Debug, thiserror::Error)]
+#[error("no proof after several tries")]
+pub(super) struct Spent;
+
+impl Door {
+    pub(super) fn new(
+        gate: Gate,
+        (keeper, allow_clear_media): (Arc<Keeper>, bool),
+        peer: SocketAddr,
+        activity: Activity,
+    ) -> Self {
+        Self {
+            gate,
+            keeper,
+            allow_clear_media,
+            peer,
+            activity,
+            session: Mutex::default(),
+        }
+    }
+
+    /// Answers a request, or ends the connection.
+    pub(super) async fn answer(
+        &self,
+        app: &App,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Spent> {
+        let asked_at = Instant::now();
+        let (parts, body) = request.into_parts();
+        let Ok(Proven {
+            holder,
+            target,
+            keys:
+                Some(Keys {
+                    request: opening,
+                    response: sealing,
+                }),
+        }) = self.prove(&parts, &body)
+        else {
+            return self.unproven(app, &parts);
+        };
+        self.activity.proved();
+        // No answer to HEAD has a body, so there is nothing that could be sealed.
+        if parts.method == Method::HEAD {
+            app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
+            let mut response = Response::new(Body::whole(bytes::Bytes::new()));
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            return Ok(response);
+        }
+        let query = target.rest.unwrap_or_default();
+        let is_command = Route::of_path(target.path) == Ok(Route::Command);
+        let checked = self.admit(holder).and_then(|holder| {
+            let wants_clear = !is_command && wants_clear(query)?;
+            if is_command && target.rest.is_some() {
+                return Err(Error::bad_request(
+                    "on this listener the parameters of a command go into the sealed body, where nobody in between can read them; the target has none but _token",
+                ));
+            }
+            if wants_clear && !self.allow_clear_media {
+                return Err(Error::new(
+                    ErrorKind::Forbidden,
+                    "this listener does not send media unencrypted; leave _crypto=off out, or have the device's owner set allow_clear_media",
+                ));
+            }
+            Ok((holder, wants_clear))
+        });
+        let (holder, wants_clear) = match checked {
+            Ok(checked) => checked,
+            Err(error) => {
+                tracing::debug!(peer = %self.peer, path = target.path, reason = error.reason(), "refused");
+                let response = reply::refusal(&error);
+                app.count(target.path, response.status());
+                return Ok(seal(response, sealing));
+            }
+        };
+        let body = match body.is_end_stream() {
+            true => RequestBody::clear(body),
+            false => RequestBody::sealed(body, Opener::request(opening)),
+        };
+        let request = router::Request {
+            method: &parts.method,
+            path: target.path,
+            query,
+            body,
+            who: Who::Holder(&holder.claims, self.peer),
+            asked_at,
+        };
+        let response = app.respond(request).await;
+        // Refusals are sealed in any case: clear is what the media alone may be.
+        if wants_clear && response.status() == StatusCode::OK {
+            return Ok(response);
+        }
+        Ok(seal(response, sealing))
+    }
+
+    fn prove<'a>(&self, parts: &'a Parts, body: &Incoming) -> Result<Proven<'a>, Unproven> {
+        // Only a target in origin form is what was signed.
+        let target = parts.uri.path_and_query().ok_or(Unproven)?;
+        let mut ranges = parts.headers.get_all(header::RANGE).iter();
+        let range = ranges.next().map(HeaderValue::as_bytes);
+        if parts.uri.authority().is_some() || ranges.next().is_some() {
+            return Err(Unproven);
+        }
+        self.gate.prove(&Asked {
+            method: parts.method.as_str(),
+            target: target.as_str(),
+            range,
+            body: match body.is_end_stream() {
+                true => BodyKind::None,
+                false => BodyKind::Records,
+            },
+        })
+    }
+
+    /// Lets the holder of a credential in: it must be good now, and there must be a place.
+    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<Holder, Error> {
+        let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
+        let holder = holder.map_err(|error| forbidden(error.to_string()))?;
+        self.keeper.check(&holder)?;
+        if holder.claims.peer.is_some() && holder.claims.peer != self.gate.peer() {
+            return Err(forbidden(
+                "this credential is for one viewer's key, which a connection over TCP cannot show; use P2P".to_owned(),
+            ));
+        }
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if !session.as_ref().is_some_and(Session::is_open) {
+            *session = None;
+            let activity = self.activity.clone();
+            let sessions = &self.keeper.sessions;
+            let entered = sessions.enter(holder.clone(), self.gate.peer(), move |reason| {
+                activity.end(reason);
+            })?;
+            tracing::debug!(peer = %self.peer, viewer = %holder.claims.name.escape_debug(), credential = %holder.claims.id, "proved itself");
+            *session = Some(entered);
+        }
+        Ok(holder)
+    }
+
+    /// The constant answer.
+    fn unproven(&self, app: &App, parts: &Parts) -> Result<Response<Body>, Spent> {
+        let path = parts.uri.path();
+        let has_token = parts
+            .uri
+            .query()
+            .is_some_and(|query| query.contains("_token="));
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !has_token && is_read && Route::of_path(path) == Ok(Route::Health) {
+            app.count(path, StatusCode::OK);
+            return Ok(reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
+        }
+        // A viewer's first request asks for the challenge, and is no failure.
+        if has_token {
+            self.keeper.note_failure(self.peer.ip());
+        }
+        let challenge = self.gate.challenge().ok_or(Spent)?;
+        app.count("", StatusCode::UNAUTHORIZED);
+        Ok(reply::challenge(&challenge))
+    }
+}
+
+/// Whether a request for media asks not to have it encrypted.
+fn wants_clear(query: &str) -> Result<bool, Error> {
+    let query = Query::parse(query)?;
+    let is = |key: &str, word: &str| {
+        let value = query.value(key)?;
+        Ok::<_, Error>(value.is_some_and(|value| value.eq_ignore_ascii_case(word)))
+    };
+    Ok(is("_crypto", "off")? || is("crypto", "false")?)
+}

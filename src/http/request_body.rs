@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::{
+    error::{Error, ErrorKind},
+    proto::sealed::{Broken, Opener, Record},
+};
+
+/// The longest body of a `/command`, in bytes.
+const MAX_COMMAND_BODY: usize = 16 << 10;
+
+/// A request's body, as it comes.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    /// What opens it, if it is sealed.
+    opener: Option<Opener>,
+}
+
+impl RequestBody {
+    /// A body in clear.
+    pub(super) fn clear(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            opener: None,
+        }
+    }
+
+    /// A sealed body.
+    pub(super) fn sealed(incoming: Incoming, opener: Opener) -> Self {
+        Self {
+            incoming,
+            opener: Some(opener),
+        }
+    }
+
+    /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
+    /// before its last record has come.
+    pub(super) async fn read(mut self, timeout: Duration) -> Result<Bytes, Error> {
+        let read = async {
+            let mut bytes = BytesMut::new();
+            while let Some(frame) = self.incoming.frame().await {
+                let frame =
+                    frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
+                let data = frame.into_data().unwrap_or_default();
+                self.append(&data, &mut bytes)?;
+                if bytes.len() > MAX_COMMAND_BODY {
+                    discard(&mut self.incoming).await;
+                    let reason = format!("the body is longer than {MAX_COMMAND_BODY} bytes");
+                    return Err(Error::new(ErrorKind::TooLarge, reason));
+                }
+            }
+            if let Some(opener) = &mut self.opener {
+                opener.finish().map_err(broken)?;
+            }
+            Ok(bytes.freeze())
+        };
+        let timed_out = |_| Error::new(ErrorKind::Timeout, "the body did not come in time");
+        tokio::time::timeout(timeout, read)
+            .await
+            .map_err(timed_out)?
+    }
+
+    fn append(&mut self, data: &[u8], bytes: &mut BytesMut) -> Result<(), Error> {
+        let Some(opener) = &mut self.opener else {
+            bytes.extend_from_slice(data);
+            return Ok(());
+        };
+        opener.feed(data);
+        while let Some(record) = opener.next_record().map_err(broken)? {
+            match record {
+                Record::Data(plain) | Record::Last(plain) => bytes.extend_from_slice(&plain),
+                // A request has none; the opener refuses it.
+                Record::Head(_) => {}
+            }
+            if bytes.len() > MAX_COMMAND_BODY {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: Broken) -> Error {
+    Error::bad_request(format!("{error}; nothing was done"))
+}
+
+/// Reads a little more of a body that is refused: a peer that is still sending when the connection
+/// closes would see a reset instead of the reason.
+async fn discard(body: &mut Incoming) {
+    const AT_MOST: usize = 256 << 10;
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await
+        && discarded < AT_MOST
+    {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+    }
+}

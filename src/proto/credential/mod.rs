@@ -1,0 +1,36 @@
+//! Who may ask, and how a request proves it: pure, shared by device, client and back end.
+//!
+//! Shapes and derivations are those of `docs/protocol.md`, "Credentials" and "Tokens". What is
+//! text on the wire is base64url without padding, in its one canonical form, or lower-case hex.
+
+mod claims;
+mod endpoint_id;
+mod mint;
+mod scope;
+mod secret;
+mod token;
+mod uri;
+
+pub use claims::{Channels, Claims, ClaimsError, CredentialId, MAX_CLAIMS, MAX_NAME};
+pub use endpoint_id::{EndpointId, ParseEndpointIdError};
+pub use mint::{Credential, Issuer, MintKey, ParseMintKeyError};
+pub use scope::{Need, ParseScopeError, Scope, Scopes};
+pub use secret::Secret;
+pub use token::{BodyKind, MAX_TOKEN, Signed, Target, Token, Transport};
+pub use uri::{PairingUri, ParseUriError};
+
+use data_encoding::BASE64URL_NOPAD;
+
+/// Bytes as they are written on the wire.
+fn base64(bytes: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(bytes)
+}
+
+/// Exactly `N` bytes in their one canonical spelling.
+fn exactly<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64URL_NOPAD
+        .decode(text.as_bytes())
+        .ok()?
+        .try_into()
+        .ok()
+}

@@ -1,0 +1,103 @@
+use core::net::SocketAddr;
+
+use super::{Credential, EndpointId, Secret, base64, exactly};
+
+/// How many addresses a URI may carry.
+const MAX_LAN: usize = 16;
+
+/// Everything that a viewer needs to find a device and to prove itself:
+/// `peercam:1?c=<credential>&k=<key>&id=<device>[&relay=<url>]…[&lan=<address>]…`.
+///
+/// It is a secret. It can be written with [`PairingUri::expose`] only.
+#[derive(Clone)]
+pub struct PairingUri {
+    /// The credential.
+    pub credential: Credential,
+    /// The device.
+    pub device: EndpointId,
+    /// Where the device may be reached through a relay; hints.
+    pub relays: Vec<String>,
+    /// Where it may be reached over TCP; hints.
+    pub lan: Vec<SocketAddr>,
+}
+
+/// The text is no pairing URI. The message never repeats any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no pairing URI of peercam: {0}")]
+pub struct ParseUriError(&'static str);
+
+impl PairingUri {
+    /// Reads a URI. Parameters that later versions may add are ignored.
+    ///
+    /// # Errors
+    /// [`ParseUriError`].
+    pub fn parse(text: &str) -> Result<Self, ParseUriError> {
+        let query = text
+            .trim()
+            .strip_prefix("peercam:1?")
+            .ok_or(ParseUriError("it begins with peercam:1?"))?;
+        let (mut credential, mut key, mut device) = (None, None, None);
+        let (mut relays, mut lan) = (Vec::new(), Vec::new());
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_encoding::percent_decode_str(value)
+                .decode_utf8()
+                .map_err(|_| ParseUriError("a value is not UTF-8"))?;
+            let is_again = match name {
+                "c" => credential.replace(value.into_owned()).is_some(),
+                "k" => key.replace(exactly(&value)).is_some(),
+                "id" => device.replace(value.parse().ok()).is_some(),
+                "relay" => {
+                    relays.push(value.into_owned());
+                    relays.len() > MAX_LAN
+                }
+                "lan" => {
+                    let address = value.parse();
+                    lan.push(address.map_err(|_| {
+                        ParseUriError("lan is an address such as 192.168.1.5:34567")
+                    })?);
+                    lan.len() > MAX_LAN
+                }
+                _ => false,
+            };
+            if is_again {
+                return Err(ParseUriError("a parameter is there too often"));
+            }
+        }
+        let credential = credential.ok_or(ParseUriError("the credential, c, is missing"))?;
+        let key = key
+            .flatten()
+            .ok_or(ParseUriError("the key, k, is missing or damaged"))?;
+        let device = device
+            .flatten()
+            .ok_or(ParseUriError("the device, id, is missing or damaged"))?;
+        if credential.split('.').count() != 3 || credential.contains(char::is_whitespace) {
+            return Err(ParseUriError("the credential, c, is damaged"));
+        }
+        Ok(Self {
+            credential: Credential::new(credential, Secret::new(key)),
+            device,
+            relays,
+            lan,
+        })
+    }
+
+    /// The URI, key included.
+    pub fn expose(&self) -> String {
+        let mut text = format!(
+            "peercam:1?c={}&k={}&id={}",
+            self.credential.text(),
+            base64(self.credential.key().expose()),
+            self.device
+        );
+        for relay in &self.relays {
+            let relay =
+                percent_encoding::utf8_percent_encode(relay, percent_encoding::NON_ALPHANUMERIC);
+            text.push_str(&format!("&relay={relay}"));
+        }
+        for address in &self.lan {
+            text.push_str(&format!("&lan={address}"));
+        }
+        text
+    }
+}

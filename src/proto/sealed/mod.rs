@@ -1,0 +1,49 @@
+//! Bodies that nobody between two ends can read or change: sealed records.
+//!
+//! `docs/protocol.md`, "Records". A record is type, length, AES-128-CTR ciphertext and a truncated
+//! HMAC-SHA-256 over sequence number, head and ciphertext. The tag is checked before anything is
+//! decrypted, and a body that does not end with its last record was cut off.
+
+mod exchange;
+mod head;
+mod keys;
+mod opener;
+mod sealer;
+
+pub use exchange::Exchange;
+pub use head::{Head, MAX_HEAD};
+pub use keys::{DirectionKeys, Keys};
+pub use opener::{Broken, Opener, Record};
+pub use sealer::Sealer;
+
+/// The longest ciphertext of a record, in bytes.
+pub const MAX_RECORD: usize = 16 << 10;
+/// Type and length in front of the ciphertext, in bytes.
+const HEADER: usize = 4;
+/// The tag behind the ciphertext, in bytes.
+const TAG: usize = 16;
+/// What a record adds to its plaintext, in bytes.
+pub const OVERHEAD: usize = HEADER + TAG;
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Status and headers; the first record of an answer, and no other.
+    Head = 1,
+    /// A piece of the body.
+    Data = 2,
+    /// The last piece of the body, maybe empty.
+    Last = 3,
+}
+
+impl Kind {
+    fn of(byte: u8) -> Option<Self> {
+        [Self::Head, Self::Data, Self::Last]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+#[cfg(test)]
+mod tests;
