@@ -14,13 +14,9 @@
 
 mod support;
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use support::{bare, load, process, server};
+use support::{bare, load, process, server, server::Server};
 
 fn main() {
     let arguments: Vec<String> = std::env::args()
@@ -107,42 +103,15 @@ fn compare(options: &Options) {
 }
 
 fn measure(role: &str, viewers: usize, window: Duration) -> Figures {
-    let mut server = Server::start(role);
-    let before = process::resident_kib(server.child.id());
-    let result = load::run(server.port, viewers, window, || {
-        process::cpu_nanos(server.child.id())
-    });
-    let after = process::resident_kib(server.child.id());
-    let _ = server.child.kill();
-    let _ = server.child.wait();
+    let server = Server::start(role);
+    let before = process::resident_kib(server.id());
+    let connect = || load::plain(server.ports[0]);
+    let result = load::run(connect, viewers, window, || process::cpu_nanos(server.id()));
+    let after = process::resident_kib(server.id());
     Figures {
         cpu_per_gb: result.cpu_nanos as f64 / result.delivered_bytes as f64,
         kib_per_viewer: (after as f64 - before as f64) / viewers as f64,
         latency_ms: result.latency_ms,
         complete: result.complete,
-    }
-}
-
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(role: &str) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
-            .arg(role)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped"))
-            .read_line(&mut line)
-            .expect("a port");
-        Self {
-            child,
-            port: line.trim().parse().expect("a port"),
-        }
     }
 }

@@ -36,15 +36,22 @@ struct Viewer {
     bytes: u64,
 }
 
-/// Connects `viewers`, lets them settle, and watches for `window`. `cpu` reads the server's
-/// processor time.
-pub(crate) fn run(port: u16, viewers: usize, window: Duration, cpu: impl Fn() -> u64) -> Load {
+/// Connects `viewers`, lets them settle, and watches for `window`. `connect` makes a viewer that
+/// has asked for its stream, `cpu` reads the server's processor time.
+pub(crate) fn run(
+    connect: impl Fn() -> TcpStream,
+    viewers: usize,
+    window: Duration,
+    cpu: impl Fn() -> u64,
+) -> Load {
     process::pin(1);
     let mut all: Vec<Viewer> = Vec::with_capacity(viewers);
     let mut buffer = vec![0; 1 << 20];
     let ramp = Instant::now();
     while all.len() < viewers {
-        all.push(connect(port));
+        let stream = connect();
+        stream.set_nonblocking(true).expect("an option");
+        all.push(Viewer { stream, bytes: 0 });
         let due = ramp + Duration::from_secs(1) * all.len() as u32 / RAMP_PER_SECOND as u32;
         if all.len().is_multiple_of(10) {
             all.iter_mut()
@@ -84,13 +91,13 @@ pub(crate) fn run(port: u16, viewers: usize, window: Duration, cpu: impl Fn() ->
     }
 }
 
-fn connect(port: u16) -> Viewer {
+/// A viewer that proves nothing.
+pub(crate) fn plain(port: u16) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
     stream
         .write_all(b"GET /ipc.flv?action=live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .expect("sends");
-    stream.set_nonblocking(true).expect("an option");
-    Viewer { stream, bytes: 0 }
+    stream
 }
 
 /// Reads until `end`: the sampled viewers all the time, everybody at each sweep.

@@ -1,6 +1,8 @@
 //! Parts of the benchmarks.
 #![allow(dead_code)] // Each benchmark uses some of them.
 
+use std::path::{Path, PathBuf};
+
 pub(crate) mod bare;
 pub(crate) mod clip;
 pub(crate) mod load;
@@ -8,7 +10,11 @@ pub(crate) mod process;
 pub(crate) mod server;
 
 /// A data directory for a daemon of this process.
-pub(crate) fn data_dir() -> std::path::PathBuf {
-    let name = format!("bench-{}", std::process::id());
-    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+pub(crate) fn data_dir() -> PathBuf {
+    data_dir_of(std::process::id())
+}
+
+/// That of another process.
+pub(crate) fn data_dir_of(pid: u32) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{pid}"))
 }

@@ -1,6 +1,11 @@
 //! peercam with the clip as its camera.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use peercam::{
     clock::Clock,
@@ -15,11 +20,13 @@ use super::{
     process,
 };
 
-/// Serves until it is killed; prints its port.
+/// Serves until it is killed; prints its ports: that of the open listener, and of the one that wants
+/// tokens.
 pub(crate) fn run() {
     process::pin(0);
     let text = format!(
         "data_dir = {:?}\n[[listen]]\naddr = \"127.0.0.1:0\"\n\
+         [[listen]]\naddr = \"127.0.0.1:0\"\naccess = \"token\"\n\
          [http]\nmax_connections = 20000\nmax_viewers = 20000\n\
          [[channel]]\nid = 0\nsource = {{ kind = \"sim\" }}\n",
         super::data_dir()
@@ -35,7 +42,14 @@ pub(crate) fn run() {
         })
         .await
         .expect("a free port");
-        println!("{}", daemon.addresses()[0].port());
+        let ports = daemon.addresses().into_iter().map(|address| address.port());
+        println!(
+            "{}",
+            ports
+                .map(|port| port.to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
+        );
         std::io::stdout().flush().expect("a reader");
         daemon.run(std::future::pending()).await;
     });
@@ -80,5 +94,48 @@ impl MediaSource for ClipSource {
             frame.time = self.start.1.plus_micros(due.as_micros() as i64);
             SourceEvent::Frame(Clip::stamp(frame))
         })
+    }
+}
+
+/// A server as a process of its own. Dropping it kills it.
+pub(crate) struct Server {
+    child: Child,
+    /// What it printed.
+    pub(crate) ports: Vec<u16>,
+}
+
+impl Server {
+    /// Starts this very program in another role.
+    pub(crate) fn start(role: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .arg(role)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("ports");
+        let ports = line
+            .split_whitespace()
+            .map(|port| port.parse().expect("a port"));
+        Self {
+            ports: ports.collect(),
+            child,
+        }
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(super::data_dir_of(self.id()));
     }
 }

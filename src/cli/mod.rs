@@ -95,8 +95,28 @@ fn levels(text: &str) -> Result<Targets, String> {
         Some(word) => Err(format!(
             "{word:?} is no level; use off, error, warn, info, debug or trace, or PART=LEVEL"
         )),
-        None => text.parse().map_err(|error| format!("{error}")),
+        None => text
+            .parse()
+            .map(|levels: Targets| capped(&levels))
+            .map_err(|error| format!("{error}")),
     }
+}
+
+/// Libraries say at most what `info` shows: below it they print whole requests, tokens included.
+fn capped(levels: &Targets) -> Targets {
+    const OURS: &str = "peercam";
+    let default = levels.default_level().unwrap_or(LevelFilter::OFF);
+    let cap = |level: LevelFilter| level.min(LevelFilter::INFO);
+    let named = levels
+        .iter()
+        .map(|(part, level)| match part.starts_with(OURS) {
+            true => (part.to_owned(), level),
+            false => (part.to_owned(), cap(level)),
+        });
+    Targets::new()
+        .with_default(cap(default))
+        .with_target(OURS, default)
+        .with_targets(named)
 }
 
 #[cfg(test)]
@@ -120,6 +140,32 @@ mod tests {
     fn levels_that_are_none_are_refused() {
         for text in ["inof", "verbose", "info,peercam", "peercam=loud"] {
             assert!(levels(text).is_err(), "{text}");
+        }
+        let levels_of = |text| levels(text).expect("levels");
+        for (text, part, level, is_shown) in [
+            ("trace", "peercam::live", tracing::Level::TRACE, true),
+            ("trace", "hyper::proto", tracing::Level::DEBUG, false),
+            ("trace", "hyper::proto", tracing::Level::INFO, true),
+            ("info,hyper=trace", "hyper", tracing::Level::DEBUG, false),
+            ("error,hyper=warn", "hyper", tracing::Level::WARN, true),
+            (
+                "info,peercam::live=debug",
+                "peercam::live",
+                tracing::Level::DEBUG,
+                true,
+            ),
+            (
+                "info,peercam::live=debug",
+                "peercam::http",
+                tracing::Level::DEBUG,
+                false,
+            ),
+        ] {
+            assert_eq!(
+                levels_of(text).would_enable(part, &level),
+                is_shown,
+                "{text} {part}"
+            );
         }
         for text in ["debug", "OFF", "info,peercam::live=trace"] {
             assert!(levels(text).is_ok(), "{text}");

@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
@@ -51,16 +51,15 @@ pub struct PairOptions {
 
 /// Options of `peercam revoke`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[group(required = true, multiple = false, id = "whom")]
+#[command(group(ArgGroup::new("whom").required(true).args(["name", "id", "all"])))]
 pub struct RevokeOptions {
     /// The viewer's name, as in `peercam pair --list`.
-    #[arg(group = "whom")]
     name: Option<String>,
     /// The id of a credential, whoever made it.
-    #[arg(long, group = "whom", value_name = "ID")]
+    #[arg(long, value_name = "ID")]
     id: Option<CredentialId>,
     /// Everybody. With --issuer, everybody who was paired by that one.
-    #[arg(long, group = "whom")]
+    #[arg(long)]
     all: bool,
     /// `local` for those paired here, or the name of a back end.
     #[arg(long, value_name = "NAME", requires = "all")]

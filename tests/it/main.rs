@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod config;
 mod files;
 mod hal;
@@ -13,6 +14,10 @@ mod http;
 mod join;
 mod layering;
 mod many;
+mod mitm;
+mod paired;
 mod process;
 mod scripted;
+mod secrets;
 mod support;
+mod vectors;

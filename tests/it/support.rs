@@ -60,7 +60,7 @@ impl Daemon {
         std::fs::write(&path, config).expect("the configuration is written");
         let log = std::fs::File::create(directory.path().join("log")).expect("a log file");
         let mut child = program()
-            .args(["run", "--log", "debug", "--config"])
+            .args(["run", "--log", "trace", "--config"])
             .arg(&path)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -82,6 +82,19 @@ impl Daemon {
             address,
             directory,
         }
+    }
+
+    /// Where its configuration, its data and its log are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Stops it in order and gives its directory, to start it again.
+    pub(crate) fn stop(mut self) -> tempfile::TempDir {
+        self.signal(Signal::TERM);
+        assert_eq!(self.wait().code(), Some(0));
+        let other = tempfile::tempdir().expect("a temporary directory");
+        std::mem::replace(&mut self.directory, other)
     }
 
     /// What it logged so far.
