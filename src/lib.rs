@@ -5,17 +5,18 @@
 //! | floor | modules | what they do |
 //! |---|---|---|
 //! | 6 | [`cli`], [`config`], [`daemon`] | compose: the only ones that know every part |
-//! | 5 | [`http`] | routes, replies and bodies over hyper |
-//! | 4 | [`transport`] | connections with a known peer |
+//! | 5 | [`http`], `client` | routes, replies and bodies over hyper; the viewer's end |
+//! | 4 | [`transport`], [`access`] | connections with a known peer; who may do what |
 //! | 3 | [`live`], [`device`] | streams and their viewers; the door for commands |
 //! | 2 | [`hal`] | what a camera is; the simulated one; files |
-//! | 1 | [`proto`] | wire formats, pure |
+//! | 1 | [`proto`] | wire formats, credentials and sealed bodies, pure |
 //! | 0 | [`media`], [`error`], [`clock`] | frames, tracks, time, refusals |
 //!
 //! # The two journeys
 //!
 //! A frame goes one way: [`hal::MediaSource`] → pump → ring → [`live::Subscription`] → FLV tag
-//! heads ([`proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the kernel.
+//! heads ([`proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the kernel; for a
+//! paired viewer over TCP once more, into the buffer in which it is sealed.
 //!
 //! A command goes one round trip through one door: HTTP → [`proto::command::decode_request`] →
 //! [`device::Device::apply`] → [`proto::command::Reply::encode`] → HTTP.

@@ -39,6 +39,8 @@ class Camera:
         found = re.fullmatch(r"peercam is listening on (http://\S+)\n", line)
         assert found, f"{line!r}; {(directory / 'log').read_text()}"
         self.base = found[1]
+        endpoint = json.loads((directory / "peercam-data/endpoint.json").read_text())
+        self.token = next(iter(endpoint["lan"]), None)
 
     def live(self, **parameters):
         query = "&".join(f"{key}={value}" for key, value in parameters.items())

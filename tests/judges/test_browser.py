@@ -37,14 +37,19 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def browse(page, stream, pictures):
-    """What the player saw, as browser.mjs tells it."""
+def chromium(script, *arguments):
+    """What a script that drives Chromium prints."""
     assert shutil.which("chromium") and shutil.which("node"), "run tests/run"
     done = subprocess.run(
-        ["node", str(HERE / "browser.mjs"), f"{page}/player.html", stream, str(pictures)],
+        ["node", str(HERE / script), *arguments],
         capture_output=True, text=True, timeout=120, env=os.environ | {"NODE_PATH": str(MODULES)})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def browse(page, stream, pictures):
+    """What the player saw, as browser.mjs tells it."""
+    return chromium("browser.mjs", f"{page}/player.html", stream, str(pictures))
 
 
 @pytest.mark.parametrize("quality", ["high", "super"])
@@ -65,3 +70,24 @@ def test_a_page_of_another_origin_is_refused(camera, page):
     seen = browse(page, daemon.live(), 1)
     assert seen["errors"] and seen["decoded"] == 0, seen
     assert daemon.metric("peercam_live_source_frames_total") == 0, "no camera was started"
+
+
+@pytest.mark.parametrize("access", ["open", "token"])
+def test_web_pages_cannot_use_the_device(camera, page, access):
+    """Pages on another port and on another site, by every means of the web."""
+    daemon = camera(text='[[listen]]\naddr = "127.0.0.1:0"\naccess = "token"\n')
+    device = daemon.base if access == "open" else "http://" + daemon.token
+    seen = chromium("hostile.mjs", device, f"{page}/player.html",
+                    f"{page.replace('127.0.0.1', 'localhost')}/player.html")
+    assert min(seen["attempts"]) >= 30, seen
+    refused = {"403"} if access == "open" else {"401"}
+    # A request that asks first (CORS) is refused with the question.
+    assert seen["statuses"] and set(seen["statuses"]) <= refused | {"405", "200"}, seen
+    if access == "open":
+        assert "200" not in seen["statuses"], seen
+        assert "405" not in seen["statuses"], seen
+    else:
+        assert seen["statuses"].get("200", 0) <= 8, "nothing but healthz, which says ok"
+    assert daemon.metric("peercam_live_source_frames_total") == 0, "a camera was started"
+    for route in ("ipc.flv", "command"):
+        assert daemon.metric(f'peercam_http_requests_total{{route="{route}",status="200"}}') == 0

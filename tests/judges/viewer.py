@@ -10,8 +10,6 @@ import email
 import hashlib
 import hmac
 import json
-import math
-import pathlib
 import re
 import socket
 import sys
@@ -39,6 +37,10 @@ class Unproven(Exception):
     head, body = property(lambda self: self.args[0]), property(lambda self: self.args[1])
 
 
+def fail(error):
+    raise error
+
+
 def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -47,10 +49,6 @@ def unb64(text):
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     assert b64(data) == text, f"not canonical: {text!r}"
     return data
-
-
-def mac(key, data):
-    return hmac.digest(key, data, "sha256")
 
 
 class Credential(namedtuple("Credential", "text key device_id places", defaults=[()])):
@@ -66,7 +64,7 @@ class Credential(namedtuple("Credential", "text key device_id places", defaults=
 
     def token(self, c):
         u, n = c.decode("latin-1").split("\n")[6:8]
-        return f"1.{self.text}.{n}.{u}.{b64(mac(self.expand(b'token'), c))}"
+        return f"1.{self.text}.{n}.{u}.{b64(hmac.digest(self.expand(b'token'), c, 'sha256'))}"
 
     def okm(self, th, secret, d):
         """96 bytes: the first half is for the request's records, the second for the answer's."""
@@ -74,7 +72,8 @@ class Credential(namedtuple("Credential", "text key device_id places", defaults=
             shared = secret.exchange(X25519PublicKey.from_public_bytes(d))
         except ValueError as error:
             raise Broken("a shared secret of zeros") from error
-        return self.expand(b"records", mac(th, self.expand(b"session") + shared), 96)
+        prk = hmac.digest(th, self.expand(b"session") + shared, "sha256")
+        return self.expand(b"records", prk, 96)
 
 
 def pairing(uri):
@@ -99,21 +98,19 @@ def derive_mint_key(access_secret, device_id, issuer="local", epoch=0):
 def mint(by, claims):
     """A credential by a MintKey. Claims that are bytes are taken as they are."""
     claims = claims if isinstance(claims, bytes) else json.dumps(claims, separators=(",", ":")).encode()
-    return Credential(f"{by.issuer}.{by.epoch}.{b64(claims)}", mac(by.key, claims), by.device_id)
+    key = hmac.digest(by.key, claims, "sha256")
+    return Credential(f"{by.issuer}.{by.epoch}.{b64(claims)}", key, by.device_id)
 
 
-class Records:
-    """One direction: 16 bytes of a cipher key and 32 of a MAC key."""
-
-    def __init__(self, keys):
-        self.cipher_key, self.mac_key = keys[:16], keys[16:]
+class Records(bytes):
+    """The keys of one direction: 16 bytes for the cipher and 32 for the MAC."""
 
     def cipher(self, seq, data):
         counter = modes.CTR(bytes(4) + seq.to_bytes(8, "big") + bytes(4))
-        return Cipher(algorithms.AES(self.cipher_key), counter).encryptor().update(data)
+        return Cipher(algorithms.AES(self[:16]), counter).encryptor().update(data)
 
     def tagged(self, seq, record):
-        return record + mac(self.mac_key, seq.to_bytes(8, "big") + record)[:16]
+        return record + hmac.digest(self[16:], seq.to_bytes(8, "big") + record, "sha256")[:16]
 
     def seal_record(self, seq, kind, data):
         return self.tagged(seq, bytes([kind]) + len(data).to_bytes(3, "big") + self.cipher(seq, data))
@@ -125,39 +122,25 @@ class Records:
 
     def open(self, chunks, answer=True):
         """(type, data) of every record as it comes, however it is cut; an answer's first is a head."""
-        waiting, seq, kind = b"", 0, None
+        waiting, seq, last = b"", 0, False
         for chunk in chunks:
             waiting += chunk
-            while len(waiting) >= 4 and kind != LAST:
-                now, end = waiting[0], 4 + int.from_bytes(waiting[1:4], "big")
-                if end - 4 > LARGEST.get(now, -1) or (now == HEAD) != (answer and seq == 0):
-                    raise Broken(f"record {seq}: its type or length may not be")
+            while len(waiting) >= 4:
+                kind, end = waiting[0], 4 + int.from_bytes(waiting[1:4], "big")
+                if end - 4 > LARGEST.get(kind, -1) or (kind == HEAD) != (answer and seq == 0) or last:
+                    raise Broken(f"record {seq} may not be: type {kind}, {end - 4} bytes")
                 if len(waiting) < end + 16:
                     break
                 if not hmac.compare_digest(waiting[:end + 16], self.tagged(seq, waiting[:end])):
                     raise Broken(f"record {seq} is forged")
-                kind = now
                 yield kind, self.cipher(seq, waiting[4:end])
-                waiting, seq = waiting[end + 16:], seq + 1
-            if waiting and kind == LAST:
-                raise Broken("something follows the last record")
-        if kind != LAST:
-            raise Broken("cut off")
+                waiting, seq, last = waiting[end + 16:], seq + 1, kind == LAST
+        if waiting or not last:
+            raise Broken(f"cut off behind record {seq}")
 
 
-class Answer:
-    """`status` and `headers` that count, and the body: pieces() as they come, or read() for all of it."""
-
-    def __init__(self, outside, chunks, keys=None):
-        self.outside = self.status, self.headers = outside
-        self.body = chunks
-        if keys:
-            records = Records(keys).open(chunks)
-            found = re.fullmatch(r"([1-5]\d\d)\n((.+: .*\n)*)", next(records)[1].decode("latin-1"))
-            if not found:
-                raise Broken("not a head")
-            self.status, self.headers = int(found[1]), email.message_from_string(found[2])
-            self.body = (data for _, data in records)
+class Answer(namedtuple("Answer", "status headers body outside")):
+    """The status and headers that count, and the body; `outside` are those of HTTP."""
 
     def pieces(self):
         return self.body
@@ -181,7 +164,7 @@ class Viewer:
         self.socket.sendall("\r\n".join(head).encode("latin-1") + body)
         raw = b""
         while not raw.endswith(b"\r\n\r\n"):
-            raw += self.input.readline(8192) or self.ended()
+            raw += self.input.readline(8192) or fail(ConnectionError("ended by the device"))
         status, headers = int(raw.split()[1]), email.message_from_bytes(raw.partition(b"\r\n")[2])
         if status == 401:
             found = re.fullmatch('Peercam v="1", b="(.+)", d="(.+)"', headers["www-authenticate"])
@@ -189,57 +172,55 @@ class Viewer:
             raise Unproven(raw, self.input.read(int(headers["content-length"])))
         return status, headers
 
-    def ended(self):
-        raise ConnectionError("the device ended the connection")
-
     def chunks(self):
         try:
             while left := int(self.input.readline(100), 16):
                 while left:
-                    yield (data := self.input.read1(left) or self.ended())
+                    yield (data := self.input.read1(left) or fail(Broken("cut off within a chunk")))
                     left -= len(data)
                 self.input.readline(3)
             self.input.readline(3)
         except (ConnectionError, ValueError) as error:
             raise Broken("cut off, or not in chunks") from error
 
-    def request(self, method, target, body=None, *, span="", clear=False, headers=(), n=None,
-                secret=None, lines=None, raw_target=None, sealed=None):
+    def request(self, method, target, body=None, *, span="", clear=False, headers=(), n=None, lines=None,
+                raw_target=None, sealed=None):
         """An Answer; with `clear`, one that is not in records will do.
 
-        To tamper: `n` and `secret` are used for our own; `lines` makes others of the 13 lines;
+        To tamper: `self.secret` and `n` can be others; `lines` makes others of the 13 lines;
         `raw_target` makes what is sent of the token; `sealed` makes the body of the request's Records.
         """
-        if not self.challenge:
-            with contextlib.suppress(Unproven):
-                self.exchange("GET", "/")
-        (b, d), self.n, secret = self.challenge, n or self.n + 1, secret or self.secret
-        u, what = secret.public_key().public_bytes_raw(), "records" if sealed or body is not None else "none"
+        with contextlib.suppress(Unproven):
+            self.challenge or self.exchange("GET", "/")
+        (b, d), u, self.n = self.challenge, self.secret.public_key().public_bytes_raw(), n or self.n + 1
+        what = "records" if sealed or body is not None else "none"
         c = self.credential.canonical(b, d, u, self.n, method, target, what, span)
         c = b"\n".join(lines(c.split(b"\n"))) if lines else c
-        token = self.credential.token(c)
-        keys = self.credential.okm(hashlib.sha256(c).digest(), secret, d)
-        ours = Records(keys[:48])
+        keys = self.credential.okm(hashlib.sha256(c).digest(), self.secret, d)
+        ours, theirs, token = Records(keys[:48]), Records(keys[48:]), self.credential.token(c)
         data = sealed(ours) if sealed else ours.seal(body) if what == "records" else b""
         headers = [*headers, *[f"Range: {span}"] * bool(span), *[f"Content-Length: {len(data)}"] * bool(data)]
         path, mark, rest = target.partition("?")
         full = raw_target(token) if raw_target else f"{path}?_token={token}{mark and '&'}{rest}"
         outside = self.exchange(method, full, headers, data)
-        if outside[0] == 200 and outside[1]["content-type"] == SEALED:
-            return Answer(outside, self.chunks(), keys[48:])
-        if not clear:
-            raise Broken(f"an answer that is not in records: {outside}")
-        return Answer(outside, self.chunks() if "transfer-encoding" in outside[1] else iter(()))
+        if (outside[0], outside[1]["content-type"]) != (200, SEALED):
+            if not clear:
+                raise Broken(f"an answer that is not in records: {outside[0]}\n{outside[1]}")
+            length = int(outside[1]["content-length"] or 0)
+            chunked = "transfer-encoding" in outside[1]
+            return Answer(*outside, self.chunks() if chunked else iter([self.input.read(length)]), outside)
+        records = theirs.open(self.chunks())
+        head = re.fullmatch(rb"([1-5]\d\d)\n((.+: .*\n)*)", next(records)[1]) or fail(Broken("not a head"))
+        body = (data for _, data in records)
+        return Answer(int(head[1]), email.message_from_bytes(head[2]), body, outside)
 
 
 def main(uri, what, argument):
-    viewer = Viewer(pathlib.Path(uri[1:]).read_text().strip() if uri.startswith("@") else uri)
-    if what == "pull":
-        end = time.monotonic() + float(argument)
-        answer = viewer.request("GET", "/ipc.flv?action=live&channel=0&quality=standard")
-    else:
-        answer, end = viewer.request("POST", "/command", argument.encode()), math.inf
-    for piece in answer.pieces():
+    viewer = Viewer(open(uri[1:]).read().strip() if uri.startswith("@") else uri)
+    request = "GET", "/ipc.flv?action=live&channel=0&quality=standard"
+    answer = viewer.request(*request if what == "pull" else ("POST", "/command", argument.encode()))
+    end = time.monotonic() + float(argument if what == "pull" else "inf")
+    for piece in answer.pieces() if answer.status == 200 else sys.exit(answer.read().decode()):
         sys.stdout.buffer.write(piece)
         if time.monotonic() >= end:
             break

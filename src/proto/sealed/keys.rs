@@ -3,11 +3,12 @@ use aes::{
     cipher::{InnerIvInit, KeyInit, StreamCipherCore},
 };
 use hkdf::Hkdf;
-use hmac::{Hmac, Mac};
+use ring::hmac;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{HEADER, TAG};
+use super::TAG;
 use crate::proto::credential::Secret;
 
 /// The keys of one request and its answer. There are no two requests with the same ones.
@@ -38,9 +39,12 @@ impl Keys {
 }
 
 /// The cipher and MAC of one direction.
+///
+/// The MAC is ring's: it is most of what sealing costs, and where a processor has no instructions
+/// for SHA-256 its assembler is nearly twice as fast as portable code.
 pub struct DirectionKeys {
     cipher: Aes128,
-    mac: Hmac<Sha256>,
+    mac: hmac::Key,
 }
 
 impl DirectionKeys {
@@ -49,7 +53,7 @@ impl DirectionKeys {
         let (cipher, mac) = bytes.split_at(16);
         Self {
             cipher: Aes128::new_from_slice(cipher).expect("16 bytes"),
-            mac: Hmac::new_from_slice(mac).expect("any length is allowed"),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, mac),
         }
     }
 
@@ -66,22 +70,17 @@ impl DirectionKeys {
 
     /// The tag of record `sequence`, of which `head_and_body` is everything before the tag.
     pub(super) fn tag(&self, sequence: u64, head_and_body: &[u8]) -> [u8; TAG] {
-        let tag = self.keyed(sequence, head_and_body).finalize().into_bytes();
-        tag[..TAG].try_into().expect("a slice of that length")
+        let mut mac = hmac::Context::with_key(&self.mac);
+        mac.update(&sequence.to_be_bytes());
+        mac.update(head_and_body);
+        let tag = mac.sign();
+        tag.as_ref()[..TAG]
+            .try_into()
+            .expect("a slice of that length")
     }
 
     /// Whether `tag` is the tag of that record; takes the same time whichever byte differs.
     pub(super) fn verifies(&self, sequence: u64, head_and_body: &[u8], tag: &[u8]) -> bool {
-        debug_assert!(head_and_body.len() >= HEADER && tag.len() == TAG);
-        self.keyed(sequence, head_and_body)
-            .verify_truncated_left(tag)
-            .is_ok()
-    }
-
-    fn keyed(&self, sequence: u64, head_and_body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.mac.clone();
-        mac.update(&sequence.to_be_bytes());
-        mac.update(head_and_body);
-        mac
+        self.tag(sequence, head_and_body).ct_eq(tag).into()
     }
 }
