@@ -89,9 +89,10 @@ impl Door {
             return Ok(response);
         }
         let query = target.rest.unwrap_or_default();
-        let is_command = Route::of_path(target.path) == Ok(Route::Command);
+        let route = Route::of_path(target.path).ok();
+        let is_command = route == Some(Route::Command);
         let checked = self.admit(holder).and_then(|holder| {
-            let wants_clear = !is_command && wants_clear(query)?;
+            let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
             if is_command && target.rest.is_some() {
                 return Err(Error::bad_request(
                     "on this listener the parameters of a command go into the sealed body, where nobody in between can read them; the target has none but _token",

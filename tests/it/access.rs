@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, time::SystemTime};
 
 use peercam::proto::{credential::BodyKind, sealed::Sealer};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     hostile::scaled,
@@ -473,6 +476,42 @@ async fn a_command_whose_body_was_changed_is_not_done() {
     let mut viewer = RawViewer::open(device.address, &uri).await;
     viewer.ask("POST", "/command", Some(LIST)).await.sealed();
     assert!(done() > 0, "the log tells of commands");
+}
+
+#[tokio::test]
+async fn only_media_can_be_had_in_clear_and_only_where_the_owner_allows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = crate::paired::config("").replace(
+        "access = \"token\"",
+        "access = \"token\"\nallow_clear_media = true",
+    );
+    let device = Device::of(Daemon::start_in(directory, &config));
+    let uri = device.pair(&["owner", "--scope", "all"]);
+    for target in [
+        "/healthz?_crypto=off",
+        "/metrics?_crypto=off",
+        "/metrics?crypto=false",
+        "/nowhere?_crypto=off",
+        "/ipc.flv?_crypto=off",
+        "/ipc.flv?action=live&channel=9&_crypto=off",
+        "/ipc.flv?action=live&_crypto=off&_crypto=off",
+    ] {
+        let mut viewer = RawViewer::open(device.address, &uri).await;
+        let reply = viewer.ask("GET", target, None).await;
+        assert!(matches!(reply, Reply::Sealed(..)), "{target}: {reply:?}");
+    }
+    let mut viewer = RawViewer::open(device.address, &uri).await;
+    let body = b"action=inner_define&cmd=get_nvr_list&_crypto=off";
+    let reply = viewer.ask("POST", "/command", Some(body)).await;
+    assert!(matches!(reply, Reply::Sealed(..)), "{reply:?}");
+    let (bytes, _) = viewer.request("GET", "/ipc.flv?action=live&_crypto=off", None);
+    viewer.stream.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|four| four == b"FLV\x01") {
+        let count = viewer.stream.read_buf(&mut answer).await.unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(String::from_utf8_lossy(&answer).contains("content-type: video/x-flv"));
 }
 
 /// More than a second of pictures and sound, at twice the bar.

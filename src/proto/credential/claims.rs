@@ -143,7 +143,7 @@ struct Raw {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "ch is a list of channel numbers, or \"*\"")]
 enum RawChannels {
     Word(String),
     List(Vec<u16>),
