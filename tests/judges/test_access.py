@@ -155,7 +155,11 @@ def test_the_vectors_of_the_specification():
                              "scopes": ["live", "command"], "ch": [0], "exp": 0})
     theirs, ours = (X25519PrivateKey.from_private_bytes(bytes([byte] * 32)) for byte in (0x22, 0x33))
     d, u = (secret.public_key().public_bytes_raw() for secret in (theirs, ours))
-    th = hashlib.sha256(phone.canonical(bytes([0x44] * 32), d, u, 1, "POST", "/command", "records")).digest()
+    c = phone.canonical(bytes([0x44] * 32), d, u, 1, "POST", "/command", "records")
+    th = hashlib.sha256(c).digest()
+    peer = Ed25519PrivateKey.from_private_bytes(bytes([0x55] * 32)).public_key().public_bytes_raw()
+    p2p = "\n".join(["peercam-token/1", "p2p", device.hex(), peer.hex(), viewer.b64(bytes([0x66] * 32)), "-", "-", "1",
+                     "GET", "/ipc.p2p.com/ipc.flv?action=live&channel=0&quality=high", "", "none", phone.text])
     okm = phone.okm(th, ours, d)
     assert okm == phone.okm(th, theirs, u)
     request, response = Records(okm[:48]), Records(okm[48:])
@@ -163,6 +167,8 @@ def test_the_vectors_of_the_specification():
               response.seal_record(0, viewer.HEAD, b"200\ncontent-type: application/json\n"),
               response.seal_record(1, viewer.LAST, b'[{"status":"0"}]')]
     assert {name: bytes.fromhex(value) for name, value in told.items()} == {
+        "mac of the token": viewer.unb64(phone.token(c).rpartition(".")[2]),
+        "mac of a P2P token": viewer.unb64(phone.token(p2p.encode()).rpartition(".")[2]),
         "K_mint": by.key, "key": phone.key, "K_token": phone.expand(b"token"),
         "K_session": phone.expand(b"session"), "D": d, "U": u, "th": th, "OKM": okm,
         "request record 0, type 3": sealed[0], "response record 0, type 1": sealed[1],
