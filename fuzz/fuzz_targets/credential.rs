@@ -22,7 +22,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(target) = Target::split(text) {
         let rest = target.rest.map(|rest| format!("&{rest}")).unwrap_or_default();
         assert_eq!(format!("{}?_token={}{rest}", target.path, target.token), text);
-        assert_eq!(target.signed(), text.replacen(&format!("_token={}", target.token), "", 1).replacen("?&", "?", 1).trim_end_matches('?'));
     }
     if let Some(token) = Token::parse(text) {
         let start = format!("1.{}.{}.", token.credential, token.counter);
