@@ -120,7 +120,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::File`].
     pub fn publish(&self, endpoint: &Endpoint) -> Result<(), DataDirError> {
-        let text = serde_json::to_string_pretty(endpoint).expect("strings and numbers serialize");
+        let text = serde_json::to_string(endpoint).expect("strings and numbers serialize");
         let path = self.path.join("endpoint.json");
         Ok(files::write_private(&path, (text + "\n").as_bytes())?)
     }

@@ -85,7 +85,7 @@ impl Pairings {
             v: 1,
             paired: paired.collect(),
         };
-        serde_json::to_string_pretty(&raw).expect("strings and numbers serialize") + "\n"
+        serde_json::to_string(&raw).expect("strings and numbers serialize") + "\n"
     }
 
     /// Those that were paired and not revoked, oldest first.

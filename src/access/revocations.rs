@@ -114,7 +114,7 @@ impl Revocations {
                 })
                 .collect(),
         };
-        let text = serde_json::to_string_pretty(&raw).expect("strings and numbers serialize");
+        let text = serde_json::to_string(&raw).expect("strings and numbers serialize");
         text + "\n"
     }
 
@@ -251,9 +251,9 @@ mod tests {
             "null",
             "[]",
             &good[..good.len() / 2],
-            &good.replace("\"v\": 1", "\"v\": 2"),
-            &good.replace("\"revoked\": []", "\"revoked\": [{\"id\":\"x\",\"exp\":0}]"),
-            &good.replace("\"local\": 0", ""),
+            &good.replace("\"v\":1", "\"v\":2"),
+            &good.replace("\"revoked\":[]", "\"revoked\":[{\"id\":\"x\",\"exp\":0}]"),
+            &good.replace("\"local\":0", ""),
             &good.replace("\"local\"", "\"Local\""),
         ];
         for text in bad {

@@ -4,7 +4,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -14,7 +13,10 @@ use super::{
     pairings::Pairings,
     revocations::{Revocations, RevocationsError},
 };
-use crate::proto::credential::{EndpointId, Issuer, MintKey, Secret};
+use crate::proto::{
+    credential::{EndpointId, Issuer, MintKey, Secret},
+    encoding::{base64, exactly},
+};
 
 /// The directory `access` in the data directory: the device's secrets and who was paired.
 ///
@@ -236,7 +238,7 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
 
 /// `<name> <secret> <check>`: the check tells a damaged file from another secret.
 fn write_secret(name: &str, secret: &[u8; 32]) -> Zeroizing<String> {
-    let encoded = Zeroizing::new(BASE64URL_NOPAD.encode(secret));
+    let encoded = Zeroizing::new(base64(secret));
     Zeroizing::new(format!(
         "{name} {} {}\n",
         encoded.as_str(),
@@ -248,9 +250,8 @@ fn read_secret(name: &str, text: &[u8]) -> Option<Secret> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
     let (label, rest) = text.split_once(' ')?;
     let (encoded, found) = rest.split_once(' ')?;
-    let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?);
-    let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
-    (label == name && found == check(name, &secret)).then(|| Secret::new(secret))
+    let secret = Zeroizing::new(exactly(encoded)?);
+    (label == name && found == check(name, &secret)).then(|| Secret::new(*secret))
 }
 
 fn check(name: &str, secret: &[u8; 32]) -> String {
@@ -259,7 +260,7 @@ fn check(name: &str, secret: &[u8; 32]) -> String {
         .chain_update(name)
         .chain_update(secret)
         .finalize();
-    BASE64URL_NOPAD.encode(&hash[..6])
+    base64(&hash[..6])
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{ArgGroup, Args};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::Offset};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
 use super::Failure;
@@ -119,12 +119,15 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
     if let Some(span) = duration(text).filter(|span| span.as_secs() > 0) {
         return Ok(Expiry::After(span.as_secs()));
     }
-    let end = text.parse::<Date>().and_then(|day| {
-        let next = day.tomorrow()?;
-        next.to_zoned(TimeZone::UTC)
+    let day = text.split_once('-').and_then(|(year, rest)| {
+        let (month, day) = rest.split_once('-')?;
+        Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
     });
-    end.ok()
-        .and_then(|end| u64::try_from(end.timestamp().as_second()).ok())
+    let end = day.and_then(|day| {
+        let next = day.tomorrow().ok()?;
+        Offset::UTC.to_timestamp(next.at(0, 0, 0, 0)).ok()
+    });
+    end.and_then(|end| u64::try_from(end.as_second()).ok())
         .map(Expiry::At)
         .ok_or("a span such as 12h or 30d, or a day such as 2027-01-31")
 }
@@ -261,9 +264,7 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
         let timestamp = seconds
             .and_then(|seconds| i64::try_from(seconds).ok())
             .and_then(|seconds| Timestamp::from_second(seconds).ok());
-        timestamp.map_or(none.to_owned(), |at| {
-            at.strftime("%Y-%m-%d %H:%MZ").to_string()
-        })
+        timestamp.map_or(none.to_owned(), |at| at.to_string())
     };
     let Claims {
         name, id, expires, ..
@@ -331,4 +332,29 @@ fn random_id() -> Result<CredentialId, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
     Ok(CredentialId::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_a_span_or_the_end_of_a_day() {
+        assert_eq!(expiry("12h"), Ok(Expiry::After(43_200)));
+        assert_eq!(expiry("30d"), Ok(Expiry::After(2_592_000)));
+        // 2027-02-01T00:00:00Z
+        assert_eq!(expiry("2027-01-31"), Ok(Expiry::At(1_801_440_000)));
+        for text in [
+            "",
+            "0s",
+            "soon",
+            "30",
+            "2027-02-30",
+            "2027-13-01",
+            "2027",
+            "1960-01-01",
+        ] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
+    }
 }

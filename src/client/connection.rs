@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{Answer, ClientError};
 use crate::proto::{
     credential::{BodyKind, PairingUri, Signed, Transport},
+    encoding::exactly,
     sealed::{Exchange, Keys, Opener, Sealer},
 };
 
@@ -229,10 +230,7 @@ impl Challenge {
             let value = values.next();
             value.filter(|_| values.next().is_none())
         };
-        let key = |name: &str| -> Option<[u8; 32]> {
-            let bytes = data_encoding::BASE64URL_NOPAD.decode(value(name)?.as_bytes());
-            bytes.ok()?.try_into().ok()
-        };
+        let key = |name: &str| exactly(value(name)?);
         (value("v")? == "1").then_some(Self {
             binding: key("b")?,
             device_key: key("d")?,

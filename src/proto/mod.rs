@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod credential;
+pub mod encoding;
 pub mod flv;
 pub mod query;
 pub mod request_line;

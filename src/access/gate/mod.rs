@@ -14,6 +14,7 @@ use crate::proto::{
         BodyKind, Claims, ClaimsError, Credential, EndpointId, Secret, Signed, Target, Token,
         Transport,
     },
+    encoding::base64,
     sealed::{Exchange, Keys},
 };
 
@@ -169,8 +170,7 @@ impl Gate {
         Some(match &self.binding {
             Binding::P2p { .. } => "Peercam v=\"1\"".to_owned(),
             Binding::Tcp { fresh, exchange } => {
-                let [b, d] = [*fresh, exchange.public()]
-                    .map(|key| data_encoding::BASE64URL_NOPAD.encode(&key));
+                let [b, d] = [*fresh, exchange.public()].map(|key| base64(&key));
                 format!("Peercam v=\"1\", b=\"{b}\", d=\"{d}\"")
             }
         })

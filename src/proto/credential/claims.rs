@@ -1,9 +1,15 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 
-use super::{EndpointId, Scope, Scopes, base64, exactly};
-use crate::media::ChannelId;
+use super::{EndpointId, Scope, Scopes};
+use crate::{
+    media::ChannelId,
+    proto::encoding::{base64, exactly},
+};
 
 /// The longest claims, in bytes.
 pub const MAX_CLAIMS: usize = 512;
@@ -142,11 +148,39 @@ struct Raw {
     peer: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "ch is a list of channel numbers, or \"*\"")]
+#[derive(Serialize)]
+#[serde(untagged)]
 enum RawChannels {
     Word(String),
     List(Vec<u16>),
+}
+
+impl<'de> Deserialize<'de> for RawChannels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrList;
+
+        impl<'de> Visitor<'de> for WordOrList {
+            type Value = RawChannels;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of channel numbers, or \"*\"")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<RawChannels, E> {
+                Ok(RawChannels::Word(word.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawChannels, A::Error> {
+                let mut numbers = Vec::new();
+                while let Some(number) = list.next_element()? {
+                    numbers.push(number);
+                }
+                Ok(RawChannels::List(numbers))
+            }
+        }
+
+        deserializer.deserialize_any(WordOrList)
+    }
 }
 
 /// A field that may be missing, but not be there as `null`.

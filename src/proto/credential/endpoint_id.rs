@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use data_encoding::HEXLOWER;
+use crate::proto::encoding::{from_hex, hex};
 
 /// Names a device or a viewer: the public half of its Ed25519 key. It is a name, not a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,15 +27,13 @@ impl FromStr for EndpointId {
     type Err = ParseEndpointIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseEndpointIdError> {
-        let bytes = HEXLOWER.decode(text.as_bytes());
-        let bytes = bytes.ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or(ParseEndpointIdError)
+        from_hex(text).map(Self).ok_or(ParseEndpointIdError)
     }
 }
 
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(&hex(&self.0))
     }
 }
 

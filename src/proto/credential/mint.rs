@@ -1,6 +1,7 @@
 use std::{fmt, str::FromStr};
 
-use super::{Claims, EndpointId, Secret, base64, exactly};
+use super::{Claims, EndpointId, Secret};
+use crate::proto::encoding::{base64, exactly};
 
 /// Who makes credentials for a device: the device itself (`local`), or a back end that holds a
 /// mint key. 1 to 16 lower-case letters, digits and `-`.

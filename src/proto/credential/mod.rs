@@ -18,19 +18,3 @@ pub use scope::{Need, ParseScopeError, Scope, Scopes};
 pub use secret::Secret;
 pub use token::{BodyKind, MAX_TOKEN, Signed, Target, Token, Transport};
 pub use uri::{PairingUri, ParseUriError};
-
-use data_encoding::BASE64URL_NOPAD;
-
-/// Bytes as they are written on the wire.
-fn base64(bytes: &[u8]) -> String {
-    BASE64URL_NOPAD.encode(bytes)
-}
-
-/// Exactly `N` bytes in their one canonical spelling.
-fn exactly<const N: usize>(text: &str) -> Option<[u8; N]> {
-    BASE64URL_NOPAD
-        .decode(text.as_bytes())
-        .ok()?
-        .try_into()
-        .ok()
-}

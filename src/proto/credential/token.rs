@@ -1,6 +1,7 @@
 use sha2::{Digest, Sha256};
 
-use super::{Credential, EndpointId, MAX_CLAIMS, Secret, base64, exactly};
+use super::{Credential, EndpointId, MAX_CLAIMS, Secret};
+use crate::proto::encoding::{base64, exactly, from_base64};
 
 /// The longest token, in bytes: version, credential with the longest claims, counter, key, MAC.
 pub const MAX_TOKEN: usize = 2 + 17 + 11 + MAX_CLAIMS.div_ceil(3) * 4 + 12 + 44 + 43;
@@ -98,10 +99,7 @@ impl<'a> Token<'a> {
         }
         let credential = &rest[..issuer.len() + epoch.len() + claims.len() + 2];
         issuer.parse::<super::Issuer>().ok()?;
-        let claims = data_encoding::BASE64URL_NOPAD
-            .decode(claims.as_bytes())
-            .ok()
-            .filter(|claims| claims.len() <= MAX_CLAIMS)?;
+        let claims = from_base64(claims).filter(|claims| claims.len() <= MAX_CLAIMS)?;
         let viewer_key = match viewer_key {
             "-" => None,
             text => Some(exactly(text)?),

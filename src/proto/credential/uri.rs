@@ -1,6 +1,7 @@
 use core::net::SocketAddr;
 
-use super::{Credential, EndpointId, Secret, base64, exactly};
+use super::{Credential, EndpointId, Secret};
+use crate::proto::encoding::{base64, exactly};
 
 /// How many addresses a URI may carry.
 const MAX_LAN: usize = 16;
