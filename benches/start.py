@@ -1,6 +1,8 @@
 """From starting the program to the first byte of an HTTP answer, and what it holds when idle.
 
-    python3 benches/start.py [PROGRAM]
+    python3 benches/start.py [PROGRAM [SOURCE]]
+
+SOURCE is a channel's source as in a configuration: a firmware build has no simulated camera.
 """
 
 import socket
@@ -11,9 +13,10 @@ import tempfile
 import time
 
 program = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+source = sys.argv[2] if len(sys.argv) > 2 else '{ kind = "sim" }'
 data = tempfile.TemporaryDirectory()
 config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-config.write(f'data_dir = "{data.name}/data"\n' '[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\nsource = { kind = "sim" }\n')
+config.write(f'data_dir = "{data.name}/data"\n' '[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\n' f'source = {source}\n')
 config.flush()
 
 millis, resident = [], []

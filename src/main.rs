@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -63,6 +64,8 @@ fn run(path: Option<&Path>) -> Result<()> {
         builder.worker_threads(threads);
     }
     let runtime = builder
+        // Files are rarely read; a thread for that is not kept waiting.
+        .thread_keep_alive(Duration::from_secs(1))
         .enable_all()
         .build()
         .context("the runtime does not start")?;

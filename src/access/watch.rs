@@ -17,18 +17,17 @@ pub async fn watch(store: Store, keeper: Arc<Keeper>) {
     let mut known = None;
     loop {
         ticks.tick().await;
-        let (store, seen) = (store.clone(), known);
-        let look = move || {
-            let version = Version::of(&store);
-            (Some(version) != seen).then(|| (version, store.revocations()))
-        };
-        // A flash that is busy may take its time.
-        let looked = tokio::task::spawn_blocking(look).await;
-        if let Ok(Some((version, revocations))) = looked {
+        // The system has this in memory; only a file that has changed is read from the flash.
+        let version = Version::of(&store);
+        if known == Some(version) {
+            keeper.end_sessions();
+            continue;
+        }
+        let store = store.clone();
+        let read = tokio::task::spawn_blocking(move || store.revocations());
+        if let Ok(revocations) = read.await {
             known = Some(version);
             learn(&keeper, revocations);
-        } else {
-            keeper.end_sessions();
         }
     }
 }
