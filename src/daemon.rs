@@ -337,11 +337,13 @@ fn camera(clock: Clock, channel: &Channel) -> Result<Arc<dyn Camera>, StartError
     })
 }
 
-/// Makes sure that the files which a configuration names can be used.
+/// Makes sure that the files which a configuration names can be used. Makes none.
 ///
 /// # Errors
 /// [`StartError`] for the first one that cannot.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    DataDir::check(&config.data_dir)?;
+    Store::check(&config.data_dir)?;
     let clock = Clock::start();
     config
         .channels

@@ -79,6 +79,32 @@ impl DataDir {
         Ok(Self { path })
     }
 
+    /// Makes sure that a data directory can be used, without making one.
+    ///
+    /// # Errors
+    /// [`DataDirError::File`] if it is on a file system that is read-only, as in a firmware image,
+    /// or if others may write into it.
+    pub fn check(path: &Path) -> Result<(), DataDirError> {
+        let existing = path.ancestors().find(|path| path.exists());
+        let existing = existing.unwrap_or(Path::new("."));
+        let system = rustix::fs::statvfs(existing);
+        let system = system.map_err(|error| FileError::io(existing)(error.into()))?;
+        if system
+            .f_flag
+            .contains(rustix::fs::StatVfsMountFlags::RDONLY)
+        {
+            return Err(FileError::refused(
+                path,
+                "is on a file system that is read-only; each device must be able to make its own secrets",
+            )
+            .into());
+        }
+        if existing == path {
+            Self::open(path)?;
+        }
+        Ok(())
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

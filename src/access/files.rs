@@ -47,7 +47,7 @@ impl FileError {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 
-    fn refused(path: &Path, reason: impl Into<String>) -> Self {
+    pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Self {
         Self::Unsafe {
             path: path.to_owned(),
             reason: reason.into(),

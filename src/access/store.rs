@@ -62,7 +62,10 @@ pub enum StoreError {
         error: RevocationsError,
     },
     /// The list of pairings cannot be read.
-    #[error("{}: damaged: {error}", path.display())]
+    #[error(
+        "{}: damaged: {error}; remove it to go on (it is only for people: access does not depend on it, and ids can still be revoked)",
+        path.display()
+    )]
     Pairings {
         /// The file.
         path: PathBuf,
@@ -95,6 +98,20 @@ impl Store {
             _ => files::check_directory(&store.directory, 0o077)?,
         }
         Ok(store)
+    }
+
+    /// Makes sure that the store in this data directory is in order, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn check(data_dir: &Path) -> Result<(), StoreError> {
+        if fs::symlink_metadata(data_dir.join("access")).is_err() {
+            return Ok(());
+        }
+        let store = Self::open(data_dir)?;
+        store.secrets()?;
+        store.revocations()?;
+        Ok(())
     }
 
     /// Makes everything in a directory of its own and then names it.
@@ -156,17 +173,21 @@ impl Store {
         Revocations::parse(&bytes).map_err(|error| StoreError::Revocations { path, error })
     }
 
-    /// Who was paired.
+    /// Who was paired. Without its file, nobody.
     ///
     /// # Errors
     /// [`StoreError`] if the list cannot be read.
     pub fn pairings(&self) -> Result<Pairings, StoreError> {
         let path = self.directory.join(PAIRED);
-        let bytes = files::read_private(&path)?;
+        let bytes = match files::read_private(&path) {
+            Err(error) if error.is_not_found() => return Ok(Pairings::default()),
+            read => read?,
+        };
         Pairings::parse(&bytes).map_err(|error| StoreError::Pairings { path, error })
     }
 
-    /// Changes both lists; what `change` refuses changes nothing.
+    /// Changes both lists; what `change` refuses changes nothing. A list of pairings that cannot be
+    /// read counts as empty and is left as it is: whoever is to be revoked must not profit from it.
     ///
     /// # Errors
     /// [`StoreError`], or what `change` says.
@@ -175,14 +196,18 @@ impl Store {
         change: impl FnOnce(&mut Revocations, &mut Pairings) -> Result<T, E>,
     ) -> Result<T, E> {
         let _lock = self.lock()?;
-        let (old_revocations, old_pairings) = (self.revocations()?, self.pairings()?);
+        let old_revocations = self.revocations()?;
+        let (old_pairings, is_readable) = match self.pairings() {
+            Ok(pairings) => (pairings, true),
+            Err(_) => (Pairings::default(), false),
+        };
         let (mut revocations, mut pairings) = (old_revocations.clone(), old_pairings.clone());
         let result = change(&mut revocations, &mut pairings)?;
         // Whoever is revoked must be shut out even if the second file cannot be written.
         if revocations != old_revocations {
             self.write(REVOKED, &revocations.encode())?;
         }
-        if pairings != old_pairings {
+        if is_readable && pairings != old_pairings {
             self.write(PAIRED, &pairings.encode())?;
         }
         Ok(result)

@@ -159,6 +159,8 @@ impl PairOptions {
             ));
         }
         let secrets = store.secrets()?;
+        // Nobody is paired who could not be listed.
+        store.pairings()?;
         let epoch = store.update(|revocations, pairings| {
             let epoch = revocations.admit_issuer(&Issuer::local())?;
             pairings.add(claims.clone(), epoch, now)?;
@@ -288,7 +290,11 @@ impl RevokeOptions {
         let data_dir = DataDir::open(&config.data_dir)?;
         let store = Store::open(data_dir.path())?;
         let whom = match (self.name, self.id) {
-            (Some(name), _) => Revoked::Name(name),
+            (Some(name), _) => {
+                // Without the list, a name is unknown for another reason.
+                store.pairings()?;
+                Revoked::Name(name)
+            }
             (None, Some(id)) => Revoked::Id(id),
             (None, None) => Revoked::All(self.issuer),
         };

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, time::SystemTime};
 
-use peercam::proto::{credential::BodyKind, sealed::Sealer};
+use peercam::proto::{
+    credential::BodyKind,
+    sealed::{Record, Sealer},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -592,6 +595,62 @@ async fn access_that_has_ended_ends_what_runs() {
                 assert!(device.daemon.log().contains("revoked.json"), "{way}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_stream_ends_in_order_when_the_device_stops() {
+    let mut device = Device::start("");
+    let uri = device.pair(&["phone"]);
+    let mut viewer = RawViewer::open(device.address, &uri).await;
+    let mut live = viewer.live("quality=standard").await;
+    device.daemon.signal(rustix::process::Signal::TERM);
+    loop {
+        match live.record().await {
+            Some(Record::Data(_)) => {}
+            Some(Record::Last(_)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(device.daemon.wait().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_is_no_http_tells_nothing_either() {
+    let device = Device::start("");
+    for text in [
+        "GARBAGE\r\n\r\n".to_owned(),
+        "GET /ipc.flv?cmd={\"a\": 1} HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(9000)),
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+            "x".repeat(9000)
+        ),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
+        "CONNECT x:80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            .to_owned(),
+        "GET / HTTP/1.0\r\n\r\n".to_owned(),
+    ] {
+        let answer = String::from_utf8(raw(device.address, text.as_bytes()).await).unwrap();
+        let lower = answer.to_ascii_lowercase();
+        assert!(
+            answer.is_empty()
+                || [
+                    "http/1.1 400",
+                    "http/1.1 431",
+                    "http/1.1 401",
+                    "http/1.0 401",
+                    "http/1.1 414"
+                ]
+                .iter()
+                .any(|status| lower.starts_with(status)),
+            "{text:?}: {answer}"
+        );
+        assert!(
+            !lower.contains("date:") && !lower.contains("server:"),
+            "{answer}"
+        );
     }
 }
 

@@ -176,6 +176,56 @@ fn a_device_whose_secrets_are_not_in_order_does_not_start_and_makes_no_new_ones(
 }
 
 #[test]
+fn whoever_is_to_be_revoked_does_not_profit_from_a_damaged_list() {
+    let device = Device::start("");
+    device.pair(&["phone"]);
+    let id = device.peercam(&["pair", "--list"]);
+    let id = &id.split_once("id ").unwrap().1[..22];
+    fs::write(device.file("paired.json"), "{}").unwrap();
+    for arguments in [
+        &["pair", "tablet"][..],
+        &["pair", "--list"],
+        &["revoke", "phone"],
+    ] {
+        let (output, errors) = device.try_peercam(arguments);
+        assert!(
+            output.is_none() && errors.contains("remove it to go on"),
+            "{errors}"
+        );
+    }
+    device.peercam(&["revoke", "--id", id]);
+    let revoked = fs::read_to_string(device.file("revoked.json")).unwrap();
+    assert!(revoked.contains(id), "{revoked}");
+    fs::remove_file(device.file("paired.json")).unwrap();
+    device.pair(&["phone"]);
+    assert!(device.peercam(&["pair", "--list"]).contains("phone"));
+}
+
+#[test]
+fn check_looks_at_the_data_directory_and_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.toml");
+    let check = |data_dir: &str| {
+        fs::write(&path, format!("data_dir = {data_dir:?}\n{}", config(""))).unwrap();
+        let output = run(&["check", "--config", &path.to_string_lossy()]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), errors)
+    };
+    assert!(check("data").0);
+    assert!(!directory.path().join("data").exists());
+    let (is_fine, errors) = check("/proc/self/data");
+    assert!(is_fine || errors.contains("data"), "{errors}");
+    fs::create_dir(directory.path().join("data")).unwrap();
+    fs::set_permissions(
+        directory.path().join("data"),
+        fs::Permissions::from_mode(0o777),
+    )
+    .unwrap();
+    let (is_fine, errors) = check("data");
+    assert!(!is_fine && errors.contains("chmod 755"), "{errors}");
+}
+
+#[test]
 fn a_data_directory_has_one_daemon() {
     let daemon = Daemon::start(&config(""));
     let path = daemon.directory().join("camera.toml");
