@@ -6,6 +6,7 @@ use std::{
 
 use super::{
     failures::Failures,
+    holder::Holder,
     metrics::Metrics,
     revocations::Revocations,
     sessions::Sessions,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    proto::credential::{Claims, EndpointId, MintKey},
+    proto::credential::{EndpointId, MintKey},
 };
 
 /// What a running daemon knows about access: its secrets, who was revoked, who is there.
@@ -45,17 +46,6 @@ pub enum Access {
         /// The keys that were last known: whoever holds a credential is told why.
         mint_keys: Vec<MintKey>,
     },
-}
-
-/// A credential that was proved, and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Who minted it.
-    pub issuer: String,
-    /// In which epoch.
-    pub epoch: u32,
-    /// What it says.
-    pub claims: Claims,
 }
 
 impl Keeper {
@@ -231,7 +221,7 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::credential::{Channels, CredentialId, Issuer, Scopes, Secret};
+    use crate::proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes, Secret};
 
     #[test]
     fn only_credentials_that_end_need_a_clock() {

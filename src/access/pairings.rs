@@ -1,9 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{
-    revocations::{Revocations, RevocationsError},
-    store::StoreError,
-};
+use super::revocations::{Revocations, RevocationsError};
 use crate::proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes};
 
 /// How many viewers are listed.
@@ -40,9 +37,6 @@ pub enum PairError {
     /// The list of revocations takes no more.
     #[error(transparent)]
     Revocations(#[from] RevocationsError),
-    /// The files are not in order.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Whom a `revoke` is about.

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{keeper::Holder, metrics::Metrics};
+use super::{holder::Holder, metrics::Metrics};
 use crate::{
     error::{Error, ErrorKind},
     proto::credential::{CredentialId, EndpointId, Scope},

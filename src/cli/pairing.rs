@@ -162,9 +162,11 @@ impl PairOptions {
         // Nobody is paired who could not be listed.
         store.pairings()?;
         let epoch = store.update(|revocations, pairings| {
-            let epoch = revocations.admit_issuer(&Issuer::local())?;
+            let epoch = revocations
+                .admit_issuer(&Issuer::local())
+                .map_err(PairError::from)?;
             pairings.add(claims.clone(), epoch, now)?;
-            Ok::<_, PairError>(epoch)
+            Ok::<_, Failure>(epoch)
         })?;
         let uri = PairingUri {
             credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
@@ -299,8 +301,10 @@ impl RevokeOptions {
             (None, None) => Revoked::All(self.issuer),
         };
         let now = Clock::start().date();
-        let ended =
-            store.update(|revocations, pairings| pairings.revoke(&whom, revocations, now))?;
+        let ended = store.update(|revocations, pairings| {
+            let ended = pairings.revoke(&whom, revocations, now)?;
+            Ok::<_, Failure>(ended)
+        })?;
         let running = match data_dir.running() {
             Some(_) => "; the running daemon ends what they watch within a second",
             None => "",
@@ -321,9 +325,10 @@ impl MintKeyOptions {
         let store = Store::open(data_dir.path())?;
         let secrets = store.secrets()?;
         let epoch = store.update(|revocations, _| {
-            revocations
+            let epoch = revocations
                 .admit_issuer(&self.issuer)
-                .map_err(PairError::from)
+                .map_err(PairError::from)?;
+            Ok::<_, Failure>(epoch)
         })?;
         eprintln!(
             "peercam: whoever has this key can pair viewers. End it, and all of them, with: peercam revoke --all --issuer {}",

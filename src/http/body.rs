@@ -1,14 +1,24 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 
-use super::{live::LiveBody, sealed::SealedBody};
-use crate::{proto::flv::TagBatch, transport::Serving};
+use super::live::LiveBody;
+use crate::{
+    proto::{
+        flv::TagBatch,
+        sealed::{Head, MAX_RECORD, Sealer},
+    },
+    transport::Serving,
+};
+
+/// How much is sealed at a time: a viewer's private copy of what is on its way to it is bounded by
+/// this, however large the batch that waits.
+const BITE: usize = 4 * MAX_RECORD;
 
 /// Every answer's body. A stream that ends in order ends with the chunked terminator; one that is
 /// cut off has none, and its viewer can tell.
@@ -25,6 +35,17 @@ enum Content {
     Live(Box<LiveBody>),
     /// Another body, in records.
     Sealed(Box<SealedBody>),
+}
+
+/// An answer's body on its way into records. The head record comes first; the last record comes
+/// only if the body ended in order.
+struct SealedBody {
+    inner: Body,
+    /// `None` once the last record was made.
+    sealer: Option<Sealer>,
+    head: Option<Head>,
+    /// Taken from the body and not sealed yet.
+    pending: TagBatch,
 }
 
 impl Body {
@@ -44,8 +65,14 @@ impl Body {
         }
     }
 
-    /// Another body, in records.
-    pub(super) fn sealed(sealed: SealedBody) -> Self {
+    /// This body in records, behind a head.
+    pub(super) fn sealed(self, head: Head, sealer: Sealer) -> Self {
+        let sealed = SealedBody {
+            inner: self,
+            sealer: Some(sealer),
+            head: Some(head),
+            pending: TagBatch::default(),
+        };
         Self {
             content: Content::Sealed(Box::new(sealed)),
             serving: None,
@@ -75,6 +102,36 @@ impl Body {
     pub(super) fn holding(mut self, serving: Serving) -> Self {
         self.serving = Some(serving);
         self
+    }
+}
+
+impl SealedBody {
+    /// The next records; `None` behind the last one.
+    fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+        let Some(sealer) = &mut self.sealer else {
+            return Poll::Ready(None);
+        };
+        let records = |bytes: Bytes| Poll::Ready(Some(TagBatch::from_bytes(bytes)));
+        if let Some(head) = self.head.take() {
+            return records(sealer.head(&head));
+        }
+        if !self.pending.has_remaining() {
+            self.pending = ready!(self.inner.poll_batch(context)).unwrap_or_default();
+        }
+        let is_whole = self.pending.remaining() <= BITE && self.inner.is_at_end();
+        if is_whole || !self.pending.has_remaining() {
+            let last = self
+                .sealer
+                .take()
+                .map(|sealer| sealer.last(&mut self.pending));
+            return records(last.unwrap_or_default());
+        }
+        records(sealer.data(&mut self.pending, BITE))
+    }
+
+    /// Whether the last record was made.
+    fn is_at_end(&self) -> bool {
+        self.sealer.is_none()
     }
 }
 

@@ -6,7 +6,8 @@ use counter::Counter;
 use zeroize::Zeroizing;
 
 use super::{
-    keeper::{Holder, Keeper},
+    holder::Holder,
+    keeper::Keeper,
     store::{StoreError, random},
 };
 use crate::proto::{
