@@ -132,7 +132,8 @@ async fn talk(
             allow_clear_media,
         } => {
             let access = (keeper, allow_clear_media);
-            talk_sealed(stream, address, activity, app, access).await
+            // Apart, so that open connections need not have room for it.
+            Box::pin(talk_sealed(stream, address, activity, app, access)).await
         }
     };
     if let Err(error) = served {
