@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
-    cli::{Cli, Command, Failure},
+    cli::{self, Cli, Command},
     config::Config,
     daemon::{self, Daemon},
 };
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Check) => check(config),
         Some(Command::Run) | None => run(config),
-        Some(command) => command.perform(|| load(config)).map_err(Into::into),
+        Some(command) => command.perform(config).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,7 +53,7 @@ fn check(path: Option<&Path>) -> Result<()> {
 }
 
 fn run(path: Option<&Path>) -> Result<()> {
-    let config = load(path)?;
+    let config = cli::load(path)?;
     let threads = config.runtime.threads;
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()
@@ -88,25 +88,6 @@ fn run(path: Option<&Path>) -> Result<()> {
 
 /// Exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;
-
-fn load(path: Option<&Path>) -> Result<Config, Failure> {
-    match path {
-        Some(path) => Ok(Config::load(path)?),
-        None => default_config(),
-    }
-}
-
-#[cfg(feature = "sim")]
-fn default_config() -> Result<Config, Failure> {
-    Ok(Config::simulated_camera())
-}
-
-#[cfg(not(feature = "sim"))]
-fn default_config() -> Result<Config, Failure> {
-    Err(Failure::Usage(
-        "this build has no simulated camera; name a configuration with --config FILE".to_owned(),
-    ))
-}
 
 /// Tells a person what to paste into a player.
 fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {

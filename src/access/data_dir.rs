@@ -4,8 +4,10 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, FileError};
@@ -31,6 +33,10 @@ pub enum DataDirError {
         pid: Option<u32>,
     },
 }
+
+/// How long a daemon tries to get its directory: programs that only look whether one runs hold it
+/// for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Holds the data directory for one daemon, until it is dropped.
 #[derive(Debug)]
@@ -102,6 +108,8 @@ impl DataDir {
         if existing == path {
             Self::open(path)?;
         }
+        rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| FileError::io(existing)(error.into()))?;
         Ok(())
     }
 
@@ -115,6 +123,13 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Locked`] if there is one already.
     pub fn lock(&self) -> Result<Lock, DataDirError> {
+        let lock = self.try_lock_for(LOCK_PATIENCE)?;
+        // What an earlier run said of itself is not true any more.
+        let _ = fs::remove_file(self.path.join("endpoint.json"));
+        Ok(lock)
+    }
+
+    fn try_lock_for(&self, patience: Duration) -> Result<Lock, DataDirError> {
         let path = self.path.join("lock");
         let mut file = OpenOptions::new()
             .create(true)
@@ -124,7 +139,8 @@ impl DataDir {
             .mode(0o600)
             .open(&path)
             .map_err(FileError::io(&path))?;
-        match file.try_lock() {
+        let end = Instant::now() + patience;
+        match retry_until(end, || file.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = fs::read_to_string(&path).ok();
@@ -153,11 +169,29 @@ impl DataDir {
 
     /// What the running daemon says of itself; `None` if none runs.
     pub fn running(&self) -> Option<Endpoint> {
-        if self.lock().is_ok() {
+        let path = self.path.join("lock");
+        let file = File::open(&path).ok()?;
+        if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return None;
         }
+        let pid: u32 = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
         let bytes = files::read_private(&self.path.join("endpoint.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        let endpoint: Endpoint = serde_json::from_slice(&bytes).ok()?;
+        (endpoint.pid == pid).then_some(endpoint)
+    }
+}
+
+/// Tries until it works or the time is over.
+fn retry_until(
+    end: Instant,
+    attempt: impl Fn() -> Result<(), TryLockError>,
+) -> Result<(), TryLockError> {
+    loop {
+        let result = attempt();
+        if !matches!(result, Err(TryLockError::WouldBlock)) || Instant::now() >= end {
+            return result;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -184,7 +218,7 @@ mod tests {
         );
         let endpoint = Endpoint {
             v: 1,
-            pid: 1,
+            pid: std::process::id(),
             device_id: "00".repeat(32),
             listen: vec![Door {
                 address: "[::1]:5".parse().expect("an address"),
@@ -192,6 +226,13 @@ mod tests {
             }],
             lan: vec!["192.0.2.1:5".parse().expect("an address")],
         };
+        data_dir
+            .publish(&Endpoint {
+                pid: 1,
+                ..endpoint.clone()
+            })
+            .expect("writes");
+        assert_eq!(data_dir.running(), None, "that is what another one said");
         data_dir.publish(&endpoint).expect("writes");
         assert_eq!(data_dir.running(), Some(endpoint));
         drop(lock);

@@ -1,6 +1,6 @@
 use std::{
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -9,13 +9,24 @@ const MAX_SOURCES: usize = 256;
 /// How often one source is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
+/// How many sources are reported in that time.
+const MAX_REPORTS: u32 = 10;
+
 /// Counts failed proofs by source, so that the log tells of an attack and is not one itself.
 ///
 /// Nothing is decided here: a key of 256 bits needs no limit on guesses, and a limit would shut
-/// out whoever shares the attacker's address. Bound: 256 sources; the one that was quiet for
-/// longest is forgotten, so that a flood of addresses costs reports and nothing else.
+/// out whoever shares the attacker's address. Bound: 256 sources, and ten reports a minute; the
+/// source that was quiet for longest is forgotten, so that a flood of addresses costs reports and
+/// nothing else.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Vec<Source>>);
+pub(super) struct Failures(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    sources: Vec<Source>,
+    /// Reports since when.
+    reports: Option<(Instant, u32)>,
+}
 
 #[derive(Debug)]
 struct Source {
@@ -23,21 +34,18 @@ struct Source {
     /// Failures since the last report.
     count: u64,
     last: Instant,
-    reported: Instant,
+    reported: Option<Instant>,
 }
 
 impl Failures {
-    /// Counts a failure; gives the number to report, if it is time to.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Option<u64> {
-        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts a failure.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) {
+        let address = network_of(address);
+        let State { sources, .. } = &mut *self.lock();
         if let Some(source) = sources.iter_mut().find(|source| source.address == address) {
             source.count += 1;
             source.last = now;
-            if now.saturating_duration_since(source.reported) < REPORT_EVERY {
-                return None;
-            }
-            source.reported = now;
-            return Some(std::mem::take(&mut source.count));
+            return;
         }
         if sources.len() >= MAX_SOURCES {
             let quietest = (0..sources.len()).min_by_key(|index| sources[*index].last);
@@ -45,11 +53,45 @@ impl Failures {
         }
         sources.push(Source {
             address,
-            count: 0,
+            count: 1,
             last: now,
-            reported: now,
+            reported: None,
         });
-        Some(1)
+    }
+
+    /// What is to be reported now: sources and their failures since they were reported last. A
+    /// source is reported at once and then once a minute, as long as there is something.
+    pub(super) fn due(&self, now: Instant) -> Vec<(IpAddr, u64)> {
+        let State { sources, reports } = &mut *self.lock();
+        let passed = |since: Instant| now.saturating_duration_since(since) >= REPORT_EVERY;
+        let (_, count) = match reports {
+            Some(running) if !passed(running.0) => running,
+            _ => reports.insert((now, 0)),
+        };
+        let mut due = Vec::new();
+        for source in sources {
+            let is_due = source.count > 0 && source.reported.is_none_or(passed);
+            if is_due && *count < MAX_REPORTS {
+                *count += 1;
+                source.reported = Some(now);
+                due.push((source.address, std::mem::take(&mut source.count)));
+            }
+        }
+        due
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One host has a whole /64 of IPv6 addresses.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        v4 => v4,
     }
 }
 
@@ -63,20 +105,35 @@ mod tests {
     fn a_source_is_reported_at_once_and_then_once_a_minute() {
         let (failures, start) = (Failures::default(), Instant::now());
         let one = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        assert_eq!(failures.count(one, start), Some(1));
-        for _ in 0..99 {
-            assert_eq!(failures.count(one, start + REPORT_EVERY / 2), None);
+        failures.count(one, start);
+        assert_eq!(failures.due(start), [(one, 1)]);
+        for _ in 0..100 {
+            failures.count(one, start);
         }
-        assert_eq!(failures.count(one, start + REPORT_EVERY), Some(100));
-        assert_eq!(failures.count(one, start + REPORT_EVERY), None);
+        assert_eq!(failures.due(start + REPORT_EVERY / 2), []);
+        assert_eq!(
+            failures.due(start + REPORT_EVERY),
+            [(one, 100)],
+            "though it is quiet"
+        );
+        assert_eq!(failures.due(start + 2 * REPORT_EVERY), []);
     }
 
     #[test]
-    fn many_sources_take_bounded_room() {
+    fn many_sources_take_bounded_room_and_few_lines() {
         let (failures, start) = (Failures::default(), Instant::now());
+        let mut lines = 0;
         for number in 0..10_000_u32 {
             failures.count(IpAddr::V4(Ipv4Addr::from_bits(number)), start);
+            lines += failures.due(start).len();
         }
-        assert_eq!(failures.0.lock().expect("fine").len(), MAX_SOURCES);
+        assert_eq!(failures.lock().sources.len(), MAX_SOURCES);
+        assert_eq!(lines, MAX_REPORTS as usize);
+        let one_host = |host: u128| IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host));
+        assert_eq!(
+            network_of(one_host(1)),
+            network_of(one_host(u128::from(u64::MAX)))
+        );
+        assert_ne!(network_of(one_host(1)), network_of(one_host(1 << 64)));
     }
 }

@@ -147,11 +147,16 @@ impl Keeper {
             .map_err(|refusal| Error::new(ErrorKind::Forbidden, refusal.reason()))
     }
 
-    /// Counts a request that did not prove itself, and reports who keeps trying.
+    /// Counts a request that did not prove itself.
     pub fn note_failure(&self, address: IpAddr) {
         self.metrics.unproven.inc();
-        if let Some(count) = self.failures.count(address.to_canonical(), Instant::now()) {
-            tracing::warn!(peer = %address, count, "requests without a valid token");
+        self.failures.count(address, Instant::now());
+    }
+
+    /// Says in the log who keeps failing to prove itself.
+    pub fn report_failures(&self) {
+        for (peer, count) in self.failures.due(Instant::now()) {
+            tracing::warn!(%peer, count, "requests without a valid token");
         }
     }
 }

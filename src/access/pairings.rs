@@ -44,8 +44,8 @@ pub enum PairError {
 pub enum Revoked {
     /// The viewer that was paired under this name.
     Name(String),
-    /// The credential with this id, whoever minted it.
-    Id(CredentialId),
+    /// The credential with this id, and who minted it, if that is known.
+    Id(CredentialId, Option<Issuer>),
     /// Everybody, or everybody whose credential comes from this issuer.
     All(Option<Issuer>),
 }
@@ -87,12 +87,13 @@ impl Pairings {
         self.0.iter()
     }
 
-    /// Adds a viewer. Those that have ended by themselves make room.
+    /// Adds a viewer. When the list is full, those that have ended by themselves make room.
     ///
     /// # Errors
     /// [`PairError::NameTaken`], [`PairError::Full`].
     pub fn add(&mut self, claims: Claims, epoch: u32, now: Option<u64>) -> Result<(), PairError> {
-        if let Some(now) = now {
+        // Only when it must be: a clock that is wrong for a moment would make them unknown.
+        if let Some(now) = now.filter(|_| self.0.len() >= MAX_PAIRED) {
             self.0.retain(|pairing| !pairing.has_ended(now));
         }
         if self.0.iter().any(|known| known.claims.name == claims.name) {
@@ -128,10 +129,10 @@ impl Pairings {
                 revocations.revoke(id, expires, Some(Issuer::local()), now)?;
                 self.0.retain(|known| known.claims.id != id);
             }
-            Revoked::Id(id) => {
+            Revoked::Id(id, issuer) => {
                 let listed = self.0.iter().find(|known| known.claims.id == *id);
                 let expires = listed.and_then(|listed| listed.claims.expires);
-                let issuer = listed.map(|_| Issuer::local());
+                let issuer = listed.map(|_| Issuer::local()).or_else(|| issuer.clone());
                 revocations.revoke(*id, expires, issuer, now)?;
                 self.0.retain(|known| known.claims.id != *id);
             }
@@ -224,8 +225,10 @@ mod tests {
             !revocations.contains(CredentialId::new([4; 16])),
             "the new one is another"
         );
-        list.add(claims("guest", 5, None), 0, Some(50))
-            .expect("the first has ended");
+        assert!(matches!(
+            list.add(claims("guest", 5, None), 0, Some(50)),
+            Err(PairError::NameTaken(_))
+        ));
         assert_eq!(
             Pairings::parse(list.encode().as_bytes()).expect("in order"),
             list

@@ -1,11 +1,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::proto::credential::{CredentialId, Issuer};
+use crate::proto::{
+    credential::{CredentialId, Issuer},
+    encoding::base64,
+};
 
 /// How many revoked credentials are remembered.
 pub const MAX_REVOKED: usize = 1024;
+/// Epochs from here on are those after a list was lost; they are counted to from 0 otherwise.
+const AFTER_LOSS: u32 = 1 << 31;
 /// How many issuers there may be.
 const MAX_ISSUERS: usize = 16;
 
@@ -21,7 +27,9 @@ pub struct Revocations {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevocationsError {
     /// It is not what was written.
-    #[error("damaged, so nobody is let in: {0}; restore it from a copy")]
+    #[error(
+        "damaged, so nobody is let in: {0}; restore it from a copy and revoke again whom you have revoked since, or run `peercam revoke --all`"
+    )]
     Damaged(String),
     /// There is no room for another id.
     #[error(
@@ -57,6 +65,16 @@ impl Revocations {
         }
     }
 
+    /// A list in place of one that was lost: everybody is revoked. `random` makes sure that no epoch
+    /// comes again that was there before.
+    pub fn after_loss(random: u32) -> Self {
+        let epoch = AFTER_LOSS | random >> 2;
+        Self {
+            epochs: BTreeMap::from([(Issuer::local(), epoch)]),
+            ids: BTreeMap::new(),
+        }
+    }
+
     /// Reads what [`Revocations::encode`] wrote.
     ///
     /// # Errors
@@ -71,33 +89,49 @@ impl Revocations {
             epochs: BTreeMap::new(),
             ids: BTreeMap::new(),
         };
-        for (name, epoch) in raw.epochs {
+        for (name, epoch) in &raw.epochs {
             let issuer = name
                 .parse()
                 .map_err(|error: &str| damaged(error.to_owned()))?;
-            list.epochs.insert(issuer, epoch);
+            list.epochs.insert(issuer, *epoch);
         }
-        for raw in raw.revoked {
+        for raw in &raw.revoked {
             let id = raw
                 .id
                 .parse()
                 .map_err(|error: &str| damaged(error.to_owned()))?;
-            let issuer = raw.issuer.map(|name| name.parse()).transpose();
+            let issuer = raw.issuer.as_ref().map(|name| name.parse()).transpose();
             let revoked = Revoked {
                 expires: Some(raw.exp).filter(|exp| *exp != 0),
                 issuer: issuer.map_err(|error: &str| damaged(error.to_owned()))?,
             };
             list.ids.insert(id, revoked);
         }
-        if list.epochs.is_empty() {
-            return Err(damaged("it names no issuer".to_owned()));
+        if !list.epochs.contains_key(&Issuer::local()) {
+            return Err(damaged("the device itself is no issuer".to_owned()));
+        }
+        if raw.check != list.check() {
+            return Err(damaged("its check value is wrong".to_owned()));
         }
         Ok(list)
     }
 
     /// The text of the file.
     pub fn encode(&self) -> String {
-        let raw = Raw {
+        let text = serde_json::to_string(&self.raw(self.check()));
+        text.expect("strings and numbers serialize") + "\n"
+    }
+
+    /// Tells a list that was changed by accident from another list.
+    fn check(&self) -> String {
+        let text = serde_json::to_string(&self.raw(String::new()));
+        let hash = Sha256::digest(text.expect("strings and numbers serialize"));
+        base64(&hash[..9])
+    }
+
+    fn raw(&self, check: String) -> Raw {
+        Raw {
+            check,
             v: 1,
             epochs: self
                 .epochs
@@ -113,9 +147,7 @@ impl Revocations {
                     issuer: revoked.issuer.as_ref().map(Issuer::to_string),
                 })
                 .collect(),
-        };
-        let text = serde_json::to_string(&raw).expect("strings and numbers serialize");
-        text + "\n"
+        }
     }
 
     /// The issuers and their current epochs.
@@ -139,8 +171,11 @@ impl Revocations {
         if self.epochs.len() >= MAX_ISSUERS {
             return Err(RevocationsError::TooManyIssuers);
         }
-        self.epochs.insert(issuer.clone(), 0);
-        Ok(0)
+        // What the issuer's epoch was before a loss is not known; it was lower.
+        let local = self.epoch(&Issuer::local()).unwrap_or_default();
+        let epoch = if local >= AFTER_LOSS { local } else { 0 };
+        self.epochs.insert(issuer.clone(), epoch);
+        Ok(epoch)
     }
 
     /// Whether this credential was revoked by its id.
@@ -148,7 +183,7 @@ impl Revocations {
         self.ids.contains_key(&id)
     }
 
-    /// Revokes one credential. Those that have ended by themselves make room.
+    /// Revokes one credential. When the list is full, those that have ended by themselves make room.
     ///
     /// # Errors
     /// [`RevocationsError::Full`].
@@ -159,7 +194,8 @@ impl Revocations {
         issuer: Option<Issuer>,
         now: Option<u64>,
     ) -> Result<(), RevocationsError> {
-        if let Some(now) = now {
+        // Only when it must be: a clock that is wrong for a moment would bring them back.
+        if let Some(now) = now.filter(|_| self.ids.len() >= MAX_REVOKED) {
             self.ids
                 .retain(|_, revoked| revoked.expires.is_none_or(|expires| expires > now));
         }
@@ -207,6 +243,7 @@ impl Default for Revocations {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    check: String,
     v: u32,
     epochs: BTreeMap<String, u32>,
     revoked: Vec<RawRevoked>,
@@ -262,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn every_changed_character_of_a_list_is_noticed() {
+        let mut list = Revocations::new();
+        list.revoke(id(1), Some(7), Some(Issuer::local()), None)
+            .expect("room");
+        list.revoke_all(Some(&"local".parse().expect("a name")))
+            .expect("raised");
+        list.revoke(id(2), None, None, None).expect("room");
+        let good = list.encode();
+        for at in 0..good.len() - 1 {
+            let mut bad = good.clone().into_bytes();
+            bad[at] ^= 1;
+            assert!(Revocations::parse(&bad).is_err(), "byte {at} of {good}");
+        }
+    }
+
+    #[test]
     fn a_full_list_says_what_to_do_and_ended_credentials_make_room() {
         let mut list = Revocations::new();
         for number in 0..MAX_REVOKED {
@@ -286,6 +339,19 @@ mod tests {
         list.revoke_all(None).expect("raised");
         assert!(!list.contains(id(7)));
         assert_eq!(list.epoch(&Issuer::local()), Some(1));
+    }
+
+    #[test]
+    fn after_a_loss_nothing_old_is_good() {
+        for random in [0, 7, u32::MAX] {
+            let mut list = Revocations::after_loss(random);
+            let local = list.epoch(&Issuer::local()).expect("is there");
+            assert!(local >= AFTER_LOSS);
+            let shop: Issuer = "shop".parse().expect("a name");
+            assert!(list.admit_issuer(&shop).expect("room") >= AFTER_LOSS);
+            list.revoke_all(None).expect("there is room above");
+            assert_eq!(Revocations::parse(list.encode().as_bytes()), Ok(list));
+        }
     }
 
     #[test]

@@ -26,9 +26,9 @@ use crate::proto::{
 /// | `access.key` | the secret that all credentials derive from |
 /// | `revoked.json` | current epoch of each issuer, and the ids that were revoked |
 /// | `paired.json` | for people: who was paired; access does not depend on it |
-/// | `lock` | held while one of the two lists is changed |
 ///
-/// The directory is made as a whole at the first start, or not at all.
+/// The directory is made as a whole at the first start, or not at all. Beside it, `access.lock` is
+/// held by whoever makes it or changes one of the two lists.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
@@ -47,6 +47,12 @@ pub enum StoreError {
     /// A file is missing, foreign, or open to others.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Nothing was ever kept there.
+    #[error(
+        "there is no device in {}; name its configuration with --config",
+        .0.display()
+    )]
+    NoDevice(PathBuf),
     /// A secret is not what was written.
     #[error(
         "{}: damaged; restore it from a copy, or remove the whole directory to make a new device out of this one (all viewers must be paired again)",
@@ -91,13 +97,32 @@ impl Store {
         let store = Self {
             directory: data_dir.join("access"),
         };
-        match fs::symlink_metadata(&store.directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                store.create(data_dir)?;
-            }
-            _ => files::check_directory(&store.directory, 0o077)?,
+        let _lock = store.lock()?;
+        if store.is_missing() {
+            store.create(data_dir)?;
         }
+        files::check_directory(&store.directory, 0o077)?;
         Ok(store)
+    }
+
+    /// The store in this data directory, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDevice`] if there is none; else as [`Store::open`].
+    pub fn existing(data_dir: &Path) -> Result<Self, StoreError> {
+        let store = Self {
+            directory: data_dir.join("access"),
+        };
+        if store.is_missing() {
+            return Err(StoreError::NoDevice(data_dir.to_owned()));
+        }
+        files::check_directory(&store.directory, 0o077)?;
+        Ok(store)
+    }
+
+    fn is_missing(&self) -> bool {
+        let found = fs::symlink_metadata(&self.directory);
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// Makes sure that the store in this data directory is in order, if there is one.
@@ -105,12 +130,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn check(data_dir: &Path) -> Result<(), StoreError> {
-        if fs::symlink_metadata(data_dir.join("access")).is_err() {
-            return Ok(());
-        }
-        let store = Self::open(data_dir)?;
+        let store = match Self::existing(data_dir) {
+            Err(StoreError::NoDevice(_)) => return Ok(()),
+            found => found?,
+        };
         store.secrets()?;
         store.revocations()?;
+        store.pairings()?;
         Ok(())
     }
 
@@ -213,6 +239,17 @@ impl Store {
         Ok(result)
     }
 
+    /// Ends everybody's access although the list of who was revoked is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoke_all_after_loss(&self) -> Result<(), StoreError> {
+        let _lock = self.lock()?;
+        let list = Revocations::after_loss(u32::from_ne_bytes(random()?));
+        self.write(REVOKED, &list.encode())?;
+        self.write(PAIRED, &Pairings::default().encode())
+    }
+
     fn write(&self, name: &str, text: &str) -> Result<(), StoreError> {
         Ok(files::write_private(
             &self.directory.join(name),
@@ -220,9 +257,10 @@ impl Store {
         )?)
     }
 
-    /// Waits for other programs that change the lists; it takes them milliseconds.
+    /// Waits for other programs that make the directory or change the lists; it takes them
+    /// milliseconds.
     fn lock(&self) -> Result<File, StoreError> {
-        let path = self.directory.join("lock");
+        let path = self.directory.with_extension("lock");
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

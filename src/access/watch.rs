@@ -9,7 +9,8 @@ use super::{
 /// How often the lists are looked at. Whoever is revoked is out within twice this.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Has `keeper` learn what changes in `store`, and end sessions whose time is over. Never returns.
+/// Has `keeper` learn what changes in `store`, end sessions whose time is over, and report who
+/// keeps failing. Never returns.
 pub async fn watch(store: Store, keeper: Arc<Keeper>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -17,6 +18,7 @@ pub async fn watch(store: Store, keeper: Arc<Keeper>) {
     let mut known = None;
     loop {
         ticks.tick().await;
+        keeper.report_failures();
         // The system has this in memory; only a file that has changed is read from the flash.
         let version = Version::of(&store);
         if known == Some(version) {
@@ -45,7 +47,11 @@ fn learn(keeper: &Keeper, revocations: Result<Revocations, StoreError>) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {
     Missing,
-    Is { inode: u64, changed: (i64, i64) },
+    Is {
+        inode: u64,
+        length: u64,
+        changed: (i64, i64),
+    },
 }
 
 impl Version {
@@ -53,6 +59,7 @@ impl Version {
         match std::fs::symlink_metadata(store.revocations_path()) {
             Ok(data) => Self::Is {
                 inode: data.ino(),
+                length: data.len(),
                 changed: (data.ctime(), data.ctime_nsec()),
             },
             Err(_) => Self::Missing,

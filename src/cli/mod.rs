@@ -9,11 +9,12 @@ mod pairing;
 mod viewer;
 
 pub use failure::Failure;
+use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -55,22 +56,46 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does what a short command says. `Run` and `Check` are not among those.
+    /// Does what a short command says. `Run` and `Check` are not among those. `path` is the
+    /// configuration that was named.
     ///
     /// # Errors
     /// [`Failure`], one clear line.
-    pub fn perform(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+    pub fn perform(self, path: Option<&Path>) -> Result<(), Failure> {
         match self {
             Self::Run | Self::Check => Ok(()),
-            Self::Pair(options) => options.perform(&config()?),
-            Self::Revoke(options) => options.perform(&config()?),
-            Self::MintKey(options) => options.perform(&config()?),
+            Self::Pair(options) => options.perform(&Device::load(path)?),
+            Self::Revoke(options) => options.perform(&Device::load(path)?),
+            Self::MintKey(options) => options.perform(&Device::load(path)?),
             #[cfg(feature = "client")]
             Self::Command(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Pull(options) => options.perform(),
         }
     }
+}
+
+/// The configuration that was named, or the one of a `peercam` without any.
+///
+/// # Errors
+/// [`Failure::Config`]; [`Failure::Usage`] if there is none and this build has no simulated camera.
+pub fn load(path: Option<&Path>) -> Result<Config, Failure> {
+    match path {
+        Some(path) => Ok(Config::load(path)?),
+        None => default_config(),
+    }
+}
+
+#[cfg(feature = "sim")]
+fn default_config() -> Result<Config, Failure> {
+    Ok(Config::simulated_camera())
+}
+
+#[cfg(not(feature = "sim"))]
+fn default_config() -> Result<Config, Failure> {
+    Err(Failure::Usage(
+        "this build has no simulated camera; name a configuration with --config FILE".to_owned(),
+    ))
 }
 
 /// Options of every command.

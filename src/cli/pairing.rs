@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     io::{self, IsTerminal, Write},
+    path::Path,
 };
 
 use clap::{ArgGroup, Args};
@@ -61,8 +62,9 @@ pub struct RevokeOptions {
     /// Everybody. With --issuer, everybody who was paired by that one.
     #[arg(long)]
     all: bool,
-    /// `local` for those paired here, or the name of a back end.
-    #[arg(long, value_name = "NAME", requires = "all")]
+    /// With --all or --id: who made the credentials. `local` for those paired here, or the name of
+    /// a back end.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
     issuer: Option<Issuer>,
 }
 
@@ -132,17 +134,46 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
         .ok_or("a span such as 12h or 30d, or a day such as 2027-01-31")
 }
 
-impl PairOptions {
-    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
-        let data_dir = DataDir::open(&config.data_dir)?;
+/// The device that a command is about.
+pub(super) struct Device {
+    config: Config,
+    /// What names it on a command line, as in advice: empty, or ` --config FILE`.
+    option: String,
+}
+
+impl Device {
+    pub(super) fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        let option = path.map(|path| format!(" --config {}", path.display()));
+        Ok(Self {
+            config: super::load(path)?,
+            option: option.unwrap_or_default(),
+        })
+    }
+
+    /// Its secrets, made if it has none yet.
+    fn open(&self) -> Result<(DataDir, Store), Failure> {
+        let data_dir = DataDir::open(&self.config.data_dir)?;
         let store = Store::open(data_dir.path())?;
+        Ok((data_dir, store))
+    }
+
+    /// Its secrets, if there is such a device.
+    fn existing(&self) -> Result<(DataDir, Store), Failure> {
+        let store = Store::existing(&self.config.data_dir)?;
+        Ok((DataDir::open(&self.config.data_dir)?, store))
+    }
+}
+
+impl PairOptions {
+    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
         match self.name {
-            Some(_) => self.pair(config, &data_dir, &store),
-            None => list(&store),
+            Some(_) => self.pair(device),
+            None => list(&device.existing()?.1),
         }
     }
 
-    fn pair(self, config: &Config, data_dir: &DataDir, store: &Store) -> Result<(), Failure> {
+    fn pair(self, device: &Device) -> Result<(), Failure> {
+        let (data_dir, store) = device.open()?;
         let now = Clock::start().date();
         let claims = Claims {
             id: random_id()?,
@@ -172,9 +203,9 @@ impl PairOptions {
             credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
             device: secrets.device(),
             relays: Vec::new(),
-            lan: lan_hints(config, data_dir),
+            lan: lan_hints(&device.config, &data_dir),
         };
-        remark(&claims, &uri);
+        remark(&claims, &uri, device);
         show(&uri.expose()).map_err(Failure::io("the URI cannot be written"))
     }
 }
@@ -211,20 +242,36 @@ fn lan_hints(config: &Config, data_dir: &DataDir) -> Vec<std::net::SocketAddr> {
 }
 
 /// Says on stderr what the person should know.
-fn remark(claims: &Claims, uri: &PairingUri) {
+fn remark(claims: &Claims, uri: &PairingUri, device: &Device) {
+    let Device { config, option } = device;
     eprintln!(
-        "peercam: {:?} may do: {} on channels: {}. Whoever has this URI can. End it with: peercam revoke {:?}",
+        "peercam: {:?} may do: {} on channels: {}. Whoever has this URI can. End it with: peercam revoke{option} {:?}",
         claims.name, claims.scopes, claims.channels, claims.name
     );
+    if !claims.scopes.contains(Scope::Admin) {
+        eprintln!(
+            "peercam: when all places are taken, it has to wait; with --scope all it would get one"
+        );
+    }
     if claims.expires.is_some() {
         eprintln!(
             "peercam: it ends by the clock of this machine; keep that right. Revoking does not depend on it."
         );
     }
-    if uri.lan.is_empty() {
+    if claims.peer.is_some() {
+        eprintln!("peercam: it is good for P2P only, which this version does not have");
+    }
+    let has_token = |access: &ListenAccess| matches!(access, ListenAccess::Token { .. });
+    if !config.listen.iter().any(|listen| has_token(&listen.access)) {
         eprintln!(
             "peercam: no [[listen]] with access = \"token\" is configured, so the URI names no address to reach"
         );
+    } else if uri.lan.is_empty() {
+        eprintln!(
+            "peercam: this machine has no address on a network yet, so the URI names none to reach"
+        );
+    } else if uri.lan.iter().all(|address| address.ip().is_loopback()) {
+        eprintln!("peercam: the URI can be used on this machine only; its listener is on loopback");
     }
 }
 
@@ -288,16 +335,27 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
 }
 
 impl RevokeOptions {
-    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
-        let data_dir = DataDir::open(&config.data_dir)?;
-        let store = Store::open(data_dir.path())?;
+    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
+        let (data_dir, store) = device.existing()?;
+        let is_lost = matches!(
+            store.revocations(),
+            Err(StoreError::Revocations { .. } | StoreError::File(_))
+        );
+        if is_lost && self.all && self.issuer.is_none() {
+            store.revoke_all_after_loss()?;
+            eprintln!(
+                "peercam: everybody's access to the device in {} has ended; the list of who was revoked was lost and is new",
+                data_dir.path().display()
+            );
+            return Ok(());
+        }
         let whom = match (self.name, self.id) {
             (Some(name), _) => {
                 // Without the list, a name is unknown for another reason.
                 store.pairings()?;
                 Revoked::Name(name)
             }
-            (None, Some(id)) => Revoked::Id(id),
+            (None, Some(id)) => Revoked::Id(id, self.issuer),
             (None, None) => Revoked::All(self.issuer),
         };
         let now = Clock::start().date();
@@ -309,20 +367,22 @@ impl RevokeOptions {
             Some(_) => "; the running daemon ends what they watch within a second",
             None => "",
         };
-        eprintln!("peercam: revoked ({ended} of those paired here){running}");
+        eprintln!(
+            "peercam: revoked, on the device in {} ({ended} of those paired there){running}",
+            data_dir.path().display()
+        );
         Ok(())
     }
 }
 
 impl MintKeyOptions {
-    pub(super) fn perform(self, config: &Config) -> Result<(), Failure> {
+    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
         if self.issuer == Issuer::local() {
             return Err(Failure::Usage(
                 "local is this device itself; choose another name for a back end".to_owned(),
             ));
         }
-        let data_dir = DataDir::open(&config.data_dir)?;
-        let store = Store::open(data_dir.path())?;
+        let (data_dir, store) = device.open()?;
         let secrets = store.secrets()?;
         let epoch = store.update(|revocations, _| {
             let epoch = revocations
@@ -331,7 +391,9 @@ impl MintKeyOptions {
             Ok::<_, Failure>(epoch)
         })?;
         eprintln!(
-            "peercam: whoever has this key can pair viewers. End it, and all of them, with: peercam revoke --all --issuer {}",
+            "peercam: whoever has this key can pair viewers of the device in {}. End it, and all of them, with: peercam revoke{} --all --issuer {}",
+            data_dir.path().display(),
+            device.option,
             self.issuer
         );
         let key = secrets.mint_key(self.issuer, epoch).expose();

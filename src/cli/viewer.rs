@@ -1,8 +1,10 @@
 //! `peercam command` and `pull`: one request to a paired device.
 
 use std::{
+    fmt,
     fs::OpenOptions,
     io::{self, IsTerminal, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -11,7 +13,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    client::{ClientError, Connection},
+    client::{Answer, ClientError, Connection},
     media::{ChannelId, Quality},
     proto::credential::PairingUri,
 };
@@ -29,7 +31,7 @@ pub struct CommandOptions {
     /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read), and the command: 'action=inner_define&cmd=get_nvr_list'.
     #[arg(num_args = 1..=2, required = true, value_names = ["URI", "COMMAND"])]
-    arguments: Vec<String>,
+    arguments: Vec<Hidden>,
 }
 
 /// Options of `peercam pull`.
@@ -37,7 +39,7 @@ pub struct CommandOptions {
 pub struct PullOptions {
     /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read.
-    uri: Option<String>,
+    uri: Option<Hidden>,
     /// The camera.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -52,16 +54,38 @@ pub struct PullOptions {
     seconds: Option<u64>,
 }
 
+/// An argument that may be a secret: it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+struct Hidden(String);
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
 impl CommandOptions {
     pub(super) fn perform(self) -> Result<(), Failure> {
-        let mut arguments = self.arguments;
-        let command = arguments.pop().unwrap_or_default();
-        let uri = pairing_uri(arguments.pop().as_deref())?;
+        let mut arguments = self.arguments.into_iter().map(|Hidden(text)| text).rev();
+        let command = arguments.next().unwrap_or_default();
+        if command == "-" || command.starts_with('@') || command.starts_with("peercam:") {
+            return Err(Failure::Usage(
+                "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'"
+                    .to_owned(),
+            ));
+        }
+        let uri = pairing_uri(arguments.next().as_deref())?;
         let answer = run(async {
             let mut connection = Connection::open(uri).await?;
             let mut answer = connection.post("/command", command.as_bytes()).await?;
             let answered = answer.collect(1 << 20).await;
-            Ok(answered.map_err(|_| ClientError::OutcomeUnknown)?)
+            Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
         })?;
         let text = String::from_utf8_lossy(&answer);
         let printable: String = text.chars().filter(|c| !c.is_control()).collect();
@@ -71,8 +95,18 @@ impl CommandOptions {
 
 impl PullOptions {
     pub(super) fn perform(self) -> Result<(), Failure> {
-        let mut output = self.open_output()?;
-        let uri = pairing_uri(self.uri.as_deref())?;
+        if self.output.is_none() && io::stdout().is_terminal() {
+            return Err(Failure::Usage(
+                "name a file with --output, or pipe it into a player: peercam pull @URI | ffplay -"
+                    .to_owned(),
+            ));
+        }
+        if let Some(path) = self.output.as_ref().filter(|path| path.exists()) {
+            return Err(Failure::io(path.display().to_string())(
+                io::ErrorKind::AlreadyExists.into(),
+            ));
+        }
+        let uri = pairing_uri(self.uri.as_ref().map(|Hidden(text)| text.as_str()))?;
         run(async {
             let mut connection = Connection::open(uri).await?;
             let target = format!(
@@ -80,48 +114,47 @@ impl PullOptions {
                 ChannelId(self.channel),
                 self.quality
             );
-            let mut answer = connection.get(&target).await?;
-            let mut progress = Progress::start();
-            loop {
-                let left = match self.seconds {
-                    None => SILENCE,
-                    Some(seconds) => {
-                        let end = progress.started + Duration::from_secs(seconds);
-                        SILENCE.min(end.saturating_duration_since(Instant::now()))
-                    }
-                };
-                match tokio::time::timeout(left, answer.piece()).await {
-                    Ok(piece) => match piece? {
-                        None => break,
-                        Some(piece) => {
-                            progress.add(piece.len());
-                            output
-                                .write_all(&piece)
-                                .map_err(Failure::io("the stream cannot be written"))?;
-                        }
-                    },
-                    Err(_) if left < SILENCE => break,
-                    Err(_) => return Err(ClientError::Timeout(SILENCE.as_secs()).into()),
-                }
-            }
-            progress.end();
-            output
-                .flush()
-                .map_err(Failure::io("the stream cannot be written"))
+            let answer = connection.get(&target).await?;
+            // Made only now that there is something to put into it.
+            self.save(answer, self.open_output()?).await
         })
+    }
+
+    /// Writes the stream until it ends, or for as long as was asked for.
+    async fn save(&self, mut answer: Answer, mut output: Box<dyn Write>) -> Result<(), Failure> {
+        let unwritable = || Failure::io("the stream cannot be written");
+        let mut progress = Progress::start();
+        let end = self
+            .seconds
+            .map(|seconds| progress.started + Duration::from_secs(seconds));
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) && progress.bytes > 0 {
+                break;
+            }
+            let piece = match tokio::time::timeout(SILENCE, answer.piece()).await {
+                Ok(piece) => piece?,
+                Err(_) => return Err(ClientError::Timeout(SILENCE.as_secs()).into()),
+            };
+            let Some(piece) = piece else { break };
+            progress.add(piece.len());
+            output.write_all(&piece).map_err(unwritable())?;
+        }
+        progress.end();
+        output.flush().map_err(unwritable())
     }
 
     fn open_output(&self) -> Result<Box<dyn Write>, Failure> {
         match &self.output {
             Some(path) => {
-                let file = OpenOptions::new().write(true).create_new(true).open(path);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path);
                 let file = file.map_err(Failure::io(path.display().to_string()))?;
                 Ok(Box::new(file))
             }
-            None if io::stdout().is_terminal() => Err(Failure::Usage(
-                "name a file with --output, or pipe it into a player: peercam pull @URI | ffplay -"
-                    .to_owned(),
-            )),
             None => Ok(Box::new(io::stdout())),
         }
     }
@@ -182,6 +215,10 @@ fn pairing_uri(argument: Option<&str>) -> Result<PairingUri, Failure> {
         Some(text) => match text.strip_prefix('@') {
             Some(path) => {
                 let mut file = std::fs::File::open(path).map_err(Failure::io(path))?;
+                let is_open = file.metadata().is_ok_and(|data| data.mode() & 0o077 != 0);
+                if is_open {
+                    eprintln!("peercam: others on this machine can read {path}: chmod 600 {path}");
+                }
                 read(&mut file, path)?
             }
             None => {

@@ -76,14 +76,17 @@ impl Answer {
     /// # Errors
     /// As [`Answer::piece`]; one that is too long is [`ClientError::Broken`] too.
     pub async fn collect(&mut self, limit: usize) -> Result<Bytes, ClientError> {
-        let mut whole = BytesMut::new();
-        while let Some(piece) = in_time(self.piece()).await?? {
-            whole.extend_from_slice(&piece);
-            if whole.len() > limit {
-                return Err(ClientError::Broken);
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(piece) = self.piece().await? {
+                whole.extend_from_slice(&piece);
+                if whole.len() > limit {
+                    return Err(ClientError::Broken);
+                }
             }
-        }
-        Ok(whole.freeze())
+            Ok(whole.freeze())
+        };
+        in_time(read).await?
     }
 
     async fn record(&mut self) -> Result<Option<Record>, ClientError> {

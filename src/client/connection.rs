@@ -50,7 +50,19 @@ impl Connection {
     /// # Errors
     /// [`ClientError`], before anything that depends on the credential was sent.
     pub async fn open(uri: PairingUri) -> Result<Self, ClientError> {
-        let (address, stream) = dial(&uri.lan).await?;
+        let mut last = None;
+        for address in &uri.lan {
+            match Self::open_at(*address, &uri).await {
+                // A device that answers is the device, even if others answered before.
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = Some(ClientError::worse(last, error)),
+            }
+        }
+        Err(last.unwrap_or(ClientError::NoAddress))
+    }
+
+    async fn open_at(address: SocketAddr, uri: &PairingUri) -> Result<Self, ClientError> {
+        let stream = dial(address).await?;
         let not_it = |_| ClientError::NotTheDevice(address);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -68,7 +80,7 @@ impl Connection {
             .filter(|_| answer.status() == StatusCode::UNAUTHORIZED)
             .and_then(|value| Challenge::parse(value.to_str().ok()?))
             .ok_or(ClientError::NotTheDevice(address))?;
-        finish(answer.into_body()).await?;
+        in_time(finish(answer.into_body())).await??;
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(&mut random[..]).map_err(|_| ClientError::Random)?;
         let exchange = Exchange::new(*random);
@@ -76,7 +88,7 @@ impl Connection {
             .agree(challenge.device_key)
             .ok_or(ClientError::NotTheDevice(address))?;
         Ok(Self {
-            uri,
+            uri: uri.clone(),
             address,
             sender,
             _task: task,
@@ -108,7 +120,10 @@ impl Connection {
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
         let sent = self.exchange("POST", target, Some(body)).await;
         sent.map_err(|error| match error {
-            ClientError::Timeout(_) | ClientError::Broken => ClientError::OutcomeUnknown,
+            unknown
+            @ (ClientError::Timeout(_) | ClientError::Broken | ClientError::NotAccepted) => {
+                ClientError::OutcomeUnknown(Box::new(unknown))
+            }
             other => other,
         })
     }
@@ -164,22 +179,18 @@ impl Connection {
     }
 }
 
-async fn dial(addresses: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), ClientError> {
-    let mut tried = Vec::new();
-    for address in addresses {
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
-                return Ok((*address, stream));
-            }
-            Ok(Err(error)) => tried.push((*address, error)),
-            Err(_) => tried.push((*address, io::ErrorKind::TimedOut.into())),
+async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let stream = match connected {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(ClientError::Unreachable(vec![(address, error)])),
+        Err(_) => {
+            let error = io::ErrorKind::TimedOut.into();
+            return Err(ClientError::Unreachable(vec![(address, error)]));
         }
-    }
-    match tried.is_empty() {
-        true => Err(ClientError::NoAddress),
-        false => Err(ClientError::Unreachable(tried)),
-    }
+    };
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 /// Waits for the beginning of an answer.
@@ -207,7 +218,7 @@ async fn finish(mut body: Incoming) -> Result<(), ClientError> {
     use http_body_util::BodyExt;
     const AT_MOST: usize = 4096;
     let mut seen = 0;
-    while let Some(frame) = in_time(body.frame()).await? {
+    while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ClientError::Broken)?;
         seen += frame.data_ref().map_or(0, Bytes::len);
         if seen > AT_MOST {

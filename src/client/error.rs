@@ -34,11 +34,9 @@ pub enum ClientError {
         "the answer was cut off or changed on its way; what came before it is as the device sent it"
     )]
     Broken,
-    /// A command went out and no answer came.
-    #[error(
-        "the connection broke before the answer; whether the device did it is not known, so it is not sent again"
-    )]
-    OutcomeUnknown,
+    /// A command went out and no authentic answer came.
+    #[error("{0}; whether the device did it is not known, so it is not sent again")]
+    OutcomeUnknown(Box<Self>),
     /// The device did not answer in time.
     #[error("the device did not answer within {0} s")]
     Timeout(u64),
@@ -48,6 +46,20 @@ pub enum ClientError {
     /// The request cannot be written.
     #[error("the request cannot be written: {0}")]
     BadTarget(&'static str),
+}
+
+impl ClientError {
+    /// Which of two addresses' failures to tell of: something that answered says more than nothing.
+    pub(super) fn worse(last: Option<Self>, error: Self) -> Self {
+        match (last, error) {
+            (Some(Self::Unreachable(mut tried)), Self::Unreachable(more)) => {
+                tried.extend(more);
+                Self::Unreachable(tried)
+            }
+            (Some(last), Self::Unreachable(_)) => last,
+            (_, error) => error,
+        }
+    }
 }
 
 struct Tried<'a>(&'a [(SocketAddr, io::Error)]);

@@ -271,7 +271,7 @@ async fn whatever_is_changed_gives_an_error_and_no_plaintext() {
                 error,
                 ClientError::NotAccepted
                     | ClientError::Broken
-                    | ClientError::OutcomeUnknown
+                    | ClientError::OutcomeUnknown(_)
                     | ClientError::Refused { status: 400, .. }
             ),
             "{what}: {error:?}"
@@ -306,7 +306,7 @@ async fn the_answer_of_one_request_is_none_of_another() {
     good.collect(4096).await.unwrap();
     drop(good);
     let second = connection.post("/command", LIST).await;
-    assert!(matches!(second, Err(ClientError::OutcomeUnknown)));
+    assert!(matches!(second, Err(ClientError::OutcomeUnknown(_))));
 }
 
 #[tokio::test]
@@ -338,7 +338,7 @@ async fn no_answer_makes_the_client_weaker_or_send_a_secret() {
                     error,
                     ClientError::NotTheDevice(_)
                         | ClientError::NotAccepted
-                        | ClientError::OutcomeUnknown
+                        | ClientError::OutcomeUnknown(_)
                 ),
                 "{text}: {error:?}"
             );

@@ -28,7 +28,7 @@ pub(crate) struct Device {
     pub(crate) daemon: Daemon,
     /// The listener that wants tokens.
     pub(crate) address: SocketAddr,
-    id: EndpointId,
+    pub(crate) id: EndpointId,
 }
 
 impl Device {
