@@ -1,8 +1,10 @@
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use crate::proto::network::host_of;
 
 /// How many sources are told apart.
 const MAX_SOURCES: usize = 256;
@@ -40,7 +42,7 @@ struct Source {
 impl Failures {
     /// Counts a failure.
     pub(super) fn count(&self, address: IpAddr, now: Instant) {
-        let address = network_of(address);
+        let address = host_of(address);
         let State { sources, .. } = &mut *self.lock();
         if let Some(source) = sources.iter_mut().find(|source| source.address == address) {
             source.count += 1;
@@ -85,19 +87,9 @@ impl Failures {
     }
 }
 
-/// One host has a whole /64 of IPv6 addresses.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
@@ -131,9 +123,9 @@ mod tests {
         assert_eq!(lines, MAX_REPORTS as usize);
         let one_host = |host: u128| IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host));
         assert_eq!(
-            network_of(one_host(1)),
-            network_of(one_host(u128::from(u64::MAX)))
+            host_of(one_host(1)),
+            host_of(one_host(u128::from(u64::MAX)))
         );
-        assert_ne!(network_of(one_host(1)), network_of(one_host(1 << 64)));
+        assert_ne!(host_of(one_host(1)), host_of(one_host(1 << 64)));
     }
 }

@@ -3,11 +3,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{holder::Holder, metrics::Metrics};
 use crate::{
     error::{Error, ErrorKind},
-    proto::credential::{CredentialId, EndpointId, Scope},
+    proto::credential::{EndpointId, Scope},
 };
 
 /// How many viewers may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
+/// How many connections one session has; a further one ends the oldest. So no guest has all places
+/// for viewers or connections.
+const MAX_CONNECTIONS: usize = 6;
 /// How many displaced viewers are remembered, to be told why.
 const MAX_DISPLACED: usize = 16;
 
@@ -15,7 +18,7 @@ const MAX_DISPLACED: usize = 16;
 ///
 /// A session's slot is a credential at an endpoint (over TCP there is no endpoint id), so a viewer
 /// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
-/// each credential. When all are taken, a credential with the scope `admin` displaces the newest
+/// each credential, six connections for each slot. When all are taken, a credential with the scope `admin` displaces the newest
 /// one without it; others are refused.
 #[derive(Clone)]
 pub struct Sessions {
@@ -32,13 +35,13 @@ struct Table {
     next_serial: u64,
 }
 
-type Key = (CredentialId, Option<EndpointId>);
+/// A credential as a whole, not its id: whoever holds a mint key chooses ids as it likes.
+type Key = (Arc<Holder>, Option<EndpointId>);
 /// Ends a connection; the word is for log and metrics.
 type End = Box<dyn Fn(&'static str) + Send + Sync>;
 
 struct Slot {
     key: Key,
-    holder: Arc<Holder>,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
 }
@@ -49,7 +52,6 @@ pub struct Session {
     sessions: Sessions,
     key: Key,
     serial: u64,
-    holder: Arc<Holder>,
 }
 
 impl Sessions {
@@ -77,35 +79,41 @@ impl Sessions {
         endpoint: Option<EndpointId>,
         end: impl Fn(&'static str) + Send + Sync + 'static,
     ) -> Result<Session, Error> {
-        let key = (holder.claims.id, endpoint);
-        let holder = Arc::new(holder);
+        let key = (Arc::new(holder), endpoint);
         let mut table = self.lock();
         let displaced = match table.slots.iter().any(|slot| slot.key == key) {
             true => None,
-            false => table.make_room(&key, &holder)?,
+            false => table.make_room(&key)?,
         };
         let serial = table.next_serial;
         table.next_serial += 1;
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
         let connection: (u64, End) = (serial, Box::new(end));
+        let mut one_too_many = None;
         match slot {
-            Some(slot) => slot.connections.push(connection),
+            Some(slot) => {
+                slot.connections.push(connection);
+                if slot.connections.len() > MAX_CONNECTIONS {
+                    one_too_many = Some(slot.connections.remove(0).1);
+                }
+            }
             None => {
                 self.metrics.sessions.inc();
                 table.slots.push(Slot {
-                    key,
-                    holder: Arc::clone(&holder),
+                    key: key.clone(),
                     connections: vec![connection],
                 });
             }
         }
         drop(table);
         self.end(displaced, "displaced");
+        if let Some(end) = one_too_many {
+            end("too many of one viewer");
+        }
         Ok(Session {
             sessions: self.clone(),
             key,
             serial,
-            holder,
         })
     }
 
@@ -116,7 +124,7 @@ impl Sessions {
             let mut table = self.lock();
             let slots = std::mem::take(&mut table.slots);
             for slot in slots {
-                match reason(&slot.holder) {
+                match reason(&slot.key.0) {
                     Some(reason) => ended.push((slot, reason)),
                     None => table.slots.push(slot),
                 }
@@ -137,7 +145,7 @@ impl Sessions {
         let Some(slot) = slot else { return };
         self.metrics.sessions.dec();
         self.metrics.ended(reason);
-        let claims = &slot.holder.claims;
+        let claims = &slot.key.0.claims;
         tracing::info!(viewer = %claims.name.escape_debug(), credential = %claims.id, reason, "session ended by the device");
         for (_, end) in &slot.connections {
             end(reason);
@@ -151,7 +159,7 @@ impl Sessions {
 
 impl Table {
     /// Makes sure that there is a slot for a new session; gives the one that had to go for it.
-    fn make_room(&mut self, key: &Key, holder: &Holder) -> Result<Option<Slot>, Error> {
+    fn make_room(&mut self, key: &Key) -> Result<Option<Slot>, Error> {
         let full = |reason: String| Err(Error::new(ErrorKind::Full, reason));
         let same = self.slots.iter().filter(|slot| slot.key.0 == key.0);
         if same.count() >= MAX_PER_CREDENTIAL {
@@ -163,15 +171,15 @@ impl Table {
             self.displaced.retain(|known| known != key);
             return Ok(None);
         }
-        let is_guest = |slot: &Slot| !slot.holder.claims.scopes.contains(Scope::Admin);
+        let is_guest = |slot: &Slot| !slot.key.0.claims.scopes.contains(Scope::Admin);
         let newest_guest = self.slots.iter().rposition(is_guest);
-        match newest_guest.filter(|_| holder.claims.scopes.contains(Scope::Admin)) {
+        match newest_guest.filter(|_| key.0.claims.scopes.contains(Scope::Admin)) {
             Some(index) => {
                 let displaced = self.slots.remove(index);
                 if self.displaced.len() >= MAX_DISPLACED {
                     self.displaced.remove(0);
                 }
-                self.displaced.push(displaced.key);
+                self.displaced.push(displaced.key.clone());
                 Ok(Some(displaced))
             }
             None if self.displaced.contains(key) => full(
@@ -188,7 +196,7 @@ impl Table {
 impl Session {
     /// The viewer's credential.
     pub fn holder(&self) -> &Holder {
-        &self.holder
+        &self.key.0
     }
 
     /// Whether it still has its slot.
@@ -223,7 +231,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::proto::credential::{Channels, Claims, Scopes};
+    use crate::proto::credential::{Channels, Claims, CredentialId, Scopes};
 
     fn holder(id: u8, scope: Scope) -> Holder {
         let claims = Claims {
@@ -332,5 +340,35 @@ mod tests {
         });
         assert!(kept.is_open() && !revoked.is_open());
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[test]
+    fn credentials_with_one_id_are_judged_each_for_itself() {
+        let sessions = Sessions::new(4, Metrics::default());
+        let own = guest(&sessions, 1, None).expect("room");
+        let mut minted = holder(1, Scope::Voice);
+        minted.issuer = "shop".to_owned();
+        let minted = sessions.enter(minted, None, |_| ()).expect("room");
+        sessions.end_where(|holder| (holder.issuer == "shop").then_some("revoked"));
+        assert!(own.is_open() && !minted.is_open());
+    }
+
+    #[test]
+    fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
+        let sessions = Sessions::new(4, Metrics::default());
+        let ended = Arc::new(AtomicUsize::new(0));
+        let all: Vec<_> = (0..20)
+            .map(|_| {
+                let ended = Arc::clone(&ended);
+                let end = move |_: &'static str| {
+                    ended.fetch_add(1, Ordering::SeqCst);
+                };
+                sessions
+                    .enter(holder(1, Scope::Voice), None, end)
+                    .expect("the same place")
+            })
+            .collect();
+        assert_eq!(ended.load(Ordering::SeqCst), 20 - MAX_CONNECTIONS);
+        assert!(!all[13].is_open() && all[14].is_open() && all[19].is_open());
     }
 }

@@ -1,6 +1,9 @@
 use std::{os::unix::fs::MetadataExt, sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
+
 use super::{
+    files::FileError,
     keeper::Keeper,
     revocations::Revocations,
     store::{Store, StoreError},
@@ -16,22 +19,45 @@ pub async fn watch(store: Store, keeper: Arc<Keeper>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Nothing is known of the file that was read at the start: it is read once more.
     let mut known = None;
+    let mut reading: Option<(Version, oneshot::Receiver<Result<Revocations, StoreError>>)> = None;
     loop {
-        ticks.tick().await;
-        keeper.report_failures();
-        // The system has this in memory; only a file that has changed is read from the flash.
-        let version = Version::of(&store);
-        if known == Some(version) {
-            keeper.end_sessions();
-            continue;
-        }
-        let store = store.clone();
-        let read = tokio::task::spawn_blocking(move || store.revocations());
-        if let Ok(revocations) = read.await {
-            known = Some(version);
-            learn(&keeper, revocations);
+        let read = async {
+            match &mut reading {
+                Some((version, read)) => (*version, read.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            (version, read) = read => {
+                reading = None;
+                let Ok(revocations) = read else { continue };
+                // What the system refused for now is tried again; what stands in the file is final.
+                let is_final = !matches!(revocations, Err(StoreError::File(FileError::Io { .. })))
+                    || version == Version::Missing;
+                known = is_final.then_some(version);
+                learn(&keeper, revocations);
+            }
+            _ = ticks.tick() => {
+                keeper.report_failures();
+                keeper.end_sessions();
+                // The system has this in memory; only a file that has changed is read from the
+                // flash, which may be busy.
+                let version = Version::of(&store);
+                if known != Some(version) && reading.is_none() {
+                    reading = read_apart(&store).map(|read| (version, read));
+                }
+            }
         }
     }
+}
+
+/// Reads the list on a thread of its own; `None` if there is none to be had at the moment.
+fn read_apart(store: &Store) -> Option<oneshot::Receiver<Result<Revocations, StoreError>>> {
+    let (sender, receiver) = oneshot::channel();
+    let store = store.clone();
+    let thread = std::thread::Builder::new().name("revocations".to_owned());
+    let spawned = thread.spawn(move || drop(sender.send(store.revocations())));
+    spawned.is_ok().then_some(receiver)
 }
 
 fn learn(keeper: &Keeper, revocations: Result<Revocations, StoreError>) {

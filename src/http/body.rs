@@ -115,11 +115,15 @@ impl SealedBody {
         if let Some(head) = self.head.take() {
             return records(sealer.head(&head));
         }
-        if !self.pending.has_remaining() {
-            self.pending = ready!(self.inner.poll_batch(context)).unwrap_or_default();
+        let mut has_ended = false;
+        while !has_ended && !self.pending.has_remaining() {
+            match ready!(self.inner.poll_batch(context)) {
+                Some(batch) => self.pending = batch,
+                None => has_ended = true,
+            }
         }
         let is_whole = self.pending.remaining() <= BITE && self.inner.is_at_end();
-        if is_whole || !self.pending.has_remaining() {
+        if is_whole || has_ended {
             let last = self
                 .sealer
                 .take()

@@ -18,7 +18,7 @@ use crate::{
     access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
     error::{Error, ErrorKind},
     proto::{
-        credential::{BodyKind, ClaimsError},
+        credential::{BodyKind, ClaimsError, Target},
         query::Query,
         route::Route,
         sealed::{Keys, Opener},
@@ -80,7 +80,6 @@ impl Door {
         else {
             return self.unproven(app, &parts);
         };
-        self.activity.proved();
         // No answer to HEAD has a body, so there is nothing that could be sealed.
         if parts.method == Method::HEAD {
             app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
@@ -110,6 +109,7 @@ impl Door {
             Ok(checked) => checked,
             Err(error) => {
                 tracing::debug!(peer = %self.peer, path = target.path, reason = error.reason(), "refused");
+                RequestBody::clear(body).discard().await;
                 let response = reply::refusal(&error);
                 app.count(target.path, response.status());
                 return Ok(seal(response, sealing));
@@ -175,16 +175,15 @@ impl Door {
             tracing::debug!(peer = %self.peer, viewer = %holder.claims.name.escape_debug(), credential = %holder.claims.id, "proved itself");
             *session = Some(entered);
         }
+        // Whoever is refused stays one of those for whom there is little room and time.
+        self.activity.proved();
         Ok(holder)
     }
 
     /// The constant answer.
     fn unproven(&self, app: &App, parts: &Parts) -> Result<Response<Body>, Spent> {
         let path = parts.uri.path();
-        let has_token = parts
-            .uri
-            .query()
-            .is_some_and(|query| query.contains("_token="));
+        let has_token = parts.uri.query().is_some_and(Target::names_token);
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         if !has_token && is_read && Route::of_path(path) == Ok(Route::Health) {
             app.count(path, StatusCode::OK);

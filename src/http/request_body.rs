@@ -39,28 +39,48 @@ impl RequestBody {
     /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
     /// before its last record has come.
     pub(super) async fn read(mut self, timeout: Duration) -> Result<Bytes, Error> {
-        let read = async {
-            let mut bytes = BytesMut::new();
-            while let Some(frame) = self.incoming.frame().await {
-                let frame =
-                    frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
-                let data = frame.into_data().unwrap_or_default();
-                self.append(&data, &mut bytes)?;
-                if bytes.len() > MAX_COMMAND_BODY {
-                    discard(&mut self.incoming).await;
-                    let reason = format!("the body is longer than {MAX_COMMAND_BODY} bytes");
-                    return Err(Error::new(ErrorKind::TooLarge, reason));
-                }
+        let timed_out = || Error::new(ErrorKind::Timeout, "the body did not come in time");
+        let read = tokio::time::timeout(timeout, self.read_all()).await;
+        let result = read.unwrap_or_else(|_| Err(timed_out()));
+        if result.is_err() {
+            self.discard().await;
+        }
+        result
+    }
+
+    async fn read_all(&mut self) -> Result<Bytes, Error> {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = self.incoming.frame().await {
+            let frame =
+                frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
+            let data = frame.into_data().unwrap_or_default();
+            self.append(&data, &mut bytes)?;
+            if bytes.len() > MAX_COMMAND_BODY {
+                let reason = format!("the body is longer than {MAX_COMMAND_BODY} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, reason));
             }
-            if let Some(opener) = &mut self.opener {
-                opener.finish().map_err(broken)?;
+        }
+        if let Some(opener) = &mut self.opener {
+            opener.finish().map_err(broken)?;
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Reads a little more of a body that is refused: a peer that is still sending when the
+    /// connection closes would see a reset instead of the reason.
+    pub(super) async fn discard(mut self) {
+        const AT_MOST: usize = 256 << 10;
+        const FOR: Duration = Duration::from_secs(1);
+        let discard = async {
+            let mut discarded = 0;
+            while let Some(Ok(frame)) = self.incoming.frame().await
+                && discarded < AT_MOST
+            {
+                discarded += frame.data_ref().map_or(0, Bytes::len);
             }
-            Ok(bytes.freeze())
         };
-        let timed_out = |_| Error::new(ErrorKind::Timeout, "the body did not come in time");
-        tokio::time::timeout(timeout, read)
-            .await
-            .map_err(timed_out)?
+        // Whether it came to its end makes no difference.
+        let _ = tokio::time::timeout(FOR, discard).await;
     }
 
     fn append(&mut self, data: &[u8], bytes: &mut BytesMut) -> Result<(), Error> {
@@ -85,16 +105,4 @@ impl RequestBody {
 
 fn broken(error: Broken) -> Error {
     Error::bad_request(format!("{error}; nothing was done"))
-}
-
-/// Reads a little more of a body that is refused: a peer that is still sending when the connection
-/// closes would see a reset instead of the reason.
-async fn discard(body: &mut Incoming) {
-    const AT_MOST: usize = 256 << 10;
-    let mut discarded = 0;
-    while let Some(Ok(frame)) = body.frame().await
-        && discarded < AT_MOST
-    {
-        discarded += frame.data_ref().map_or(0, Bytes::len);
-    }
 }

@@ -116,6 +116,10 @@ impl App {
         match route {
             Route::Command => self.command(request).await,
             Route::Health => Ok(self.health(&unnamed.channels)),
+            Route::Metrics if unnamed.channels != Channels::All => Err(Error::new(
+                ErrorKind::Forbidden,
+                "the counters tell about all channels, and this credential is for some",
+            )),
             Route::Metrics => self.metrics_text(),
             Route::Media => self.media(request).await,
         }
@@ -163,7 +167,7 @@ impl App {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "viewers": self.viewers.count(),
             "max_viewers": self.viewers.max(),
-            "streams": self.hub.running_streams(),
+            "streams": self.hub.running_streams(visible),
             "channels": channels,
         });
         reply::json(StatusCode::OK, text.to_string())

@@ -91,7 +91,10 @@ pub async fn serve(
         tcp::configure(&stream, connections.write_timeout());
         let Some(activity) = connections.admit(address, listening.standing(), Instant::now())
         else {
-            refuse(stream);
+            // A stranger learns nothing, not even that the house is full.
+            if listening.standing() == Standing::Trusted {
+                refuse(stream);
+            }
             continue;
         };
         let talk = talk(

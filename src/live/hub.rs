@@ -160,9 +160,11 @@ impl Hub {
             .collect()
     }
 
-    /// How many streams run now.
-    pub fn running_streams(&self) -> usize {
-        self.inner.streams().running.len()
+    /// How many streams of these channels run now.
+    pub fn running_streams(&self, visible: &Channels) -> usize {
+        let streams = self.inner.streams();
+        let ids = streams.running.keys();
+        ids.filter(|id| visible.contains(id.channel)).count()
     }
 
     /// Ends every stream in order and starts no more.

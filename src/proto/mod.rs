@@ -7,6 +7,7 @@ pub mod command;
 pub mod credential;
 pub mod encoding;
 pub mod flv;
+pub mod network;
 pub mod query;
 pub mod request_line;
 pub mod route;

@@ -4,12 +4,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
-};
 use tokio::task::AbortHandle;
+
+use super::metrics::Metrics;
+use crate::proto::network::host_of;
 
 /// How long a peer may take over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,10 +121,16 @@ impl Connections {
                 .enumerate()
                 .filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
                 .filter_map(|(index, connection)| {
-                    Some((connection.waiting_since()?, index, connection))
+                    let nobody_since = connection.lock().nobody_since;
+                    let since = match standing {
+                        // Those of whom nothing is known make room for each other only.
+                        Standing::Nobody => nobody_since?,
+                        Standing::Trusted => nobody_since.or_else(|| connection.waiting_since())?,
+                    };
+                    Some((nobody_since.is_none(), since, index, connection))
                 })
-                .min_by_key(|(since, ..)| *since);
-            let Some((_, index, idlest)) = idlest else {
+                .min_by_key(|(is_known, since, ..)| (*is_known, *since));
+            let Some((_, _, index, idlest)) = idlest else {
                 self.metrics.ended("no place");
                 return None;
             };
@@ -209,7 +213,7 @@ fn one_nobody_too_many(open: &[Weak<Shared>]) -> Option<(usize, Arc<Shared>)> {
     if nobodies.len() < MAX_NOBODIES {
         return None;
     }
-    let source = |connection: &Shared| connection.peer.ip().to_canonical();
+    let source = |connection: &Shared| host_of(connection.peer.ip());
     let of_same_source = |connection: &Shared| {
         let same = nobodies.iter();
         same.filter(|(.., other)| source(other) == source(connection))
@@ -325,31 +329,6 @@ pub struct Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.shared.enter(Phase::Idle);
-    }
-}
-
-/// Counters of connections.
-#[derive(Clone, Debug, Default)]
-pub struct Metrics {
-    open: Gauge,
-    ended: Family<Reason, Counter>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-impl Metrics {
-    /// Names the counters.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("connections", "Connections open now", self.open.clone());
-        let help = "Connections that the device ended or refused, by reason";
-        registry.register("connections_ended", help, self.ended.clone());
-    }
-
-    fn ended(&self, reason: &'static str) {
-        self.ended.get_or_create(&Reason { reason }).inc();
     }
 }
 

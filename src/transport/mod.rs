@@ -4,6 +4,8 @@
 //! here: what is said over them.
 
 mod connections;
+mod metrics;
 pub mod tcp;
 
-pub use connections::{Activity, Connections, Metrics, Serving, Standing, Timeouts};
+pub use connections::{Activity, Connections, Serving, Standing, Timeouts};
+pub use metrics::Metrics;

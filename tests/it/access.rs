@@ -599,6 +599,68 @@ async fn access_that_has_ended_ends_what_runs() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_gets_little_room_though_it_proves_itself() {
+    let device = Device::start("");
+    let uri = device.pair(&["guest"]);
+    device.peercam(&["revoke", "guest"]);
+    let mut refused = Vec::new();
+    while refused.len() < 40 {
+        let mut viewer = RawViewer::open(device.address, &uri).await;
+        // The device hears of it within a second.
+        if viewer.ask("POST", "/command", Some(LIST)).await.sealed().0 == 403 {
+            refused.push(viewer);
+        }
+    }
+    let open = device.daemon.metric("peercam_connections ").await;
+    assert!(open <= 32.0 + 1.0, "{open} connections are open");
+}
+
+#[tokio::test]
+async fn one_guest_cannot_take_all_places_of_viewers() {
+    let device = Device::start("[http]\nmax_viewers = 8\n");
+    let (guest, owner) = (
+        device.pair(&["guest"]),
+        device.pair(&["owner", "--scope", "all"]),
+    );
+    let mut guests = Vec::new();
+    for _ in 0..20 {
+        let mut viewer = RawViewer::open(device.address, &guest).await;
+        let (bytes, _) = viewer.request("GET", LIVE, None);
+        viewer.stream.write_all(&bytes).await.unwrap();
+        let mut byte = [0];
+        viewer
+            .stream
+            .read_exact(&mut byte)
+            .await
+            .expect("an answer");
+        guests.push(viewer);
+    }
+    let mut owner = RawViewer::open(device.address, &owner).await;
+    owner.live("quality=standard").await;
+}
+
+#[tokio::test]
+async fn a_credential_with_the_id_of_another_is_judged_for_itself() {
+    let device = Device::start("");
+    let own = device.pair(&["phone"]);
+    let id = device.peercam(&["pair", "--list"]);
+    let id = &id.split_once("id ").unwrap().1[..22];
+    let minted = device.mint(&format!(
+        r#"{{"v":1,"id":"{id}","name":"x","scopes":["live"],"ch":"*","exp":0}}"#
+    ));
+    let mut first = RawViewer::open(device.address, &own).await;
+    first.ask("POST", "/command", Some(LIST)).await.sealed();
+    let mut second = RawViewer::open(device.address, &minted).await;
+    let mut live = second.live("quality=standard").await;
+    device.peercam(&["revoke", "--all", "--issuer", "shop"]);
+    live.cut_off().await;
+    assert_eq!(
+        first.ask("POST", "/command", Some(LIST)).await.sealed().0,
+        200
+    );
+}
+
+#[tokio::test]
 async fn a_sealed_stream_ends_in_order_when_the_device_stops() {
     let mut device = Device::start("");
     let uri = device.pair(&["phone"]);

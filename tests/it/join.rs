@@ -7,6 +7,7 @@ use peercam::{
     hal::SourceEvent,
     live::{Hub, Subscription},
     media::{ChannelId, StreamId},
+    proto::credential::Channels,
 };
 
 use crate::scripted::{STREAM, Script, described, picture, take, take_described, tracks};
@@ -276,9 +277,9 @@ async fn a_stream_without_viewers_stops_and_a_new_one_starts_afresh() {
             take_described(&mut viewer, 1).await,
             [('K', round * 1000, 0, 0)]
         );
-        assert_eq!(hub.running_streams(), 1);
+        assert_eq!(hub.running_streams(&Channels::All), 1);
         drop(viewer);
-        assert_eq!(hub.running_streams(), 0);
+        assert_eq!(hub.running_streams(&Channels::All), 0);
         tokio::task::yield_now().await;
     }
     assert_eq!(script.opened.load(Ordering::SeqCst), 3);
@@ -357,7 +358,7 @@ async fn viewers_survive_a_short_outage_and_are_ended_in_order_after_a_long_one(
 
     script.send(SourceEvent::Offline("stolen".to_owned())).await;
     assert!(take(&mut viewer).await.is_empty(), "ended");
-    assert_eq!(hub.running_streams(), 0);
+    assert_eq!(hub.running_streams(&Channels::All), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -211,11 +211,11 @@ impl Gate {
         };
         let key = self.verify(&token, &signed).ok_or(Unproven)?;
         let mut state = self.state();
-        state.accept(&token)?;
         let shared = match token.viewer_key {
             None => None,
             Some(viewer_key) => Some(self.agree(&mut state, viewer_key)?.clone()),
         };
+        state.accept(&token)?;
         drop(state);
         self.keeper.metrics.proven.inc();
         let keys = shared.map(|shared| {

@@ -49,12 +49,16 @@ impl<'a> Target<'a> {
             Some((token, rest)) => (token, Some(rest)),
         };
         let is_plain = path.starts_with('/') && rest != Some("") && !token.is_empty();
-        let is_again = |pair: &str| {
+        let is_once = !Self::names_token(rest.unwrap_or_default());
+        (is_plain && is_once).then_some(Self { token, path, rest })
+    }
+
+    /// Whether a query has a parameter `_token`, however it is percent-encoded.
+    pub fn names_token(query: &str) -> bool {
+        query.split('&').any(|pair| {
             let key = pair.split_once('=').map_or(pair, |(key, _)| key);
             percent_encoding::percent_decode_str(key).eq(b"_token".iter().copied())
-        };
-        let is_once = !rest.unwrap_or_default().split('&').any(is_again);
-        (is_plain && is_once).then_some(Self { token, path, rest })
+        })
     }
 
     /// The target without its token: what is signed, and what is routed.
