@@ -162,7 +162,8 @@ fn seconds_per_gb(bytes: usize, mut work: impl FnMut()) -> f64 {
 /// CPU seconds of the server per gigabyte that it delivers.
 fn cpu_per_gb(is_sealed: bool) -> f64 {
     let server = Server::start("serve-peercam");
-    let holder = holder(&server);
+    let store = Store::open(&support::data_dir_of(server.id())).expect("the server's");
+    let holder = holder(&store);
     let connect = || match is_sealed {
         false => load::plain(server.ports[0]),
         true => holder.watch(server.ports[1]),
@@ -178,8 +179,7 @@ struct Holder {
     device: EndpointId,
 }
 
-fn holder(server: &Server) -> Holder {
-    let store = Store::open(&support::data_dir_of(server.id())).expect("the server's");
+fn holder(store: &Store) -> Holder {
     let secrets = store.secrets().expect("in order");
     let claims = Claims {
         id: CredentialId::new([1; 16]),
@@ -243,19 +243,7 @@ fn proofs() -> [f64; 2] {
     let store = Store::open(&directory).expect("made");
     let keeper = Keeper::new(&store, Clock::start(), 4, Metrics::default()).expect("in order");
     let keeper = Arc::new(keeper);
-    let secrets = store.secrets().expect("in order");
-    let claims = Claims {
-        id: CredentialId::new([1; 16]),
-        name: "bench".to_owned(),
-        scopes: Scopes::ALL,
-        channels: Channels::All,
-        expires: None,
-        peer: None,
-    };
-    let holder = Holder {
-        credential: secrets.mint_key(Issuer::local(), 0).mint(&claims),
-        device: secrets.device(),
-    };
+    let holder = holder(&store);
     let exchange = Exchange::new([9; 32]);
     let gate = || Gate::on_tcp(Arc::clone(&keeper)).expect("random numbers");
     let prove = |gate: &Gate, target: &str| {
