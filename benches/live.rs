@@ -63,7 +63,7 @@ fn joins(force_key: bool) -> [f64; 2] {
 fn start(force_key: bool) -> SocketAddr {
     let data = support::data_dir();
     let text = format!(
-        "data_dir = {data:?}\n[[listen]]\naddr = \"127.0.0.1:0\"\n[[channel]]\nid = 0\n\
+        "data_dir = {data:?}\n[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\n[[channel]]\nid = 0\n\
          source = {{ kind = \"sim\", gop = 250, force_key = {force_key} }}\n"
     );
     let config = Config::parse(&text, "bench".as_ref()).expect("a valid configuration");

@@ -16,7 +16,7 @@ program = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
 source = sys.argv[2] if len(sys.argv) > 2 else '{ kind = "sim" }'
 data = tempfile.TemporaryDirectory()
 config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-config.write(f'data_dir = "{data.name}/data"\n' '[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\n' f'source = {source}\n')
+config.write(f'data_dir = "{data.name}/data"\n' '[p2p]\nenabled = false\n[[listen]]\naddr = "127.0.0.1:0"\n[[channel]]\nid = 0\n' f'source = {source}\n')
 config.flush()
 
 millis, resident = [], []

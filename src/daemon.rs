@@ -1,13 +1,18 @@
 //! Puts the parts together: the only file that knows every one of them.
 
+#[cfg(feature = "p2p")]
+mod p2p;
+
 use std::{
     future::Future,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use prometheus_client::{metrics::info::Info, registry::Registry};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "sim")]
@@ -16,7 +21,7 @@ use crate::{
     access::{self, DataDir, DataDirError, Door, Endpoint, Keeper, Lock, Store, StoreError},
     clock::Clock,
     config::{Channel, Config, Listen, ListenAccess, Source},
-    device::{Device, Viewers},
+    device::{Device, Outbox, Viewers},
     hal::{
         Camera,
         file::{FileCamera, FileError},
@@ -24,6 +29,7 @@ use crate::{
     http::{self, App, Listening},
     live::{self, Hub},
     media::ChannelId,
+    proto::peer_info::PeerInfo,
     transport::{self, Connections, tcp::Listener},
 };
 
@@ -44,6 +50,22 @@ pub enum StartError {
     /// The device's secrets, or the list of who was revoked, cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The UDP port cannot be had.
+    #[error("p2p: cannot listen on UDP port {port}: {error}")]
+    P2p {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        error: String,
+    },
+    /// The authorities of the relays cannot be read.
+    #[error("p2p: relay_ca: {}: {error}", path.display())]
+    RelayCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
     /// A channel's file cannot be played.
     #[error("channel {channel}: {error}")]
     File {
@@ -62,7 +84,35 @@ pub struct Daemon {
     data_dir: DataDir,
     store: Store,
     keeper: Arc<Keeper>,
+    #[cfg(feature = "p2p")]
+    p2p: Option<p2p::P2p>,
+    peer_info: watch::Sender<Option<PeerInfo>>,
+    udp_hints: UdpHints,
+    relays: Vec<String>,
     _lock: Lock,
+}
+
+/// Says where viewers can dial the device at the moment.
+type UdpHints = Box<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
+
+/// How the device can be dialled, and tell its viewers something.
+struct Reach {
+    outbox: Option<Arc<dyn Outbox>>,
+    peer_info: Option<PeerInfo>,
+    udp_hints: UdpHints,
+    relays: Vec<String>,
+}
+
+impl Default for Reach {
+    /// Not at all.
+    fn default() -> Self {
+        Self {
+            outbox: None,
+            peer_info: None,
+            udp_hints: Box::new(Vec::new),
+            relays: Vec::new(),
+        }
+    }
 }
 
 /// How often it is looked whether the network has given the device another address.
@@ -101,7 +151,7 @@ impl Daemon {
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
         let connection_metrics = transport::Metrics::default();
-        connection_metrics.register(&mut registry);
+        connection_metrics.register(&mut registry, "connections", "TCP connections");
         let access_metrics = access::Metrics::default();
         access_metrics.register(&mut registry);
 
@@ -122,12 +172,21 @@ impl Daemon {
             config.http.timeouts,
             connection_metrics,
         );
+        #[cfg(feature = "p2p")]
+        let p2p = p2p::P2p::start(&config, &keeper, &mut registry).await?;
+        #[cfg(feature = "p2p")]
+        let reach = match &p2p {
+            Some(p2p) => p2p.reach(&keeper, &config),
+            None => Reach::default(),
+        };
+        #[cfg(not(feature = "p2p"))]
+        let reach = Reach::default();
         let mut listeners = Vec::new();
         for listen in config.listen {
             listeners.push((bind(&listen).await?, listen));
         }
         let app = App {
-            device: Device::new(hub.clone(), viewers.clone()),
+            device: Device::new(hub.clone(), viewers.clone(), reach.outbox),
             hub,
             viewers,
             hevc: config.hevc,
@@ -135,6 +194,7 @@ impl Daemon {
             metrics: http_metrics,
             registry,
             started,
+            clock,
         };
         let daemon = Self {
             listeners,
@@ -143,6 +203,11 @@ impl Daemon {
             data_dir,
             store,
             keeper,
+            #[cfg(feature = "p2p")]
+            p2p,
+            peer_info: watch::Sender::new(reach.peer_info),
+            udp_hints: reach.udp_hints,
+            relays: reach.relays,
             _lock: lock,
         };
         daemon.data_dir.publish(&daemon.endpoint())?;
@@ -174,7 +239,16 @@ impl Daemon {
             device_id: self.keeper.device().to_string(),
             lan: lan_hints(&listen),
             listen,
+            udp: (self.udp_hints)(),
+            relays: self.relays.clone(),
+            xp2p_info: self.peer_info.borrow().as_ref().map(ToString::to_string),
         }
+    }
+
+    /// What an app back end keeps of the device, `_sys_xp2p_info`; `None` if P2P is off. It is
+    /// issued again whenever the device's addresses have changed.
+    pub fn peer_info(&self) -> watch::Receiver<Option<PeerInfo>> {
+        self.peer_info.subscribe()
     }
 
     /// The live streams.
@@ -194,6 +268,11 @@ impl Daemon {
             data_dir,
             store,
             keeper,
+            #[cfg(feature = "p2p")]
+            p2p,
+            peer_info,
+            udp_hints,
+            relays: _,
             _lock,
         } = self;
         let stopping = CancellationToken::new();
@@ -203,6 +282,7 @@ impl Daemon {
             let listening = match listen.access {
                 ListenAccess::Open { allow_origins, .. } => Listening::Open {
                     allow_origins: allow_origins.into(),
+                    is_local: listener.address().ip().to_canonical().is_loopback(),
                 },
                 ListenAccess::Token { allow_clear_media } => Listening::Token {
                     keeper: Arc::clone(&keeper),
@@ -218,9 +298,20 @@ impl Daemon {
                 ending,
             ));
         }
-        owned.spawn(sweep(connections.clone()));
+        let watched = vec![connections.clone()];
+        #[cfg(feature = "p2p")]
+        let watched = {
+            let more = p2p.iter().flat_map(p2p::P2p::watched);
+            more.chain(watched).collect::<Vec<_>>()
+        };
+        #[cfg(feature = "p2p")]
+        let p2p = p2p.map(|p2p| {
+            let served = (Arc::clone(&app), Arc::clone(&keeper));
+            p2p.serve(served, (stopping.clone(), tasks.clone()), &mut owned)
+        });
+        owned.spawn(sweep(watched.clone()));
         owned.spawn(access::watch(store, keeper));
-        owned.spawn(publish_changes(data_dir, endpoint));
+        owned.spawn(publish_changes(data_dir, endpoint, udp_hints, peer_info));
 
         stop.await;
         tracing::info!("shutting down");
@@ -229,7 +320,9 @@ impl Daemon {
         tasks.close();
         let drained = async {
             loop {
-                connections.end_waiting();
+                for connections in &watched {
+                    connections.end_waiting();
+                }
                 tokio::select! {
                     () = tasks.wait() => break,
                     () = tokio::time::sleep(DRAIN_INTERVAL) => {}
@@ -241,6 +334,10 @@ impl Daemon {
                 connections = tasks.len(),
                 "cutting off connections that did not end in time"
             );
+        }
+        #[cfg(feature = "p2p")]
+        if let Some(p2p) = p2p {
+            p2p.close().await;
         }
         owned.shutdown().await;
     }
@@ -278,18 +375,25 @@ fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
 }
 
 /// Rewrites what the daemon says of itself when its addresses change.
-async fn publish_changes(data_dir: DataDir, mut published: Endpoint) {
+async fn publish_changes(
+    data_dir: DataDir,
+    mut published: Endpoint,
+    udp_hints: UdpHints,
+    peer_info: watch::Sender<Option<PeerInfo>>,
+) {
     let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
     loop {
         ticks.tick().await;
         let now = Endpoint {
             lan: lan_hints(&published.listen),
+            udp: udp_hints(),
             ..published.clone()
         };
         if now == published {
             continue;
         }
-        tracing::info!(lan = ?now.lan, "the device's addresses have changed");
+        tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
+        peer_info.send_modify(|_| ());
         let (data_dir, renewed) = (data_dir.clone(), now.clone());
         match tokio::task::spawn_blocking(move || data_dir.publish(&renewed)).await {
             Ok(Ok(())) => published = now,
@@ -299,11 +403,13 @@ async fn publish_changes(data_dir: DataDir, mut published: Endpoint) {
     }
 }
 
-async fn sweep(connections: Connections) {
+async fn sweep(watched: Vec<Connections>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         ticks.tick().await;
-        connections.sweep(Instant::now());
+        for connections in &watched {
+            connections.sweep(Instant::now());
+        }
     }
 }
 
@@ -344,6 +450,8 @@ fn camera(clock: Clock, channel: &Channel) -> Result<Arc<dyn Camera>, StartError
 pub fn check(config: &Config) -> Result<(), StartError> {
     DataDir::check(&config.data_dir)?;
     Store::check(&config.data_dir)?;
+    #[cfg(feature = "p2p")]
+    p2p::check(config)?;
     let clock = Clock::start();
     config
         .channels

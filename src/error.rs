@@ -31,6 +31,10 @@ pub enum ErrorKind {
     Full,
     /// The camera behind the channel has no picture at the moment.
     Unavailable,
+    /// The one that was to be asked did not answer in time.
+    NoAnswer,
+    /// The one that was asked gave an answer that is none.
+    BadAnswer,
 }
 
 impl Error {

@@ -25,7 +25,7 @@ use super::{
 pub(crate) fn run() {
     process::pin(0);
     let text = format!(
-        "data_dir = {:?}\n[[listen]]\naddr = \"127.0.0.1:0\"\n\
+        "data_dir = {:?}\n[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\n\
          [[listen]]\naddr = \"127.0.0.1:0\"\naccess = \"token\"\n\
          [http]\nmax_connections = 20000\nmax_viewers = 20000\n\
          [[channel]]\nid = 0\nsource = {{ kind = \"sim\" }}\n",

@@ -57,6 +57,15 @@ pub struct Endpoint {
     pub listen: Vec<Door>,
     /// Where viewers that hold a credential can reach it over TCP.
     pub lan: Vec<SocketAddr>,
+    /// Where viewers can dial it by its key, over UDP; empty if P2P is off.
+    #[serde(default)]
+    pub udp: Vec<SocketAddr>,
+    /// The relays through which it can be dialled.
+    #[serde(default)]
+    pub relays: Vec<String>,
+    /// What an app back end keeps of it, `_sys_xp2p_info`, if P2P is on.
+    #[serde(default)]
+    pub xp2p_info: Option<String>,
 }
 
 /// A TCP listener of a running daemon.
@@ -225,6 +234,9 @@ mod tests {
                 access: "token".to_owned(),
             }],
             lan: vec!["192.0.2.1:5".parse().expect("an address")],
+            udp: vec!["192.0.2.1:6".parse().expect("an address")],
+            relays: vec!["https://relay.example/".to_owned()],
+            xp2p_info: None,
         };
         data_dir
             .publish(&Endpoint {

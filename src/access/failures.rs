@@ -1,10 +1,9 @@
 use std::{
-    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::proto::network::host_of;
+use crate::proto::network::Source;
 
 /// How many sources are told apart.
 const MAX_SOURCES: usize = 256;
@@ -25,14 +24,14 @@ pub(super) struct Failures(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    sources: Vec<Source>,
+    sources: Vec<Failing>,
     /// Reports since when.
     reports: Option<(Instant, u32)>,
 }
 
 #[derive(Debug)]
-struct Source {
-    address: IpAddr,
+struct Failing {
+    source: Source,
     /// Failures since the last report.
     count: u64,
     last: Instant,
@@ -41,20 +40,19 @@ struct Source {
 
 impl Failures {
     /// Counts a failure.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) {
-        let address = host_of(address);
+    pub(super) fn count(&self, source: Source, now: Instant) {
         let State { sources, .. } = &mut *self.lock();
-        if let Some(source) = sources.iter_mut().find(|source| source.address == address) {
-            source.count += 1;
-            source.last = now;
+        if let Some(failing) = sources.iter_mut().find(|failing| failing.source == source) {
+            failing.count += 1;
+            failing.last = now;
             return;
         }
         if sources.len() >= MAX_SOURCES {
             let quietest = (0..sources.len()).min_by_key(|index| sources[*index].last);
             sources.swap_remove(quietest.unwrap_or_default());
         }
-        sources.push(Source {
-            address,
+        sources.push(Failing {
+            source,
             count: 1,
             last: now,
             reported: None,
@@ -63,7 +61,7 @@ impl Failures {
 
     /// What is to be reported now: sources and their failures since they were reported last. A
     /// source is reported at once and then once a minute, as long as there is something.
-    pub(super) fn due(&self, now: Instant) -> Vec<(IpAddr, u64)> {
+    pub(super) fn due(&self, now: Instant) -> Vec<(Source, u64)> {
         let State { sources, reports } = &mut *self.lock();
         let passed = |since: Instant| now.saturating_duration_since(since) >= REPORT_EVERY;
         let (_, count) = match reports {
@@ -71,12 +69,12 @@ impl Failures {
             _ => reports.insert((now, 0)),
         };
         let mut due = Vec::new();
-        for source in sources {
-            let is_due = source.count > 0 && source.reported.is_none_or(passed);
+        for failing in sources {
+            let is_due = failing.count > 0 && failing.reported.is_none_or(passed);
             if is_due && *count < MAX_REPORTS {
                 *count += 1;
-                source.reported = Some(now);
-                due.push((source.address, std::mem::take(&mut source.count)));
+                failing.reported = Some(now);
+                due.push((failing.source, std::mem::take(&mut failing.count)));
             }
         }
         due
@@ -89,14 +87,14 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
     #[test]
     fn a_source_is_reported_at_once_and_then_once_a_minute() {
         let (failures, start) = (Failures::default(), Instant::now());
-        let one = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let one = Source::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
         failures.count(one, start);
         assert_eq!(failures.due(start), [(one, 1)]);
         for _ in 0..100 {
@@ -116,16 +114,14 @@ mod tests {
         let (failures, start) = (Failures::default(), Instant::now());
         let mut lines = 0;
         for number in 0..10_000_u32 {
-            failures.count(IpAddr::V4(Ipv4Addr::from_bits(number)), start);
+            failures.count(Source::of(IpAddr::V4(Ipv4Addr::from_bits(number))), start);
             lines += failures.due(start).len();
         }
         assert_eq!(failures.lock().sources.len(), MAX_SOURCES);
         assert_eq!(lines, MAX_REPORTS as usize);
-        let one_host = |host: u128| IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host));
-        assert_eq!(
-            host_of(one_host(1)),
-            host_of(one_host(u128::from(u64::MAX)))
-        );
-        assert_ne!(host_of(one_host(1)), host_of(one_host(1 << 64)));
+        let one_host =
+            |host: u128| Source::of(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));
+        assert_eq!(one_host(1), one_host(u128::from(u64::MAX)));
+        assert_ne!(one_host(1), one_host(1 << 64));
     }
 }

@@ -1,10 +1,10 @@
 use std::{
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use super::{
+    endpoints::Endpoints,
     failures::Failures,
     holder::Holder,
     metrics::Metrics,
@@ -15,7 +15,10 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    proto::credential::{EndpointId, MintKey},
+    proto::{
+        credential::{EndpointId, MintKey, Secret},
+        network::Source,
+    },
 };
 
 /// What a running daemon knows about access: its secrets, who was revoked, who is there.
@@ -28,6 +31,7 @@ pub struct Keeper {
     /// Who is there.
     pub sessions: Sessions,
     failures: Failures,
+    endpoints: Endpoints,
     pub(super) metrics: Metrics,
     clock: Clock,
 }
@@ -71,7 +75,7 @@ impl Keeper {
         max_sessions: usize,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        let nobody = Secrets::new(&random()?, crate::proto::credential::Secret::new(random()?));
+        let nobody = Secrets::new(&random()?, Secret::new(random()?));
         Ok(Self {
             nobody: nobody.mint_key(crate::proto::credential::Issuer::local(), 0),
             secrets,
@@ -80,6 +84,7 @@ impl Keeper {
             })),
             sessions: Sessions::new(max_sessions, metrics.clone()),
             failures: Failures::default(),
+            endpoints: Endpoints::default(),
             metrics,
             clock,
         })
@@ -88,6 +93,11 @@ impl Keeper {
     /// The device's id.
     pub fn device(&self) -> EndpointId {
         self.secrets.device()
+    }
+
+    /// The identity behind the id, for the endpoint that is dialled by it.
+    pub fn identity(&self) -> Secret {
+        self.secrets.identity()
     }
 
     #[cfg(test)]
@@ -147,10 +157,21 @@ impl Keeper {
             .map_err(|refusal| Error::new(ErrorKind::Forbidden, refusal.reason()))
     }
 
+    /// Says in the log, once, that a credential is used at this endpoint.
+    pub fn note_endpoint(&self, holder: &Holder, endpoint: EndpointId) {
+        let claims = &holder.claims;
+        if self.endpoints.note(claims.id, endpoint) {
+            tracing::info!(
+                viewer = %claims.name.escape_debug(), credential = %claims.id, %endpoint,
+                "new endpoint for this credential"
+            );
+        }
+    }
+
     /// Counts a request that did not prove itself.
-    pub fn note_failure(&self, address: IpAddr) {
+    pub fn note_failure(&self, source: Source) {
         self.metrics.unproven.inc();
-        self.failures.count(address, Instant::now());
+        self.failures.count(source, Instant::now());
     }
 
     /// Says in the log who keeps failing to prove itself.

@@ -8,6 +8,7 @@
 //! on which requests prove themselves, [`Sessions`] those who did.
 
 mod data_dir;
+mod endpoints;
 mod failures;
 mod files;
 mod gate;
@@ -28,6 +29,6 @@ pub use keeper::{Access, Keeper};
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
-pub use sessions::{Session, Sessions};
+pub use sessions::{Session, SessionId, SessionView, Sessions};
 pub use store::{Secrets, Store, StoreError};
 pub use watch::watch;

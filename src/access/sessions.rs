@@ -1,9 +1,15 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
-use super::{holder::Holder, metrics::Metrics};
+use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
     error::{Error, ErrorKind},
-    proto::credential::{EndpointId, Scope},
+    proto::{
+        credential::{EndpointId, Scope},
+        encoding::base64,
+    },
 };
 
 /// How many viewers may share one credential at a time, each from an endpoint of its own.
@@ -41,15 +47,48 @@ type Key = (Arc<Holder>, Option<EndpointId>);
 type End = Box<dyn Fn(&'static str) + Send + Sync>;
 
 struct Slot {
+    id: SessionId,
+    since: Instant,
     key: Key,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
+}
+
+/// Names a session to programs on the device: random, so that it is nobody else's, and no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(String);
+
+impl SessionId {
+    fn new() -> Result<Self, Error> {
+        let bytes: [u8; 9] =
+            random().map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
+        Ok(Self(base64(&bytes)))
+    }
+
+    /// 12 characters of base64url.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A session, as it is listed.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// Its name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub holder: Arc<Holder>,
+    /// The viewer's endpoint; over TCP it has none.
+    pub endpoint: Option<EndpointId>,
+    /// When it began.
+    pub since: Instant,
 }
 
 /// One connection's part in a session. Dropping it lets go; the slot is free when its last
 /// connection has gone.
 pub struct Session {
     sessions: Sessions,
+    id: SessionId,
     key: Key,
     serial: u64,
 }
@@ -79,7 +118,7 @@ impl Sessions {
         endpoint: Option<EndpointId>,
         end: impl Fn(&'static str) + Send + Sync + 'static,
     ) -> Result<Session, Error> {
-        let key = (Arc::new(holder), endpoint);
+        let (key, fresh) = ((Arc::new(holder), endpoint), SessionId::new()?);
         let mut table = self.lock();
         let displaced = match table.slots.iter().any(|slot| slot.key == key) {
             true => None,
@@ -90,21 +129,25 @@ impl Sessions {
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
         let connection: (u64, End) = (serial, Box::new(end));
         let mut one_too_many = None;
-        match slot {
+        let id = match slot {
             Some(slot) => {
                 slot.connections.push(connection);
                 if slot.connections.len() > MAX_CONNECTIONS {
                     one_too_many = Some(slot.connections.remove(0).1);
                 }
+                slot.id.clone()
             }
             None => {
                 self.metrics.sessions.inc();
                 table.slots.push(Slot {
+                    id: fresh.clone(),
+                    since: Instant::now(),
                     key: key.clone(),
                     connections: vec![connection],
                 });
+                fresh
             }
-        }
+        };
         drop(table);
         self.end(displaced, "displaced");
         if let Some(end) = one_too_many {
@@ -112,6 +155,7 @@ impl Sessions {
         }
         Ok(Session {
             sessions: self.clone(),
+            id,
             key,
             serial,
         })
@@ -133,6 +177,18 @@ impl Sessions {
         for (slot, reason) in ended {
             self.end(Some(slot), reason);
         }
+    }
+
+    /// Those that are there, oldest first.
+    pub fn list(&self) -> Vec<SessionView> {
+        let table = self.lock();
+        let view = |slot: &Slot| SessionView {
+            id: slot.id.clone(),
+            holder: Arc::clone(&slot.key.0),
+            endpoint: slot.key.1,
+            since: slot.since,
+        };
+        table.slots.iter().map(view).collect()
     }
 
     /// How many there are.
@@ -185,10 +241,12 @@ impl Table {
             None if self.displaced.contains(key) => full(
                 "the device's owner needed this place and was given it; try again when a viewer has left".to_owned(),
             ),
-            None => full(format!(
-                "{} viewers are connected, which is all that the device takes; try again when one has left",
-                self.max
-            )),
+            None => full(match self.max {
+                1 => "a viewer is connected, and the device takes one; try again when it has left".to_owned(),
+                max => format!(
+                    "{max} viewers are connected, which is all that the device takes; try again when one has left"
+                ),
+            }),
         }
     }
 }
@@ -197,6 +255,11 @@ impl Session {
     /// The viewer's credential.
     pub fn holder(&self) -> &Holder {
         &self.key.0
+    }
+
+    /// The session's name, which all its connections share.
+    pub fn id(&self) -> &SessionId {
+        &self.id
     }
 
     /// Whether it still has its slot.
@@ -262,6 +325,9 @@ mod tests {
             .map(|_| guest(&sessions, 1, Some(1)).expect("the same place"))
             .collect();
         assert_eq!(sessions.count(), 1);
+        let listed = sessions.list();
+        assert!(again.iter().all(|session| *session.id() == listed[0].id));
+        assert_eq!(listed[0].id.as_str().len(), 12);
         drop(first);
         assert_eq!(sessions.count(), 1, "others of it are there");
         drop(again);

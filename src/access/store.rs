@@ -286,6 +286,11 @@ impl Secrets {
         EndpointId::new(self.identity.verifying_key().to_bytes())
     }
 
+    /// The identity itself: what the device's id is the public half of.
+    pub fn identity(&self) -> Secret {
+        Secret::new(self.identity.to_bytes())
+    }
+
     /// The mint key of an issuer and epoch.
     pub fn mint_key(&self, issuer: Issuer, epoch: u32) -> MintKey {
         MintKey::derive(&self.access, self.device(), issuer, epoch)

@@ -28,8 +28,16 @@ pub enum Failure {
     Uri(#[from] ParseUriError),
     /// The device did not do it.
     #[cfg(feature = "client")]
+    #[error("{error}{}", code(error))]
+    Client {
+        /// Why.
+        #[from]
+        error: ClientError,
+    },
+    /// The key of this viewer's endpoint cannot be used.
+    #[cfg(all(feature = "client", feature = "p2p"))]
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Identity(#[from] crate::client::p2p::IdentityError),
     /// The system says no.
     #[error("{what}: {error}")]
     Io {
@@ -41,6 +49,13 @@ pub enum Failure {
     /// The command line does not make sense.
     #[error("{0}")]
     Usage(String),
+}
+
+/// The documented code of a failure, behind its sentence.
+#[cfg(feature = "client")]
+fn code(error: &ClientError) -> String {
+    let code = error.code();
+    code.map_or_else(String::new, |code| format!(" (code {})", code.number()))
 }
 
 impl Failure {

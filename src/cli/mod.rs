@@ -3,16 +3,30 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod doctor;
 mod failure;
 mod pairing;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod proxy;
 #[cfg(feature = "client")]
 mod viewer;
+#[cfg(feature = "client")]
+mod way;
 
+#[cfg(all(feature = "client", feature = "p2p"))]
+pub use doctor::DoctorOptions;
 pub use failure::Failure;
 use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
+#[cfg(all(feature = "client", feature = "p2p"))]
+pub use proxy::ProxyOptions;
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
+#[cfg(all(feature = "client", feature = "p2p"))]
+pub use way::IdentityOptions;
+#[cfg(feature = "client")]
+pub use way::Way;
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +67,16 @@ pub enum Command {
     /// Fetches a paired device's live picture as FLV.
     #[cfg(feature = "client")]
     Pull(PullOptions),
+    /// The app's side: dials a paired device, and serves players and scripts of this machine.
+    #[cfg(all(feature = "client", feature = "p2p"))]
+    Proxy(ProxyOptions),
+    /// Says in plain words what works and what does not: clock, disk, doors, relay, UDP; with a
+    /// pairing URI, from the viewer's side.
+    #[cfg(all(feature = "client", feature = "p2p"))]
+    Doctor(DoctorOptions),
+    /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
+    #[cfg(all(feature = "client", feature = "p2p"))]
+    Identity(IdentityOptions),
 }
 
 impl Command {
@@ -71,6 +95,12 @@ impl Command {
             Self::Command(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Pull(options) => options.perform(),
+            #[cfg(all(feature = "client", feature = "p2p"))]
+            Self::Proxy(options) => options.perform(),
+            #[cfg(all(feature = "client", feature = "p2p"))]
+            Self::Doctor(options) => options.perform(path),
+            #[cfg(all(feature = "client", feature = "p2p"))]
+            Self::Identity(options) => options.perform(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     path::Path,
 };
 
@@ -18,7 +19,7 @@ use crate::{
     config::{Config, ListenAccess, duration},
     media::ChannelId,
     proto::credential::{
-        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, Scope, Scopes,
+        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, RelayToken, Scope, Scopes,
     },
     transport::tcp,
 };
@@ -57,7 +58,8 @@ pub struct RevokeOptions {
     /// The viewer's name, as in `peercam pair --list`.
     name: Option<String>,
     /// The id of a credential, whoever made it.
-    #[arg(long, value_name = "ID")]
+    // An id may begin with a hyphen.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     id: Option<CredentialId>,
     /// Everybody. With --issuer, everybody who was paired by that one.
     #[arg(long)]
@@ -150,6 +152,19 @@ impl Device {
         })
     }
 
+    /// What its relays want to see.
+    fn relay_token(&self) -> Option<RelayToken> {
+        #[cfg(feature = "p2p")]
+        let token = self
+            .config
+            .p2p
+            .as_ref()
+            .and_then(|p2p| p2p.relay_token.clone());
+        #[cfg(not(feature = "p2p"))]
+        let token = None;
+        token
+    }
+
     /// Its secrets, made if it has none yet.
     fn open(&self) -> Result<(DataDir, Store), Failure> {
         let data_dir = DataDir::open(&self.config.data_dir)?;
@@ -190,6 +205,7 @@ impl PairOptions {
             ));
         }
         let secrets = store.secrets()?;
+        let hints = Hints::of(&device.config, &data_dir);
         // Nobody is paired who could not be listed.
         store.pairings()?;
         let epoch = store.update(|revocations, pairings| {
@@ -202,8 +218,10 @@ impl PairOptions {
         let uri = PairingUri {
             credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
             device: secrets.device(),
-            relays: Vec::new(),
-            lan: lan_hints(&device.config, &data_dir),
+            relays: hints.relays,
+            relay_token: device.relay_token(),
+            udp: hints.udp,
+            lan: hints.lan,
         };
         remark(&claims, &uri, device);
         show(&uri.expose()).map_err(Failure::io("the URI cannot be written"))
@@ -228,17 +246,47 @@ impl Expiry {
     }
 }
 
-/// Where the viewer may find the device: as a running daemon says, else as it is configured.
-fn lan_hints(config: &Config, data_dir: &DataDir) -> Vec<std::net::SocketAddr> {
-    if let Some(running) = data_dir.running() {
-        return running.lan;
+/// Where the viewer may find the device.
+struct Hints {
+    relays: Vec<String>,
+    udp: Vec<SocketAddr>,
+    lan: Vec<SocketAddr>,
+}
+
+impl Hints {
+    /// As a running daemon says, else as it is configured.
+    fn of(config: &Config, data_dir: &DataDir) -> Self {
+        if let Some(running) = data_dir.running() {
+            return Self {
+                relays: running.relays,
+                udp: running.udp,
+                lan: running.lan,
+            };
+        }
+        let tokens = config.listen.iter().filter(|listen| {
+            matches!(listen.access, ListenAccess::Token { .. }) && listen.address.port() != 0
+        });
+        let lan = tokens.flat_map(|listen| tcp::reachable(listen.address));
+        let lan = lan.collect();
+        #[cfg(feature = "p2p")]
+        if let Some(p2p) = &config.p2p {
+            // All addresses of both families.
+            let bound = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, p2p.port));
+            return Self {
+                relays: p2p.relays.clone(),
+                udp: match p2p.port {
+                    0 => Vec::new(),
+                    _ => tcp::reachable(bound),
+                },
+                lan,
+            };
+        }
+        Self {
+            relays: Vec::new(),
+            udp: Vec::new(),
+            lan,
+        }
     }
-    let tokens = config.listen.iter().filter(|listen| {
-        matches!(listen.access, ListenAccess::Token { .. }) && listen.address.port() != 0
-    });
-    tokens
-        .flat_map(|listen| tcp::reachable(listen.address))
-        .collect()
 }
 
 /// Says on stderr what the person should know.
@@ -258,21 +306,38 @@ fn remark(claims: &Claims, uri: &PairingUri, device: &Device) {
             "peercam: it ends by the clock of this machine; keep that right. Revoking does not depend on it."
         );
     }
-    if claims.peer.is_some() {
-        eprintln!("peercam: it is good for P2P only, which this version does not have");
+    let has_p2p = has_p2p(config);
+    if claims.peer.is_some() && !has_p2p {
+        eprintln!("peercam: it is good for P2P only, which is off here");
     }
     let has_token = |access: &ListenAccess| matches!(access, ListenAccess::Token { .. });
-    if !config.listen.iter().any(|listen| has_token(&listen.access)) {
+    let has_token = config.listen.iter().any(|listen| has_token(&listen.access));
+    let addresses = || uri.udp.iter().chain(&uri.lan);
+    if !has_p2p && !has_token {
         eprintln!(
-            "peercam: no [[listen]] with access = \"token\" is configured, so the URI names no address to reach"
+            "peercam: P2P is off and no [[listen]] with access = \"token\" is configured, so the URI names no address to reach"
         );
-    } else if uri.lan.is_empty() {
+    } else if uri.relays.is_empty() && addresses().next().is_none() {
         eprintln!(
             "peercam: this machine has no address on a network yet, so the URI names none to reach"
         );
-    } else if uri.lan.iter().all(|address| address.ip().is_loopback()) {
+    } else if uri.relays.is_empty() && addresses().all(|address| address.ip().is_loopback()) {
         eprintln!("peercam: the URI can be used on this machine only; its listener is on loopback");
+    } else if has_p2p && uri.relays.is_empty() {
+        eprintln!(
+            "peercam: no relay is configured ([p2p] relays), so viewers in other networks will hardly find this device"
+        );
     }
+}
+
+#[cfg(feature = "p2p")]
+fn has_p2p(config: &Config) -> bool {
+    config.p2p.is_some()
+}
+
+#[cfg(not(feature = "p2p"))]
+fn has_p2p(_config: &Config) -> bool {
+    false
 }
 
 /// Prints the URI, and draws it if a person is looking at a terminal that is wide enough.

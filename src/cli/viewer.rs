@@ -1,27 +1,24 @@
 //! `peercam command` and `pull`: one request to a paired device.
 
 use std::{
-    fmt,
     fs::OpenOptions,
-    io::{self, IsTerminal, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 
-use super::Failure;
+use super::{
+    Failure,
+    way::{Hidden, Way, pairing_uri, run},
+};
 use crate::{
-    client::{Answer, ClientError, Connection},
+    client::{Answer, ClientError},
     media::{ChannelId, Quality},
-    proto::credential::PairingUri,
 };
 
-/// Where a pairing URI is taken from if no argument says so.
-const URI_VARIABLE: &str = "PEERCAM_URI";
-/// The longest file or input that is read as a URI, in bytes.
-const MAX_URI: u64 = 16 << 10;
 /// How long a live stream may deliver nothing.
 const SILENCE: Duration = Duration::from_secs(20);
 
@@ -32,6 +29,8 @@ pub struct CommandOptions {
     /// PEERCAM_URI is read), and the command: 'action=inner_define&cmd=get_nvr_list'.
     #[arg(num_args = 1..=2, required = true, value_names = ["URI", "COMMAND"])]
     arguments: Vec<Hidden>,
+    #[command(flatten)]
+    way: Way,
 }
 
 /// Options of `peercam pull`.
@@ -40,6 +39,8 @@ pub struct PullOptions {
     /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read.
     uri: Option<Hidden>,
+    #[command(flatten)]
+    way: Way,
     /// The camera.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -54,37 +55,22 @@ pub struct PullOptions {
     seconds: Option<u64>,
 }
 
-/// An argument that may be a secret: it cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
-struct Hidden(String);
-
-impl From<String> for Hidden {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
 impl CommandOptions {
     pub(super) fn perform(self) -> Result<(), Failure> {
-        let mut arguments = self.arguments.into_iter().map(|Hidden(text)| text).rev();
-        let command = arguments.next().unwrap_or_default();
+        let mut arguments = self.arguments.iter().rev();
+        let command = arguments.next().map_or("", Hidden::expose);
         if command == "-" || command.starts_with('@') || command.starts_with("peercam:") {
             return Err(Failure::Usage(
                 "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'"
                     .to_owned(),
             ));
         }
-        let uri = pairing_uri(arguments.next().as_deref())?;
+        let uri = pairing_uri(arguments.next())?;
         let answer = run(async {
-            let mut connection = Connection::open(uri).await?;
-            let mut answer = connection.post("/command", command.as_bytes()).await?;
+            let mut viewer = self.way.open(uri).await?;
+            let mut answer = viewer.post("/command", command.as_bytes()).await?;
             let answered = answer.collect(1 << 20).await;
+            viewer.close().await;
             Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
         })?;
         let text = String::from_utf8_lossy(&answer);
@@ -106,17 +92,19 @@ impl PullOptions {
                 io::ErrorKind::AlreadyExists.into(),
             ));
         }
-        let uri = pairing_uri(self.uri.as_ref().map(|Hidden(text)| text.as_str()))?;
+        let uri = pairing_uri(self.uri.as_ref())?;
         run(async {
-            let mut connection = Connection::open(uri).await?;
+            let mut viewer = self.way.open(uri).await?;
             let target = format!(
                 "/ipc.flv?action=live&channel={}&quality={}",
                 ChannelId(self.channel),
                 self.quality
             );
-            let answer = connection.get(&target).await?;
+            let answer = viewer.get(&target).await?;
             // Made only now that there is something to put into it.
-            self.save(answer, self.open_output()?).await
+            let saved = self.save(answer, self.open_output()?).await;
+            viewer.close().await;
+            saved
         })
     }
 
@@ -201,48 +189,4 @@ impl Progress {
             eprintln!();
         }
     }
-}
-
-/// Takes the URI from where the person said it is.
-fn pairing_uri(argument: Option<&str>) -> Result<PairingUri, Failure> {
-    let text = match argument {
-        None => std::env::var(URI_VARIABLE).map_err(|_| {
-            Failure::Usage(format!(
-                "no device is named; give its pairing URI as @FILE, as - for the input, or in {URI_VARIABLE}"
-            ))
-        })?,
-        Some("-") => read(&mut io::stdin().lock(), "the input")?,
-        Some(text) => match text.strip_prefix('@') {
-            Some(path) => {
-                let mut file = std::fs::File::open(path).map_err(Failure::io(path))?;
-                let is_open = file.metadata().is_ok_and(|data| data.mode() & 0o077 != 0);
-                if is_open {
-                    eprintln!("peercam: others on this machine can read {path}: chmod 600 {path}");
-                }
-                read(&mut file, path)?
-            }
-            None => {
-                eprintln!(
-                    "peercam: others on this machine can see a URI in the list of processes; use @FILE, - or {URI_VARIABLE}"
-                );
-                text.to_owned()
-            }
-        },
-    };
-    Ok(PairingUri::parse(&text)?)
-}
-
-fn read(source: &mut impl Read, name: &str) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = source.take(MAX_URI).read_to_string(&mut text);
-    read.map_err(Failure::io(name)).map(|_| text)
-}
-
-/// Runs one client to its end.
-fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::io("the runtime does not start"))?;
-    runtime.block_on(work)
 }

@@ -1,16 +1,52 @@
 //! The viewer's end: finds a device by its pairing URI, proves itself, and opens what comes back.
 //!
-//! Belongs here: dialling, tokens, sealed requests and answers. Does not belong here: what a
-//! program does with them (`cli`).
+//! Belongs here: dialling, tokens, sealed requests and answers, the proxy for players. Does not
+//! belong here: what a program does with them (`cli`).
 //!
-//! Nothing that comes from the network weakens it: what is not sealed with this credential's keys
-//! is only a hint, no refusal makes it try without encryption or by another door, and no POST is
-//! sent twice.
+//! Nothing that comes from the network weakens it: what is not sealed with this credential's keys,
+//! or said by the device's own key, is only a hint; no refusal makes it try without encryption or
+//! by another door; and no POST is sent twice.
 
 mod answer;
-mod connection;
 mod error;
+#[cfg(feature = "p2p")]
+pub mod p2p;
+#[cfg(feature = "p2p")]
+pub mod proxy;
+pub mod tcp;
+mod viewer;
+
+use std::time::Duration;
+
+use http::{Request, header};
 
 pub use answer::Answer;
-pub use connection::Connection;
-pub use error::ClientError;
+pub use error::{ClientError, Code};
+pub use viewer::Viewer;
+
+/// How long the device may take to begin an answer. It waits for its camera for 5 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Waits for the beginning of an answer.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer)
+        .await
+        .map_err(|_| ClientError::Timeout(ANSWER_TIMEOUT.as_secs()))
+}
+
+/// A target with its token.
+fn with_token(target: &str, token: &str) -> String {
+    match target.split_once('?') {
+        None => format!("{target}?_token={token}"),
+        Some((path, rest)) => format!("{path}?_token={token}&{rest}"),
+    }
+}
+
+fn ask<B>(method: &str, target: &str, body: B) -> Result<Request<B>, ClientError> {
+    Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, "ipc.p2p.com")
+        .body(body)
+        .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
+}

@@ -5,6 +5,8 @@
 //! the line of the very key. `config/full.toml` shows every key with its default.
 
 mod error;
+#[cfg(feature = "p2p")]
+mod p2p;
 mod raw;
 mod units;
 
@@ -16,13 +18,15 @@ use std::{
 };
 
 pub use error::ConfigError;
+#[cfg(feature = "p2p")]
+pub use p2p::P2p;
 pub use units::duration;
 
 use crate::{
-    http::{BODY_TIMEOUT, Origin},
+    http::BODY_TIMEOUT,
     live,
     media::ChannelId,
-    proto::flv::HevcForm,
+    proto::{flv::HevcForm, guard::Origin},
     transport::Timeouts,
 };
 
@@ -38,6 +42,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// `[access]`
     pub access: Access,
+    /// `[p2p]`; `None` if it is off.
+    #[cfg(feature = "p2p")]
+    pub p2p: Option<P2p>,
     /// `[http]`
     pub http: Http,
     /// `[live]`
@@ -193,6 +200,8 @@ impl Config {
                 },
             }],
             access: Access { max_sessions: 4 },
+            #[cfg(feature = "p2p")]
+            p2p: Some(P2p::default()),
             http: Http {
                 max_connections: 256,
                 max_viewers: 32,

@@ -13,7 +13,10 @@ use super::{
     repeated,
     units::{Size, Span},
 };
-use crate::{http::Origin, media::ChannelId, proto::flv::HevcForm};
+use crate::{
+    media::ChannelId,
+    proto::{flv::HevcForm, guard::Origin},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +27,11 @@ pub(super) struct Config {
     listen: Option<Vec<Listen>>,
     #[serde(default)]
     access: Access,
+    #[cfg(feature = "p2p")]
+    #[serde(default)]
+    p2p: super::p2p::Raw,
+    #[cfg(not(feature = "p2p"))]
+    p2p: Option<WithoutP2p>,
     #[serde(default)]
     http: Http,
     #[serde(default)]
@@ -32,6 +40,14 @@ pub(super) struct Config {
     runtime: Runtime,
     #[serde(default)]
     channel: Vec<Channel>,
+}
+
+/// `[p2p]` of a build that has none: one may say that it is off.
+#[cfg(not(feature = "p2p"))]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithoutP2p {
+    enabled: Spanned<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -162,6 +178,14 @@ impl Config {
             "1",
             "1000",
         )?;
+        #[cfg(feature = "p2p")]
+        {
+            config.p2p = self.p2p.check(base)?;
+        }
+        #[cfg(not(feature = "p2p"))]
+        if let Some(p2p) = self.p2p.filter(|p2p| *p2p.enabled.get_ref()) {
+            return Err(Problem::at(p2p.enabled.span(), "this build has no P2P"));
+        }
         self.http.check(&mut config.http)?;
         config.live.memory = within(
             self.live.memory.map(size),

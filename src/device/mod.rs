@@ -1,9 +1,11 @@
 //! The device as apps see it: one door for commands, whatever wire they came by.
 
+mod outbox;
 mod viewers;
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
+pub use outbox::{Outbox, SessionInfo};
 pub use viewers::{Viewer, Viewers};
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
     proto::{
         command::{ChannelState, Command, Reply, Status, StatusQuery},
         credential::{Channels, Claims, Need, Scope, Scopes},
+        feedback::Feedback,
         route::Labels,
     },
 };
@@ -38,6 +41,8 @@ pub struct Caller {
 pub enum Transport {
     /// HTTP over TCP.
     Tcp,
+    /// HTTP over QUIC between two endpoints.
+    P2p,
 }
 
 impl Caller {
@@ -57,10 +62,10 @@ impl Caller {
     }
 
     /// A caller that proved to hold a credential with these claims.
-    pub fn holder(claims: &Claims, labels: &Labels) -> Self {
+    pub fn holder(claims: &Claims, labels: &Labels, transport: Transport) -> Self {
         Self {
             name: claims.name.clone(),
-            transport: Transport::Tcp,
+            transport,
             req_id: labels.req_id.clone(),
             scopes: claims.scopes,
             channels: claims.channels.clone(),
@@ -102,12 +107,37 @@ impl fmt::Display for Caller {
 pub struct Device {
     hub: Hub,
     viewers: Viewers,
+    outbox: Option<Arc<dyn Outbox>>,
 }
 
 impl Device {
-    /// A device with these channels and viewers.
-    pub fn new(hub: Hub, viewers: Viewers) -> Self {
-        Self { hub, viewers }
+    /// A device with these channels and viewers. What it has to say goes into `outbox`.
+    pub fn new(hub: Hub, viewers: Viewers, outbox: Option<Arc<dyn Outbox>>) -> Self {
+        Self {
+            hub,
+            viewers,
+            outbox,
+        }
+    }
+
+    /// The viewers that are there and proved themselves.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let outbox = self.outbox.as_ref();
+        outbox.map_or_else(Vec::new, |outbox| outbox.sessions())
+    }
+
+    /// Says something to the viewer of a session and gives its reply.
+    ///
+    /// # Errors
+    /// As [`Outbox::send`].
+    pub async fn tell(&self, session: &str, message: Feedback) -> Result<String, Error> {
+        match &self.outbox {
+            Some(outbox) => outbox.send(session, message).await,
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                "this device has P2P off, and only viewers over P2P can be told something",
+            )),
+        }
     }
 
     /// Does what a command says and gives the answer. Every command has an answer.

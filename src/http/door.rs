@@ -1,5 +1,4 @@
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -13,9 +12,11 @@ use super::{
     request_body::RequestBody,
     router::{self, App, Who},
     sealed::seal,
+    wire::Wire,
 };
 use crate::{
     access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    device::Transport,
     error::{Error, ErrorKind},
     proto::{
         credential::{BodyKind, ClaimsError, Target},
@@ -23,17 +24,16 @@ use crate::{
         route::Route,
         sealed::{Keys, Opener},
     },
-    transport::Activity,
 };
 
-/// A TCP connection to a listener with `access = "token"`: until a request proves itself, there is
+/// Stands on a connection of peers that have to prove themselves: until a request does, there is
 /// one constant answer for all of them.
 pub(super) struct Door {
     gate: Gate,
     keeper: Arc<Keeper>,
+    /// Sealed media may be had unencrypted.
     allow_clear_media: bool,
-    peer: SocketAddr,
-    activity: Activity,
+    wire: Box<dyn Wire>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
     session: Mutex<Option<Session>>,
 }
@@ -47,15 +47,13 @@ impl Door {
     pub(super) fn new(
         gate: Gate,
         (keeper, allow_clear_media): (Arc<Keeper>, bool),
-        peer: SocketAddr,
-        activity: Activity,
+        wire: impl Wire + 'static,
     ) -> Self {
         Self {
             gate,
             keeper,
             allow_clear_media,
-            peer,
-            activity,
+            wire: Box::new(wire),
             session: Mutex::default(),
         }
     }
@@ -68,24 +66,70 @@ impl Door {
     ) -> Result<Response<Body>, Spent> {
         let asked_at = Instant::now();
         let (parts, body) = request.into_parts();
-        let Ok(Proven {
-            holder,
-            target,
-            keys:
-                Some(Keys {
-                    request: opening,
-                    response: sealing,
-                }),
-        }) = self.prove(&parts, &body)
-        else {
-            return self.unproven(app, &parts);
-        };
+        match self.prove(&parts, &body) {
+            Err(Unproven) => self.unproven(app, &parts),
+            Ok(Proven {
+                holder,
+                target,
+                keys: None,
+            }) => {
+                let asked = (&parts.method, target, asked_at);
+                let body = RequestBody::clear(body);
+                Ok(self.plainly(app, asked, holder, body).await)
+            }
+            Ok(Proven {
+                holder,
+                target,
+                keys: Some(keys),
+            }) => {
+                let asked = (&parts.method, target, asked_at);
+                Ok(self.sealed(app, asked, holder, body, keys).await)
+            }
+        }
+    }
+
+    /// Answers a request on a wire that is secure by itself.
+    async fn plainly(
+        &self,
+        app: &App,
+        (method, target, asked_at): (&Method, Target<'_>, Instant),
+        holder: Result<Holder, ClaimsError>,
+        body: RequestBody,
+    ) -> Response<Body> {
+        match self.admit(holder) {
+            Err(error) => self.refuse(app, target.path, body, &error).await,
+            Ok(holder) => {
+                let request = router::Request {
+                    method,
+                    path: target.path,
+                    query: target.rest.unwrap_or_default(),
+                    body,
+                    who: self.who(&holder),
+                    asked_at,
+                };
+                app.respond(request).await
+            }
+        }
+    }
+
+    /// Answers a request in records.
+    async fn sealed(
+        &self,
+        app: &App,
+        (method, target, asked_at): (&Method, Target<'_>, Instant),
+        holder: Result<Holder, ClaimsError>,
+        body: Incoming,
+        Keys {
+            request: opening,
+            response: sealing,
+        }: Keys,
+    ) -> Response<Body> {
         // No answer to HEAD has a body, so there is nothing that could be sealed.
-        if parts.method == Method::HEAD {
+        if method == Method::HEAD {
             app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
             let mut response = Response::new(Body::whole(bytes::Bytes::new()));
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            return Ok(response);
+            return response;
         }
         let query = target.rest.unwrap_or_default();
         let route = Route::of_path(target.path).ok();
@@ -108,11 +152,9 @@ impl Door {
         let (holder, wants_clear) = match checked {
             Ok(checked) => checked,
             Err(error) => {
-                tracing::debug!(peer = %self.peer, path = target.path, reason = error.reason(), "refused");
-                RequestBody::clear(body).discard().await;
-                let response = reply::refusal(&error);
-                app.count(target.path, response.status());
-                return Ok(seal(response, sealing));
+                let body = RequestBody::clear(body);
+                let response = self.refuse(app, target.path, body, &error).await;
+                return seal(response, sealing);
             }
         };
         let body = match body.is_end_stream() {
@@ -120,19 +162,50 @@ impl Door {
             false => RequestBody::sealed(body, Opener::request(opening)),
         };
         let request = router::Request {
-            method: &parts.method,
+            method,
             path: target.path,
             query,
             body,
-            who: Who::Holder(&holder.claims, self.peer),
+            who: self.who(&holder),
             asked_at,
         };
         let response = app.respond(request).await;
         // Refusals are sealed in any case: clear is what the media alone may be.
         if wants_clear && response.status() == StatusCode::OK {
-            return Ok(response);
+            return response;
         }
-        Ok(seal(response, sealing))
+        seal(response, sealing)
+    }
+
+    /// Refuses somebody who has proved itself.
+    async fn refuse(
+        &self,
+        app: &App,
+        path: &str,
+        body: RequestBody,
+        error: &Error,
+    ) -> Response<Body> {
+        tracing::debug!(peer = %self.wire.peer(), path, reason = error.reason(), "refused");
+        body.discard().await;
+        let response = reply::refusal(error);
+        app.count(path, response.status());
+        response
+    }
+
+    /// Whose session the connection has, as a log may say it; `None` if it has none.
+    #[cfg(feature = "p2p")]
+    pub(super) fn viewer(&self) -> Option<String> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = session.as_ref().map(Session::holder);
+        holder.map(|holder| holder.claims.name.escape_debug().to_string())
+    }
+
+    fn who<'a>(&self, holder: &'a Holder) -> Who<'a> {
+        Who::Holder {
+            claims: &holder.claims,
+            peer: self.wire.peer(),
+            transport: self.wire.transport(),
+        }
     }
 
     fn prove<'a>(&self, parts: &'a Parts, body: &Incoming) -> Result<Proven<'a>, Unproven> {
@@ -147,9 +220,10 @@ impl Door {
             method: parts.method.as_str(),
             target: target.as_str(),
             range,
-            body: match body.is_end_stream() {
-                true => BodyKind::None,
-                false => BodyKind::Records,
+            body: match (body.is_end_stream(), self.wire.transport()) {
+                (true, _) => BodyKind::None,
+                (false, Transport::Tcp) => BodyKind::Records,
+                (false, Transport::P2p) => BodyKind::Plain,
             },
         })
     }
@@ -159,24 +233,33 @@ impl Door {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
         self.keeper.check(&holder)?;
-        if holder.claims.peer.is_some() && holder.claims.peer != self.gate.peer() {
-            return Err(forbidden(
-                "this credential is for one viewer's key, which a connection over TCP cannot show; use P2P".to_owned(),
-            ));
+        match (holder.claims.peer, self.gate.peer()) {
+            (None, _) => {}
+            (pinned, shown) if pinned == shown => {}
+            (_, None) => {
+                return Err(forbidden(
+                    "this credential is for one viewer's key, which a connection over TCP cannot show; use P2P".to_owned(),
+                ));
+            }
+            (_, Some(shown)) => {
+                return Err(forbidden(format!(
+                    "this credential is for another viewer's key; this one has {shown}"
+                )));
+            }
         }
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if !session.as_ref().is_some_and(Session::is_open) {
             *session = None;
-            let activity = self.activity.clone();
             let sessions = &self.keeper.sessions;
-            let entered = sessions.enter(holder.clone(), self.gate.peer(), move |reason| {
-                activity.end(reason);
-            })?;
-            tracing::debug!(peer = %self.peer, viewer = %holder.claims.name.escape_debug(), credential = %holder.claims.id, "proved itself");
+            let entered = sessions.enter(holder.clone(), self.gate.peer(), self.wire.ending())?;
+            tracing::debug!(peer = %self.wire.peer(), viewer = %holder.claims.name.escape_debug(), credential = %holder.claims.id, "proved itself");
+            if let Some(endpoint) = self.gate.peer() {
+                self.keeper.note_endpoint(&holder, endpoint);
+            }
+            // Whoever is refused stays one of those for whom there is little room and time.
+            self.wire.entered(&entered);
             *session = Some(entered);
         }
-        // Whoever is refused stays one of those for whom there is little room and time.
-        self.activity.proved();
         Ok(holder)
     }
 
@@ -191,7 +274,7 @@ impl Door {
         }
         // A viewer's first request asks for the challenge, and is no failure.
         if has_token {
-            self.keeper.note_failure(self.peer.ip());
+            self.keeper.note_failure(self.wire.peer().source());
         }
         let challenge = self.gate.challenge().ok_or(Spent)?;
         app.count("", StatusCode::UNAUTHORIZED);

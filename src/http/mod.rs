@@ -5,17 +5,18 @@
 
 mod body;
 mod door;
-mod guard;
 mod live;
 mod metrics;
 mod open;
+#[cfg(feature = "p2p")]
+pub mod p2p;
 mod reply;
 mod request_body;
 mod router;
 mod sealed;
 mod server;
+mod wire;
 
-pub use guard::{Origin, ParseOriginError};
 pub use metrics::Metrics;
 pub use router::{App, BODY_TIMEOUT};
 pub use server::{Listening, serve};

@@ -1,22 +1,30 @@
 use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use serde_json::json;
 
 use super::{
     body::Body,
-    guard::{self, Origin},
     reply,
     request_body::RequestBody,
     router::{self, App, Who},
 };
-use crate::proto::route::Route;
+use crate::{
+    error::{Error, ErrorKind},
+    proto::{
+        feedback::{Feedback, LocalRoute},
+        guard::{self, Origin},
+        route::Route,
+    },
+};
 
-/// Answers a request on a listener without access control.
+/// Answers a request on a listener without access control. What is for programs on the device
+/// itself it has only if it `is_local`.
 pub(super) async fn answer(
     app: &App,
-    allow_origins: &[Origin],
+    (allow_origins, is_local): (&[Origin], bool),
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
@@ -32,9 +40,21 @@ pub(super) async fn answer(
             return response;
         }
     };
+    if let Some(route) = LocalRoute::of_path(path).filter(|_| is_local && origin.is_none()) {
+        let body = RequestBody::clear(body);
+        let answer = local(app, route, &parts.method, body).await;
+        let response = answer.unwrap_or_else(|error| {
+            tracing::debug!(%peer, path, reason = error.reason(), "refused");
+            reply::refusal(&error)
+        });
+        app.count(path, response.status());
+        return response;
+    }
     let mut response = match Route::of_path(path) {
         Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
-            let response = preflight(route, &parts);
+            let mut response = Response::new(Body::whole(Bytes::new()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.headers_mut() = guard::preflight(route.allowed_methods(), &parts.headers);
             app.count(path, response.status());
             response
         }
@@ -58,29 +78,38 @@ pub(super) async fn answer(
     response
 }
 
-/// Answers a browser's question whether an allowed page may make a request.
-fn preflight(route: Route, parts: &Parts) -> Response<Body> {
-    let mut response = Response::new(Body::whole(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    let methods = HeaderValue::from_static(route.allowed_methods());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type, Range"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("600"),
-    );
-    if parts
-        .headers
-        .contains_key("access-control-request-private-network")
-    {
-        headers.insert(
-            "access-control-allow-private-network",
-            HeaderValue::from_static("true"),
-        );
+/// Answers a program on the device itself.
+async fn local(
+    app: &App,
+    route: LocalRoute<'_>,
+    method: &Method,
+    body: RequestBody,
+) -> Result<Response<Body>, Error> {
+    let wanted = match route {
+        LocalRoute::Feedback { .. } => Method::POST,
+        LocalRoute::Sessions => Method::GET,
+    };
+    if *method != wanted {
+        let reason = format!("this path does not take this method; use {wanted}");
+        return Err(Error::new(ErrorKind::MethodNotAllowed, reason));
     }
-    response
+    let text = match route {
+        LocalRoute::Feedback { session } => {
+            let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
+            app.device.tell(session, message).await?
+        }
+        LocalRoute::Sessions => {
+            let sessions = app.device.sessions().into_iter().map(|session| {
+                json!({
+                    "session": session.session,
+                    "name": session.name,
+                    "endpoint": session.endpoint,
+                    "seconds": session.seconds,
+                    "takes_feedback": session.takes_feedback,
+                })
+            });
+            json!({ "sessions": sessions.collect::<Vec<_>>() }).to_string()
+        }
+    };
+    Ok(reply::json(StatusCode::OK, text))
 }

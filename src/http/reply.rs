@@ -63,6 +63,8 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
         ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, Status::Failed),
         ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::Refused),
+        ErrorKind::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, Status::Failed),
+        ErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, Status::Failed),
     }
 }
 

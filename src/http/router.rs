@@ -10,13 +10,15 @@ use serde_json::json;
 
 use super::{Metrics, body::Body, live::LiveBody, reply, request_body::RequestBody};
 use crate::{
-    device::{Caller, Device, Viewers},
+    clock::Clock,
+    device::{Caller, Device, Transport, Viewers},
     error::{Error, ErrorKind},
     live::Hub,
     proto::{
         command,
         credential::{Channels, Claims, Need},
         flv::HevcForm,
+        network::Peer,
         query::Query,
         route::{Labels, MediaRequest, Route},
     },
@@ -43,6 +45,8 @@ pub struct App {
     pub registry: Registry,
     /// When the daemon started.
     pub started: Instant,
+    /// What day it is, if that is known.
+    pub clock: Clock,
 }
 
 /// A request that its listener let in.
@@ -63,20 +67,27 @@ pub(super) enum Who<'a> {
     /// Somebody at this address, on a listener that is open.
     Anybody(SocketAddr),
     /// The holder of a credential.
-    Holder(&'a Claims, SocketAddr),
+    Holder {
+        claims: &'a Claims,
+        peer: Peer,
+        transport: Transport,
+    },
 }
 
 impl Who<'_> {
     fn caller(self, labels: &Labels) -> Caller {
         match self {
             Self::Anybody(address) => Caller::on_tcp(labels, address.ip()),
-            Self::Holder(claims, _) => Caller::holder(claims, labels),
+            Self::Holder {
+                claims, transport, ..
+            } => Caller::holder(claims, labels, transport),
         }
     }
 
-    fn address(self) -> SocketAddr {
+    fn peer(self) -> Peer {
         match self {
-            Self::Anybody(address) | Self::Holder(_, address) => address,
+            Self::Anybody(address) => Peer::At(address),
+            Self::Holder { peer, .. } => peer,
         }
     }
 }
@@ -91,7 +102,7 @@ impl App {
             Err(error) => Err(error.clone()),
         };
         let response = result.unwrap_or_else(|error| {
-            log_refusal((method, path, query), who.address(), &error);
+            log_refusal((method, path, query), who.peer(), &error);
             let mut response = reply::refusal(&error);
             if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
                 let allowed = HeaderValue::from_static(route.allowed_methods());
@@ -165,6 +176,7 @@ impl App {
             "status": if all_online { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
+            "clock": self.clock.date(),
             "viewers": self.viewers.count(),
             "max_viewers": self.viewers.max(),
             "streams": self.hub.running_streams(visible),
@@ -190,7 +202,7 @@ impl App {
     }
 }
 
-fn log_refusal((method, path, query): (&Method, &str, &str), peer: SocketAddr, error: &Error) {
+fn log_refusal((method, path, query): (&Method, &str, &str), peer: Peer, error: &Error) {
     let query = Query::parse(query).unwrap_or_default();
     let labels = Labels::of(&query).unwrap_or_default();
     tracing::debug!(

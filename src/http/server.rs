@@ -13,12 +13,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     door::{Door, Spent},
-    guard::Origin,
     open, reply,
     router::App,
+    wire::TcpWire,
 };
 use crate::{
     access::{Gate, Keeper},
+    proto::{guard::Origin, network::Peer},
     transport::{
         Activity, Connections, Standing,
         tcp::{self, Connection, Listener},
@@ -29,7 +30,7 @@ use crate::{
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
 /// The same where requests prove themselves: before they do, they get little.
-const BUFFER_OF_NOBODY: usize = 8 << 10;
+pub(super) const BUFFER_OF_NOBODY: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
 /// A pause after the system refused to accept, so that running out of descriptors does not become
@@ -43,6 +44,8 @@ pub enum Listening {
     Open {
         /// Web pages that may call it.
         allow_origins: Arc<[Origin]>,
+        /// It is on loopback, so that it has what is for programs on the device itself.
+        is_local: bool,
     },
     /// Requests must prove themselves.
     Token {
@@ -89,7 +92,8 @@ pub async fn serve(
         };
         is_refused = false;
         tcp::configure(&stream, connections.write_timeout());
-        let Some(activity) = connections.admit(address, listening.standing(), Instant::now())
+        let Some(activity) =
+            connections.admit(Peer::At(address), listening.standing(), Instant::now())
         else {
             // A stranger learns nothing, not even that the house is full.
             if listening.standing() == Standing::Trusted {
@@ -127,8 +131,12 @@ async fn talk(
     listening: Listening,
 ) {
     let served = match listening {
-        Listening::Open { allow_origins } => {
-            talk_openly(stream, address, activity, app, allow_origins).await
+        Listening::Open {
+            allow_origins,
+            is_local,
+        } => {
+            let rules = (allow_origins, is_local);
+            talk_openly(stream, address, activity, app, rules).await
         }
         Listening::Token {
             keeper,
@@ -149,7 +157,7 @@ async fn talk_openly(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    allow_origins: Arc<[Origin]>,
+    (allow_origins, is_local): (Arc<[Origin]>, bool),
 ) -> hyper::Result<()> {
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return Ok(());
@@ -159,7 +167,8 @@ async fn talk_openly(
         let serving = activity.serve();
         let (app, allow_origins) = (Arc::clone(&app), Arc::clone(&allow_origins));
         async move {
-            let mut response = open::answer(&app, &allow_origins, address, request).await;
+            let mut response =
+                open::answer(&app, (&allow_origins, is_local), address, request).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -188,7 +197,11 @@ async fn talk_sealed(
     };
     let connection = Connection::untouched(stream, activity.clone());
     let access = (keeper, allow_clear_media);
-    let door = Arc::new(Door::new(gate, access, address, activity.clone()));
+    let wire = TcpWire {
+        peer: Peer::At(address),
+        activity: activity.clone(),
+    };
+    let door = Arc::new(Door::new(gate, access, wire));
     let service = service_fn(move |request| {
         let serving = activity.serve();
         let (app, door) = (Arc::clone(&app), Arc::clone(&door));
@@ -204,7 +217,7 @@ async fn talk_sealed(
         .await
 }
 
-fn http1(buffer: usize) -> http1::Builder {
+pub(super) fn http1(buffer: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(buffer)

@@ -6,8 +6,11 @@
 pub mod command;
 pub mod credential;
 pub mod encoding;
+pub mod feedback;
 pub mod flv;
+pub mod guard;
 pub mod network;
+pub mod peer_info;
 pub mod query;
 pub mod request_line;
 pub mod route;

@@ -1,5 +1,4 @@
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -7,7 +6,7 @@ use std::{
 use tokio::task::AbortHandle;
 
 use super::metrics::Metrics;
-use crate::proto::network::host_of;
+use crate::proto::network::Peer;
 
 /// How long a peer may take over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +38,7 @@ impl Default for Timeouts {
 pub struct Connections {
     open: Arc<Mutex<Vec<Weak<Shared>>>>,
     max: usize,
+    max_nobodies: usize,
     timeouts: Timeouts,
     metrics: Metrics,
 }
@@ -48,13 +48,12 @@ pub struct Connections {
 pub enum Standing {
     /// The listener trusts whoever reaches it.
     Trusted,
-    /// The peer has to prove itself first: at most 32 such connections are open, for 10 s each.
-    /// When there are too many, the oldest one of the source that has most has to go, so a flood
+    /// The peer has to prove itself first: few such connections are open, for 10 s each. When there are too many, the oldest one of the source that has most has to go, so a flood
     /// displaces itself.
     Nobody,
 }
 
-/// How many connections may be open that have proved nothing yet.
+/// How many TCP connections may be open that have proved nothing yet.
 const MAX_NOBODIES: usize = 32;
 /// How long a connection may stay that proves nothing.
 const NOBODY_TIME: Duration = Duration::from_secs(10);
@@ -67,7 +66,7 @@ pub struct Activity {
 
 #[derive(Debug)]
 struct Shared {
-    peer: SocketAddr,
+    peer: Peer,
     state: Mutex<State>,
     metrics: Metrics,
 }
@@ -95,22 +94,32 @@ enum Phase {
 }
 
 impl Connections {
-    /// Room for `max` connections.
+    /// Room for `max` connections, 32 of them with peers that have proved nothing yet.
     pub fn new(max: usize, timeouts: Timeouts, metrics: Metrics) -> Self {
         Self {
             open: Arc::default(),
             max,
+            max_nobodies: MAX_NOBODIES,
             timeouts,
             metrics,
         }
     }
 
+    /// The same, with room for `max_nobodies` peers that have proved nothing yet.
+    #[must_use]
+    pub fn with_nobodies(self, max_nobodies: usize) -> Self {
+        Self {
+            max_nobodies,
+            ..self
+        }
+    }
+
     /// Takes a place for a new connection; `None` if there is none to be had.
-    pub fn admit(&self, peer: SocketAddr, standing: Standing, now: Instant) -> Option<Activity> {
+    pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<Activity> {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
         if standing == Standing::Nobody
-            && let Some((index, nobody)) = one_nobody_too_many(&open)
+            && let Some((index, nobody)) = one_nobody_too_many(&open, self.max_nobodies)
         {
             nobody.end("displaced");
             open.swap_remove(index);
@@ -160,6 +169,11 @@ impl Connections {
         self.timeouts.write
     }
 
+    /// Connections whose peers have proved nothing yet.
+    pub fn nobodies(&self) -> usize {
+        nobodies(&self.open()).count()
+    }
+
     /// Connections that are open.
     pub fn count(&self) -> usize {
         self.open()
@@ -198,22 +212,12 @@ impl Connections {
 
 /// The connection that has to go for another one of which nothing is known, if there are too many:
 /// the oldest of the source that has most.
-fn one_nobody_too_many(open: &[Weak<Shared>]) -> Option<(usize, Arc<Shared>)> {
-    let nobodies: Vec<_> = open
-        .iter()
-        .enumerate()
-        .filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
-        .filter_map(|(index, connection)| {
-            let state = connection.lock();
-            let since = state.nobody_since.filter(|_| !state.ended)?;
-            drop(state);
-            Some((since, index, connection))
-        })
-        .collect();
-    if nobodies.len() < MAX_NOBODIES {
+fn one_nobody_too_many(open: &[Weak<Shared>], max: usize) -> Option<(usize, Arc<Shared>)> {
+    let nobodies: Vec<_> = nobodies(open).collect();
+    if nobodies.len() < max {
         return None;
     }
-    let source = |connection: &Shared| host_of(connection.peer.ip());
+    let source = |connection: &Shared| connection.peer.source();
     let of_same_source = |connection: &Shared| {
         let same = nobodies.iter();
         same.filter(|(.., other)| source(other) == source(connection))
@@ -223,6 +227,19 @@ fn one_nobody_too_many(open: &[Weak<Shared>]) -> Option<(usize, Arc<Shared>)> {
         (of_same_source(connection), std::cmp::Reverse(*since))
     })?;
     Some((*index, Arc::clone(nobody)))
+}
+
+/// The connections whose peers have proved nothing yet: since when, where in the list, which.
+fn nobodies(open: &[Weak<Shared>]) -> impl Iterator<Item = (Instant, usize, Arc<Shared>)> {
+    let connections = open.iter().enumerate();
+    connections
+        .filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
+        .filter_map(|(index, connection)| {
+            let state = connection.lock();
+            let since = state.nobody_since.filter(|_| !state.ended)?;
+            drop(state);
+            Some((since, index, connection))
+        })
 }
 
 impl Timeouts {
@@ -334,10 +351,11 @@ impl Drop for Serving {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
     use super::*;
 
-    const PEER: SocketAddr =
-        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+    const PEER: Peer = Peer::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1));
     const SECOND: Duration = Duration::from_secs(1);
 
     fn has_ended(activity: &Activity) -> bool {
@@ -439,7 +457,7 @@ mod tests {
         let connections = Connections::new(1000, Timeouts::default(), Metrics::default());
         let start = Instant::now();
         let from = |last: u8, seconds: u32| {
-            let peer = SocketAddr::from(([192, 0, 2, last], 1));
+            let peer = Peer::At(SocketAddr::from(([192, 0, 2, last], 1)));
             let admitted = connections.admit(peer, Standing::Nobody, start + seconds * SECOND);
             admitted.expect("room")
         };

@@ -17,11 +17,11 @@ struct Reason {
 }
 
 impl Metrics {
-    /// Names the counters.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("connections", "Connections open now", self.open.clone());
-        let help = "Connections that the device ended or refused, by reason";
-        registry.register("connections_ended", help, self.ended.clone());
+    /// Names the counters; `what` they count is described by `help`.
+    pub fn register(&self, registry: &mut Registry, what: &str, help: &str) {
+        registry.register(what, format!("{help}, open now"), self.open.clone());
+        let help = format!("{help}, that the device ended or refused, by reason");
+        registry.register(format!("{what}_ended"), help, self.ended.clone());
     }
 
     pub(super) fn ended(&self, reason: &'static str) {

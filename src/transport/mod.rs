@@ -5,6 +5,8 @@
 
 mod connections;
 mod metrics;
+#[cfg(feature = "p2p")]
+pub mod p2p;
 pub mod tcp;
 
 pub use connections::{Activity, Connections, Serving, Standing, Timeouts};

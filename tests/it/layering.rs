@@ -197,6 +197,27 @@ fn hardware_knows_nothing_but_its_traits() {
 }
 
 #[test]
+fn early_data_is_never_used() {
+    for (path, text) in sources() {
+        for word in ["into_0rtt", "is_0rtt", "keylog"] {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn one_room_knows_iroh() {
+    for (path, text) in sources() {
+        let is_there = path.to_string_lossy().contains("/transport/p2p/");
+        assert!(
+            is_there || !code(&text).contains("iroh::"),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn files_stay_small() {
     let mut lengths: Vec<usize> = sources()
         .values()
@@ -218,11 +239,10 @@ fn files_stay_small() {
 #[test]
 fn tasks_are_spawned_where_they_are_owned() {
     // Where, and who owns what is spawned there.
-    const OWNERS: [(&str, &str); 3] = [
-        (
-            "client/connection.rs",
-            "AbortOnDropHandle in the connection",
-        ),
+    const OWNERS: [(&str, &str); 5] = [
+        ("client/tcp.rs", "AbortOnDropHandle in the connection"),
+        ("client/p2p/link.rs", "AbortOnDropHandle in the answer"),
+        ("client/p2p/session.rs", "AbortOnDropHandle in the session"),
         ("live/hub.rs", "AbortOnDropHandle in the stream's entry"),
         ("main.rs", "the process: the task is the second signal"),
     ];

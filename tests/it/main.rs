@@ -7,6 +7,8 @@
 
 mod access;
 mod config;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod dialled;
 mod files;
 mod hal;
 mod hostile;
@@ -15,6 +17,10 @@ mod join;
 mod layering;
 mod many;
 mod mitm;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod p2p;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod p2p_attacks;
 mod paired;
 mod process;
 mod scripted;

@@ -103,6 +103,8 @@ impl Device {
             credential,
             device: self.id,
             relays: Vec::new(),
+            relay_token: None,
+            udp: Vec::new(),
             lan: vec![self.address],
         }
     }

@@ -21,7 +21,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(30);
 /// A simulated camera on a free port, with `extra` keys in its source.
 pub(crate) fn sim_config(extra: &str) -> String {
     format!(
-        "[[listen]]\naddr = \"127.0.0.1:0\"\nallow_origins = [\"http://console.test\"]\n\
+        "[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\nallow_origins = [\"http://console.test\"]\n\
          [[channel]]\nid = 0\nname = \"front\"\nsource = {{ kind = \"sim\"{extra} }}\n"
     )
 }
@@ -57,6 +57,11 @@ impl Daemon {
     /// As [`Daemon::start`]; relative paths in the configuration are relative to `directory`.
     pub(crate) fn start_in(directory: tempfile::TempDir, config: &str) -> Self {
         let path = directory.path().join("camera.toml");
+        // Tests run side by side, and most of them are not about P2P.
+        let config = match config.contains("[p2p]") {
+            true => config.to_owned(),
+            false => format!("{config}\n[p2p]\nenabled = false\n"),
+        };
         std::fs::write(&path, config).expect("the configuration is written");
         let log = std::fs::File::create(directory.path().join("log")).expect("a log file");
         let mut child = program()

@@ -89,6 +89,8 @@ fn credentials() {
         credential,
         device: device(),
         relays: Vec::new(),
+        relay_token: None,
+        udp: Vec::new(),
         lan: Vec::new(),
     };
     let expected = format!(

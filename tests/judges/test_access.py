@@ -41,7 +41,6 @@ id = 0
 name = "front"
 source = {{ kind = "sim" }}
 """)
-        self.directory = directory
 
     def admin(self, *arguments):
         return ran(PROGRAM, *arguments, "--config", self.directory / "camera.toml").decode().strip()

@@ -151,6 +151,13 @@ impl Credential {
         Self::session_key_of(&self.key)
     }
 
+    /// The key of the endpoint of a viewer that is to have the same one whenever it runs at
+    /// this place.
+    pub fn viewer_key(&self, place: &str) -> Secret {
+        self.key
+            .expand(format!("peercam/1 viewer\n{place}").as_bytes())
+    }
+
     /// As [`Credential::token_key`], for who has derived the key only.
     pub fn token_key_of(key: &Secret) -> Secret {
         key.expand(b"peercam/1 token")

@@ -6,6 +6,7 @@
 mod claims;
 mod endpoint_id;
 mod mint;
+mod relay_token;
 mod scope;
 mod secret;
 mod token;
@@ -14,6 +15,7 @@ mod uri;
 pub use claims::{Channels, Claims, ClaimsError, CredentialId, MAX_CLAIMS, MAX_NAME};
 pub use endpoint_id::{EndpointId, ParseEndpointIdError};
 pub use mint::{Credential, Issuer, MintKey, ParseMintKeyError};
+pub use relay_token::{ParseRelayTokenError, RelayToken};
 pub use scope::{Need, ParseScopeError, Scope, Scopes};
 pub use secret::Secret;
 pub use token::{BodyKind, MAX_TOKEN, Signed, Target, Token, Transport};

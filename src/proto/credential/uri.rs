@@ -1,13 +1,13 @@
 use core::net::SocketAddr;
 
-use super::{Credential, EndpointId, Secret};
+use super::{Credential, EndpointId, RelayToken, Secret};
 use crate::proto::encoding::{base64, exactly};
 
-/// How many addresses a URI may carry.
-const MAX_LAN: usize = 16;
+/// How many hints of each kind a URI may carry.
+const MAX_HINTS: usize = 16;
 
 /// Everything that a viewer needs to find a device and to prove itself:
-/// `peercam:1?c=<credential>&k=<key>&id=<device>[&relay=<url>]…[&lan=<address>]…`.
+/// `peercam:1?c=<credential>&k=<key>&id=<device>[&relay=<url>]…[&rt=<token>][&udp=<address>]…[&lan=<address>]…`.
 ///
 /// It is a secret. It can be written with [`PairingUri::expose`] only.
 #[derive(Clone)]
@@ -18,6 +18,10 @@ pub struct PairingUri {
     pub device: EndpointId,
     /// Where the device may be reached through a relay; hints.
     pub relays: Vec<String>,
+    /// What those relays want to see.
+    pub relay_token: Option<RelayToken>,
+    /// Where it may be dialled by its key, over UDP; hints.
+    pub udp: Vec<SocketAddr>,
     /// Where it may be reached over TCP; hints.
     pub lan: Vec<SocketAddr>,
 }
@@ -38,7 +42,8 @@ impl PairingUri {
             .strip_prefix("peercam:1?")
             .ok_or(ParseUriError("it begins with peercam:1?"))?;
         let (mut credential, mut key, mut device) = (None, None, None);
-        let (mut relays, mut lan) = (Vec::new(), Vec::new());
+        let (mut relays, mut relay_token) = (Vec::new(), None);
+        let (mut udp, mut lan) = (Vec::new(), Vec::new());
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_encoding::percent_decode_str(value)
@@ -50,14 +55,20 @@ impl PairingUri {
                 "id" => device.replace(value.parse().ok()).is_some(),
                 "relay" => {
                     relays.push(value.into_owned());
-                    relays.len() > MAX_LAN
+                    relays.len() > MAX_HINTS
                 }
-                "lan" => {
+                "rt" => {
+                    let token = RelayToken::new(value.into_owned());
+                    let token = token.map_err(|_| ParseUriError("rt is no token of a relay"))?;
+                    relay_token.replace(token).is_some()
+                }
+                "udp" | "lan" => {
                     let address = value.parse();
-                    lan.push(address.map_err(|_| {
-                        ParseUriError("lan is an address such as 192.168.1.5:34567")
+                    let hints = if name == "udp" { &mut udp } else { &mut lan };
+                    hints.push(address.map_err(|_| {
+                        ParseUriError("udp and lan are addresses such as 192.168.1.5:34567")
                     })?);
-                    lan.len() > MAX_LAN
+                    hints.len() > MAX_HINTS
                 }
                 _ => false,
             };
@@ -79,6 +90,8 @@ impl PairingUri {
             credential: Credential::new(credential, Secret::new(key)),
             device,
             relays,
+            relay_token,
+            udp,
             lan,
         })
     }
@@ -91,10 +104,16 @@ impl PairingUri {
             base64(self.credential.key().expose()),
             self.device
         );
+        let encode =
+            |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
         for relay in &self.relays {
-            let relay =
-                percent_encoding::utf8_percent_encode(relay, percent_encoding::NON_ALPHANUMERIC);
-            text.push_str(&format!("&relay={relay}"));
+            text.push_str(&format!("&relay={}", encode(relay)));
+        }
+        if let Some(token) = &self.relay_token {
+            text.push_str(&format!("&rt={}", encode(token.expose())));
+        }
+        for address in &self.udp {
+            text.push_str(&format!("&udp={address}"));
         }
         for address in &self.lan {
             text.push_str(&format!("&lan={address}"));

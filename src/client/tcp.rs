@@ -1,7 +1,9 @@
+//! To a listener of the device: a challenge, and records.
+
 use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{StatusCode, header};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -12,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::{Answer, ClientError};
+use super::{Answer, ClientError, ask, in_time, with_token};
 use crate::proto::{
     credential::{BodyKind, PairingUri, Signed, Transport},
     encoding::exactly,
@@ -21,8 +23,6 @@ use crate::proto::{
 
 /// How long one address may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the device may take to begin an answer. It waits for its camera for 5 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A TCP connection to a device, on which requests prove themselves. One request at a time.
 pub struct Connection {
@@ -72,8 +72,10 @@ impl Connection {
             let _ = connection.await;
         });
         let task = AbortOnDropHandle::new(task);
-        let ask = request("GET", "/", Bytes::new())?;
-        let answer = in_time(sender.send_request(ask)).await?.map_err(not_it)?;
+        let request = ask("GET", "/", Full::default())?;
+        let answer = in_time(sender.send_request(request))
+            .await?
+            .map_err(not_it)?;
         let challenge = answer
             .headers()
             .get(header::WWW_AUTHENTICATE)
@@ -119,13 +121,7 @@ impl Connection {
     /// As [`Connection::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
         let sent = self.exchange("POST", target, Some(body)).await;
-        sent.map_err(|error| match error {
-            unknown
-            @ (ClientError::Timeout(_) | ClientError::Broken | ClientError::NotAccepted) => {
-                ClientError::OutcomeUnknown(Box::new(unknown))
-            }
-            other => other,
-        })
+        sent.map_err(ClientError::of_post)
     }
 
     async fn exchange(
@@ -162,12 +158,9 @@ impl Connection {
             &self.shared,
             &signed.transcript(),
         );
-        let with_token = match target.split_once('?') {
-            None => format!("{target}?_token={token}"),
-            Some((path, rest)) => format!("{path}?_token={token}&{rest}"),
-        };
         let sealed = body.map(|mut body| Sealer::new(sealing).last(&mut body));
-        let request = request(method, &with_token, sealed.unwrap_or_default())?;
+        let body = Full::new(sealed.unwrap_or_default());
+        let request = ask(method, &with_token(target, &token), body)?;
         let answer = in_time(self.sender.send_request(request))
             .await?
             .map_err(|_| ClientError::Broken)?;
@@ -175,7 +168,10 @@ impl Connection {
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Err(ClientError::NotAccepted);
         }
-        Answer::open(answer.into_body(), Opener::response(opening)).await
+        Answer::sealed(answer.into_body(), Opener::response(opening))
+            .await?
+            .checked()
+            .await
     }
 }
 
@@ -191,26 +187,6 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {
     };
     let _ = stream.set_nodelay(true);
     Ok(stream)
-}
-
-/// Waits for the beginning of an answer.
-pub(super) async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
-    tokio::time::timeout(ANSWER_TIMEOUT, answer)
-        .await
-        .map_err(|_| ClientError::Timeout(ANSWER_TIMEOUT.as_secs()))
-}
-
-fn request(
-    method: &'static str,
-    target: &str,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, ClientError> {
-    Request::builder()
-        .method(method)
-        .uri(target)
-        .header(header::HOST, "ipc.p2p.com")
-        .body(Full::new(body))
-        .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
 }
 
 /// Reads the rest of a short body, so that the connection can be used again.

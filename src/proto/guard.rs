@@ -39,7 +39,9 @@ impl FromStr for Origin {
 }
 
 /// Lets a request in or not. Gives the origin of the web page that made it, if one did and may.
-pub(super) fn check<'a>(
+/// # Errors
+/// [`ErrorKind::Forbidden`] or [`ErrorKind::BadRequest`], with the reason.
+pub fn check<'a>(
     headers: &HeaderMap,
     allowed: &'a [Origin],
 ) -> Result<Option<&'a HeaderValue>, Error> {
@@ -66,6 +68,31 @@ pub(super) fn check<'a>(
             "a web page of another site may not use this listener",
         )),
     }
+}
+
+/// The headers that answer a browser's question whether an allowed page may make a request; these
+/// are the methods that it may use.
+pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(methods),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Content-Type, Range"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
+    if asked.contains_key("access-control-request-private-network") {
+        headers.insert(
+            "access-control-allow-private-network",
+            HeaderValue::from_static("true"),
+        );
+    }
+    headers
 }
 
 /// Whether the page that made the request, if one did, came from this listener.

@@ -1,0 +1,113 @@
+//! `peercam proxy`: the app's side, for players and scripts.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    Failure,
+    way::{Hidden, Way, pairing_uri, run},
+};
+use crate::{
+    client::{
+        p2p::{OnFeedback, Session},
+        proxy::{Events, FeedbackUrl, Proxy, Rules},
+    },
+    proto::{feedback::Feedback, guard::Origin},
+};
+
+/// Options of `peercam proxy`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
+    /// PEERCAM_URI is read.
+    uri: Option<Hidden>,
+    /// Where players and scripts of this machine find it.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:34568")]
+    listen: SocketAddr,
+    /// A web page that may use it, by its origin, such as https://console.example. May be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<Origin>,
+    /// Serves other users of this machine too, with your credential.
+    #[arg(long)]
+    any_user: bool,
+    /// Lets --listen be an address that others on the network reach: anybody there watches with
+    /// your credential, unencrypted.
+    #[arg(long)]
+    allow_insecure_lan: bool,
+    /// Where what the device says is posted, besides being printed: an http:// URL.
+    #[arg(long, value_name = "URL")]
+    feedback_url: Option<FeedbackUrl>,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// Prints what the device says, and hands it on.
+struct Printed(Events);
+
+impl OnFeedback for Printed {
+    fn on_feedback(&self, message: &Feedback) -> bool {
+        // Nobody reading it is no reason to lose it.
+        let _ = writeln!(io::stdout(), "feedback {message}");
+        self.0.on_feedback(message)
+    }
+}
+
+impl ProxyOptions {
+    pub(super) fn perform(self) -> Result<(), Failure> {
+        let uri = pairing_uri(self.uri.as_ref())?;
+        let mut options = self
+            .way
+            .options(&uri, Some(&format!("proxy {}", self.listen)))?;
+        let events = Events::default();
+        options.on_feedback = Some(Arc::new(Printed(events.clone())));
+        let rules = Rules {
+            allow_origins: self.allow_origin,
+            any_user: self.any_user,
+            allow_insecure_lan: self.allow_insecure_lan,
+            events,
+            feedback_url: self.feedback_url,
+        };
+        run(async {
+            let mut interrupt = listen_to(SignalKind::interrupt())?;
+            let mut terminate = listen_to(SignalKind::terminate())?;
+            let place = || format!("--listen {}", self.listen);
+            let proxy = Proxy::bind(self.listen, rules)
+                .await
+                .map_err(Failure::io(place()))?;
+            let session = Arc::new(Session::open(uri, options).await?);
+            announce(proxy.address()).map_err(Failure::io("the address cannot be written"))?;
+            tokio::select! {
+                () = proxy.serve(Arc::clone(&session)) => {}
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            session.close().await;
+            Ok(())
+        })
+    }
+}
+
+fn listen_to(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    signal(kind).map_err(Failure::io("signals cannot be listened to"))
+}
+
+/// Says where it is, for scripts, and to a person what to paste into a player.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let base = format!("http://{address}/ipc.p2p.com");
+    writeln!(out, "peercam proxy is listening on {base}")?;
+    if out.is_terminal() {
+        let live = format!("{base}/ipc.flv?action=live&channel=0&quality=super");
+        writeln!(
+            out,
+            "\nWatch:\n  ffplay -fflags nobuffer '{live}'\n  vlc '{live}'\nAsk the device:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'\nHear what it says:\n  curl -N {base}/events\n\nCtrl-C stops it."
+        )?;
+    }
+    out.flush()
+}

@@ -1,0 +1,157 @@
+//! How a viewer gets to its device: the pairing URI, and who it is to the network.
+
+use std::{
+    fmt,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::Failure;
+#[cfg(feature = "p2p")]
+use crate::client::p2p::{Identity, Options};
+use crate::{client::Viewer, proto::credential::PairingUri};
+
+/// Where a pairing URI is taken from if no argument says so.
+const URI_VARIABLE: &str = "PEERCAM_URI";
+/// The longest file or input that is read as a URI, in bytes.
+const MAX_URI: u64 = 16 << 10;
+
+/// An argument that may be a secret: it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Hidden(String);
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Hidden {
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Options of every viewer.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
+    /// credential that was paired for one viewer (pair --peer).
+    #[cfg(feature = "p2p")]
+    #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
+    identity: Option<PathBuf>,
+    /// A PEM file with the authorities of the relays' certificates, if they are your own.
+    #[cfg(feature = "p2p")]
+    #[arg(long, value_name = "FILE", env = "PEERCAM_RELAY_CA")]
+    relay_ca: Option<PathBuf>,
+}
+
+impl Way {
+    /// Connects to a device.
+    #[cfg(feature = "p2p")]
+    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, Failure> {
+        let options = self.options(&uri, None)?;
+        Ok(Viewer::open(uri, options).await?)
+    }
+
+    /// Connects to a device.
+    #[cfg(not(feature = "p2p"))]
+    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, Failure> {
+        Ok(Viewer::over_tcp(uri).await?)
+    }
+
+    /// What a session takes. A program that runs at one `place` only has the same key whenever it
+    /// runs there.
+    #[cfg(feature = "p2p")]
+    pub(super) fn options(
+        &self,
+        uri: &PairingUri,
+        place: Option<&str>,
+    ) -> Result<Options, Failure> {
+        let identity = match (&self.identity, place) {
+            (Some(path), _) => Identity::in_file(path)?,
+            (None, Some(place)) => Identity::at(&uri.credential, place),
+            (None, None) => Identity::random()?,
+        };
+        let read =
+            |path: &PathBuf| std::fs::read(path).map_err(Failure::io(path.display().to_string()));
+        Ok(Options {
+            identity,
+            relay_authorities: self.relay_ca.as_ref().map(read).transpose()?,
+            on_feedback: None,
+        })
+    }
+}
+
+/// Options of `peercam identity`.
+#[cfg(feature = "p2p")]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct IdentityOptions {
+    /// The file; made if it is not there.
+    file: PathBuf,
+}
+
+#[cfg(feature = "p2p")]
+impl IdentityOptions {
+    pub(super) fn perform(&self) -> Result<(), Failure> {
+        use std::io::Write;
+        let id = Identity::in_file(&self.file)?.id();
+        writeln!(io::stdout(), "{id}").map_err(Failure::io("the id cannot be written"))
+    }
+}
+
+/// Takes the URI from where the person said it is.
+pub(super) fn pairing_uri(argument: Option<&Hidden>) -> Result<PairingUri, Failure> {
+    let text = match argument.map(Hidden::expose) {
+        None => std::env::var(URI_VARIABLE).map_err(|_| {
+            Failure::Usage(format!(
+                "no device is named; give its pairing URI as @FILE, as - for the input, or in {URI_VARIABLE}"
+            ))
+        })?,
+        Some("-") => read(&mut io::stdin().lock(), "the input")?,
+        Some(text) => match text.strip_prefix('@') {
+            Some(path) => read_file(Path::new(path))?,
+            None => {
+                eprintln!(
+                    "peercam: others on this machine can see a URI in the list of processes; use @FILE, - or {URI_VARIABLE}"
+                );
+                text.to_owned()
+            }
+        },
+    };
+    Ok(PairingUri::parse(&text)?)
+}
+
+fn read_file(path: &Path) -> Result<String, Failure> {
+    let name = path.display().to_string();
+    let mut file = std::fs::File::open(path).map_err(Failure::io(&*name))?;
+    let is_open = file.metadata().is_ok_and(|data| data.mode() & 0o077 != 0);
+    if is_open {
+        eprintln!("peercam: others on this machine can read {name}: chmod 600 {name}");
+    }
+    read(&mut file, &name)
+}
+
+fn read(source: &mut impl Read, name: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = source.take(MAX_URI).read_to_string(&mut text);
+    read.map_err(Failure::io(name)).map(|_| text)
+}
+
+/// Runs one client to its end.
+pub(super) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("the runtime does not start"))?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,161 @@
+use std::{
+    error::Error as StdError,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    client::{Answer, ClientError, ask, in_time, with_token},
+    proto::credential::{BodyKind, EndpointId, PairingUri, Signed, Transport},
+    transport::p2p::{Connection, Lost},
+};
+
+/// The label of the TLS exporter that tokens are bound to.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-peercam-http/1";
+
+/// What is sent with a request.
+pub type Upload = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+
+/// A request to a device.
+pub struct Ask<'a> {
+    /// `GET`, `HEAD` or `POST`.
+    pub method: Method,
+    /// Path and parameters, without `_token`.
+    pub target: &'a str,
+    /// The value of `Range`.
+    pub range: Option<HeaderValue>,
+    /// What is sent with it.
+    pub body: Upload,
+}
+
+impl<'a> Ask<'a> {
+    /// A request for something.
+    pub fn get(target: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            target,
+            range: None,
+            body: Empty::new().map_err(Into::into).boxed_unsync(),
+        }
+    }
+
+    /// Something that is sent.
+    pub fn post(target: &'a str, body: Bytes) -> Self {
+        Self {
+            method: Method::POST,
+            target,
+            range: None,
+            body: Full::new(body).map_err(Into::into).boxed_unsync(),
+        }
+    }
+}
+
+/// One connection to the device, on which requests prove themselves.
+pub(super) struct Link {
+    connection: Connection,
+    /// This viewer, as the device sees it.
+    viewer: EndpointId,
+    /// What makes the connection one of a kind.
+    binding: [u8; 32],
+    counter: AtomicU32,
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection, viewer: EndpointId) -> Result<Self, Lost> {
+        let binding = connection.export(EXPORTER_LABEL, b"");
+        Ok(Self {
+            binding: binding.ok_or_else(|| Lost::Other("it has no keying material".to_owned()))?,
+            connection,
+            viewer,
+            counter: AtomicU32::new(0),
+        })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether a request was sent on it.
+    pub(super) fn has_asked(&self) -> bool {
+        self.counter.load(Ordering::Relaxed) > 0
+    }
+
+    /// Sends a request on a stream of its own and waits for the head of its answer, whatever
+    /// that says.
+    pub(super) async fn send(
+        &self,
+        uri: &PairingUri,
+        request: Ask<'_>,
+    ) -> Result<Answer, ClientError> {
+        let is_post = request.method == Method::POST;
+        let sent = self.exchange(uri, request).await;
+        sent.map_err(|error| {
+            // Where the connection is gone, that is why.
+            let error = match (error, self.connection.close_reason()) {
+                (ClientError::Broken, Some(lost)) => ClientError::Lost(lost),
+                (error, _) => error,
+            };
+            if is_post { error.of_post() } else { error }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        uri: &PairingUri,
+        Ask {
+            method,
+            target,
+            range,
+            body,
+        }: Ask<'_>,
+    ) -> Result<Answer, ClientError> {
+        let stream = in_time(self.connection.open()).await?;
+        let stream = stream.map_err(ClientError::Lost)?;
+        let credential = &uri.credential;
+        let signed = Signed {
+            transport: Transport::P2p,
+            device: uri.device,
+            viewer: Some(self.viewer),
+            binding: self.binding,
+            device_key: None,
+            viewer_key: None,
+            // Numbers count from 1, and one is taken when its stream is there: they arrive in
+            // about this order.
+            counter: 1 + self.counter.fetch_add(1, Ordering::Relaxed),
+            method: method.as_str(),
+            target,
+            range: range.as_ref().map_or(b"", |range| range.as_bytes()),
+            body: match body.is_end_stream() {
+                true => BodyKind::None,
+                false => BodyKind::Plain,
+            },
+            credential: credential.text(),
+        };
+        let token = signed.token(credential);
+        let mut request = ask(method.as_str(), &with_token(target, &token), body)?;
+        if let Some(range) = range {
+            request.headers_mut().insert(header::RANGE, range);
+        }
+        let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| ClientError::Broken)?;
+        let driver = tokio::spawn(async move {
+            // How it ended is seen by whoever waits for the answer.
+            let _ = driver.await;
+        });
+        let driver = AbortOnDropHandle::new(driver);
+        let response = in_time(sender.send_request(request)).await?;
+        let response = response.map_err(|_| ClientError::Broken)?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::NotAccepted);
+        }
+        Ok(Answer::plain(response, driver))
+    }
+}

@@ -1,0 +1,11 @@
+//! A kept session with a device, over P2P.
+
+mod feedback;
+mod identity;
+mod link;
+mod session;
+
+pub use feedback::OnFeedback;
+pub use identity::{Identity, IdentityError};
+pub use link::{Ask, Upload};
+pub use session::{Options, Session};

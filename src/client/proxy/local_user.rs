@@ -1,0 +1,89 @@
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// Which user of this machine has the other end of a connection on loopback; `None` if that cannot
+/// be said, as when the other end is closed already.
+///
+/// It reads a table of the kernel, which takes a moment.
+pub(super) fn user_of(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .find_map(|table| find(&table, peer, own))
+}
+
+/// Looks for the socket that is bound to `peer` and connected to `own`.
+fn find(table: &str, peer: SocketAddr, own: SocketAddr) -> Option<u32> {
+    let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+    let wanted = (canonical(peer), canonical(own));
+    table.lines().skip(1).find_map(|line| {
+        let columns: Vec<_> = line.split_ascii_whitespace().collect();
+        let (local, remote) = (columns.get(1)?, columns.get(2)?);
+        let (user, inode) = (columns.get(7)?, columns.get(9)?);
+        let found = (address(local)?, address(remote)?);
+        // A socket that nobody has any more is shown as one of user 0, without an inode.
+        (found == wanted && *inode != "0").then(|| user.parse().ok())?
+    })
+}
+
+/// `0100007F:1F90`: words as the machine has them in memory, and the port.
+fn address(text: &str) -> Option<(IpAddr, u16)> {
+    let (words, port) = text.split_once(':')?;
+    let word = |at: usize| {
+        let text = words.get(8 * at..8 * (at + 1))?;
+        Some(u32::from_str_radix(text, 16).ok()?.to_ne_bytes())
+    };
+    let ip = match words.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (at, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(at)?);
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
+        }
+        _ => return None,
+    };
+    Some((ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn our_own_connections_are_ours_while_they_are_open() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let own = listener.local_addr().expect("bound");
+            let client = TcpStream::connect(own).expect("connects");
+            let (server, peer) = listener.accept().expect("a connection");
+            let me = rustix::process::getuid().as_raw();
+            assert_eq!(user_of(peer, own), Some(me), "{address}");
+            assert_eq!(user_of(own, own), None);
+            drop(client);
+            assert_eq!(user_of(peer, own), None, "nobody has it any more");
+            drop(server);
+        }
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn mapped_addresses_are_their_ipv4_ones() {
+        let table = "  sl  local_address remote_address\n   \
+            5: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:8706 \
+            01 00000000:00000000 00:00000000 00000000  1000        0 123456 1 0 20 4 30 10 -1\n";
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(find(table, loopback(8080), loopback(34566)), Some(1000));
+        assert_eq!(find(table, loopback(8081), loopback(34566)), None);
+        let orphan = table.replace(" 123456 ", " 0 ");
+        assert_eq!(find(&orphan, loopback(8080), loopback(34566)), None);
+        assert_eq!(find("garbage\n\n: :\n", loopback(1), loopback(2)), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! The app's side: players and scripts on this machine talk plain HTTP to it, and it talks to the
+//! device.
+
+mod events;
+mod local_user;
+mod poster;
+mod requests;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, header};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
+
+pub use events::Events;
+pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
+
+use super::p2p::Session;
+use crate::{
+    proto::{guard::Origin, network::Peer},
+    transport::{
+        Activity, Connections, Metrics, Standing, Timeouts,
+        tcp::{self, Connection, Listener},
+    },
+};
+
+/// Connections of players at a time.
+const MAX_CONNECTIONS: usize = 64;
+/// How often connections are looked at for time-outs.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// A pause after the system refused to accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A player's request head, and how much of an answer hyper takes ahead of it, in bytes.
+const BUFFER: usize = 16 << 10;
+
+/// Whom a proxy serves, and with what.
+#[derive(Clone, Default)]
+pub struct Rules {
+    /// Web pages that may use it.
+    pub allow_origins: Vec<Origin>,
+    /// Other users of this machine may use it.
+    pub any_user: bool,
+    /// It may be reached from other machines, by anybody and without encryption.
+    pub allow_insecure_lan: bool,
+    /// What the device says.
+    pub events: Events,
+    /// Where to post that.
+    pub feedback_url: Option<FeedbackUrl>,
+}
+
+/// A proxy that is bound.
+pub struct Proxy {
+    listener: Listener,
+    rules: Rules,
+}
+
+impl Proxy {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// Whatever the system says, and that the address is not loopback, unless the rules allow
+    /// that.
+    pub async fn bind(address: SocketAddr, rules: Rules) -> io::Result<Self> {
+        let listener = Listener::bind(address).await?;
+        let is_loopback = listener.address().ip().to_canonical().is_loopback();
+        if !is_loopback && !rules.allow_insecure_lan {
+            return Err(io::Error::other(
+                "whoever reaches this proxy watches with your credential, so it must be on loopback (127.0.0.1 or [::1]); --allow-insecure-lan lets everybody",
+            ));
+        }
+        Ok(Self { listener, rules })
+    }
+
+    /// The address that it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(self, session: Arc<Session>) {
+        let Self { listener, rules } = self;
+        let connections =
+            Connections::new(MAX_CONNECTIONS, Timeouts::default(), Metrics::default());
+        let mut tasks = JoinSet::new();
+        if let Some(url) = rules.feedback_url.clone() {
+            tasks.spawn(poster::post_all(url, rules.events.subscribe()));
+        }
+        let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        tcp::configure(&stream, connections.write_timeout());
+                        let peer = Peer::At(address);
+                        let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
+                        let Some(activity) = admitted else { continue };
+                        let ends = (listener.address(), address);
+                        let talk = talk(
+                            stream, ends, activity.clone(), Arc::clone(&session), rules.clone(),
+                        );
+                        activity.served_by(tasks.spawn(talk));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = sweeps.tick() => connections.sweep(Instant::now()),
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+    }
+}
+
+async fn talk(
+    stream: TcpStream,
+    (own, peer): (SocketAddr, SocketAddr),
+    activity: Activity,
+    session: Arc<Session>,
+    rules: Rules,
+) {
+    let is_own = rules.any_user || rules.allow_insecure_lan || is_own_user(peer, own).await;
+    let Ok(connection) = Connection::open(stream, activity.clone()).await else {
+        return;
+    };
+    let must_close = connection.is_repaired();
+    let service = service_fn(move |request| {
+        let serving = activity.serve();
+        let (session, rules) = (Arc::clone(&session), rules.clone());
+        async move {
+            let mut response = requests::answer(&session, &rules, is_own, request).await;
+            if must_close {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response.map(|body| Held {
+                body,
+                _serving: serving,
+            }))
+        }
+    });
+    let served = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .writev(true)
+        .half_close(false)
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "connection broke off");
+    }
+}
+
+/// Whether the program at the other end is one of the user who runs this one.
+async fn is_own_user(peer: SocketAddr, own: SocketAddr) -> bool {
+    let found = tokio::task::spawn_blocking(move || local_user::user_of(peer, own)).await;
+    found.ok().flatten() == Some(rustix::process::getuid().as_raw())
+}
+
+/// A body that keeps its connection marked as being served.
+struct Held {
+    body: requests::ProxyBody,
+    _serving: crate::transport::Serving,
+}
+
+impl http_body::Body for Held {
+    type Data = bytes::Bytes;
+    type Error = super::ClientError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, super::ClientError>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

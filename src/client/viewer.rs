@@ -1,0 +1,94 @@
+use bytes::Bytes;
+
+#[cfg(feature = "p2p")]
+use super::p2p::{Ask, Options, Session};
+use super::{Answer, ClientError, tcp};
+use crate::proto::credential::PairingUri;
+
+/// How long P2P has before a listener on the network is tried too.
+#[cfg(feature = "p2p")]
+const HEAD_START: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A viewer that asks a few things and goes: over P2P where the URI says how to dial, else over
+/// TCP. Both know the device by its key or the credential, so neither is weaker.
+pub enum Viewer {
+    /// Over P2P.
+    #[cfg(feature = "p2p")]
+    P2p(Session),
+    /// To a listener.
+    Tcp(Box<tcp::Connection>),
+}
+
+impl Viewer {
+    /// Connects over TCP.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn over_tcp(uri: PairingUri) -> Result<Self, ClientError> {
+        let connection = tcp::Connection::open(uri).await?;
+        Ok(Self::Tcp(Box::new(connection)))
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ClientError`]: what was tried first, if nothing works.
+    #[cfg(feature = "p2p")]
+    pub async fn open(uri: PairingUri, options: Options) -> Result<Self, ClientError> {
+        if uri.relays.is_empty() && uri.udp.is_empty() {
+            return Self::over_tcp(uri).await;
+        }
+        let session = Session::open(uri.clone(), options).await?;
+        let has_listener = !uri.lan.is_empty();
+        let mut failed = ClientError::NoAddress;
+        let by_p2p = async {
+            let connected = session.connected().await;
+            connected.map_err(|error| failed = error)
+        };
+        let by_tcp = async {
+            tokio::time::sleep(HEAD_START).await;
+            Self::over_tcp(uri).await
+        };
+        tokio::select! {
+            Ok(()) = by_p2p => Ok(Self::P2p(session)),
+            Ok(viewer) = by_tcp, if has_listener => Ok(viewer),
+            else => Err(failed),
+        }
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the device's own reason; any other [`ClientError`] if there
+    /// was no authentic answer.
+    pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
+        match self {
+            #[cfg(feature = "p2p")]
+            Self::P2p(session) => session.send(Ask::get(target)).await?.checked().await,
+            Self::Tcp(connection) => connection.get(target).await,
+        }
+    }
+
+    /// Sends something. It is never sent twice.
+    ///
+    /// # Errors
+    /// As [`Viewer::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
+    pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
+        match self {
+            #[cfg(feature = "p2p")]
+            Self::P2p(session) => {
+                let request = Ask::post(target, Bytes::copy_from_slice(body));
+                session.send(request).await?.checked().await
+            }
+            Self::Tcp(connection) => connection.post(target, body).await,
+        }
+    }
+
+    /// Leaves, so that the device knows at once.
+    pub async fn close(&self) {
+        #[cfg(feature = "p2p")]
+        if let Self::P2p(session) = self {
+            session.close().await;
+        }
+    }
+}

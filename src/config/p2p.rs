@@ -1,0 +1,69 @@
+//! `[p2p]`: being dialled by key, through NATs.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Problem;
+use crate::{proto::credential::RelayToken, transport::p2p::Relays};
+
+/// `[p2p]`, if it is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct P2p {
+    /// `port`: of UDP, on all addresses; 0 takes a free one. Default: 34567.
+    pub port: u16,
+    /// `relays`: URLs of one's own relays. Default: none, and then viewers have to reach the
+    /// device straight.
+    pub relays: Vec<String>,
+    /// `relay_token`: what those relays want to see. Viewers get it with their pairing URI.
+    /// Default: none.
+    pub relay_token: Option<RelayToken>,
+    /// `relay_ca`: a PEM file with the authorities of the relays' certificates, relative to the
+    /// configuration file. Default: those that browsers know.
+    pub relay_ca: Option<PathBuf>,
+}
+
+impl Default for P2p {
+    fn default() -> Self {
+        Self {
+            port: 34567,
+            relays: Vec::new(),
+            relay_token: None,
+            relay_ca: None,
+        }
+    }
+}
+
+/// The table as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    enabled: Option<bool>,
+    port: Option<u16>,
+    relays: Option<Vec<Spanned<String>>>,
+    relay_token: Option<Spanned<String>>,
+    relay_ca: Option<PathBuf>,
+}
+
+impl Raw {
+    pub(super) fn check(self, base: &Path) -> Result<Option<P2p>, Problem> {
+        let default = P2p::default();
+        let relays = self.relays.into_iter().flatten().map(|relay| {
+            Relays::parse_url(relay.get_ref())
+                .map_err(|error| Problem::at(relay.span(), error.to_string()))
+        });
+        let token = self.relay_token.map(|token| {
+            let span = token.span();
+            RelayToken::new(token.into_inner())
+                .map_err(|error| Problem::at(span, error.to_string()))
+        });
+        let p2p = P2p {
+            port: self.port.unwrap_or(default.port),
+            relays: relays.collect::<Result<_, _>>()?,
+            relay_token: token.transpose()?,
+            relay_ca: self.relay_ca.map(|path| base.join(path)),
+        };
+        Ok(self.enabled.unwrap_or(true).then_some(p2p))
+    }
+}

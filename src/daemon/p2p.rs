@@ -1,0 +1,179 @@
+//! P2P, joined to the rest.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Reach, StartError};
+use crate::{
+    access::Keeper,
+    config::{self, Config},
+    http::{
+        App,
+        p2p::{PeerOutbox, Peers, Service},
+    },
+    proto::peer_info::PeerInfo,
+    transport::{
+        self, Connections,
+        p2p::{Endpoint, RelayState, Relays, Role},
+    },
+};
+
+/// Peers that may be connected and have proved nothing.
+const MAX_NOBODIES: usize = 8;
+/// Peers that may be connected. Those that proved themselves are bounded by sessions.
+const MAX_CONNECTIONS: usize = 64;
+/// Requests of all peers at a time.
+const MAX_STREAMS: usize = 128;
+/// How often it is looked how it stands with the relays.
+const RELAY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the endpoint may take to tell everybody that it closes.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// The endpoint, bound, and what serving it takes.
+pub(super) struct P2p {
+    endpoint: Endpoint,
+    relays: Vec<String>,
+    connections: Connections,
+    streams: Connections,
+    peers: Peers,
+}
+
+impl P2p {
+    /// Binds the endpoint, if P2P is on.
+    pub(super) async fn start(
+        config: &Config,
+        keeper: &Keeper,
+        registry: &mut Registry,
+    ) -> Result<Option<Self>, StartError> {
+        let Some(p2p) = &config.p2p else {
+            return Ok(None);
+        };
+        let relays = relays(p2p)?;
+        let endpoint = Endpoint::bind(&keeper.identity(), Role::Device, p2p.port, &relays)
+            .await
+            .map_err(|error| StartError::P2p {
+                port: p2p.port,
+                error: error.to_string(),
+            })?;
+        let peers = Peers::default();
+        peers.register(registry);
+        let mut counted = |what, help, max| {
+            let metrics = transport::Metrics::default();
+            metrics.register(registry, what, help);
+            Connections::new(max, config.http.timeouts, metrics)
+        };
+        Ok(Some(Self {
+            endpoint,
+            relays: relays.urls,
+            connections: counted("p2p_connections", "P2P connections", MAX_CONNECTIONS)
+                .with_nobodies(MAX_NOBODIES),
+            streams: counted("p2p_requests", "Requests over P2P", MAX_STREAMS),
+            peers,
+        }))
+    }
+
+    /// How the device can be dialled.
+    pub(super) fn reach(&self, keeper: &Arc<Keeper>, config: &Config) -> Reach {
+        let names = (
+            config.device.product_id.as_str(),
+            config.device.device_name.as_str(),
+        );
+        let outbox = PeerOutbox::new(Arc::clone(keeper), self.peers.clone(), names);
+        let endpoint = self.endpoint.clone();
+        Reach {
+            outbox: Some(Arc::new(outbox)),
+            peer_info: Some(PeerInfo::of(self.endpoint.id())),
+            udp_hints: Box::new(move || endpoint.hints()),
+            relays: self.relays.clone(),
+        }
+    }
+
+    /// What has to be looked at for time-outs.
+    pub(super) fn watched(&self) -> [Connections; 2] {
+        [self.connections.clone(), self.streams.clone()]
+    }
+
+    /// Serves until `stop` is cancelled. Gives the endpoint, to be closed when `tasks` have ended.
+    pub(super) fn serve(
+        self,
+        (app, keeper): (Arc<App>, Arc<Keeper>),
+        (stop, tasks): (CancellationToken, TaskTracker),
+        owned: &mut JoinSet<()>,
+    ) -> Closing {
+        let closing = Closing(self.endpoint.clone());
+        if !self.relays.is_empty() {
+            owned.spawn(watch_relays(self.endpoint.clone()));
+        }
+        let service = Service {
+            endpoint: self.endpoint,
+            keeper,
+            app,
+            connections: self.connections,
+            streams: self.streams,
+            peers: self.peers,
+        };
+        owned.spawn(service.serve(stop, tasks));
+        closing
+    }
+}
+
+/// The endpoint of a daemon that shuts down.
+pub(super) struct Closing(Endpoint);
+
+impl Closing {
+    /// Tells whoever is still connected.
+    pub(super) async fn close(self) {
+        // Who does not hear of it finds out.
+        let _ = tokio::time::timeout(CLOSE_TIME, self.0.close()).await;
+    }
+}
+
+/// Makes sure that what the configuration says of P2P can be used.
+pub(super) fn check(config: &Config) -> Result<(), StartError> {
+    config
+        .p2p
+        .as_ref()
+        .map_or(Ok(()), |p2p| relays(p2p).map(|_| ()))
+}
+
+fn relays(p2p: &config::P2p) -> Result<Relays, StartError> {
+    let mut relays = Relays::new(p2p.relays.clone(), p2p.relay_token.clone());
+    if let Some(path) = &p2p.relay_ca {
+        let failed = |error: String| failed(path, error);
+        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        relays
+            .trust(&pem)
+            .map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(relays)
+}
+
+fn failed(path: &Path, error: String) -> StartError {
+    StartError::RelayCa {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+/// Says in the log when a relay is reached, and when it is not and why.
+async fn watch_relays(endpoint: Endpoint) {
+    let mut ticks = tokio::time::interval(RELAY_INTERVAL);
+    let mut known: Vec<RelayState> = Vec::new();
+    loop {
+        ticks.tick().await;
+        let states = endpoint.relay_states();
+        for state in states.iter().filter(|state| !known.contains(state)) {
+            match (&state.error, state.is_connected) {
+                (_, true) => tracing::info!(relay = state.url, "reachable through a relay"),
+                (Some(error), false) => {
+                    tracing::warn!(relay = state.url, error, "the relay cannot be used");
+                }
+                (None, false) => {}
+            }
+        }
+        known = states;
+    }
+}

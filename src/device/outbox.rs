@@ -1,0 +1,31 @@
+use crate::{error::Error, hal::BoxFuture, proto::feedback::Feedback};
+
+/// By which the device says something to its viewers. The wires implement it.
+pub trait Outbox: Send + Sync {
+    /// The sessions that are there, oldest first.
+    fn sessions(&self) -> Vec<SessionInfo>;
+
+    /// Says something to the viewer of a session and gives its reply.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) with the reason if there is no
+    /// such session or no way to it, [`ErrorKind::Forbidden`](crate::error::ErrorKind::Forbidden)
+    /// if it does not want to be told, [`ErrorKind::NoAnswer`](crate::error::ErrorKind::NoAnswer)
+    /// after 7.5 s.
+    fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>>;
+}
+
+/// A viewer that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// The session's id.
+    pub session: String,
+    /// The name in its credential.
+    pub name: String,
+    /// Its endpoint, in hex; over TCP it has none.
+    pub endpoint: Option<String>,
+    /// Since how many seconds it is there.
+    pub seconds: u64,
+    /// Whether it can be told something.
+    pub takes_feedback: bool,
+}

@@ -1,0 +1,286 @@
+//! Requests over P2P: the same door and the same router as over TCP, one exchange on a stream.
+
+mod outbox;
+mod peers;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use outbox::PeerOutbox;
+pub use peers::Peers;
+
+use super::{
+    door::{Door, Spent},
+    router::App,
+    server::{BUFFER_OF_NOBODY, http1},
+    wire::Wire,
+};
+use crate::{
+    access::{ExportError, Gate, Keeper, SecureChannel, Session},
+    device::Transport,
+    proto::{credential::EndpointId, network::Peer, route::Route},
+    transport::{
+        Activity, Connections, Standing,
+        p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
+    },
+};
+
+/// What serving P2P takes.
+#[derive(Clone)]
+pub struct Service {
+    /// The endpoint that is dialled.
+    pub endpoint: Endpoint,
+    /// Who decides.
+    pub keeper: Arc<Keeper>,
+    /// What is served.
+    pub app: Arc<App>,
+    /// Places for connections, and time for those that prove nothing.
+    pub connections: Connections,
+    /// Places for requests, and their time-outs.
+    pub streams: Connections,
+    /// Who is connected.
+    pub peers: Peers,
+}
+
+impl Service {
+    /// Accepts and serves peers until `stop` is cancelled. Those that are there then run on as
+    /// tasks of `tasks` until what they are being sent has ended.
+    pub async fn serve(self, stop: CancellationToken, tasks: TaskTracker) {
+        let mut admissions = Admissions::new(Instant::now());
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.endpoint.accept() => incoming,
+                () = stop.cancelled() => return,
+            };
+            let Some(incoming) = incoming else { return };
+            let now = Instant::now();
+            let nobodies = self.connections.nobodies();
+            match admissions.next(incoming.has_address(), nobodies, now) {
+                Admission::Handshake => {}
+                Admission::ShowAddress => {
+                    incoming.ask_for_address();
+                    continue;
+                }
+                Admission::NotNow => {
+                    incoming.ignore();
+                    continue;
+                }
+            }
+            let peer = incoming.peer();
+            let Some(activity) = self.connections.admit(peer, Standing::Nobody, now) else {
+                incoming.ignore();
+                continue;
+            };
+            let talk = self.clone().talk(incoming, activity.clone(), stop.clone());
+            activity.served_by(tasks.spawn(talk).abort_handle());
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn talk(self, incoming: Incoming, activity: Activity, stop: CancellationToken) {
+        // It is never ended for waiting: how long a peer may be silent is QUIC's to say.
+        let _serving = activity.serve();
+        let connection = match incoming.accept().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::debug!(%error, "a handshake came to nothing");
+                return;
+            }
+        };
+        let endpoint = connection.peer();
+        let gate = match Gate::on_p2p(Arc::clone(&self.keeper), &Channel(&connection)) {
+            Ok(gate) => gate,
+            Err(error) => {
+                tracing::error!(%error, "a connection cannot be made secure");
+                return;
+            }
+        };
+        let wire = P2pWire {
+            connection: connection.clone(),
+            activity,
+            peers: self.peers.clone(),
+            entry: Mutex::default(),
+        };
+        let door = Arc::new(Door::new(gate, (Arc::clone(&self.keeper), true), wire));
+        let began = Instant::now();
+        tracing::debug!(%endpoint, "a peer is connected");
+        let lost = tokio::select! {
+            lost = self.serve_streams(&connection, &door, stop) => lost,
+            () = self.watch_path(&connection, &door) => connection.closed().await,
+        };
+        self.peers.closed(&lost);
+        // Strangers shall not fill the log.
+        let Some(viewer) = door.viewer() else {
+            tracing::debug!(%endpoint, reason = %lost, "a peer that proved nothing is gone");
+            return;
+        };
+        let traffic = connection.traffic();
+        tracing::info!(
+            viewer, %endpoint, reason = %lost, seconds = began.elapsed().as_secs(),
+            sent = traffic.sent, received = traffic.received, lost_packets = traffic.lost,
+            "viewer's connection ended"
+        );
+    }
+
+    /// Notes by which path the peer is reached, until its connection is no more.
+    async fn watch_path(&self, connection: &Connection, door: &Door) {
+        let mut is_first = true;
+        let watch = connection.watch_path(|path| {
+            if std::mem::take(&mut is_first) {
+                return;
+            }
+            self.peers.path_changed();
+            if let Some(viewer) = door.viewer() {
+                tracing::info!(viewer, %path, "viewer's path changed");
+            }
+        });
+        watch.await;
+    }
+
+    /// Serves streams until the connection is no more, or until `stop` is cancelled and what was
+    /// under way has ended.
+    async fn serve_streams(
+        &self,
+        connection: &Connection,
+        door: &Arc<Door>,
+        stop: CancellationToken,
+    ) -> Lost {
+        let mut requests = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = connection.accept() => match stream {
+                    Ok(stream) => self.serve_stream(stream, connection, door, &mut requests),
+                    Err(lost) => return lost,
+                },
+                Some(_) = requests.join_next() => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        while requests.join_next().await.is_some() {}
+        connection.close("the device is shutting down");
+        connection.closed().await
+    }
+
+    fn serve_stream(
+        &self,
+        stream: Stream,
+        connection: &Connection,
+        door: &Arc<Door>,
+        requests: &mut JoinSet<()>,
+    ) {
+        let peer = connection.peer_address();
+        let admitted = self.streams.admit(peer, Standing::Trusted, Instant::now());
+        // Dropped, it is reset: the peer sees that nothing was done.
+        let Some(activity) = admitted else { return };
+        let (app, door) = (Arc::clone(&self.app), Arc::clone(door));
+        let connection = connection.clone();
+        let (stream, served) = (stream.watched_by(activity.clone()), activity.clone());
+        let request = requests.spawn(async move {
+            if exchange(stream, served, app, door).await.is_err() {
+                connection.close("no proof after several tries");
+            }
+        });
+        activity.served_by(request);
+    }
+}
+
+/// Answers the one request of a stream. An error is a peer that is answered no more.
+async fn exchange(
+    stream: Stream,
+    activity: Activity,
+    app: Arc<App>,
+    door: Arc<Door>,
+) -> Result<(), Spent> {
+    let is_media = stream.is_media();
+    let spent = Arc::new(Mutex::new(false));
+    let noted = Arc::clone(&spent);
+    let service = service_fn(move |request: hyper::Request<_>| {
+        if Route::of_path(request.uri().path()) == Ok(Route::Media) {
+            is_media.mark();
+        }
+        let serving = activity.serve();
+        let (app, door, noted) = (Arc::clone(&app), Arc::clone(&door), Arc::clone(&noted));
+        async move {
+            let answer = door.answer(&app, request).await;
+            if answer.is_err()
+                && let Ok(mut spent) = noted.lock()
+            {
+                *spent = true;
+            }
+            answer.map(|response| response.map(|body| body.holding(serving)))
+        }
+    });
+    let served = http1(BUFFER_OF_NOBODY)
+        .keep_alive(false)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a request broke off");
+    }
+    match spent.lock() {
+        Ok(spent) if *spent => Err(Spent),
+        _ => Ok(()),
+    }
+}
+
+/// A connection as the gate sees it.
+struct Channel<'a>(&'a Connection);
+
+impl SecureChannel for Channel<'_> {
+    fn peer(&self) -> EndpointId {
+        self.0.peer()
+    }
+
+    fn export(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], ExportError> {
+        self.0.export(label, context).ok_or(ExportError)
+    }
+}
+
+/// A P2P connection as its door sees it.
+struct P2pWire {
+    connection: Connection,
+    activity: Activity,
+    peers: Peers,
+    /// That the viewer of this connection can be told something.
+    entry: Mutex<Option<peers::Entry>>,
+}
+
+impl Wire for P2pWire {
+    fn transport(&self) -> Transport {
+        Transport::P2p
+    }
+
+    fn peer(&self) -> Peer {
+        self.connection.peer_address()
+    }
+
+    fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync> {
+        let connection = self.connection.clone();
+        Box::new(move |reason| connection.close(reason))
+    }
+
+    fn entered(&self, session: &Session) {
+        self.activity.proved();
+        self.connection.give_room();
+        let entry = self
+            .peers
+            .enter(session.id().clone(), self.connection.clone());
+        let path = self.connection.path().map(|path| path.to_string());
+        tracing::info!(
+            viewer = %session.holder().claims.name.escape_debug(), session = session.id().as_str(),
+            endpoint = %self.connection.peer(), path, rtt = ?self.connection.rtt(),
+            "viewer connected"
+        );
+        if let Ok(mut slot) = self.entry.lock() {
+            *slot = Some(entry);
+        }
+    }
+}

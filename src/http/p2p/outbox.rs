@@ -1,0 +1,151 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::Peers;
+use crate::{
+    access::{Keeper, SessionView},
+    device::{Outbox, SessionInfo},
+    error::{Error, ErrorKind},
+    hal::BoxFuture,
+    proto::{
+        credential::Scope,
+        feedback::{Feedback, MAX_FEEDBACK},
+    },
+    transport::p2p::Connection,
+};
+
+/// How long a viewer has to reply.
+const REPLY_TIME: Duration = Duration::from_millis(7500);
+
+/// Says what the device has to say to viewers over P2P.
+pub struct PeerOutbox {
+    keeper: Arc<Keeper>,
+    peers: Peers,
+    /// Path and parameters of every message.
+    target: String,
+}
+
+impl PeerOutbox {
+    /// To the sessions of `keeper`, over the connections of `peers`, in the name of this device.
+    /// Both names are of letters, digits, `_` and `-`.
+    pub fn new(keeper: Arc<Keeper>, peers: Peers, (product_id, device_name): (&str, &str)) -> Self {
+        let target = format!("/feedback?product_id={product_id}&device_name={device_name}");
+        Self {
+            keeper,
+            peers,
+            target,
+        }
+    }
+
+    fn info(&self, view: &SessionView) -> SessionInfo {
+        let claims = &view.holder.claims;
+        SessionInfo {
+            session: view.id.as_str().to_owned(),
+            name: claims.name.clone(),
+            endpoint: view.endpoint.map(|endpoint| endpoint.to_string()),
+            seconds: view.since.elapsed().as_secs(),
+            takes_feedback: claims.scopes.contains(Scope::Feedback)
+                && self.peers.newest(view.id.as_str()).is_some(),
+        }
+    }
+
+    fn connection(&self, session: &str) -> Result<Connection, Error> {
+        let not_found = |reason| Err(Error::new(ErrorKind::NotFound, reason));
+        let sessions = self.keeper.sessions.list();
+        let Some(view) = sessions.iter().find(|view| view.id.as_str() == session) else {
+            return not_found(
+                "there is no such session: its viewer has left, or never was; GET /sessions lists those that are there",
+            );
+        };
+        if !view.holder.claims.scopes.contains(Scope::Feedback) {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "this viewer was paired without the scope feedback",
+            ));
+        }
+        match self.peers.newest(session) {
+            Some(connection) => Ok(connection),
+            None if view.endpoint.is_none() => {
+                not_found("this viewer is there over TCP, by which a device cannot say anything")
+            }
+            None => not_found("this viewer's connection is gone; it may come again"),
+        }
+    }
+
+    async fn exchange(&self, session: &str, message: Feedback) -> Result<String, Error> {
+        let connection = self.connection(session)?;
+        let stream = connection.open().await.map_err(|_| broken())?;
+        let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| broken())?;
+        let request = Request::post(&self.target)
+            .header(header::HOST, "ipc.p2p.com")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(message.text().to_owned())))
+            .map_err(|_| Error::bad_request("the message cannot be written"))?;
+        let reply = async {
+            let response = sender.send_request(request).await;
+            let response = response.map_err(|_| broken())?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_FEEDBACK).collect();
+            let body = body.await.map_err(|_| {
+                let reason = "the viewer's reply broke off or is longer than 16 KiB";
+                Error::new(ErrorKind::BadAnswer, reason)
+            })?;
+            parse_reply(status, &body.to_bytes())
+        };
+        tokio::select! {
+            reply = reply => reply,
+            // It ends with the connection only, and then the reply tells.
+            never = async { drop(driver.await); std::future::pending().await } => never,
+        }
+    }
+}
+
+fn broken() -> Error {
+    Error::new(
+        ErrorKind::BadAnswer,
+        "the viewer broke off before it replied; whether it has seen the message is not known",
+    )
+}
+
+/// The viewer's reply, if it is JSON.
+fn parse_reply(status: StatusCode, body: &[u8]) -> Result<String, Error> {
+    let bad = |reason: String| Error::new(ErrorKind::BadAnswer, reason);
+    if status != StatusCode::OK {
+        return Err(bad(format!("the viewer refused the message ({status})")));
+    }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let text = text.trim_end_matches('\0');
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(bad("the viewer's reply is no JSON".to_owned())),
+    }
+}
+
+impl Outbox for PeerOutbox {
+    fn sessions(&self) -> Vec<SessionInfo> {
+        let sessions = self.keeper.sessions.list();
+        sessions.iter().map(|view| self.info(view)).collect()
+    }
+
+    fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>> {
+        let session = session.to_owned();
+        Box::pin(async move {
+            let exchange = self.exchange(&session, message);
+            tokio::time::timeout(REPLY_TIME, exchange)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::NoAnswer,
+                        "the viewer did not reply within 7.5 s; whether it has seen the message is not known",
+                    ))
+                })
+        })
+    }
+}

@@ -1,0 +1,154 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    metrics::{counter::Counter, family::Family, gauge::ConstGauge},
+    registry::Registry,
+};
+
+use crate::{
+    access::SessionId,
+    transport::p2p::{Connection, Lost, Traffic},
+};
+
+/// The connections of viewers that are there and have a session: by which they can be told
+/// something, and what is to be seen of their paths.
+///
+/// Bound: as many as sessions have connections.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    table: Arc<Mutex<Table>>,
+    path_changes: Counter,
+    closed: Family<Reason, Counter>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Oldest first.
+    entries: Vec<(u64, SessionId, Connection)>,
+    next_serial: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Whose {
+    session: String,
+    path: &'static str,
+    family: &'static str,
+}
+
+/// One connection's entry; dropping it takes it out.
+#[derive(Debug)]
+pub(super) struct Entry {
+    peers: Peers,
+    serial: u64,
+}
+
+impl Peers {
+    /// Names the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Times that a peer's path became another one";
+        registry.register("p2p_path_changes", help, self.path_changes.clone());
+        let help = "Connections that came to their end, by reason";
+        registry.register("p2p_closed", help, self.closed.clone());
+        registry.register_collector(Box::new(self.clone()));
+    }
+
+    pub(super) fn enter(&self, session: SessionId, connection: Connection) -> Entry {
+        let mut table = self.lock();
+        let serial = table.next_serial;
+        table.next_serial += 1;
+        table.entries.push((serial, session, connection));
+        drop(table);
+        Entry {
+            peers: self.clone(),
+            serial,
+        }
+    }
+
+    /// The newest connection of a session that is still there.
+    pub(super) fn newest(&self, session: &str) -> Option<Connection> {
+        let table = self.lock();
+        let mut entries = table.entries.iter().rev();
+        entries
+            .find(|(_, id, connection)| {
+                id.as_str() == session && connection.close_reason().is_none()
+            })
+            .map(|(.., connection)| connection.clone())
+    }
+
+    pub(super) fn path_changed(&self) {
+        self.path_changes.inc();
+    }
+
+    pub(super) fn closed(&self, lost: &Lost) {
+        let reason = match lost {
+            Lost::Closed(_) => "viewer left",
+            Lost::ClosedHere => "ended by the device",
+            Lost::Silent => "silent",
+            Lost::Incompatible => "incompatible",
+            Lost::Other(_) => "broken",
+        };
+        self.closed.get_or_create(&Reason { reason }).inc();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut table = self.peers.lock();
+        table.entries.retain(|(serial, ..)| *serial != self.serial);
+    }
+}
+
+impl Collector for Peers {
+    /// Of each session: the path of its newest connection, round trip time and bytes.
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let entries = self.lock().entries.clone();
+        let seen: Vec<_> = entries
+            .iter()
+            .filter_map(|(_, session, connection)| {
+                let path = connection.path()?;
+                let whose = Whose {
+                    session: session.as_str().to_owned(),
+                    path: if path.is_direct() { "direct" } else { "relay" },
+                    family: path.family(),
+                };
+                Some((whose, connection.rtt()?, connection.traffic()))
+            })
+            .collect();
+        let mut gauge = |name, help, value: &dyn Fn(f64, Traffic) -> f64| {
+            let family = Family::<Whose, ConstGauge<f64>>::default();
+            let metric_type = family.metric_type();
+            let mut descriptor = encoder.encode_descriptor(name, help, None, metric_type)?;
+            for (whose, rtt, traffic) in &seen {
+                let gauge = ConstGauge::new(value(rtt.as_secs_f64(), *traffic));
+                gauge.encode(descriptor.encode_family(whose)?)?;
+            }
+            Ok::<_, std::fmt::Error>(())
+        };
+        gauge(
+            "p2p_session_rtt_seconds",
+            "Round trip time to the viewer",
+            &|rtt, _| rtt,
+        )?;
+        gauge(
+            "p2p_session_sent_bytes",
+            "Bytes sent on the connection, with the overhead of QUIC",
+            &|_, traffic| traffic.sent as f64,
+        )?;
+        gauge(
+            "p2p_session_received_bytes",
+            "Bytes received on the connection, likewise",
+            &|_, traffic| traffic.received as f64,
+        )
+    }
+}

@@ -1,0 +1,20 @@
+//! P2P: endpoints that dial each other by their keys, through NATs, over QUIC.
+//!
+//! Belongs here: everything that knows iroh. Does not belong here: what is said over a stream.
+//!
+//! Nobody's servers but the relays of the configuration are contacted; there is no lookup of any
+//! kind, because a viewer has what it needs from its pairing URI.
+
+mod admission;
+mod connection;
+mod endpoint;
+mod settings;
+mod stream;
+
+pub use admission::{Admission, Admissions};
+pub use connection::{Connection, Lost, Path, Traffic};
+pub use endpoint::{
+    BindError, Endpoint, Hints, Incoming, ParseRelayError, RelayState, Relays, endpoint_id,
+};
+pub use settings::Role;
+pub use stream::{IsMedia, Stream};

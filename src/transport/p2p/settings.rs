@@ -1,0 +1,75 @@
+//! The numbers of QUIC, for a device with 32 MB and for viewers that are to see a picture again
+//! soon.
+
+use std::time::Duration;
+
+use iroh::endpoint::{QuicTransportConfig, VarInt};
+
+/// A path on which nothing came for this long is given up: the picture goes on by another one.
+const PATH_IDLE: Duration = Duration::from_secs(3);
+/// How often a path that carries nothing is tried.
+const PATH_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// A peer of which nothing came for this long, by any path, is gone. A relay that restarts takes
+/// about six seconds, so that it is not less.
+const PEER_IDLE: Duration = Duration::from_secs(10);
+/// What may wait for one viewer, sent and not acknowledged or not sent yet, in bytes: a second of
+/// 4 Mbit/s, and 20 Mbit/s for a download over 200 ms.
+const DEVICE_SEND_WINDOW: u64 = 512 << 10;
+/// What one request may send ahead of being read, in bytes. Talkback is the most of it.
+const DEVICE_STREAM_WINDOW: u32 = 64 << 10;
+/// What a peer that has proved nothing may send in all, in bytes.
+const NOBODY_WINDOW: u32 = 8 << 10;
+/// The same for one that has.
+const VIEWER_WINDOW: u32 = 256 << 10;
+/// Requests at a time of a peer that has proved nothing.
+const NOBODY_STREAMS: u32 = 1;
+/// The same for one that has.
+const VIEWER_STREAMS: u32 = 16;
+/// What a device may send to a viewer ahead of being read, in bytes: 100 Mbit/s over 300 ms.
+const CLIENT_WINDOW: u32 = 4 << 20;
+/// Messages that a device may have under way to a viewer.
+const CLIENT_STREAMS: u32 = 4;
+
+/// Which end an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is dialled, serves requests, and sends little but media.
+    Device,
+    /// It dials, and takes media.
+    Viewer,
+}
+
+impl Role {
+    pub(super) fn transport(self) -> QuicTransportConfig {
+        let common = QuicTransportConfig::builder()
+            .default_path_max_idle_timeout(PATH_IDLE)
+            .default_path_keep_alive_interval(PATH_KEEP_ALIVE)
+            .keep_alive_interval(PATH_KEEP_ALIVE)
+            .max_idle_timeout(Some(milliseconds(PEER_IDLE).into()))
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .datagram_receive_buffer_size(None);
+        match self {
+            Self::Device => common
+                .send_window(DEVICE_SEND_WINDOW)
+                .stream_receive_window(VarInt::from_u32(DEVICE_STREAM_WINDOW))
+                .receive_window(VarInt::from_u32(NOBODY_WINDOW))
+                .max_concurrent_bidi_streams(VarInt::from_u32(NOBODY_STREAMS)),
+            Self::Viewer => common
+                .send_window(u64::from(VIEWER_WINDOW))
+                .stream_receive_window(VarInt::from_u32(CLIENT_WINDOW))
+                .receive_window(VarInt::from_u32(CLIENT_WINDOW))
+                .max_concurrent_bidi_streams(VarInt::from_u32(CLIENT_STREAMS)),
+        }
+        .build()
+    }
+}
+
+/// Gives a peer that has proved itself its room.
+pub(super) fn give_room(connection: &iroh::endpoint::Connection) {
+    connection.set_receive_window(VarInt::from_u32(VIEWER_WINDOW));
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(VIEWER_STREAMS));
+}
+
+fn milliseconds(time: Duration) -> VarInt {
+    VarInt::from_u32(u32::try_from(time.as_millis()).unwrap_or(u32::MAX))
+}

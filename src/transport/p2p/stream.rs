@@ -1,0 +1,121 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use iroh::endpoint::{RecvStream, SendStream, VarInt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::transport::Activity;
+
+/// Media waits for everything else: replies are short, and people wait for them.
+const PRIORITY_OF_MEDIA: i32 = -1;
+/// What a stream is reset with that was given up before its end.
+const GIVEN_UP: VarInt = VarInt::from_u32(1);
+
+/// A bi-stream: one HTTP exchange.
+///
+/// Dropped before it was shut down, it is reset, so that nobody takes what came for the whole.
+pub struct Stream {
+    send: SendStream,
+    receive: RecvStream,
+    is_shut_down: bool,
+    activity: Option<Activity>,
+    write_blocked: bool,
+    is_media: IsMedia,
+}
+
+/// Marks a stream as one that carries media, from where that is known.
+#[derive(Clone, Debug, Default)]
+pub struct IsMedia(Arc<AtomicBool>);
+
+impl IsMedia {
+    /// From now on everything else goes first.
+    pub fn mark(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Stream {
+    pub(super) fn new((send, receive): (SendStream, RecvStream)) -> Self {
+        Self {
+            send,
+            receive,
+            is_shut_down: false,
+            activity: None,
+            write_blocked: false,
+            is_media: IsMedia::default(),
+        }
+    }
+
+    /// Has writes that wait noted in `activity`.
+    #[must_use]
+    pub fn watched_by(mut self, activity: Activity) -> Self {
+        self.activity = Some(activity);
+        self
+    }
+
+    /// With this the stream can be marked later.
+    pub fn is_media(&self) -> IsMedia {
+        self.is_media.clone()
+    }
+
+    fn noted<T>(&mut self, result: Poll<T>) -> Poll<T> {
+        if result.is_pending() != self.write_blocked {
+            self.write_blocked = result.is_pending();
+            if let Some(activity) = &self.activity {
+                activity.note_write(self.write_blocked);
+            }
+        }
+        result
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.receive), context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_media.0.swap(false, Ordering::AcqRel) {
+            // It fails for a stream that is closed, which the write tells too.
+            let _ = self.send.set_priority(PRIORITY_OF_MEDIA);
+        }
+        let result = AsyncWrite::poll_write(Pin::new(&mut self.send), context, bytes);
+        self.noted(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.send), context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_shut_down = true;
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.send), context)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Both fail for what has ended already.
+        if !self.is_shut_down {
+            let _ = self.send.reset(GIVEN_UP);
+        }
+        let _ = self.receive.stop(GIVEN_UP);
+    }
+}

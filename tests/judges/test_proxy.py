@@ -1,0 +1,147 @@
+"""Players, browsers and scripts on the viewer's side, through `peercam proxy`."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import numpy
+import pytest
+
+from conftest import scaled, tool
+from proxy import P2P, Proxy, paired
+from test_browser import browse, chromium, page  # noqa: F401 (a fixture)
+import flv
+import timecode
+
+
+def fetch(url, data=None):
+    with urllib.request.urlopen(url, data=data, timeout=20) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize("quality", ["standard", "super"])
+def test_what_comes_through_decodes_without_a_warning_and_without_a_gap(camera, quality):
+    daemon, seconds = camera(P2P), scaled(60)
+    with Proxy(paired(daemon)) as proxy, urllib.request.urlopen(proxy.live(quality=quality), timeout=20) as answer:
+        assert answer.headers["Content-Type"] == "video/x-flv"
+        stream, end = bytearray(answer.read1(1 << 16)), time.monotonic() + seconds
+        while time.monotonic() < end:
+            stream += answer.read1(1 << 16)
+    stream = flv.whole(bytes(stream))
+    tool("ffmpeg", "-v", "warning", "-xerror", "-f", "flv", "-i", "-", "-f", "null", "-", data=stream)
+    shown = timecode.pictures(stream)
+    numbers = [number for number, _ in shown]
+    assert len(numbers) >= (seconds - 1) * 25
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a picture is missing"
+    steps = numpy.diff([millis for _, millis in shown])
+    assert steps.min() >= 20 and steps.max() <= 60, "the clock in the picture jumps"
+
+
+def test_ffmpeg_plays_the_url_that_apps_use(camera):
+    daemon = camera(P2P)
+    with Proxy(paired(daemon)) as proxy:
+        url = proxy.live(channel=0, quality="high")
+        assert "/ipc.p2p.com/ipc.flv?" in url
+        shown = tool("ffmpeg", "-v", "error", "-i", url, "-t", "2", "-f", "framemd5", "-map", "0:v", "-")
+        assert shown.count(b"\n0, ") >= 40
+
+
+def test_the_browser_plays_it_and_other_pages_do_not(camera, page):
+    daemon = camera(P2P)
+    with Proxy(paired(daemon), "--allow-origin", page) as proxy:
+        seen = browse(page, proxy.live(quality="high"), 50)
+        assert not seen["errors"] and seen["decoded"] >= 50, seen
+    before = daemon.metric("peercam_live_source_frames_total")
+    with Proxy(paired(daemon)) as proxy:
+        base = proxy.base.removesuffix("/ipc.p2p.com")
+        seen = chromium("hostile.mjs", base, f"{page}/player.html",
+                        f"{page.replace('127.0.0.1', 'localhost')}/player.html")
+        assert min(seen["attempts"]) >= 30, seen
+        assert set(seen["statuses"]) == {"403"}, seen
+    assert daemon.metric("peercam_live_source_frames_total") == before, "a camera was started"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user can be had by root only")
+def test_a_proxy_serves_its_own_user_only(camera):
+    daemon = camera(P2P)
+    script = "import sys, urllib.request, urllib.error\n" \
+        "try: print(urllib.request.urlopen(sys.argv[1], timeout=20).status)\n" \
+        "except urllib.error.HTTPError as error: print(error.code, error.read().decode())"
+
+    def ask(proxy, **who):
+        url = f"{proxy.base}/healthz"
+        done = subprocess.run(["/usr/bin/python3", "-c", script, url], capture_output=True, text=True, timeout=60,
+                              cwd="/", **who)
+        return done.stdout + done.stderr
+
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    with Proxy(paired(daemon)) as proxy:
+        assert ask(proxy) == "200\n"
+        refused = ask(proxy, **nobody)
+        assert refused.startswith("403 ") and "--any-user" in refused, refused
+    with Proxy(paired(daemon), "--any-user") as proxy:
+        assert ask(proxy, **nobody) == "200\n"
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, self.headers["Content-Type"], body))
+        if self.path.startswith("/redirect"):
+            self.send_response(307)
+            self.send_header("Location", "/elsewhere")
+        else:
+            self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.got = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+
+
+def test_what_the_device_says_is_printed_posted_and_streamed(camera, receiver):
+    daemon = camera(P2P)
+    post_to = f"http://127.0.0.1:{receiver.server_address[1]}"
+    with Proxy(paired(daemon), "--feedback-url", f"{post_to}/hook?a=1") as proxy:
+        events = urllib.request.urlopen(f"{proxy.base}/events", timeout=20)
+        assert events.headers["Content-Type"] == "text/event-stream"
+        assert events.readline() == b": what the device says\n"
+        fetch(f"{proxy.base}/command?action=inner_define&cmd=get_nvr_list", b"")
+        session = json.loads(fetch(f"{daemon.base}/sessions"))["sessions"][0]["session"]
+        for message in ['{"iv_private_cmd":"call_cancel"}', '{"text":"\u4f60\\u0000\\n","n":[1,\n2]}']:
+            url = f"{daemon.base}/ipc.p2p.com/forward/{session}/proxy.sample.server/feedback?_token=1"
+            assert json.loads(fetch(url, message.encode())) == {"status": "0"}
+            printed = proxy.process.stdout.readline()
+            assert json.loads(printed.removeprefix("feedback ")) == json.loads(message)
+            assert [events.readline() for _ in range(2)] == [b"\n", b"event: feedback\n"]
+            line = events.readline()
+            assert json.loads(line.removeprefix(b"data: ")) == json.loads(message)
+        deadline = time.monotonic() + 20
+        while len(receiver.got) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [got[:2] for got in receiver.got] == [("/hook?a=1", "application/json")] * 2
+        assert json.loads(receiver.got[0][2]) == {"iv_private_cmd": "call_cancel"}
+    with Proxy(paired(daemon), "--feedback-url", f"{post_to}/redirect") as proxy:
+        fetch(f"{proxy.base}/command?action=inner_define&cmd=get_nvr_list", b"")
+        session = json.loads(fetch(f"{daemon.base}/sessions"))["sessions"][-1]["session"]
+        fetch(f"{daemon.base}/forward/{session}/feedback", b"{}")
+        deadline = time.monotonic() + 20
+        while "307" not in proxy.said() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "307" in proxy.said(), "it is said, and not followed"
+    assert [got[0] for got in receiver.got[2:]] == ["/redirect"]
