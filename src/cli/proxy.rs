@@ -30,7 +30,7 @@ pub struct ProxyOptions {
     /// Where players and scripts of this machine find it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:34568")]
     listen: SocketAddr,
-    /// A web page that may use it, by its origin, such as https://console.example. May be repeated.
+    /// A web page that may use it, by its origin: scheme, host and port. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<Origin>,
     /// Serves other users of this machine too, with your credential.
@@ -80,10 +80,10 @@ impl ProxyOptions {
             let proxy = Proxy::bind(self.listen, rules)
                 .await
                 .map_err(Failure::io(place()))?;
-            let session = Arc::new(Session::open(uri, options).await?);
+            let session = Session::open(uri, options).await?;
             announce(proxy.address()).map_err(Failure::io("the address cannot be written"))?;
             tokio::select! {
-                () = proxy.serve(Arc::clone(&session)) => {}
+                () = proxy.serve(session.clone()) => {}
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }

@@ -100,7 +100,7 @@ impl PullOptions {
                 ChannelId(self.channel),
                 self.quality
             );
-            let answer = viewer.get(&target).await?;
+            let answer = viewer.media(&target).await?;
             // Made only now that there is something to put into it.
             let saved = self.save(answer, self.open_output()?).await;
             viewer.close().await;

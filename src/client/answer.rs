@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame as BodyFrame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+#[cfg(feature = "p2p")]
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ClientError, in_time};
@@ -36,6 +38,12 @@ pub(super) enum AnswerBody {
     #[cfg_attr(not(feature = "p2p"), expect(dead_code, reason = "only P2P is"))]
     Plain {
         body: Incoming,
+        _driver: AbortOnDropHandle<()>,
+    },
+    /// Piece by piece, from one connection after the other.
+    #[cfg(feature = "p2p")]
+    Resumed {
+        pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
         _driver: AbortOnDropHandle<()>,
     },
 }
@@ -75,6 +83,24 @@ impl Answer {
             headers: parts.headers,
             body: AnswerBody::Plain {
                 body,
+                _driver: driver,
+            },
+        }
+    }
+
+    /// An answer whose body comes by way of `driver`.
+    #[cfg(feature = "p2p")]
+    pub(super) fn resumed(
+        status: u16,
+        headers: HeaderMap,
+        pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
+        driver: AbortOnDropHandle<()>,
+    ) -> Self {
+        Self {
+            status,
+            headers,
+            body: AnswerBody::Resumed {
+                pieces,
                 _driver: driver,
             },
         }
@@ -196,6 +222,11 @@ impl HttpBody for AnswerBody {
             Self::Plain { body, .. } => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(|_| ClientError::Broken)))
+            }
+            #[cfg(feature = "p2p")]
+            Self::Resumed { pieces, .. } => {
+                let piece = ready!(pieces.poll_recv(context));
+                Poll::Ready(piece.map(|piece| piece.map(BodyFrame::data)))
             }
             sealed @ Self::Sealed { .. } => {
                 Poll::Ready(match ready!(sealed.poll_record(context)) {

@@ -69,6 +69,18 @@ impl Viewer {
         }
     }
 
+    /// Asks for media. Over P2P its body goes on when the connection is lost and made again.
+    ///
+    /// # Errors
+    /// As [`Viewer::get`].
+    pub async fn media(&mut self, target: &str) -> Result<Answer, ClientError> {
+        match self {
+            #[cfg(feature = "p2p")]
+            Self::P2p(session) => session.media(target, None).await?.checked().await,
+            Self::Tcp(connection) => connection.get(target).await,
+        }
+    }
+
     /// Sends something. It is never sent twice.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ mod p2p;
 mod p2p_attacks;
 mod paired;
 mod process;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod resume;
 mod scripted;
 mod secrets;
 mod support;

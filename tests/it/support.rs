@@ -98,6 +98,11 @@ impl Daemon {
     pub(crate) fn stop(mut self) -> tempfile::TempDir {
         self.signal(Signal::TERM);
         assert_eq!(self.wait().code(), Some(0));
+        self.take_directory()
+    }
+
+    /// Its directory, once it has ended.
+    pub(crate) fn take_directory(&mut self) -> tempfile::TempDir {
         let other = tempfile::tempdir().expect("a temporary directory");
         std::mem::replace(&mut self.directory, other)
     }

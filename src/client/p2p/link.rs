@@ -46,6 +46,16 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// The same once more, if it only asks.
+    pub(super) fn again(&self) -> Option<Self> {
+        let only_asks = self.method != Method::POST && self.body.is_end_stream();
+        only_asks.then(|| Self {
+            method: self.method.clone(),
+            range: self.range.clone(),
+            ..Self::get(self.target)
+        })
+    }
+
     /// Something that is sent.
     pub fn post(target: &'a str, body: Bytes) -> Self {
         Self {

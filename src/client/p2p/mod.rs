@@ -2,7 +2,9 @@
 
 mod feedback;
 mod identity;
+mod keeper;
 mod link;
+mod resume;
 mod session;
 
 pub use feedback::OnFeedback;

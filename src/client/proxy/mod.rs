@@ -10,7 +10,6 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -84,7 +83,7 @@ impl Proxy {
     }
 
     /// Serves until it is dropped.
-    pub async fn serve(self, session: Arc<Session>) {
+    pub async fn serve(self, session: Session) {
         let Self { listener, rules } = self;
         let connections =
             Connections::new(MAX_CONNECTIONS, Timeouts::default(), Metrics::default());
@@ -103,7 +102,7 @@ impl Proxy {
                         let Some(activity) = admitted else { continue };
                         let ends = (listener.address(), address);
                         let talk = talk(
-                            stream, ends, activity.clone(), Arc::clone(&session), rules.clone(),
+                            stream, ends, activity.clone(), session.clone(), rules.clone(),
                         );
                         activity.served_by(tasks.spawn(talk));
                     }
@@ -123,7 +122,7 @@ async fn talk(
     stream: TcpStream,
     (own, peer): (SocketAddr, SocketAddr),
     activity: Activity,
-    session: Arc<Session>,
+    session: Session,
     rules: Rules,
 ) {
     let is_own = rules.any_user || rules.allow_insecure_lan || is_own_user(peer, own).await;
@@ -133,7 +132,7 @@ async fn talk(
     let must_close = connection.is_repaired();
     let service = service_fn(move |request| {
         let serving = activity.serve();
-        let (session, rules) = (Arc::clone(&session), rules.clone());
+        let (session, rules) = (session.clone(), rules.clone());
         async move {
             let mut response = requests::answer(&session, &rules, is_own, request).await;
             if must_close {

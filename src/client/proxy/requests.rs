@@ -176,7 +176,11 @@ async fn serve(
         range: parts.headers.get(header::RANGE).cloned(),
         body: body.map_err(Into::into).boxed_unsync(),
     };
-    match session.send(request).await {
+    let sent = match parts.method {
+        Method::GET => session.media(&target, request.range).await,
+        _ => session.send(request).await,
+    };
+    match sent {
         Err(error) => failure(&error),
         Ok(answer) => {
             let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);

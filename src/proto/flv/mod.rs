@@ -2,16 +2,18 @@
 //!
 //! [`Muxer`] makes tag heads for one viewer; the payload behind a head is the bare access unit,
 //! shared by all viewers. [`TagBatch`] strings heads and payloads together as one vectored
-//! buffer. [`Reader`] takes an FLV byte stream apart.
+//! buffer. [`Reader`] takes an FLV byte stream apart; [`Splice`] makes one of several.
 
 mod amf;
 mod batch;
 mod mux;
 mod reader;
+mod splice;
 
 pub use batch::TagBatch;
 pub use mux::{HevcForm, Muxer, TagHead};
 pub use reader::{AudioPacket, MAX_TAG, ReadError, Reader, Tag, TagBody, VideoPacket};
+pub use splice::Splice;
 
 /// Tag type of audio.
 const TAG_AUDIO: u8 = 8;

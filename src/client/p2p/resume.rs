@@ -1,0 +1,285 @@
+//! Media that outlives its connection.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Ask, Session};
+use crate::{
+    client::{Answer, ClientError},
+    proto::{flv::Splice, query::Query},
+};
+
+/// Pieces that wait for the one who takes the body. What is more waits at the device, which skips
+/// for a viewer that is too slow.
+const WAITING: usize = 8;
+/// How long a stream may stand still because its connection was lost, before it is given up.
+const GIVE_UP: Duration = Duration::from_secs(120);
+/// The pause after a device that is there did not go on with a stream.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What becomes of a body whose connection is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It goes on with the picture of now, as one stream.
+    Live,
+    /// It ends in order behind the last whole tag: where to go on is the player's to say.
+    Playback,
+    /// It goes on with the very next byte.
+    Download,
+}
+
+impl Kind {
+    fn of(target: &str) -> Option<Self> {
+        let (path, query) = target.split_once('?')?;
+        let query = Query::parse(query).ok()?;
+        let action = query.value_of_any(&["action", "type"]).ok()??;
+        let kinds = [
+            ("live", Self::Live),
+            ("playback", Self::Playback),
+            ("download", Self::Download),
+        ];
+        let mut kinds = kinds.into_iter().filter(|_| path.ends_with("/ipc.flv"));
+        kinds
+            .find(|(word, _)| action.eq_ignore_ascii_case(word))
+            .map(|(_, kind)| kind)
+    }
+}
+
+impl Session {
+    /// Asks for media, whose body goes on when the connection is lost and made again: a live
+    /// stream with a gap, with the next key frame; a download with the next byte. A playback ends
+    /// in order.
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    pub async fn media(
+        &self,
+        target: &str,
+        range: Option<HeaderValue>,
+    ) -> Result<Answer, ClientError> {
+        let is_ranged = range.is_some();
+        let request = Ask {
+            range,
+            ..Ask::get(target)
+        };
+        let answer = self.send(request).await?;
+        let kind = Kind::of(target)
+            .filter(|kind| answer.status() == 200 && !(is_ranged && *kind == Kind::Download));
+        let Some(kind) = kind else { return Ok(answer) };
+        let (sender, pieces) = mpsc::channel(WAITING);
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let stream = Stream {
+            session: self.clone(),
+            target: target.to_owned(),
+            length: length(&answer),
+            sender,
+        };
+        let driver = tokio::spawn(async move {
+            // That the one who takes it has gone ends it too.
+            let _ = match kind {
+                Kind::Live => stream.live(answer).await,
+                Kind::Playback => stream.playback(answer).await,
+                Kind::Download => stream.download(answer).await,
+            };
+        });
+        let driver = AbortOnDropHandle::new(driver);
+        Ok(Answer::resumed(status, headers, pieces, driver))
+    }
+}
+
+fn length(answer: &Answer) -> Option<u64> {
+    let length = answer.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// A body on its way, over one connection after the other.
+struct Stream {
+    session: Session,
+    target: String,
+    /// Bytes of the whole, if the device said.
+    length: Option<u64>,
+    sender: mpsc::Sender<Result<Bytes, ClientError>>,
+}
+
+/// Whoever took the body has gone.
+struct Gone;
+
+impl Stream {
+    async fn live(&self, mut answer: Answer) -> Result<(), Gone> {
+        let mut splice = Splice::new();
+        let mut last = Instant::now();
+        loop {
+            loop {
+                match self.piece(&mut answer).await? {
+                    Ok(Some(piece)) => {
+                        splice.feed(&piece);
+                        self.pass(&mut splice).await?;
+                        last = Instant::now();
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(_) => break,
+                }
+            }
+            drop(answer);
+            answer = match self.again(&self.target, last + GIVE_UP).await? {
+                Some(answer) => answer,
+                None => return self.fail().await,
+            };
+            let lost = u32::try_from(last.elapsed().as_millis()).unwrap_or(u32::MAX);
+            tracing::info!(lost_ms = lost, "the live stream goes on");
+            splice.cut(lost);
+        }
+    }
+
+    async fn playback(&self, mut answer: Answer) -> Result<(), Gone> {
+        let mut splice = Splice::new();
+        while let Ok(Some(piece)) = self.piece(&mut answer).await? {
+            splice.feed(&piece);
+            self.pass(&mut splice).await?;
+        }
+        Ok(())
+    }
+
+    async fn download(&self, mut answer: Answer) -> Result<(), Gone> {
+        let start = offset(&self.target);
+        let mut taken = 0;
+        loop {
+            let mut last = Instant::now();
+            loop {
+                match self.piece(&mut answer).await? {
+                    Ok(Some(piece)) => {
+                        taken += piece.len() as u64;
+                        last = Instant::now();
+                        self.send(Ok(piece)).await?;
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(_) => break,
+                }
+            }
+            drop(answer);
+            let target = at_offset(&self.target, start + taken);
+            answer = match self.again(&target, last + GIVE_UP).await? {
+                Some(answer) => answer,
+                None => return self.fail().await,
+            };
+            // Another length is another file.
+            let rest = self.length.map(|length| length.saturating_sub(taken));
+            if length(&answer) != rest {
+                return self.fail().await;
+            }
+            tracing::info!(offset = start + taken, "the download goes on");
+        }
+    }
+
+    /// The next piece, as long as somebody takes it.
+    async fn piece(&self, answer: &mut Answer) -> Result<Result<Option<Bytes>, ClientError>, Gone> {
+        tokio::select! {
+            piece = answer.piece() => Ok(piece),
+            () = self.sender.closed() => Err(Gone),
+        }
+    }
+
+    /// Sends on what can be. What is no FLV ends the stream.
+    async fn pass(&self, splice: &mut Splice) -> Result<(), Gone> {
+        loop {
+            match splice.next_bytes() {
+                Ok(Some(bytes)) => self.send(Ok(bytes)).await?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(%error, "the device sends no FLV");
+                    self.fail().await?;
+                    return Err(Gone);
+                }
+            }
+        }
+    }
+
+    /// Asks once more, until it works or `end`; `None` if the device is there and says no.
+    async fn again(&self, target: &str, end: Instant) -> Result<Option<Answer>, Gone> {
+        loop {
+            let sent = tokio::select! {
+                sent = self.session.send(Ask::get(target)) => sent,
+                () = self.sender.closed() => return Err(Gone),
+            };
+            match sent {
+                Ok(answer) if answer.status() == 200 => return Ok(Some(answer)),
+                // It may be full with a ghost of this viewer, or its camera is starting.
+                Ok(answer) if answer.status() != 503 => return Ok(None),
+                Err(ClientError::Refused { status, .. }) if status != 503 => return Ok(None),
+                Err(ClientError::NotAccepted) => return Ok(None),
+                Ok(_) | Err(_) if Instant::now() >= end => return Ok(None),
+                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn send(&self, piece: Result<Bytes, ClientError>) -> Result<(), Gone> {
+        self.sender.send(piece).await.map_err(|_| Gone)
+    }
+
+    /// Ends the body as one that broke off.
+    async fn fail(&self) -> Result<(), Gone> {
+        self.send(Err(ClientError::Broken)).await
+    }
+}
+
+/// The value of `offset`.
+fn offset(target: &str) -> u64 {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let offset = pairs.find(|(key, _)| *key == "offset");
+    offset
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or_default()
+}
+
+/// The target with another `offset`.
+fn at_offset(target: &str, offset: u64) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let others = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("offset="));
+    let mut pairs: Vec<_> = others.map(str::to_owned).collect();
+    pairs.push(format!("offset={offset}"));
+    format!("{path}?{}", pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_media_outlives_its_connection() {
+        for (target, kind) in [
+            ("/ipc.flv?action=live&channel=1", Some(Kind::Live)),
+            ("/ipc.flv?channel=1&action=LIVE", Some(Kind::Live)),
+            ("/ipc.flv?type=Live", Some(Kind::Live)),
+            (
+                "/ipc.flv?action=playback&start_time=1",
+                Some(Kind::Playback),
+            ),
+            ("/ipc.flv?action=download&file_name=a", Some(Kind::Download)),
+            ("/ipc.flv?action=fly", None),
+            ("/ipc.flv", None),
+            ("/command?action=live", None),
+        ] {
+            assert_eq!(Kind::of(target), kind, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_download_goes_on_where_it_stopped() {
+        let target = "/ipc.flv?action=download&offset=100&file_name=a%20b";
+        assert_eq!(offset(target), 100);
+        assert_eq!(
+            at_offset(target, 150),
+            "/ipc.flv?action=download&file_name=a%20b&offset=150"
+        );
+        assert_eq!(offset("/ipc.flv?action=download"), 0);
+        assert_eq!(at_offset("/x?a=1", 7), "/x?a=1&offset=7");
+    }
+}

@@ -1,0 +1,297 @@
+//! What was under way when a connection was lost goes on.
+
+use peercam::{
+    client::{Answer, ClientError, p2p::Ask},
+    proto::{
+        credential::{PairingUri, Secret},
+        flv::{Reader, TagBody, VideoPacket},
+    },
+    transport::p2p::{Connection, Endpoint, Relays, Role, Stream},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    dialled::{device, session},
+    support::{Daemon, HANG},
+};
+
+const LIVE: &str = "/ipc.flv?action=live&channel=0&quality=standard";
+
+async fn piece(answer: &mut Answer) -> Result<Option<bytes::Bytes>, ClientError> {
+    let piece = tokio::time::timeout(HANG, answer.piece()).await;
+    piece.expect("it does not hang")
+}
+
+#[tokio::test]
+async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
+    let mut device = device("");
+    let uri = device.pair(&["phone"]);
+    let session = session(&uri).await;
+    let mut stream = session.media(LIVE, None).await.unwrap();
+    let mut reader = Reader::new();
+    let (mut pictures, mut configs, mut scripts) = (Vec::new(), 0, 0);
+    let mut restarted = None;
+    while pictures.len() < 100 {
+        reader.feed(&piece(&mut stream).await.unwrap().expect("it does not end"));
+        while let Some(tag) = reader.next_tag().expect("whole tags only") {
+            match tag.body {
+                TagBody::Video(_, VideoPacket::Frame { key, .. }) => {
+                    pictures.push((tag.timestamp, key));
+                }
+                TagBody::Video(_, VideoPacket::Config(_)) => configs += 1,
+                TagBody::Script => scripts += 1,
+                _ => {}
+            }
+        }
+        if pictures.len() >= 50 && restarted.is_none() {
+            device.daemon.signal(rustix::process::Signal::KILL);
+            device.daemon.wait();
+            let directory = device.daemon.take_directory();
+            let port = uri.udp[0].port();
+            let config = format!("{}[p2p]\nport = {port}\n", crate::paired::config(""));
+            restarted = Some((pictures.len(), Daemon::start_in(directory, &config)));
+        }
+    }
+    assert_eq!((configs, scripts), (1, 1), "they are the same as before");
+    let stamps: Vec<_> = pictures.iter().map(|(timestamp, _)| *timestamp).collect();
+    assert!(
+        stamps.is_sorted() && stamps.windows(2).all(|pair| pair[0] < pair[1]),
+        "{stamps:?}"
+    );
+    // Some that were under way may still have come.
+    let gaps: Vec<_> = (1..stamps.len())
+        .filter(|at| stamps[*at] - stamps[at - 1] > 500)
+        .collect();
+    let [gap] = gaps[..] else {
+        panic!("{gaps:?} in {stamps:?}")
+    };
+    assert!(pictures[gap].1, "it goes on with a key frame");
+    assert!(stamps[gap] - stamps[gap - 1] < 20_000, "{stamps:?}");
+}
+
+/// A device that serves as it likes: a file of its own making, and breaks off where it likes.
+struct Scripted {
+    endpoint: Endpoint,
+    uri: PairingUri,
+}
+
+impl Scripted {
+    async fn new(uri: &PairingUri) -> Self {
+        let key = Secret::new([78; 32]);
+        let endpoint = Endpoint::bind(&key, Role::Device, 0, &Relays::default())
+            .await
+            .unwrap();
+        let uri = PairingUri {
+            device: endpoint.id(),
+            udp: endpoint.hints(),
+            lan: Vec::new(),
+            ..uri.clone()
+        };
+        Self { endpoint, uri }
+    }
+
+    async fn accept(&self) -> Connection {
+        let connection = self
+            .endpoint
+            .accept()
+            .await
+            .unwrap()
+            .accept()
+            .await
+            .unwrap();
+        connection.give_room();
+        connection
+    }
+
+    /// The next request for media: its stream and its target. What says hello is answered.
+    async fn asked(&self, connection: &Connection) -> (Stream, String) {
+        loop {
+            let mut stream = connection.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            if target.starts_with("/ipc.flv") {
+                return (stream, target);
+            }
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .await
+                .unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    }
+}
+
+fn parameter(target: &str, key: &str) -> usize {
+    let (_, rest) = target.split_once(&format!("{key}=")).unwrap();
+    rest.split('&').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_download_goes_on_with_the_next_byte() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let file: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let served = file.clone();
+    let uri = scripted.uri.clone();
+    let serve = async move {
+        let mut offsets = Vec::new();
+        loop {
+            let connection = scripted.accept().await;
+            let (mut stream, target) = scripted.asked(&connection).await;
+            let offset = parameter(&target, "offset");
+            offsets.push(offset);
+            let rest = &served[offset..];
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", rest.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let is_last = offsets.len() == 4;
+            // Not at a border of anything.
+            let part = if is_last {
+                rest.len()
+            } else {
+                rest.len() / 3 + 7
+            };
+            stream.write_all(&rest[..part]).await.unwrap();
+            if is_last {
+                stream.shutdown().await.unwrap();
+                connection.closed().await;
+                return offsets;
+            }
+            // What was written may or may not arrive.
+            tokio::task::yield_now().await;
+            connection.close("broken");
+        }
+    };
+    let fetch = async move {
+        let session = session(&uri).await;
+        let target = "/ipc.flv?action=download&file_name=a.mp4&offset=4";
+        let mut answer = session.media(target, None).await.unwrap();
+        let mut got = Vec::new();
+        while let Some(bytes) = piece(&mut answer).await.unwrap() {
+            got.extend_from_slice(&bytes);
+        }
+        got
+    };
+    let (offsets, got) = tokio::join!(serve, fetch);
+    assert!(got == file[4..], "byte for byte");
+    assert!(offsets[0] == 4 && offsets.is_sorted(), "{offsets:?}");
+}
+
+#[tokio::test]
+async fn a_download_of_what_has_become_another_file_breaks_off() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let uri = scripted.uri.clone();
+    let serve = async move {
+        for length in [1000, 5000] {
+            let connection = scripted.accept().await;
+            let (mut stream, _) = scripted.asked(&connection).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n0123456789");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            connection.close("broken");
+        }
+        std::future::pending::<()>().await;
+    };
+    let fetch = async {
+        let session = session(&uri).await;
+        let target = "/ipc.flv?action=download&file_name=a&offset=0";
+        let mut answer = session.media(target, None).await.unwrap();
+        while let Some(bytes) = piece(&mut answer).await.transpose() {
+            match bytes {
+                Ok(bytes) => assert_eq!(&bytes[..], b"0123456789"),
+                Err(error) => return error,
+            }
+        }
+        panic!("it ended in order");
+    };
+    tokio::select! {
+        error = fetch => assert!(matches!(error, ClientError::Broken), "{error}"),
+        () = serve => {}
+    }
+}
+
+#[tokio::test]
+async fn a_playback_ends_in_order_behind_its_last_whole_tag() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let uri = scripted.uri.clone();
+    let header = b"FLV\x01\x01\0\0\0\x09\0\0\0\0";
+    let tag = b"\x09\0\0\x02\0\0\0\0\0\0\0\x27\x01\0\0\0\x0d";
+    let serve = async move {
+        let connection = scripted.accept().await;
+        let (mut stream, _) = scripted.asked(&connection).await;
+        let body = [&header[..], tag, &tag[..9]].concat();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+            body.len()
+        );
+        let text = [head.as_bytes(), &body, b"\r\n"];
+        stream.write_all(&text.concat()).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        connection.close("broken");
+        std::future::pending::<()>().await;
+    };
+    let watch = async {
+        let session = session(&uri).await;
+        let target = "/ipc.flv?action=playback&start_time=1&end_time=9";
+        let mut answer = session.media(target, None).await.unwrap();
+        let mut got = Vec::new();
+        while let Some(bytes) = piece(&mut answer).await.expect("it ends in order") {
+            got.extend_from_slice(&bytes);
+        }
+        got
+    };
+    tokio::select! {
+        got = watch => assert_eq!(got, [&header[..], tag].concat()),
+        () = serve => {}
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_never_sent_again_and_what_was_asked_is() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let uri = scripted.uri.clone();
+    let serve = async move {
+        let mut heads = Vec::new();
+        loop {
+            let connection = scripted.accept().await;
+            let mut stream = connection.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            heads.push(head.split('?').next().unwrap().to_owned());
+            if heads.len() == 4 {
+                connection.closed().await;
+                return heads;
+            }
+            connection.close("broken");
+        }
+    };
+    let ask = async move {
+        let session = session(&uri).await;
+        let body = bytes::Bytes::from_static(b"action=user_define&cmd=ptz_left");
+        let sent = session.send(Ask::post("/command", body)).await.err();
+        assert!(
+            matches!(&sent, Some(error @ ClientError::OutcomeUnknown(_)) if error.to_string().contains("not sent again")),
+            "{sent:?}"
+        );
+        // It is asked a second time, and that is all.
+        let asked = session.send(Ask::get("/healthz?x")).await.err();
+        assert!(matches!(asked, Some(ClientError::Lost(_))), "{asked:?}");
+        let last = session.send(Ask::get("/last"));
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), last).await;
+        session.close().await;
+    };
+    let (heads, ()) = tokio::join!(serve, ask);
+    assert_eq!(
+        heads,
+        ["POST /command", "GET /healthz", "GET /healthz", "GET /last"]
+    );
+}
