@@ -15,7 +15,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
-    client::{Answer, ClientError},
+    client::{Answer, ClientError, Viewer},
     media::{ChannelId, Quality},
 };
 
@@ -68,15 +68,20 @@ impl CommandOptions {
         let uri = pairing_uri(arguments.next())?;
         let answer = run(async {
             let mut viewer = self.way.open(uri).await?;
-            let mut answer = viewer.post("/command", command.as_bytes()).await?;
-            let answered = answer.collect(1 << 20).await;
+            let answered = ask(&mut viewer, command).await;
             viewer.close().await;
-            Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
+            answered
         })?;
         let text = String::from_utf8_lossy(&answer);
         let printable: String = text.chars().filter(|c| !c.is_control()).collect();
         writeln!(io::stdout(), "{printable}").map_err(Failure::io("the answer cannot be written"))
     }
+}
+
+async fn ask(viewer: &mut Viewer, command: &str) -> Result<bytes::Bytes, Failure> {
+    let mut answer = viewer.post("/command", command.as_bytes()).await?;
+    let answered = answer.collect(1 << 20).await;
+    Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
 }
 
 impl PullOptions {
@@ -95,17 +100,21 @@ impl PullOptions {
         let uri = pairing_uri(self.uri.as_ref())?;
         run(async {
             let mut viewer = self.way.open(uri).await?;
-            let target = format!(
-                "/ipc.flv?action=live&channel={}&quality={}",
-                ChannelId(self.channel),
-                self.quality
-            );
-            let answer = viewer.media(&target).await?;
-            // Made only now that there is something to put into it.
-            let saved = self.save(answer, self.open_output()?).await;
+            let pulled = self.pull(&mut viewer).await;
             viewer.close().await;
-            saved
+            pulled
         })
+    }
+
+    async fn pull(&self, viewer: &mut Viewer) -> Result<(), Failure> {
+        let target = format!(
+            "/ipc.flv?action=live&channel={}&quality={}",
+            ChannelId(self.channel),
+            self.quality
+        );
+        let answer = viewer.media(&target).await?;
+        // Made only now that there is something to put into it.
+        self.save(answer, self.open_output()?).await
     }
 
     /// Writes the stream until it ends, or for as long as was asked for.

@@ -49,10 +49,17 @@ impl Viewer {
             tokio::time::sleep(HEAD_START).await;
             Self::over_tcp(uri).await
         };
-        tokio::select! {
-            Ok(()) = by_p2p => Ok(Self::P2p(session)),
-            Ok(viewer) = by_tcp, if has_listener => Ok(viewer),
-            else => Err(failed),
+        let by_tcp = tokio::select! {
+            Ok(()) = by_p2p => None,
+            Ok(viewer) = by_tcp, if has_listener => Some(Ok(viewer)),
+            else => Some(Err(failed)),
+        };
+        match by_tcp {
+            None => Ok(Self::P2p(session)),
+            Some(other) => {
+                session.close().await;
+                other
+            }
         }
     }
 

@@ -23,10 +23,10 @@ use crate::{
 
 /// Peers that may be connected and have proved nothing.
 const MAX_NOBODIES: usize = 8;
-/// Peers that may be connected. Those that proved themselves are bounded by sessions.
-const MAX_CONNECTIONS: usize = 64;
-/// Requests of all peers at a time.
-const MAX_STREAMS: usize = 128;
+/// Connections of one session, beside ghosts of it and second ones that look for a path.
+const CONNECTIONS_OF_SESSION: usize = 8;
+/// Requests of one session at a time.
+const STREAMS_OF_SESSION: usize = 32;
 /// How often it is looked how it stands with the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the endpoint may take to tell everybody that it closes.
@@ -60,6 +60,7 @@ impl P2p {
             })?;
         let peers = Peers::default();
         peers.register(registry);
+        let sessions = config.access.max_sessions;
         let mut counted = |what, help, max| {
             let metrics = transport::Metrics::default();
             metrics.register(registry, what, help);
@@ -68,9 +69,17 @@ impl P2p {
         Ok(Some(Self {
             endpoint,
             relays: relays.urls,
-            connections: counted("p2p_connections", "P2P connections", MAX_CONNECTIONS)
-                .with_nobodies(MAX_NOBODIES),
-            streams: counted("p2p_requests", "Requests over P2P", MAX_STREAMS),
+            connections: counted(
+                "p2p_connections",
+                "P2P connections",
+                CONNECTIONS_OF_SESSION * sessions + MAX_NOBODIES,
+            )
+            .with_nobodies(MAX_NOBODIES),
+            streams: counted(
+                "p2p_requests",
+                "Requests over P2P",
+                STREAMS_OF_SESSION * sessions + MAX_NOBODIES,
+            ),
             peers,
         }))
     }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod abrupt;
 mod access;
 mod config;
 #[cfg(all(feature = "client", feature = "p2p"))]

@@ -3,9 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use iroh_relay::server::{
-    CertConfig, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig,
-};
+use iroh_relay::server::{CertConfig, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// Where QUIC address discovery is expected.

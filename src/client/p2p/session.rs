@@ -19,6 +19,8 @@ use crate::{
 
 /// How long a request waits for a connection that is being made or made again.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// How long the first dials may fail: a device under attack may not take the first one.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the endpoint may take to tell the device that it leaves.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -99,9 +101,9 @@ impl Session {
     /// Waits until the device has been dialled.
     ///
     /// # Errors
-    /// Why it cannot be, at the first failure.
+    /// Why it cannot be. A failure that comes at once is not the last try.
     pub async fn connected(&self) -> Result<(), ClientError> {
-        self.link(Duration::ZERO).await.map(|_| ())
+        self.link(FIRST_PATIENCE).await.map(|_| ())
     }
 
     /// Asks for something, or sends something; gives the answer whatever it says. What only asks

@@ -10,8 +10,8 @@ const PATH_IDLE: Duration = Duration::from_secs(3);
 /// How often a path that carries nothing is tried.
 const PATH_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer of which nothing came for this long, by any path, is gone. A relay that restarts takes
-/// about six seconds, so that it is not less.
-const PEER_IDLE: Duration = Duration::from_secs(10);
+/// about five seconds, so that it is not less.
+const PEER_IDLE: Duration = Duration::from_secs(8);
 /// What may wait for one viewer, sent and not acknowledged or not sent yet, in bytes: a second of
 /// 4 Mbit/s, and 20 Mbit/s for a download over 200 ms.
 const DEVICE_SEND_WINDOW: u64 = 512 << 10;
