@@ -1,7 +1,7 @@
 use std::io;
 
 #[cfg(feature = "client")]
-use crate::client::ClientError;
+use crate::client::{ClientError, Code};
 use crate::{
     access::{DataDirError, PairError, StoreError},
     config::ConfigError,
@@ -28,11 +28,12 @@ pub enum Failure {
     Uri(#[from] ParseUriError),
     /// The device did not do it.
     #[cfg(feature = "client")]
-    #[error("{error}{}", code(error))]
+    #[error("{error}{}", suffix(error, *refused))]
     Client {
         /// Why.
-        #[from]
         error: ClientError,
+        /// What it is called if the device refuses.
+        refused: Option<Code>,
     },
     /// The key of this viewer's endpoint cannot be used.
     #[cfg(all(feature = "client", feature = "p2p"))]
@@ -53,12 +54,34 @@ pub enum Failure {
 
 /// The documented code of a failure, behind its sentence.
 #[cfg(feature = "client")]
-fn code(error: &ClientError) -> String {
-    let code = error.code();
+fn suffix(error: &ClientError, refused: Option<Code>) -> String {
+    let code = match error {
+        ClientError::Refused { .. } => refused,
+        _ => error.code(),
+    };
     code.map_or_else(String::new, |code| format!(" (code {})", code.number()))
 }
 
+#[cfg(feature = "client")]
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client {
+            error,
+            refused: None,
+        }
+    }
+}
+
 impl Failure {
+    /// A failure while something was asked for; a refusal is called `refused`.
+    #[cfg(feature = "client")]
+    pub(super) fn asking(refused: Code) -> impl FnOnce(ClientError) -> Self {
+        move |error| Self::Client {
+            error,
+            refused: Some(refused),
+        }
+    }
+
     pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io {
             what: what.into(),

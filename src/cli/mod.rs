@@ -5,8 +5,12 @@
 
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod doctor;
+#[cfg(feature = "client")]
+mod download;
 mod failure;
 mod pairing;
+#[cfg(feature = "client")]
+mod progress;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod proxy;
 #[cfg(feature = "client")]
@@ -16,6 +20,8 @@ mod way;
 
 #[cfg(all(feature = "client", feature = "p2p"))]
 pub use doctor::DoctorOptions;
+#[cfg(feature = "client")]
+pub use download::DownloadOptions;
 pub use failure::Failure;
 use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
@@ -67,6 +73,9 @@ pub enum Command {
     /// Fetches a paired device's live picture as FLV.
     #[cfg(feature = "client")]
     Pull(PullOptions),
+    /// Fetches a recording of a paired device as a file; goes on where it stopped.
+    #[cfg(feature = "client")]
+    Download(DownloadOptions),
     /// The app's side: dials a paired device, and serves players and scripts of this machine.
     #[cfg(all(feature = "client", feature = "p2p"))]
     Proxy(ProxyOptions),
@@ -95,6 +104,8 @@ impl Command {
             Self::Command(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Pull(options) => options.perform(),
+            #[cfg(feature = "client")]
+            Self::Download(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]
             Self::Proxy(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]

@@ -12,10 +12,11 @@ use clap::Args;
 
 use super::{
     Failure,
+    progress::Progress,
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
-    client::{Answer, ClientError, Viewer},
+    client::{Answer, ClientError, Code, Viewer},
     media::{ChannelId, Quality},
 };
 
@@ -112,15 +113,23 @@ impl PullOptions {
             ChannelId(self.channel),
             self.quality
         );
-        let answer = viewer.media(&target).await?;
+        let answer = viewer.media(&target).await;
+        let answer = answer.map_err(Failure::asking(Code::NoStream))?;
         // Made only now that there is something to put into it.
-        self.save(answer, self.open_output()?).await
+        let output = self.open_output()?;
+        self.save(answer, output, viewer.is_kept()).await
     }
 
-    /// Writes the stream until it ends, or for as long as was asked for.
-    async fn save(&self, mut answer: Answer, mut output: Box<dyn Write>) -> Result<(), Failure> {
+    /// Writes the stream until it ends, or for as long as was asked for. A connection that `is_kept`
+    /// finds out by itself whether the device is there; on another one, silence is the end.
+    async fn save(
+        &self,
+        mut answer: Answer,
+        mut output: Box<dyn Write>,
+        is_kept: bool,
+    ) -> Result<(), Failure> {
         let unwritable = || Failure::io("the stream cannot be written");
-        let mut progress = Progress::start();
+        let mut progress = Progress::start(0, None);
         let end = self
             .seconds
             .map(|seconds| progress.started + Duration::from_secs(seconds));
@@ -129,8 +138,14 @@ impl PullOptions {
             if left.is_some_and(|left| left.is_zero()) && progress.bytes > 0 {
                 break;
             }
-            let piece = match tokio::time::timeout(SILENCE, answer.piece()).await {
+            let patience = match (is_kept, left) {
+                (true, None) => Duration::MAX,
+                (true, Some(left)) => left,
+                (false, _) => SILENCE,
+            };
+            let piece = match tokio::time::timeout(patience, answer.piece()).await {
                 Ok(piece) => piece?,
+                Err(_) if is_kept => break,
                 Err(_) => return Err(ClientError::Timeout(SILENCE.as_secs()).into()),
             };
             let Some(piece) = piece else { break };
@@ -153,49 +168,6 @@ impl PullOptions {
                 Ok(Box::new(file))
             }
             None => Ok(Box::new(io::stdout())),
-        }
-    }
-}
-
-/// Says on a terminal how it goes, once a second.
-struct Progress {
-    started: Instant,
-    said: Instant,
-    bytes: u64,
-    since: u64,
-    is_watched: bool,
-}
-
-impl Progress {
-    fn start() -> Self {
-        let now = Instant::now();
-        Self {
-            started: now,
-            said: now,
-            bytes: 0,
-            since: 0,
-            is_watched: io::stderr().is_terminal(),
-        }
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.since += bytes as u64;
-        let elapsed = self.said.elapsed();
-        if self.is_watched && elapsed >= Duration::from_secs(1) {
-            let rate = self.since as f64 * 8e-6 / elapsed.as_secs_f64();
-            eprint!(
-                "\r{:6.0} s  {:8.1} MB  {rate:5.1} Mbit/s ",
-                self.started.elapsed().as_secs_f64(),
-                self.bytes as f64 / 1e6
-            );
-            (self.said, self.since) = (Instant::now(), 0);
-        }
-    }
-
-    fn end(&self) {
-        if self.is_watched {
-            eprintln!();
         }
     }
 }

@@ -103,6 +103,15 @@ impl Viewer {
         }
     }
 
+    /// Whether it finds out by itself that the device is gone, and dials again.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            #[cfg(feature = "p2p")]
+            Self::P2p(_) => true,
+            Self::Tcp(_) => false,
+        }
+    }
+
     /// Leaves, so that the device knows at once.
     pub async fn close(&self) {
         #[cfg(feature = "p2p")]

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     dialled::{device, session},
+    hostile::scaled,
     support::{Daemon, HANG},
 };
 
@@ -178,6 +179,99 @@ async fn a_download_goes_on_with_the_next_byte() {
     let (offsets, got) = tokio::join!(serve, fetch);
     assert!(got == file[4..], "byte for byte");
     assert!(offsets[0] == 4 && offsets.is_sorted(), "{offsets:?}");
+}
+
+#[tokio::test]
+async fn the_command_goes_on_with_what_is_there_and_overwrites_nothing() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("uri"), scripted.uri.expose()).unwrap();
+    std::fs::write(path("b c.mp4.part"), b"01234").unwrap();
+    let command = |name: &str, output: &std::path::Path| {
+        let mut command = crate::support::program();
+        command
+            .arg("download")
+            .arg(format!("@{}", path("uri").display()))
+            .args([name, "-o"])
+            .arg(output);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let served = async {
+        let connection = scripted.accept().await;
+        let (mut stream, target) = scripted.asked(&connection).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n56789";
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+        connection.closed().await;
+        target
+    };
+    let (output, target) = tokio::join!(command("a/b c.mp4", &path("b c.mp4")), served);
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        target.contains("file_name=a%2Fb%20c%2Emp4&offset=5"),
+        "{target}"
+    );
+    assert_eq!(std::fs::read(path("b c.mp4")).unwrap(), b"0123456789");
+    assert!(!path("b c.mp4.part").exists());
+    let again = command("a/b c.mp4", &path("b c.mp4")).await.unwrap();
+    let errors = String::from_utf8(again.stderr).unwrap();
+    assert!(
+        !again.status.success() && errors.contains("exists"),
+        "{errors}"
+    );
+    // A device that refuses.
+    let refused = async {
+        let connection = scripted.accept().await;
+        let (mut stream, _) = scripted.asked(&connection).await;
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 17\r\n\r\n{\"reason\":\"gone\"}";
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+        connection.closed().await;
+    };
+    let (output, ()) = tokio::join!(command("x", &path("x")), refused);
+    let errors = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(errors.contains("gone (code -2701)"), "{errors}");
+    assert!(!path("x").exists() && !path("x.part").exists());
+}
+
+#[tokio::test]
+async fn a_stream_that_stands_still_is_waited_for() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let uri = scripted.uri.clone();
+    let pause = std::time::Duration::from_secs(u64::try_from(scaled(600)).unwrap());
+    let header = b"FLV\x01\x01\0\0\0\x09\0\0\0\0";
+    let serve = async move {
+        let connection = scripted.accept().await;
+        let (mut stream, _) = scripted.asked(&connection).await;
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nd\r\n";
+        stream
+            .write_all(&[&head[..], header, b"\r\n"].concat())
+            .await
+            .unwrap();
+        tokio::time::sleep(pause).await;
+        let tag = b"\x09\0\0\x02\0\0\0\0\0\0\0\x27\x01\0\0\0\x0d";
+        let chunk = [b"11\r\n", &tag[..], b"\r\n0\r\n\r\n"].concat();
+        stream.write_all(&chunk).await.unwrap();
+        stream.shutdown().await.unwrap();
+        connection.closed().await;
+    };
+    let watch = async {
+        let session = session(&uri).await;
+        let target = "/ipc.flv?action=playback&start_time=1&end_time=9";
+        let mut answer = session.media(target, None).await.unwrap();
+        let mut got = 0;
+        while let Some(bytes) = answer.piece().await.expect("it ends in order") {
+            got += bytes.len();
+        }
+        session.close().await;
+        got
+    };
+    let (got, ()) = tokio::join!(watch, serve);
+    assert_eq!(got, 13 + 17);
 }
 
 #[tokio::test]

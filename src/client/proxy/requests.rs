@@ -188,7 +188,11 @@ async fn serve(
             let mut response = Response::new(answer.into_body().boxed_unsync());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
-            if let Some(code) = route.code().filter(|_| !status.is_success()) {
+            let code = match is_download(&target) {
+                true => Some(Code::NoDownload),
+                false => route.code(),
+            };
+            if let Some(code) = code.filter(|_| !status.is_success()) {
                 response
                     .headers_mut()
                     .insert(CODE, HeaderValue::from(code.number()));
@@ -196,6 +200,11 @@ async fn serve(
             response
         }
     }
+}
+
+fn is_download(target: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| pair == "action=download")
 }
 
 /// The device's target: tokens are the proxy's to add, and it knows no others.

@@ -1,0 +1,142 @@
+//! `peercam download`: fetches a recording as a file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{
+    Failure,
+    progress::Progress,
+    way::{Hidden, Way, pairing_uri, run},
+};
+use crate::{
+    client::{Code, Viewer},
+    media::ChannelId,
+};
+
+/// Options of `peercam download`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct DownloadOptions {
+    /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
+    /// PEERCAM_URI is read), and the recording's name as the device lists it.
+    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "NAME"])]
+    arguments: Vec<Hidden>,
+    #[command(flatten)]
+    way: Way,
+    /// The camera.
+    #[arg(long, default_value_t = 0)]
+    channel: u16,
+    /// The file to make; without it, the last part of NAME, here. What has come so far is in
+    /// FILE.part, with which the next try goes on.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl DownloadOptions {
+    pub(super) fn perform(self) -> Result<(), Failure> {
+        let mut arguments = self.arguments.iter().rev();
+        let name = arguments.next().map_or("", Hidden::expose);
+        if name == "-" || name.starts_with('@') || name.starts_with("peercam:") {
+            return Err(Failure::Usage(
+                "the name of the recording is missing: peercam download URI NAME".to_owned(),
+            ));
+        }
+        let output = match &self.output {
+            Some(path) => path.clone(),
+            None => local_name(name).into(),
+        };
+        if output.exists() {
+            let exists = io::ErrorKind::AlreadyExists.into();
+            return Err(Failure::io(output.display().to_string())(exists));
+        }
+        let uri = pairing_uri(arguments.next())?;
+        run(async {
+            let mut viewer = self.way.open(uri).await?;
+            let fetched = self.fetch(&mut viewer, name, &output).await;
+            viewer.close().await;
+            fetched
+        })
+    }
+
+    async fn fetch(&self, viewer: &mut Viewer, name: &str, output: &Path) -> Result<(), Failure> {
+        let part = PathBuf::from(format!("{}.part", output.display()));
+        let has = part.metadata().map_or(0, |data| data.len());
+        let target = format!(
+            "/ipc.flv?action=download&channel={}&file_name={}&offset={has}",
+            ChannelId(self.channel),
+            utf8_percent_encode(name, NON_ALPHANUMERIC)
+        );
+        let asking = || Failure::asking(Code::NoDownload);
+        let answer = viewer.media(&target).await.map_err(asking())?;
+        let mut answer = answer.checked().await.map_err(asking())?;
+        let length = answer.headers().get(http::header::CONTENT_LENGTH);
+        let rest: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut file = open(&part)?;
+        let mut progress = Progress::start(has, rest.map(|rest| has + rest));
+        while let Some(piece) = answer.piece().await.map_err(asking())? {
+            progress.add(piece.len());
+            file.write_all(&piece)
+                .map_err(Failure::io(part.display().to_string()))?;
+        }
+        progress.end();
+        file.sync_all()
+            .map_err(Failure::io(part.display().to_string()))?;
+        // Nothing that was made meanwhile is overwritten.
+        renameat_with(CWD, &part, CWD, output, RenameFlags::NOREPLACE)
+            .map_err(|error| Failure::io(output.display().to_string())(error.into()))
+    }
+}
+
+fn open(part: &Path) -> Result<File, Failure> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(part);
+    file.map_err(Failure::io(part.display().to_string()))
+}
+
+/// A name for a file here: the device's is not to choose where anything is written.
+fn local_name(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let safe: String = last
+        .chars()
+        .take(128)
+        .map(|c| match c.is_ascii_alphanumeric() || "._-".contains(c) {
+            true => c,
+            false => '_',
+        })
+        .collect();
+    match safe.trim_start_matches('.') {
+        "" => "recording".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        for (name, expected) in [
+            ("0-1700000000000.mp4", "0-1700000000000.mp4"),
+            ("a/b/c.mp4", "c.mp4"),
+            ("../../etc/passwd", "passwd"),
+            ("..", "recording"),
+            ("/", "recording"),
+            (".bashrc", "bashrc"),
+            ("a b\u{1b}[2J\u{4f60}.mp4", "a_b__2J_.mp4"),
+        ] {
+            assert_eq!(local_name(name), expected, "{name}");
+        }
+    }
+}
