@@ -117,6 +117,8 @@ impl Default for Reach {
 
 /// How often it is looked whether the network has given the device another address.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// Media responses that a session may have, however few there are for each.
+const MIN_MEDIA_SHARE: usize = 6;
 /// How often connections are looked at for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How often, at shutdown, connections are looked at that have been answered.
@@ -194,6 +196,7 @@ impl Daemon {
             metrics: http_metrics,
             registry,
             started,
+            media_share: MIN_MEDIA_SHARE.max(config.http.max_viewers / max_sessions),
             clock,
         };
         let daemon = Self {

@@ -3,7 +3,7 @@ use std::{
     time::Instant,
 };
 
-use super::{holder::Holder, metrics::Metrics, store::random};
+use super::{holder::Holder, metrics::Metrics, places::Places, store::random};
 use crate::{
     error::{Error, ErrorKind},
     proto::{
@@ -50,6 +50,8 @@ struct Slot {
     id: SessionId,
     since: Instant,
     key: Key,
+    media: Places,
+    requests: Places,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
 }
@@ -91,6 +93,10 @@ pub struct Session {
     id: SessionId,
     key: Key,
     serial: u64,
+    /// Media that it is being sent.
+    pub media: Places,
+    /// Requests that it has under way.
+    pub requests: Places,
 }
 
 impl Sessions {
@@ -129,23 +135,26 @@ impl Sessions {
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
         let connection: (u64, End) = (serial, Box::new(end));
         let mut one_too_many = None;
-        let id = match slot {
+        let (id, media, requests) = match slot {
             Some(slot) => {
                 slot.connections.push(connection);
                 if slot.connections.len() > MAX_CONNECTIONS {
                     one_too_many = Some(slot.connections.remove(0).1);
                 }
-                slot.id.clone()
+                (slot.id.clone(), slot.media.clone(), slot.requests.clone())
             }
             None => {
                 self.metrics.sessions.inc();
+                let (media, requests) = (Places::default(), Places::default());
                 table.slots.push(Slot {
                     id: fresh.clone(),
                     since: Instant::now(),
                     key: key.clone(),
+                    media: media.clone(),
+                    requests: requests.clone(),
                     connections: vec![connection],
                 });
-                fresh
+                (fresh, media, requests)
             }
         };
         drop(table);
@@ -158,6 +167,8 @@ impl Sessions {
             id,
             key,
             serial,
+            media,
+            requests,
         })
     }
 

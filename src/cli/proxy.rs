@@ -3,7 +3,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, mpsc::SyncSender},
 };
 
 use clap::Args;
@@ -47,14 +47,36 @@ pub struct ProxyOptions {
     way: Way,
 }
 
+/// Lines that wait for whoever reads the output; what is more is not printed.
+const WAITING: usize = 64;
+
 /// Prints what the device says, and hands it on.
-struct Printed(Events);
+struct Printed {
+    lines: SyncSender<String>,
+    events: Events,
+}
+
+impl Printed {
+    /// Prints on a thread of its own: nobody reading the output is no reason to stop. It ends with
+    /// the program.
+    fn new(events: Events) -> Self {
+        let (lines, waiting) = std::sync::mpsc::sync_channel::<String>(WAITING);
+        std::thread::spawn(move || {
+            for line in waiting {
+                // A closed output takes nothing away from the others who are told.
+                let _ = writeln!(io::stdout(), "{line}");
+            }
+        });
+        Self { lines, events }
+    }
+}
 
 impl OnFeedback for Printed {
     fn on_feedback(&self, message: &Feedback) -> bool {
-        // Nobody reading it is no reason to lose it.
-        let _ = writeln!(io::stdout(), "feedback {message}");
-        self.0.on_feedback(message)
+        if self.lines.try_send(format!("feedback {message}")).is_err() {
+            tracing::warn!("nobody reads the output; a message is not printed");
+        }
+        self.events.on_feedback(message)
     }
 }
 
@@ -65,7 +87,7 @@ impl ProxyOptions {
             .way
             .options(&uri, Some(&format!("proxy {}", self.listen)))?;
         let events = Events::default();
-        options.on_feedback = Some(Arc::new(Printed(events.clone())));
+        options.on_feedback = Some(Arc::new(Printed::new(events.clone())));
         let rules = Rules {
             allow_origins: self.allow_origin,
             any_user: self.any_user,

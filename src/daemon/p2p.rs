@@ -12,7 +12,7 @@ use crate::{
     config::{self, Config},
     http::{
         App,
-        p2p::{PeerOutbox, Peers, Service},
+        p2p::{PeerOutbox, Peers, REQUESTS_OF_SESSION, Service},
     },
     proto::peer_info::PeerInfo,
     transport::{
@@ -25,8 +25,6 @@ use crate::{
 const MAX_NOBODIES: usize = 8;
 /// Connections of one session, beside ghosts of it and second ones that look for a path.
 const CONNECTIONS_OF_SESSION: usize = 8;
-/// Requests of one session at a time.
-const STREAMS_OF_SESSION: usize = 32;
 /// How often it is looked how it stands with the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the endpoint may take to tell everybody that it closes.
@@ -78,7 +76,7 @@ impl P2p {
             streams: counted(
                 "p2p_requests",
                 "Requests over P2P",
-                STREAMS_OF_SESSION * sessions + MAX_NOBODIES,
+                REQUESTS_OF_SESSION * sessions + MAX_NOBODIES,
             ),
             peers,
         }))

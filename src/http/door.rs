@@ -14,8 +14,10 @@ use super::{
     sealed::seal,
     wire::Wire,
 };
+#[cfg(feature = "p2p")]
+use crate::access::Place;
 use crate::{
-    access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    access::{Asked, Gate, Holder, Keeper, Places, Proven, Session, Unproven},
     device::Transport,
     error::{Error, ErrorKind},
     proto::{
@@ -98,13 +100,13 @@ impl Door {
     ) -> Response<Body> {
         match self.admit(holder) {
             Err(error) => self.refuse(app, target.path, body, &error).await,
-            Ok(holder) => {
+            Ok((holder, media)) => {
                 let request = router::Request {
                     method,
                     path: target.path,
                     query: target.rest.unwrap_or_default(),
                     body,
-                    who: self.who(&holder),
+                    who: self.who(&holder, &media),
                     asked_at,
                 };
                 app.respond(request).await
@@ -134,7 +136,7 @@ impl Door {
         let query = target.rest.unwrap_or_default();
         let route = Route::of_path(target.path).ok();
         let is_command = route == Some(Route::Command);
-        let checked = self.admit(holder).and_then(|holder| {
+        let checked = self.admit(holder).and_then(|(holder, media)| {
             let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
             if is_command && target.rest.is_some() {
                 return Err(Error::bad_request(
@@ -147,9 +149,9 @@ impl Door {
                     "this listener does not send media unencrypted; leave _crypto=off out, or have the device's owner set allow_clear_media",
                 ));
             }
-            Ok((holder, wants_clear))
+            Ok((holder, media, wants_clear))
         });
-        let (holder, wants_clear) = match checked {
+        let (holder, media, wants_clear) = match checked {
             Ok(checked) => checked,
             Err(error) => {
                 let body = RequestBody::clear(body);
@@ -166,7 +168,7 @@ impl Door {
             path: target.path,
             query,
             body,
-            who: self.who(&holder),
+            who: self.who(&holder, &media),
             asked_at,
         };
         let response = app.respond(request).await;
@@ -200,9 +202,21 @@ impl Door {
         holder.map(|holder| holder.claims.name.escape_debug().to_string())
     }
 
-    fn who<'a>(&self, holder: &'a Holder) -> Who<'a> {
+    /// Takes a place for a request, if its viewer may have another one under way. Who has not proved
+    /// anything has one stream anyway.
+    #[cfg(feature = "p2p")]
+    pub(super) fn take_request(&self, max: usize) -> Option<Option<Place>> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        match session.as_ref() {
+            None => Some(None),
+            Some(session) => session.requests.take(max).map(Some),
+        }
+    }
+
+    fn who<'a>(&self, holder: &'a Holder, media: &'a Places) -> Who<'a> {
         Who::Holder {
             claims: &holder.claims,
+            media,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
         }
@@ -229,7 +243,7 @@ impl Door {
     }
 
     /// Lets the holder of a credential in: it must be good now, and there must be a place.
-    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<Holder, Error> {
+    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Places), Error> {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
         self.keeper.check(&holder)?;
@@ -260,7 +274,8 @@ impl Door {
             self.wire.entered(&entered);
             *session = Some(entered);
         }
-        Ok(holder)
+        let media = session.as_ref().map(|session| session.media.clone());
+        Ok((holder, media.unwrap_or_default()))
     }
 
     /// The constant answer.

@@ -6,6 +6,7 @@ use std::{
 use bytes::Buf;
 
 use crate::{
+    access::Place,
     device::{Caller, Viewer},
     live::{Delivery, Subscription},
     media::TrackKind,
@@ -28,13 +29,14 @@ pub(super) struct LiveBody {
     caller: Caller,
     labels: Labels,
     _viewer: Viewer,
+    _place: Option<Place>,
 }
 
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
         subscription: Subscription,
-        viewer: Viewer,
+        (viewer, place): (Viewer, Option<Place>),
         hevc: HevcForm,
         asked_at: Instant,
         (caller, labels): (Caller, Labels),
@@ -53,6 +55,7 @@ impl LiveBody {
             caller,
             labels,
             _viewer: viewer,
+            _place: place,
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Metrics, body::Body, live::LiveBody, reply, request_body::RequestBody};
 use crate::{
+    access::{Place, Places},
     clock::Clock,
     device::{Caller, Device, Transport, Viewers},
     error::{Error, ErrorKind},
@@ -45,6 +46,8 @@ pub struct App {
     pub registry: Registry,
     /// When the daemon started.
     pub started: Instant,
+    /// Media responses that one session may have at a time.
+    pub media_share: usize,
     /// What day it is, if that is known.
     pub clock: Clock,
 }
@@ -69,6 +72,8 @@ pub(super) enum Who<'a> {
     /// The holder of a credential.
     Holder {
         claims: &'a Claims,
+        /// The media that it is being sent.
+        media: &'a Places,
         peer: Peer,
         transport: Transport,
     },
@@ -144,14 +149,36 @@ impl App {
         caller.check(Need::of_media(&media))?;
         let MediaRequest::Live(stream) = media;
         self.hub.check_channel(stream.channel, &caller.channels)?;
+        let place = self.take_place(request.who)?;
         let viewer = self.viewers.enter()?;
         if request.method == Method::HEAD {
             return Ok(flv(Body::whole(Bytes::new())));
         }
         let subscription = self.hub.subscribe(stream).await?;
         let who = (caller, labels);
-        let body = LiveBody::new(subscription, viewer, self.hevc, request.asked_at, who);
+        let body = LiveBody::new(
+            subscription,
+            (viewer, place),
+            self.hevc,
+            request.asked_at,
+            who,
+        );
         Ok(flv(Body::live(body)))
+    }
+
+    /// A place among the media of this session; where there are no sessions, none is needed.
+    fn take_place(&self, who: Who<'_>) -> Result<Option<Place>, Error> {
+        let Who::Holder { media, .. } = who else {
+            return Ok(None);
+        };
+        let place = media.take(self.media_share).ok_or_else(|| {
+            let reason = format!(
+                "this viewer is being sent {} streams, which is its share; end one of them",
+                self.media_share
+            );
+            Error::new(ErrorKind::Full, reason)
+        })?;
+        Ok(Some(place))
     }
 
     async fn command(&self, request: Request<'_>) -> Result<Response<Body>, Error> {

@@ -18,6 +18,11 @@ use crate::{
 
 const LIVE: &str = "/ipc.flv?action=live&channel=0&quality=standard";
 
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(2 * HANG, work).await;
+    done.expect("it does not hang")
+}
+
 async fn piece(answer: &mut Answer) -> Result<Option<bytes::Bytes>, ClientError> {
     let piece = tokio::time::timeout(HANG, answer.piece()).await;
     piece.expect("it does not hang")
@@ -59,15 +64,13 @@ async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
         stamps.is_sorted() && stamps.windows(2).all(|pair| pair[0] < pair[1]),
         "{stamps:?}"
     );
-    // Some that were under way may still have come.
-    let gaps: Vec<_> = (1..stamps.len())
-        .filter(|at| stamps[*at] - stamps[at - 1] > 500)
-        .collect();
-    let [gap] = gaps[..] else {
-        panic!("{gaps:?} in {stamps:?}")
-    };
-    assert!(pictures[gap].1, "it goes on with a key frame");
-    assert!(stamps[gap] - stamps[gap - 1] < 20_000, "{stamps:?}");
+    // Where the device was away is the longest step.
+    let step = |at: &usize| stamps[*at] - stamps[at - 1];
+    let gap = (1..stamps.len()).max_by_key(step).expect("some");
+    assert!(
+        pictures[gap].1 && step(&gap) > 500,
+        "it goes on with a key frame: {stamps:?}"
+    );
 }
 
 /// A device that serves as it likes: a file of its own making, and breaks off where it likes.
@@ -176,7 +179,7 @@ async fn a_download_goes_on_with_the_next_byte() {
         }
         got
     };
-    let (offsets, got) = tokio::join!(serve, fetch);
+    let (offsets, got) = in_time(async { tokio::join!(serve, fetch) }).await;
     assert!(got == file[4..], "byte for byte");
     assert!(offsets[0] == 4 && offsets.is_sorted(), "{offsets:?}");
 }
@@ -380,10 +383,10 @@ async fn what_was_sent_is_never_sent_again_and_what_was_asked_is() {
         let asked = session.send(Ask::get("/healthz?x")).await.err();
         assert!(matches!(asked, Some(ClientError::Lost(_))), "{asked:?}");
         let last = session.send(Ask::get("/last"));
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), last).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), last).await;
         session.close().await;
     };
-    let (heads, ()) = tokio::join!(serve, ask);
+    let (heads, ()) = in_time(async { tokio::join!(serve, ask) }).await;
     assert_eq!(
         heads,
         ["POST /command", "GET /healthz", "GET /healthz", "GET /last"]

@@ -334,7 +334,7 @@ fn a_kill_at_any_moment_leaves_the_old_or_the_new_state() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(500 + round as u64 * 7919 % 12_000));
+        std::thread::sleep(Duration::from_micros(500 + round as u64 * 7919 % 40_000));
         let _ = child.kill();
         child.wait().unwrap();
         for entry in fs::read_dir(&access).into_iter().flatten() {

@@ -18,19 +18,15 @@ pub trait OnFeedback: Send + Sync {
     fn on_feedback(&self, message: &Feedback) -> bool;
 }
 
-/// Messages that are being taken at a time; the device may open no more streams.
-const MAX_AT_ONCE: usize = 4;
-
 /// Takes what the device says on this connection until that is no more.
 pub(super) async fn listen(connection: &Connection, handler: Arc<dyn OnFeedback>) -> Lost {
     let mut messages = JoinSet::new();
     loop {
         tokio::select! {
             stream = connection.accept() => match stream {
+                // Bound: as many as the device may open at a time, which QUIC sees to.
                 Ok(stream) => {
-                    if messages.len() < MAX_AT_ONCE {
-                        messages.spawn(take(stream, Arc::clone(&handler)));
-                    }
+                    messages.spawn(take(stream, Arc::clone(&handler)));
                 }
                 Err(lost) => return lost,
             },

@@ -47,9 +47,11 @@ impl Identity {
     /// The one of a program that runs at one place only, such as a proxy at its address: the same
     /// whenever it is started there with the same credential.
     pub fn at(credential: &Credential, place: &str) -> Self {
-        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        // Containers of one machine often have no id, and names of their own.
+        let [machine, name] = ["/etc/machine-id", "/proc/sys/kernel/hostname"]
+            .map(|path| fs::read_to_string(path).unwrap_or_default());
         let user = rustix::process::getuid().as_raw();
-        let place = format!("{}\n{user}\n{place}", machine.trim());
+        let place = format!("{}\n{}\n{user}\n{place}", machine.trim(), name.trim());
         Self(credential.viewer_key(&place))
     }
 
@@ -83,16 +85,24 @@ impl Identity {
     }
 
     fn make(path: &Path) -> io::Result<Self> {
+        if path.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Made as a whole or not at all.
+        let draft = path.with_extension(format!("{}.new", std::process::id()));
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&draft)?;
         let made = Self::random().map_err(|error| io::Error::other(error.to_string()))?;
         let text = Zeroizing::new(format!("{PREFIX}{}\n", base64(made.0.expose())));
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        Ok(made)
+        let kept = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::hard_link(&draft, path));
+        fs::remove_file(&draft)?;
+        kept.map(|()| made)
     }
 
     /// The endpoint's id, by which a credential can be paired for it alone.

@@ -98,6 +98,7 @@ impl Keeper {
         let mut link = self.dial().await;
         loop {
             self.state.send_replace(State::Up(Arc::clone(&link)));
+            let began = Instant::now();
             match self.watch_over(&link).await {
                 Next::Replaced(new) => {
                     tracing::info!("the device was dialled again");
@@ -111,6 +112,9 @@ impl Keeper {
                     self.say_down(down);
                     if is_refused {
                         tokio::time::sleep(PAUSE_OF_REFUSED).await;
+                    } else if began.elapsed() < STAGGER {
+                        // A device that closes at once is not helped by haste.
+                        tokio::time::sleep(STAGGER).await;
                     }
                     link = self.dial().await;
                 }
@@ -189,7 +193,7 @@ impl Keeper {
     /// Shows the device who is there, unless a request does. Ends only if it is refused.
     async fn say_hello(&self, link: &Link) -> Down {
         tokio::time::sleep(TIME_TO_ASK).await;
-        if link.has_asked() {
+        if link.is_let_in() {
             return std::future::pending().await;
         }
         let answered = match link.send(&self.uri, Ask::get("/healthz")).await {

@@ -1,6 +1,6 @@
 use std::{
     error::Error as StdError,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     client::{Answer, ClientError, ask, in_time, with_token},
     proto::credential::{BodyKind, EndpointId, PairingUri, Signed, Transport},
-    transport::p2p::{Connection, Lost},
+    transport::p2p::{Connection, Lost, Stream},
 };
 
 /// The label of the TLS exporter that tokens are bound to.
@@ -75,6 +75,7 @@ pub(super) struct Link {
     /// What makes the connection one of a kind.
     binding: [u8; 32],
     counter: AtomicU32,
+    is_let_in: AtomicBool,
 }
 
 impl Link {
@@ -85,6 +86,7 @@ impl Link {
             connection,
             viewer,
             counter: AtomicU32::new(0),
+            is_let_in: AtomicBool::new(false),
         })
     }
 
@@ -92,9 +94,9 @@ impl Link {
         &self.connection
     }
 
-    /// Whether a request was sent on it.
-    pub(super) fn has_asked(&self) -> bool {
-        self.counter.load(Ordering::Relaxed) > 0
+    /// Whether the device has let this viewer in.
+    pub(super) fn is_let_in(&self) -> bool {
+        self.is_let_in.load(Ordering::Relaxed)
     }
 
     /// Sends a request on a stream of its own and waits for the head of its answer, whatever
@@ -105,20 +107,29 @@ impl Link {
         request: Ask<'_>,
     ) -> Result<Answer, ClientError> {
         let is_post = request.method == Method::POST;
-        let sent = self.exchange(uri, request).await;
+        // Until there is a stream, nothing has been sent.
+        let stream = in_time(self.connection.open()).await?;
+        let stream = stream.map_err(ClientError::Lost)?;
+        let sent = self.exchange(uri, stream, request).await;
         sent.map_err(|error| {
             // Where the connection is gone, that is why.
             let error = match (error, self.connection.close_reason()) {
                 (ClientError::Broken, Some(lost)) => ClientError::Lost(lost),
                 (error, _) => error,
             };
-            if is_post { error.of_post() } else { error }
+            match error {
+                // That is the device's own word here, and it did nothing.
+                ClientError::NotAccepted => error,
+                error if is_post => error.of_post(),
+                error => error,
+            }
         })
     }
 
     async fn exchange(
         &self,
         uri: &PairingUri,
+        stream: Stream,
         Ask {
             method,
             target,
@@ -126,8 +137,6 @@ impl Link {
             body,
         }: Ask<'_>,
     ) -> Result<Answer, ClientError> {
-        let stream = in_time(self.connection.open()).await?;
-        let stream = stream.map_err(ClientError::Lost)?;
         let credential = &uri.credential;
         let signed = Signed {
             transport: Transport::P2p,
@@ -165,6 +174,12 @@ impl Link {
         let response = response.map_err(|_| ClientError::Broken)?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(ClientError::NotAccepted);
+        }
+        if !matches!(
+            response.status(),
+            StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            self.is_let_in.store(true, Ordering::Relaxed);
         }
         Ok(Answer::plain(response, driver))
     }

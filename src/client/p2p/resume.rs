@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -76,6 +77,7 @@ impl Session {
             session: self.clone(),
             target: target.to_owned(),
             length: length(&answer),
+            tag: answer.headers().get(header::ETAG).cloned(),
             sender,
         };
         let driver = tokio::spawn(async move {
@@ -102,6 +104,8 @@ struct Stream {
     target: String,
     /// Bytes of the whole, if the device said.
     length: Option<u64>,
+    /// What names the version of the file, likewise.
+    tag: Option<HeaderValue>,
     sender: mpsc::Sender<Result<Bytes, ClientError>>,
 }
 
@@ -166,9 +170,10 @@ impl Stream {
                 Some(answer) => answer,
                 None => return self.fail().await,
             };
-            // Another length is another file.
-            let rest = self.length.map(|length| length.saturating_sub(taken));
-            if length(&answer) != rest {
+            // Another length, or another tag, is another file.
+            let rest = self.length.and_then(|length| length.checked_sub(taken));
+            let tag = answer.headers().get(header::ETAG);
+            if rest.is_none() || length(&answer) != rest || tag != self.tag.as_ref() {
                 return self.fail().await;
             }
             tracing::info!(offset = start + taken, "the download goes on");
@@ -230,19 +235,23 @@ impl Stream {
 /// The value of `offset`.
 fn offset(target: &str) -> u64 {
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let offset = pairs.find(|(key, _)| *key == "offset");
+    let query = Query::parse(query).unwrap_or_default();
+    let offset = query.value("offset").ok().flatten();
     offset
-        .and_then(|(_, value)| value.parse().ok())
+        .and_then(|value| value.parse().ok())
         .unwrap_or_default()
 }
 
 /// The target with another `offset`.
 fn at_offset(target: &str, offset: u64) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let is_offset = |pair: &str| {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        percent_decode_str(key).eq(b"offset".iter().copied())
+    };
     let others = query
         .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("offset="));
+        .filter(|pair| !pair.is_empty() && !is_offset(pair));
     let mut pairs: Vec<_> = others.map(str::to_owned).collect();
     pairs.push(format!("offset={offset}"));
     format!("{path}?{}", pairs.join("&"))
@@ -281,5 +290,7 @@ mod tests {
         );
         assert_eq!(offset("/ipc.flv?action=download"), 0);
         assert_eq!(at_offset("/x?a=1", 7), "/x?a=1&offset=7");
+        assert_eq!(offset("/x?%6Fffset=5"), 5);
+        assert_eq!(at_offset("/x?%6Fffset=5&a=1", 7), "/x?a=1&offset=7");
     }
 }

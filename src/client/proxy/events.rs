@@ -24,13 +24,21 @@ const TICK: Duration = Duration::from_secs(15);
 
 /// Hands what the device says to whoever reads along.
 #[derive(Clone, Default)]
-pub struct Events(Arc<Mutex<Vec<mpsc::Sender<Arc<str>>>>>);
+pub struct Events(Arc<Mutex<Readers>>);
+
+#[derive(Default)]
+struct Readers {
+    /// The one that stays: nobody displaces it.
+    kept: Option<mpsc::Sender<Arc<str>>>,
+    /// Oldest first.
+    others: Vec<mpsc::Sender<Arc<str>>>,
+}
 
 impl Events {
     /// Reads along from now on.
     pub fn subscribe(&self) -> mpsc::Receiver<Arc<str>> {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let mut readers = self.lock();
+        let readers = &mut self.lock().others;
         readers.retain(|reader| !reader.is_closed());
         if readers.len() >= MAX_READERS {
             readers.remove(0);
@@ -39,7 +47,14 @@ impl Events {
         receiver
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<mpsc::Sender<Arc<str>>>> {
+    /// Reads along as the one that stays.
+    pub(super) fn subscribe_for_good(&self) -> mpsc::Receiver<Arc<str>> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        self.lock().kept = Some(sender);
+        receiver
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Readers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,7 +63,8 @@ impl OnFeedback for Events {
     fn on_feedback(&self, message: &Feedback) -> bool {
         // One line, so that it can forge no other event.
         let text: Arc<str> = message.to_string().into();
-        for reader in self.lock().iter() {
+        let readers = self.lock();
+        for reader in readers.kept.iter().chain(&readers.others) {
             if reader.try_send(Arc::clone(&text)).is_err() {
                 tracing::warn!("a reader of /events is too slow or gone and misses a message");
             }

@@ -89,7 +89,7 @@ impl Proxy {
             Connections::new(MAX_CONNECTIONS, Timeouts::default(), Metrics::default());
         let mut tasks = JoinSet::new();
         if let Some(url) = rules.feedback_url.clone() {
-            tasks.spawn(poster::post_all(url, rules.events.subscribe()));
+            tasks.spawn(poster::post_all(url, rules.events.subscribe_for_good()));
         }
         let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -129,7 +129,8 @@ async fn talk(
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return;
     };
-    let must_close = connection.is_repaired();
+    // Other users of the machine get their answer and no more.
+    let must_close = connection.is_repaired() || !is_own;
     let service = service_fn(move |request| {
         let serving = activity.serve();
         let (session, rules) = (session.clone(), rules.clone());

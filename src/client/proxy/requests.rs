@@ -229,11 +229,15 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
 
 /// There was no answer of the device.
 fn failure(error: &ClientError) -> Response<ProxyBody> {
-    let status = match error {
+    let cause = match error {
+        ClientError::OutcomeUnknown(cause) => cause,
+        error => error,
+    };
+    let status = match cause {
         ClientError::Refused { status, .. } => {
             StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
         }
-        ClientError::NotDialled { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        ClientError::NotDialled { .. } | ClientError::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
         ClientError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         ClientError::BadTarget(_) => StatusCode::BAD_REQUEST,
         _ => StatusCode::BAD_GATEWAY,

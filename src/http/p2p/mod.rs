@@ -32,6 +32,9 @@ use crate::{
     },
 };
 
+/// Requests that one session may have under way, over all its connections.
+pub const REQUESTS_OF_SESSION: usize = 32;
+
 /// What serving P2P takes.
 #[derive(Clone)]
 pub struct Service {
@@ -62,7 +65,12 @@ impl Service {
             let Some(incoming) = incoming else { return };
             let now = Instant::now();
             let nobodies = self.connections.nobodies();
-            match admissions.next(incoming.has_address(), nobodies, now) {
+            match admissions.next(
+                incoming.peer().source(),
+                incoming.has_address(),
+                nobodies,
+                now,
+            ) {
                 Admission::Handshake => {}
                 Admission::ShowAddress => {
                     incoming.ask_for_address();
@@ -176,13 +184,17 @@ impl Service {
         requests: &mut JoinSet<()>,
     ) {
         let peer = connection.peer_address();
-        let admitted = self.streams.admit(peer, Standing::Trusted, Instant::now());
         // Dropped, it is reset: the peer sees that nothing was done.
+        let Some(place) = door.take_request(REQUESTS_OF_SESSION) else {
+            return;
+        };
+        let admitted = self.streams.admit(peer, Standing::Trusted, Instant::now());
         let Some(activity) = admitted else { return };
         let (app, door) = (Arc::clone(&self.app), Arc::clone(door));
         let connection = connection.clone();
         let (stream, served) = (stream.watched_by(activity.clone()), activity.clone());
         let request = requests.spawn(async move {
+            let _place = place;
             if exchange(stream, served, app, door).await.is_err() {
                 connection.close("no proof after several tries");
             }

@@ -113,8 +113,13 @@ impl Collector for Peers {
     /// Of each session: the path of its newest connection, round trip time and bytes.
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let entries = self.lock().entries.clone();
+        let is_newest = |serial: u64, session: &SessionId| {
+            let mut newer = entries.iter().filter(|(_, other, _)| other == session);
+            newer.all(|(other, ..)| *other <= serial)
+        };
         let seen: Vec<_> = entries
             .iter()
+            .filter(|(serial, session, _)| is_newest(*serial, session))
             .filter_map(|(_, session, connection)| {
                 let path = connection.path()?;
                 let whose = Whose {

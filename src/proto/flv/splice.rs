@@ -24,6 +24,8 @@ pub struct Splice {
     metadata: Bytes,
     video_config: Bytes,
     audio_config: Bytes,
+    /// The current stream has pictures.
+    has_video: bool,
     /// The highest timestamp that came out.
     last: Option<u32>,
     join: Join,
@@ -37,8 +39,8 @@ enum Join {
     First,
     /// Its first picture has not come yet; it will be at this time.
     Waiting(u32),
-    /// By adding this.
-    Shifted(u32),
+    /// By adding `shift`; nothing comes out before `first`.
+    Shifted { shift: u32, first: u32 },
 }
 
 /// One tag's place in the buffer.
@@ -65,6 +67,7 @@ impl Splice {
     pub fn cut(&mut self, lost_ms: u32) {
         self.buffer.clear();
         self.in_tags = false;
+        self.has_video = false;
         self.position = 0;
         // Players take equal times for one moment.
         let last = self.last.unwrap_or_default();
@@ -125,6 +128,7 @@ impl Splice {
             _ => Some(&mut self.metadata),
         };
         let is_header = known.is_some();
+        self.has_video |= found.kind == TAG_VIDEO;
         if let Some(known) = known {
             let is_same = *known == payload;
             *known = payload.clone();
@@ -137,14 +141,22 @@ impl Splice {
                 self.note(found.timestamp);
                 return Some(tag);
             }
-            Join::Shifted(shift) => found.timestamp.wrapping_add(shift),
+            Join::Shifted { shift, first } => {
+                let timestamp = found.timestamp.wrapping_add(shift);
+                match is_before(timestamp, first) {
+                    true => first,
+                    false => timestamp,
+                }
+            }
             Join::Waiting(at) if is_header => at,
             Join::Waiting(at) => {
-                let has_video = !self.video_config.is_empty();
-                if has_video && !(found.kind == TAG_VIDEO && is_key(&payload)) {
+                if self.has_video && !(found.kind == TAG_VIDEO && is_key(&payload)) {
                     return None;
                 }
-                self.join = Join::Shifted(at.wrapping_sub(found.timestamp));
+                self.join = Join::Shifted {
+                    shift: at.wrapping_sub(found.timestamp),
+                    first: at,
+                };
                 at
             }
         };
@@ -153,9 +165,7 @@ impl Splice {
     }
 
     fn note(&mut self, timestamp: u32) {
-        // Serial numbers: the later one of two that are less than half the circle apart.
-        let is_later = |last: u32| timestamp.wrapping_sub(last) < 1 << 31;
-        if self.last.is_none_or(is_later) {
+        if self.last.is_none_or(|last| !is_before(timestamp, last)) {
             self.last = Some(timestamp);
         }
     }
@@ -171,6 +181,11 @@ impl Splice {
             context,
         }
     }
+}
+
+/// Timestamps wrap: the earlier one of two that are less than half the circle apart.
+const fn is_before(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other) >= 1 << 31
 }
 
 /// The tag with another timestamp.

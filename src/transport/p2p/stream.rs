@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use iroh::endpoint::{RecvStream, SendStream, VarInt};
@@ -18,13 +18,18 @@ const PRIORITY_OF_MEDIA: i32 = -1;
 /// What a stream is reset with that was given up before its end.
 const GIVEN_UP: VarInt = VarInt::from_u32(1);
 
-/// A bi-stream: one HTTP exchange.
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// A bi-stream: one HTTP exchange. It is shut down when the other end has everything: only then
+/// may its connection be closed.
 ///
 /// Dropped before it was shut down, it is reset, so that nobody takes what came for the whole.
 pub struct Stream {
     send: SendStream,
     receive: RecvStream,
     is_shut_down: bool,
+    /// Waits until the other end has everything.
+    taken: Option<BoxFuture>,
     activity: Option<Activity>,
     write_blocked: bool,
     is_media: IsMedia,
@@ -47,6 +52,7 @@ impl Stream {
             send,
             receive,
             is_shut_down: false,
+            taken: None,
             activity: None,
             write_blocked: false,
             is_media: IsMedia::default(),
@@ -105,8 +111,17 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.is_shut_down = true;
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.send), context)
+        if !std::mem::replace(&mut self.is_shut_down, true) {
+            ready!(AsyncWrite::poll_shutdown(Pin::new(&mut self.send), context))?;
+        }
+        let Self { send, taken, .. } = &mut *self;
+        let taken = taken.get_or_insert_with(|| {
+            let stopped = send.stopped();
+            // However it ends, nothing more is to be done for it.
+            Box::pin(async move { drop(stopped.await) })
+        });
+        let result = taken.as_mut().poll(context);
+        self.noted(result).map(Ok)
     }
 }
 

@@ -1,0 +1,45 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// What one session has under way, over all its connections, so that no viewer has more than its
+/// share of what all share.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Arc<AtomicUsize>);
+
+/// One of them; dropping it gives it back.
+#[derive(Debug)]
+pub struct Place(Places);
+
+impl Places {
+    /// Takes a place, if fewer than `max` are taken.
+    pub fn take(&self, max: usize) -> Option<Place> {
+        let taken = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < max).then_some(count + 1)
+            });
+        taken.ok().map(|_| Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back() {
+        let places = Places::default();
+        let (one, two) = (places.take(2).expect("free"), places.take(2));
+        assert!(two.is_some() && places.take(2).is_none());
+        drop(one);
+        assert!(places.take(2).is_some());
+    }
+}
