@@ -329,3 +329,28 @@ async fn a_device_with_another_key_is_not_the_device() {
     });
     assert!(dialled.is_err());
 }
+
+#[tokio::test]
+async fn one_guest_cannot_take_all_places_of_viewers_over_p2p() {
+    let device = device("[access]\nmax_sessions = 4\n[http]\nmax_viewers = 32\n");
+    let guest = crate::dialled::session(&device.pair(&["guest"])).await;
+    let owner = crate::dialled::session(&device.pair(&["owner"])).await;
+    let live = || peercam::client::p2p::Ask::get("/ipc.flv?action=live&quality=standard");
+    let mut kept = Vec::new();
+    for _ in 0..32 / 4 {
+        let answer = guest.send(live()).await.unwrap();
+        kept.push(answer.checked().await.unwrap());
+    }
+    let refused = guest.send(live()).await.unwrap().checked().await.err();
+    assert!(
+        matches!(&refused, Some(peercam::client::ClientError::Refused { status: 503, reason }) if reason.contains("its share")),
+        "{refused:?}"
+    );
+    assert_eq!(owner.send(live()).await.unwrap().status(), 200);
+    kept.pop();
+    device
+        .daemon
+        .metric_becomes("peercam_live_viewers", 7.0)
+        .await;
+    assert_eq!(guest.send(live()).await.unwrap().status(), 200);
+}
