@@ -179,7 +179,7 @@ async fn a_download_goes_on_with_the_next_byte() {
         }
         got
     };
-    let (offsets, got) = in_time(async { tokio::join!(serve, fetch) }).await;
+    let (offsets, got) = Box::pin(in_time(async { tokio::join!(serve, fetch) })).await;
     assert!(got == file[4..], "byte for byte");
     assert!(offsets[0] == 4 && offsets.is_sorted(), "{offsets:?}");
 }
@@ -386,7 +386,7 @@ async fn what_was_sent_is_never_sent_again_and_what_was_asked_is() {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), last).await;
         session.close().await;
     };
-    let (heads, ()) = in_time(async { tokio::join!(serve, ask) }).await;
+    let (heads, ()) = Box::pin(in_time(async { tokio::join!(serve, ask) })).await;
     assert_eq!(
         heads,
         ["POST /command", "GET /healthz", "GET /healthz", "GET /last"]
