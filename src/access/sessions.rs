@@ -3,8 +3,9 @@ use std::{
     time::Instant,
 };
 
-use super::{holder::Holder, metrics::Metrics, places::Places, store::random};
+use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
+    device::Places,
     error::{Error, ErrorKind},
     proto::{
         credential::{EndpointId, Scope},

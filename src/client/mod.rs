@@ -19,6 +19,7 @@ mod viewer;
 use std::time::Duration;
 
 use http::{Request, header};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use answer::Answer;
 pub use error::{ClientError, Code};
@@ -32,6 +33,14 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
     tokio::time::timeout(ANSWER_TIMEOUT, answer)
         .await
         .map_err(|_| ClientError::Timeout(ANSWER_TIMEOUT.as_secs()))
+}
+
+/// Keeps a connection going for as long as the handle lives.
+fn drive(connection: impl Future<Output: Send> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        // How it ended is seen by whoever waits for an answer.
+        drop(connection.await);
+    }))
 }
 
 /// A target with its token.

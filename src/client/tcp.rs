@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::{Answer, ClientError, ask, in_time, with_token};
+use super::{Answer, ClientError, ask, drive, in_time, with_token};
 use crate::proto::{
     credential::{BodyKind, PairingUri, Signed, Transport},
     encoding::exactly,
@@ -67,11 +67,7 @@ impl Connection {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(not_it)?;
-        let task = tokio::spawn(async move {
-            // How it ended is seen by whoever waits for an answer.
-            let _ = connection.await;
-        });
-        let task = AbortOnDropHandle::new(task);
+        let task = drive(connection);
         let request = ask("GET", "/", Full::default())?;
         let answer = in_time(sender.send_request(request))
             .await?

@@ -1,12 +1,14 @@
 //! The device as apps see it: one door for commands, whatever wire they came by.
 
 mod outbox;
+mod places;
 mod viewers;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
 pub use outbox::{Outbox, SessionInfo};
-pub use viewers::{Viewer, Viewers};
+pub use places::{Place, Places};
+pub use viewers::Viewers;
 
 use crate::{
     error::{Error, ErrorKind},

@@ -1,29 +1,19 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
+use super::places::{Place, Places};
 use crate::error::{Error, ErrorKind};
 
 /// How many viewers are served, and how many may be. A viewer is one media response under way;
 /// its place is free again the moment the response ends, for whatever reason.
 #[derive(Clone, Debug)]
 pub struct Viewers {
-    count: Arc<AtomicUsize>,
+    places: Places,
     max: usize,
-}
-
-/// One viewer's place. Dropping it frees the place.
-#[derive(Debug)]
-pub struct Viewer {
-    count: Arc<AtomicUsize>,
 }
 
 impl Viewers {
     /// Places for `max` viewers.
     pub fn new(max: usize) -> Self {
         Self {
-            count: Arc::default(),
+            places: Places::default(),
             max,
         }
     }
@@ -32,31 +22,19 @@ impl Viewers {
     ///
     /// # Errors
     /// [`ErrorKind::Full`] if all are taken.
-    pub fn enter(&self) -> Result<Viewer, Error> {
-        self.count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < self.max).then_some(count + 1)
-            })
-            .map(|_| Viewer {
-                count: Arc::clone(&self.count),
-            })
-            .map_err(|_| Error::new(ErrorKind::Full, full(self.max)))
+    pub fn enter(&self) -> Result<Place, Error> {
+        let place = self.places.take(self.max);
+        place.ok_or_else(|| Error::new(ErrorKind::Full, full(self.max)))
     }
 
     /// Viewers being served.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.places.count()
     }
 
     /// Viewers that may be served at a time.
     pub fn max(&self) -> usize {
         self.max
-    }
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -15,10 +15,10 @@ use super::{
     wire::Wire,
 };
 #[cfg(feature = "p2p")]
-use crate::access::Place;
+use crate::device::Place;
 use crate::{
-    access::{Asked, Gate, Holder, Keeper, Places, Proven, Session, Unproven},
-    device::Transport,
+    access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    device::{Places, Transport},
     error::{Error, ErrorKind},
     proto::{
         credential::{BodyKind, ClaimsError, Target},

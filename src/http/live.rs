@@ -6,8 +6,7 @@ use std::{
 use bytes::Buf;
 
 use crate::{
-    access::Place,
-    device::{Caller, Viewer},
+    device::{Caller, Place},
     live::{Delivery, Subscription},
     media::TrackKind,
     proto::{
@@ -28,15 +27,15 @@ pub(super) struct LiveBody {
     sent_bytes: u64,
     caller: Caller,
     labels: Labels,
-    _viewer: Viewer,
-    _place: Option<Place>,
+    /// Among all viewers, and among what this one has under way.
+    _places: (Place, Option<Place>),
 }
 
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
         subscription: Subscription,
-        (viewer, place): (Viewer, Option<Place>),
+        places: (Place, Option<Place>),
         hevc: HevcForm,
         asked_at: Instant,
         (caller, labels): (Caller, Labels),
@@ -54,8 +53,7 @@ impl LiveBody {
             sent_bytes: 0,
             caller,
             labels,
-            _viewer: viewer,
-            _place: place,
+            _places: places,
         }
     }
 

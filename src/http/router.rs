@@ -10,9 +10,8 @@ use serde_json::json;
 
 use super::{Metrics, body::Body, live::LiveBody, reply, request_body::RequestBody};
 use crate::{
-    access::{Place, Places},
     clock::Clock,
-    device::{Caller, Device, Transport, Viewers},
+    device::{Caller, Device, Place, Places, Transport, Viewers},
     error::{Error, ErrorKind},
     live::Hub,
     proto::{

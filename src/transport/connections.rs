@@ -48,8 +48,9 @@ pub struct Connections {
 pub enum Standing {
     /// The listener trusts whoever reaches it.
     Trusted,
-    /// The peer has to prove itself first: few such connections are open, for 10 s each. When there are too many, the oldest one of the source that has most has to go, so a flood
-    /// displaces itself.
+    /// The peer has to prove itself first: few such connections are open, for 10 s each. When there
+    /// are too many, the oldest one of the source that has most has to go, so a flood displaces
+    /// itself.
     Nobody,
 }
 

@@ -239,9 +239,8 @@ fn files_stay_small() {
 #[test]
 fn tasks_are_spawned_where_they_are_owned() {
     // Where, and who owns what is spawned there.
-    const OWNERS: [(&str, &str); 6] = [
-        ("client/tcp.rs", "AbortOnDropHandle in the connection"),
-        ("client/p2p/link.rs", "AbortOnDropHandle in the answer"),
+    const OWNERS: [(&str, &str); 5] = [
+        ("client/mod.rs", "AbortOnDropHandle of who asked for it"),
         ("client/p2p/resume.rs", "AbortOnDropHandle in the answer"),
         ("client/p2p/session.rs", "AbortOnDropHandle in the session"),
         ("live/hub.rs", "AbortOnDropHandle in the stream's entry"),

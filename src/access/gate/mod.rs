@@ -12,8 +12,8 @@ use super::{
 };
 use crate::proto::{
     credential::{
-        BodyKind, Claims, ClaimsError, Credential, EndpointId, Secret, Signed, Target, Token,
-        Transport,
+        BodyKind, Claims, ClaimsError, Credential, EXPORTER_LABEL, EndpointId, Secret, Signed,
+        Target, Token, Transport,
     },
     encoding::base64,
     sealed::{Exchange, Keys},
@@ -21,8 +21,6 @@ use crate::proto::{
 
 /// How often a connection may fail to prove itself before it is not answered any more.
 const MAX_TRIES: u32 = 4;
-/// The label of the TLS exporter that tokens over P2P are bound to.
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-peercam-http/1";
 
 /// A connection that is secure by itself, both ends of which are known: QUIC or TLS 1.3 after its
 /// *completed* handshake, so that early data cannot have an exporter.

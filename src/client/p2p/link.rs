@@ -9,16 +9,12 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    client::{Answer, ClientError, ask, in_time, with_token},
-    proto::credential::{BodyKind, EndpointId, PairingUri, Signed, Transport},
+    client::{Answer, ClientError, ask, drive, in_time, with_token},
+    proto::credential::{BodyKind, EXPORTER_LABEL, EndpointId, PairingUri, Signed, Transport},
     transport::p2p::{Connection, Lost, Stream},
 };
-
-/// The label of the TLS exporter that tokens are bound to.
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-peercam-http/1";
 
 /// What is sent with a request.
 pub type Upload = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
@@ -165,11 +161,7 @@ impl Link {
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|_| ClientError::Broken)?;
-        let driver = tokio::spawn(async move {
-            // How it ended is seen by whoever waits for the answer.
-            let _ = driver.await;
-        });
-        let driver = AbortOnDropHandle::new(driver);
+        let driver = drive(driver);
         let response = in_time(sender.send_request(request)).await?;
         let response = response.map_err(|_| ClientError::Broken)?;
         if response.status() == StatusCode::UNAUTHORIZED {

@@ -8,6 +8,8 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::mpsc};
 use url::Url;
 
+use crate::client::drive;
+
 /// How long the one that is told may take.
 const TIME: Duration = Duration::from_secs(2);
 
@@ -71,11 +73,11 @@ async fn post(url: &FeedbackUrl, message: &str) -> Result<(), String> {
         .header(header::CONNECTION, "close")
         .body(Full::new(Bytes::from(message.to_owned())))
         .map_err(|error| failed(&error))?;
-    let response = tokio::select! {
-        response = sender.send_request(request) => response.map_err(|error| failed(&error))?,
-        // It ends with the connection only, and then the response tells.
-        never = async { drop(driver.await); std::future::pending().await } => never,
-    };
+    let _driver = drive(driver);
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| failed(&error))?;
     match response.status().is_success() {
         true => Ok(()),
         false => Err(format!("it answers {}", response.status())),

@@ -4,6 +4,7 @@ mod outbox;
 mod peers;
 
 use std::{
+    error::Error,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -211,21 +212,14 @@ async fn exchange(
     door: Arc<Door>,
 ) -> Result<(), Spent> {
     let is_media = stream.is_media();
-    let spent = Arc::new(Mutex::new(false));
-    let noted = Arc::clone(&spent);
     let service = service_fn(move |request: hyper::Request<_>| {
         if Route::of_path(request.uri().path()) == Ok(Route::Media) {
             is_media.mark();
         }
         let serving = activity.serve();
-        let (app, door, noted) = (Arc::clone(&app), Arc::clone(&door), Arc::clone(&noted));
+        let (app, door) = (Arc::clone(&app), Arc::clone(&door));
         async move {
             let answer = door.answer(&app, request).await;
-            if answer.is_err()
-                && let Ok(mut spent) = noted.lock()
-            {
-                *spent = true;
-            }
             answer.map(|response| response.map(|body| body.holding(serving)))
         }
     });
@@ -234,12 +228,11 @@ async fn exchange(
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a request broke off");
-    }
-    match spent.lock() {
-        Ok(spent) if *spent => Err(Spent),
-        _ => Ok(()),
+    let Err(error) = served else { return Ok(()) };
+    tracing::debug!(%error, "a request broke off");
+    match error.source().is_some_and(<dyn Error>::is::<Spent>) {
+        true => Err(Spent),
+        false => Ok(()),
     }
 }
 

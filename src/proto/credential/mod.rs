@@ -18,5 +18,5 @@ pub use mint::{Credential, Issuer, MintKey, ParseMintKeyError};
 pub use relay_token::{ParseRelayTokenError, RelayToken};
 pub use scope::{Need, ParseScopeError, Scope, Scopes};
 pub use secret::Secret;
-pub use token::{BodyKind, MAX_TOKEN, Signed, Target, Token, Transport};
+pub use token::{BodyKind, EXPORTER_LABEL, MAX_TOKEN, Signed, Target, Token, Transport};
 pub use uri::{PairingUri, ParseUriError};

@@ -6,6 +6,10 @@ use crate::proto::encoding::{base64, exactly, from_base64};
 /// The longest token, in bytes: version, credential with the longest claims, counter, key, MAC.
 pub const MAX_TOKEN: usize = 2 + 17 + 11 + MAX_CLAIMS.div_ceil(3) * 4 + 12 + 44 + 43;
 
+/// The label of the TLS exporter (RFC 8446 §7.5) that tokens over P2P are bound to; its context is
+/// empty.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-peercam-http/1";
+
 /// What carries the requests that a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {

@@ -3,12 +3,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What one session has under way, over all its connections, so that no viewer has more than its
-/// share of what all share.
+/// How many of something there are: viewers of the device, or what one of them has under way.
 #[derive(Clone, Debug, Default)]
 pub struct Places(Arc<AtomicUsize>);
 
-/// One of them; dropping it gives it back.
+/// A place that was taken. Dropping it frees it.
 #[derive(Debug)]
 pub struct Place(Places);
 
@@ -21,6 +20,11 @@ impl Places {
                 (count < max).then_some(count + 1)
             });
         taken.ok().map(|_| Place(self.clone()))
+    }
+
+    /// Places that are taken.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
     }
 }
 
