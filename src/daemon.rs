@@ -1,12 +1,14 @@
 //! Puts the parts together: the only file that knows every one of them.
 
+mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;
+#[cfg(feature = "record")]
+mod record;
 
 use std::{
     future::Future,
     net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,6 +17,7 @@ use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::listen::{bind, lan_hints};
 #[cfg(feature = "sim")]
 use crate::hal::sim::SimCamera;
 use crate::{
@@ -29,6 +32,7 @@ use crate::{
     http::{self, App, Listening},
     live::{self, Hub},
     media::ChannelId,
+    playback::Players,
     proto::peer_info::PeerInfo,
     transport::{self, Connections, tcp::Listener},
 };
@@ -59,13 +63,13 @@ pub enum StartError {
         error: String,
     },
     /// The authorities of the relays cannot be read.
-    #[error("p2p: relay_ca: {}: {error}", path.display())]
-    RelayCa {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: String,
-    },
+    #[cfg(feature = "p2p")]
+    #[error("p2p: {0}")]
+    RelayCa(crate::config::RelayCaError),
+    /// The system gives no thread for recording.
+    #[cfg(feature = "record")]
+    #[error("recording does not start: {0}")]
+    Recorder(std::io::Error),
     /// A channel's file cannot be played.
     #[error("channel {channel}: {error}")]
     File {
@@ -86,6 +90,8 @@ pub struct Daemon {
     keeper: Arc<Keeper>,
     #[cfg(feature = "p2p")]
     p2p: Option<p2p::P2p>,
+    #[cfg(feature = "record")]
+    recorder: Option<Arc<crate::record::Recorder>>,
     peer_info: watch::Sender<Option<PeerInfo>>,
     udp_hints: UdpHints,
     relays: Vec<String>,
@@ -162,12 +168,10 @@ impl Daemon {
         let store = Store::open(data_dir.path())?;
         let max_sessions = config.access.max_sessions;
         let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
-        let hub = Hub::new(
-            clock,
-            config.live,
-            cameras(&config.channels, |channel| camera(clock, channel))?,
-            live_metrics,
-        );
+        let channels = cameras(&config.channels, |channel| camera(clock, channel))?;
+        let hub = Hub::new(clock, config.live, channels.clone(), live_metrics);
+        #[cfg(feature = "record")]
+        let recorder = record::start(&config, &channels, &hub, clock, &mut registry)?;
         let viewers = Viewers::new(config.http.max_viewers);
         let connections = Connections::new(
             config.http.max_connections,
@@ -183,12 +187,30 @@ impl Daemon {
         };
         #[cfg(not(feature = "p2p"))]
         let reach = Reach::default();
+        let zone = config.device.timezone.clone();
         let mut listeners = Vec::new();
         for listen in config.listen {
             listeners.push((bind(&listen).await?, listen));
         }
+        #[cfg(feature = "record")]
+        let recordings =
+            record::recordings(config.record.as_ref(), recorder.as_ref(), zone, &channels);
+        #[cfg(not(feature = "record"))]
+        let recordings = {
+            let index = |channel: &live::Channel| Some((channel.id, channel.camera.recordings()?));
+            let indexes = channels.iter().filter_map(index).collect();
+            crate::device::Recordings::new(indexes, zone, Default::default())
+        };
+        let players = Players::default();
+        let device = Device::new(
+            hub.clone(),
+            viewers.clone(),
+            reach.outbox,
+            recordings,
+            players,
+        );
         let app = App {
-            device: Device::new(hub.clone(), viewers.clone(), reach.outbox),
+            device,
             hub,
             viewers,
             hevc: config.hevc,
@@ -208,6 +230,8 @@ impl Daemon {
             keeper,
             #[cfg(feature = "p2p")]
             p2p,
+            #[cfg(feature = "record")]
+            recorder,
             peer_info: watch::Sender::new(reach.peer_info),
             udp_hints: reach.udp_hints,
             relays: reach.relays,
@@ -273,6 +297,8 @@ impl Daemon {
             keeper,
             #[cfg(feature = "p2p")]
             p2p,
+            #[cfg(feature = "record")]
+            recorder,
             peer_info,
             udp_hints,
             relays: _,
@@ -320,6 +346,7 @@ impl Daemon {
         tracing::info!("shutting down");
         stopping.cancel();
         app.hub.close();
+        app.device.players().close();
         tasks.close();
         let drained = async {
             loop {
@@ -331,6 +358,14 @@ impl Daemon {
                     () = tokio::time::sleep(DRAIN_INTERVAL) => {}
                 }
             }
+        };
+        let drained = async {
+            #[cfg(feature = "record")]
+            if let Some(recorder) = &recorder {
+                tokio::join!(drained, recorder.finish());
+                return;
+            }
+            drained.await;
         };
         if tokio::time::timeout(SHUTDOWN_GRACE, drained).await.is_err() {
             tracing::warn!(
@@ -344,37 +379,6 @@ impl Daemon {
         }
         owned.shutdown().await;
     }
-}
-
-async fn bind(listen: &Listen) -> Result<Listener, StartError> {
-    let failed = |error| StartError::Listen {
-        address: listen.address,
-        error,
-    };
-    let listener = Listener::bind(listen.address).await.map_err(failed)?;
-    let address = listener.address();
-    if let ListenAccess::Open {
-        allow_insecure_lan, ..
-    } = listen.access
-        && !address.ip().to_canonical().is_loopback()
-    {
-        if !allow_insecure_lan {
-            let error = std::io::Error::other(
-                "the address turned out not to be loopback, and the listener is open",
-            );
-            return Err(failed(error));
-        }
-        tracing::warn!(%address, "this listener is open: anybody who reaches it can watch, unencrypted");
-    }
-    Ok(listener)
-}
-
-/// Where holders of credentials can reach these listeners.
-fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
-    let doors = listen.iter().filter(|door| door.access == "token");
-    doors
-        .flat_map(|door| transport::tcp::reachable(door.address))
-        .collect()
 }
 
 /// Rewrites what the daemon says of itself when its addresses change.

@@ -1,4 +1,4 @@
-//! Why a request is refused: one error type, mapped to HTTP in `http::reply` and nowhere else.
+//! Why a request is refused: one error type, mapped to HTTP in `proto::refusal` and nowhere else.
 
 use std::borrow::Cow;
 
@@ -23,6 +23,8 @@ pub enum ErrorKind {
     NotFound,
     /// The route exists, but not for this method.
     MethodNotAllowed,
+    /// What is asked for of a file lies outside it.
+    BadRange,
     /// The body or a parameter is longer than the documented limit.
     TooLarge,
     /// The peer was too slow to send what it announced.

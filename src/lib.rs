@@ -7,7 +7,7 @@
 //! | 6 | [`cli`], [`config`], [`daemon`] | compose: the only ones that know every part |
 //! | 5 | [`http`], `client` | routes, replies and bodies over hyper; the viewer's end |
 //! | 4 | [`transport`], [`access`] | connections with a known peer; who may do what |
-//! | 3 | [`live`], [`device`] | streams and their viewers; the door for commands |
+//! | 3 | [`live`], `record`, [`playback`], [`device`] | streams and their viewers; recordings and their players; the door for commands |
 //! | 2 | [`hal`] | what a camera is; the simulated one; files |
 //! | 1 | [`proto`] | wire formats, credentials and sealed bodies, pure |
 //! | 0 | [`media`], [`error`], [`clock`] | frames, tracks, time, refusals |
@@ -36,5 +36,8 @@ pub mod hal;
 pub mod http;
 pub mod live;
 pub mod media;
+pub mod playback;
 pub mod proto;
+#[cfg(feature = "record")]
+pub mod record;
 pub mod transport;

@@ -105,12 +105,9 @@ impl DoctorOptions {
                 "the URI names no relay: the device can be dialled from its own network only",
             );
         } else {
-            let mut relays = Relays::new(uri.relays.clone(), uri.relay_token.clone());
-            if let Some(pem) = &options.relay_authorities {
-                relays
-                    .trust(pem)
-                    .map_err(|error| Failure::Usage(error.to_string()))?;
-            }
+            let authorities = options.relay_authorities.as_deref();
+            let relays = Relays::new(uri.relays.clone(), uri.relay_token.clone(), authorities)
+                .map_err(|error| Failure::Usage(error.to_string()))?;
             relays_from_here(&relays, report).await?;
         }
         let began = Instant::now();
@@ -251,15 +248,13 @@ async fn look_at_relays(config: &Config, report: &mut Report) -> Result<(), Fail
         );
         return Ok(());
     }
-    let mut relays = Relays::new(p2p.relays.clone(), p2p.relay_token.clone());
-    if let Some(path) = &p2p.relay_ca {
-        let read = std::fs::read(path).map_err(Failure::io(path.display().to_string()))?;
-        if let Err(error) = relays.trust(&read) {
-            report.bad(format_args!("relay_ca: {}: {error}", path.display()));
-            return Ok(());
+    match p2p.own_relays() {
+        Ok(relays) => relays_from_here(&relays, report).await,
+        Err(error) => {
+            report.bad(error);
+            Ok(())
         }
     }
-    relays_from_here(&relays, report).await
 }
 
 /// Whether a relay can be used from this machine, and UDP beside it.

@@ -13,6 +13,8 @@ mod pairing;
 mod progress;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod proxy;
+#[cfg(feature = "record")]
+mod record;
 #[cfg(feature = "client")]
 mod viewer;
 #[cfg(feature = "client")]
@@ -27,6 +29,8 @@ use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
 #[cfg(all(feature = "client", feature = "p2p"))]
 pub use proxy::ProxyOptions;
+#[cfg(feature = "record")]
+pub use record::{RecordCommand, RecordOptions};
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
 #[cfg(all(feature = "client", feature = "p2p"))]
@@ -83,6 +87,10 @@ pub enum Command {
     /// pairing URI, from the viewer's side.
     #[cfg(all(feature = "client", feature = "p2p"))]
     Doctor(DoctorOptions),
+    /// Says what is on a card with recordings, and whether it is whole.
+    #[cfg(feature = "record")]
+    #[command(subcommand)]
+    Record(RecordCommand),
     /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
     #[cfg(all(feature = "client", feature = "p2p"))]
     Identity(IdentityOptions),
@@ -110,6 +118,8 @@ impl Command {
             Self::Proxy(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]
             Self::Doctor(options) => options.perform(path),
+            #[cfg(feature = "record")]
+            Self::Record(command) => command.perform(path),
             #[cfg(all(feature = "client", feature = "p2p"))]
             Self::Identity(options) => options.perform(),
         }

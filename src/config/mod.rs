@@ -4,10 +4,14 @@
 //! in several kinds (`source`, `listen`) are read flat and then converted, so that an error names
 //! the line of the very key. `config/full.toml` shows every key with its default.
 
+mod checks;
 mod error;
 #[cfg(feature = "p2p")]
 mod p2p;
 mod raw;
+#[cfg(feature = "record")]
+mod record;
+mod source;
 mod units;
 
 use std::{
@@ -19,8 +23,12 @@ use std::{
 
 pub use error::ConfigError;
 #[cfg(feature = "p2p")]
-pub use p2p::P2p;
+pub use p2p::{P2p, RelayCaError};
+#[cfg(feature = "record")]
+pub use record::Record;
 pub use units::duration;
+
+use jiff::tz::TimeZone;
 
 use crate::{
     http::BODY_TIMEOUT,
@@ -45,6 +53,9 @@ pub struct Config {
     /// `[p2p]`; `None` if it is off.
     #[cfg(feature = "p2p")]
     pub p2p: Option<P2p>,
+    /// `[record]`; `None` if nothing is recorded.
+    #[cfg(feature = "record")]
+    pub record: Option<Record>,
     /// `[http]`
     pub http: Http,
     /// `[live]`
@@ -64,6 +75,8 @@ pub struct Device {
     pub product_id: String,
     /// `device_name`: letters, digits, `_` and `-`, at most 48. Default: `sim_0001`.
     pub device_name: String,
+    /// `timezone`: whose days and months recordings are listed by. Default: the system's.
+    pub timezone: TimeZone,
 }
 
 /// One `[[listen]]`: a TCP address that serves HTTP.
@@ -130,6 +143,9 @@ pub struct Channel {
     pub name: String,
     /// `source`: where its picture comes from.
     pub source: Source,
+    /// `record`: what of it is recorded. Default (`None`): as `[record]` says.
+    #[cfg(feature = "record")]
+    pub record: Option<crate::record::Mode>,
 }
 
 /// Where a channel's picture comes from.
@@ -170,17 +186,22 @@ impl Config {
     }
 
     /// What `peercam` runs without a configuration file: one simulated camera on
-    /// 127.0.0.1:34567.
+    /// 127.0.0.1:34567, of which up to 1 GiB is recorded.
     #[cfg(feature = "sim")]
     pub fn simulated_camera() -> Self {
         let channel = Channel {
             id: ChannelId(0),
             name: "camera 0".to_owned(),
             source: Source::Sim(crate::hal::sim::Config::default()),
+            #[cfg(feature = "record")]
+            record: None,
         };
+        let config = Self::without_channels();
         Self {
             channels: vec![channel],
-            ..Self::without_channels()
+            #[cfg(feature = "record")]
+            record: Some(Record::in_directory(config.data_dir.join("recordings"))),
+            ..config
         }
     }
 
@@ -191,6 +212,7 @@ impl Config {
             device: Device {
                 product_id: "PEERCAMSIM".to_owned(),
                 device_name: "sim_0001".to_owned(),
+                timezone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
             },
             listen: vec![Listen {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 34567)),
@@ -202,6 +224,8 @@ impl Config {
             access: Access { max_sessions: 4 },
             #[cfg(feature = "p2p")]
             p2p: Some(P2p::default()),
+            #[cfg(feature = "record")]
+            record: None,
             http: Http {
                 max_connections: 256,
                 max_viewers: 32,

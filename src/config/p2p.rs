@@ -35,6 +35,33 @@ impl Default for P2p {
     }
 }
 
+/// The authorities of the relays' certificates cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("relay_ca: {}: {problem}", path.display())]
+pub struct RelayCaError {
+    path: PathBuf,
+    problem: String,
+}
+
+impl P2p {
+    /// The relays, with what they want to see and whom they are trusted by. Reads `relay_ca`.
+    ///
+    /// # Errors
+    /// [`RelayCaError`].
+    pub fn own_relays(&self) -> Result<Relays, RelayCaError> {
+        let path = self.relay_ca.clone().unwrap_or_default();
+        let failed = |problem: String| RelayCaError { path, problem };
+        let authorities = self.relay_ca.as_ref().map(std::fs::read).transpose();
+        let authorities = match authorities {
+            Ok(authorities) => authorities,
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        let (urls, token) = (self.relays.clone(), self.relay_token.clone());
+        let relays = Relays::new(urls, token, authorities.as_deref());
+        relays.map_err(|error| failed(error.to_string()))
+    }
+}
+
 /// The table as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

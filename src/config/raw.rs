@@ -5,18 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
+    checks::{name, refuse, size, within},
     error::Problem,
     repeated,
+    source::Channel,
     units::{Size, Span},
 };
-use crate::{
-    media::ChannelId,
-    proto::{flv::HevcForm, guard::Origin},
-};
+use crate::proto::{flv::HevcForm, guard::Origin};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +32,10 @@ pub(super) struct Config {
     p2p: super::p2p::Raw,
     #[cfg(not(feature = "p2p"))]
     p2p: Option<WithoutP2p>,
+    #[cfg(feature = "record")]
+    record: Option<super::record::Raw>,
+    #[cfg(not(feature = "record"))]
+    record: Option<WithoutRecord>,
     #[serde(default)]
     http: Http,
     #[serde(default)]
@@ -50,11 +54,20 @@ struct WithoutP2p {
     enabled: Spanned<bool>,
 }
 
+/// `[record]` of a build that records nothing.
+#[cfg(not(feature = "record"))]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithoutRecord {
+    enabled: Spanned<bool>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Device {
     product_id: Option<Spanned<String>>,
     device_name: Option<Spanned<String>>,
+    timezone: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,38 +128,6 @@ struct Runtime {
     threads: Option<Spanned<u64>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Channel {
-    id: Spanned<u16>,
-    name: Option<Spanned<String>>,
-    source: Source,
-}
-
-/// Every option of every kind of source.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Source {
-    kind: Spanned<SourceKind>,
-    // file
-    path: Option<Spanned<PathBuf>>,
-    // sim
-    audio: Option<Spanned<String>>,
-    gop: Option<Spanned<u64>>,
-    bitrate: Option<Spanned<Vec<u64>>>,
-    force_key: Option<Spanned<bool>>,
-    faults: Option<Spanned<Vec<Spanned<String>>>>,
-    seed: Option<Spanned<u64>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SourceKind {
-    #[cfg(feature = "sim")]
-    Sim,
-    File,
-}
-
 impl Config {
     /// Checks values against each other and converts them. Paths are relative to `base`.
     pub(super) fn check(self, base: &Path) -> Result<super::Config, Problem> {
@@ -185,6 +166,18 @@ impl Config {
         #[cfg(not(feature = "p2p"))]
         if let Some(p2p) = self.p2p.filter(|p2p| *p2p.enabled.get_ref()) {
             return Err(Problem::at(p2p.enabled.span(), "this build has no P2P"));
+        }
+        #[cfg(feature = "record")]
+        {
+            let record = self.record.map(|record| record.check(&config.data_dir));
+            config.record = record.transpose()?.flatten();
+        }
+        #[cfg(not(feature = "record"))]
+        if let Some(record) = self.record.filter(|record| *record.enabled.get_ref()) {
+            return Err(Problem::at(
+                record.enabled.span(),
+                "this build records nothing",
+            ));
         }
         self.http.check(&mut config.http)?;
         config.live.memory = within(
@@ -251,26 +244,18 @@ impl Device {
                 "letters, digits, _ and -",
             )?;
         }
+        if let Some(zone) = self.timezone {
+            let text = zone.get_ref();
+            let known = TimeZone::get(text).or_else(|_| TimeZone::posix(text));
+            device.timezone = known.map_err(|_| {
+                Problem::at(
+                    zone.span(),
+                    "a zone that this system knows is needed, such as \"Asia/Shanghai\", or one in POSIX form, such as \"CST-8\"",
+                )
+            })?;
+        }
         Ok(())
     }
-}
-
-fn name(
-    value: Spanned<String>,
-    max: usize,
-    extra: fn(char) -> bool,
-    allowed: &str,
-) -> Result<String, Problem> {
-    let text = value.get_ref();
-    if (1..=max).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || extra(c))
-    {
-        return Ok(value.into_inner());
-    }
-    Err(Problem::at(
-        value.span(),
-        format!("1 to {max} characters are allowed, of {allowed}"),
-    ))
 }
 
 impl Listen {
@@ -329,14 +314,6 @@ impl Listen {
     }
 }
 
-/// An option of the other kind of listener is a mistake, not a wish.
-fn refuse(span: Option<std::ops::Range<usize>>, message: &str) -> Result<(), Problem> {
-    match span {
-        Some(span) => Err(Problem::at(span, message)),
-        None => Ok(()),
-    }
-}
-
 impl Http {
     fn check(self, http: &mut super::Http) -> Result<(), Problem> {
         http.max_connections = within(
@@ -369,132 +346,5 @@ impl Http {
             *target = duration;
         }
         Ok(())
-    }
-}
-
-fn size(value: Spanned<Size>) -> Spanned<u64> {
-    let span = value.span();
-    Spanned::new(span, value.into_inner().0)
-}
-
-fn within<T: TryFrom<u64> + TryInto<u64> + Copy>(
-    value: Option<Spanned<u64>>,
-    default: T,
-    least: u64,
-    most: u64,
-    least_text: &str,
-    most_text: &str,
-) -> Result<T, Problem> {
-    let Some(value) = value else {
-        return Ok(default);
-    };
-    let span = value.span();
-    let number = value.into_inner();
-    T::try_from(number)
-        .ok()
-        .filter(|_| (least..=most).contains(&number))
-        .ok_or_else(|| Problem::at(span, format!("{least_text} to {most_text} are allowed")))
-}
-
-impl Channel {
-    fn check(self, base: &Path) -> Result<super::Channel, Problem> {
-        let id = ChannelId(self.id.into_inner());
-        let name = match self.name {
-            None => format!("camera {id}"),
-            Some(name)
-                if (1..=64).contains(&name.get_ref().len())
-                    && !name.get_ref().contains(char::is_control) =>
-            {
-                name.into_inner()
-            }
-            Some(name) => {
-                return Err(Problem::at(
-                    name.span(),
-                    "1 to 64 printable characters are allowed",
-                ));
-            }
-        };
-        Ok(super::Channel {
-            id,
-            name,
-            source: self.source.check(base)?,
-        })
-    }
-}
-
-impl Source {
-    fn check(self, base: &Path) -> Result<super::Source, Problem> {
-        self.refuse_foreign_options()?;
-        match *self.kind.get_ref() {
-            #[cfg(feature = "sim")]
-            SourceKind::Sim => self.sim().map(super::Source::Sim),
-            SourceKind::File => match self.path {
-                Some(path) => Ok(super::Source::File {
-                    path: base.join(path.into_inner()),
-                }),
-                None => Err(Problem::at(self.kind.span(), "a file source needs a path")),
-            },
-        }
-    }
-
-    /// An option of another kind is a mistake, not a wish.
-    fn refuse_foreign_options(&self) -> Result<(), Problem> {
-        let foreign = match *self.kind.get_ref() {
-            #[cfg(feature = "sim")]
-            SourceKind::Sim => vec![self.path.as_ref().map(Spanned::span)],
-            SourceKind::File => vec![
-                self.audio.as_ref().map(Spanned::span),
-                self.gop.as_ref().map(Spanned::span),
-                self.bitrate.as_ref().map(Spanned::span),
-                self.force_key.as_ref().map(Spanned::span),
-                self.faults.as_ref().map(Spanned::span),
-                self.seed.as_ref().map(Spanned::span),
-            ],
-        };
-        let first = foreign.into_iter().flatten().next();
-        refuse(first, "this kind of source has no such option")
-    }
-
-    #[cfg(feature = "sim")]
-    fn sim(self) -> Result<crate::hal::sim::Config, Problem> {
-        use crate::hal::sim::{AudioKind, BITRATES, Config, Fault, Faults};
-        let mut config = Config::default();
-        if let Some(audio) = self.audio {
-            config.audio = match audio.get_ref().as_str() {
-                "aac" => AudioKind::Aac,
-                "pcma" => AudioKind::Pcma,
-                "pcmu" => AudioKind::Pcmu,
-                "none" => AudioKind::None,
-                _ => {
-                    return Err(Problem::at(
-                        audio.span(),
-                        "aac, pcma, pcmu or none are allowed",
-                    ));
-                }
-            };
-        }
-        config.gop = within(self.gop, config.gop, 1, 1000, "1", "1000")?;
-        if let Some(bitrate) = self.bitrate {
-            let rates = bitrate.get_ref().iter().map(|&rate| {
-                u32::try_from(rate)
-                    .ok()
-                    .filter(|rate| BITRATES.contains(rate))
-            });
-            let rates: Option<Vec<u32>> = rates.collect();
-            config.bitrate = rates.and_then(|rates| rates.try_into().ok()).ok_or_else(|| {
-                Problem::at(bitrate.span(), "three numbers from 50000 to 50000000 are needed: bits per second of standard, high and super")
-            })?;
-        }
-        config.force_key = self.force_key.map_or(config.force_key, Spanned::into_inner);
-        let faults = self.faults.map(Spanned::into_inner).unwrap_or_default();
-        let faults = faults.into_iter().map(|fault| {
-            fault
-                .get_ref()
-                .parse::<Fault>()
-                .map_err(|error| Problem::at(fault.span(), format!("faults: {error}")))
-        });
-        let seed = self.seed.map_or(0, Spanned::into_inner);
-        config.faults = Faults::new(seed, faults.collect::<Result<_, _>>()?);
-        Ok(config)
     }
 }

@@ -1,6 +1,6 @@
 //! P2P, joined to the rest.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
@@ -147,22 +147,7 @@ pub(super) fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn relays(p2p: &config::P2p) -> Result<Relays, StartError> {
-    let mut relays = Relays::new(p2p.relays.clone(), p2p.relay_token.clone());
-    if let Some(path) = &p2p.relay_ca {
-        let failed = |error: String| failed(path, error);
-        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        relays
-            .trust(&pem)
-            .map_err(|error| failed(error.to_string()))?;
-    }
-    Ok(relays)
-}
-
-fn failed(path: &Path, error: String) -> StartError {
-    StartError::RelayCa {
-        path: path.to_owned(),
-        error,
-    }
+    p2p.own_relays().map_err(StartError::RelayCa)
 }
 
 /// Says in the log when a relay is reached, and when it is not and why.

@@ -1,23 +1,30 @@
 //! The device as apps see it: one door for commands, whatever wire they came by.
 
+mod card;
 mod outbox;
 mod places;
+mod recordings;
 mod viewers;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+pub use card::{CardState, Recording};
 pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
+pub use recordings::{Recordings, file_name, parse_file_name};
 pub use viewers::Viewers;
 
 use crate::{
     error::{Error, ErrorKind},
     live::Hub,
     media::ChannelId,
+    playback::Players,
     proto::{
-        command::{ChannelState, Command, Reply, Status, StatusQuery},
+        command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
         credential::{Channels, Claims, Need, Scope, Scopes},
         feedback::Feedback,
+        local::EventRequest,
+        refusal,
         route::Labels,
     },
 };
@@ -28,6 +35,8 @@ pub struct Caller {
     /// The name in its credential. Without one, the name it gave itself, or its address: that tells
     /// viewers apart and proves nothing.
     pub name: String,
+    /// What tells it apart from others: its session; without one, its name.
+    pub viewer: String,
     /// The wire it came by.
     pub transport: Transport,
     /// Its name for this request, to find it in the log.
@@ -55,6 +64,7 @@ impl Caller {
             .clone()
             .unwrap_or_else(|| address.to_string());
         Self {
+            viewer: name.clone(),
             name,
             transport: Transport::Tcp,
             req_id: labels.req_id.clone(),
@@ -63,10 +73,11 @@ impl Caller {
         }
     }
 
-    /// A caller that proved to hold a credential with these claims.
-    pub fn holder(claims: &Claims, labels: &Labels, transport: Transport) -> Self {
+    /// A caller that proved to hold a credential with these claims, and has this session.
+    pub fn holder(claims: &Claims, session: &str, labels: &Labels, transport: Transport) -> Self {
         Self {
             name: claims.name.clone(),
+            viewer: session.to_owned(),
             transport,
             req_id: labels.req_id.clone(),
             scopes: claims.scopes,
@@ -95,6 +106,14 @@ fn missing(scope: Scope) -> Error {
     Error::new(ErrorKind::Forbidden, reason)
 }
 
+/// A command that was not done, with the status of its reason.
+fn refused(error: &Error) -> Reply {
+    Reply::Status {
+        status: refusal::status(error.kind()),
+        reason: error.reason().to_owned(),
+    }
+}
+
 impl fmt::Display for Caller {
     /// The name, with anything that could forge a log line escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,16 +129,51 @@ pub struct Device {
     hub: Hub,
     viewers: Viewers,
     outbox: Option<Arc<dyn Outbox>>,
+    recordings: Recordings,
+    players: Players,
 }
 
 impl Device {
-    /// A device with these channels and viewers. What it has to say goes into `outbox`.
-    pub fn new(hub: Hub, viewers: Viewers, outbox: Option<Arc<dyn Outbox>>) -> Self {
+    /// A device with these channels, viewers and recordings. What it has to say goes into `outbox`.
+    pub fn new(
+        hub: Hub,
+        viewers: Viewers,
+        outbox: Option<Arc<dyn Outbox>>,
+        recordings: Recordings,
+        players: Players,
+    ) -> Self {
         Self {
             hub,
             viewers,
             outbox,
+            recordings,
+            players,
         }
+    }
+
+    /// Something happened that is to be recorded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such channel, or it is not recorded.
+    pub fn note_event(&self, event: EventRequest) -> Result<(), Error> {
+        let EventRequest { channel, kind, .. } = event;
+        self.hub.check_channel(channel, &Channels::All)?;
+        let recording = self.recordings.recording();
+        if !recording.is_some_and(|recording| recording.event(channel, kind, event.length)) {
+            return Err(recordings::not_recorded(channel));
+        }
+        tracing::info!(%channel, kind, "event");
+        Ok(())
+    }
+
+    /// What was recorded.
+    pub fn recordings(&self) -> &Recordings {
+        &self.recordings
+    }
+
+    /// What is being played.
+    pub fn players(&self) -> &Players {
+        &self.players
     }
 
     /// The viewers that are there and proved themselves.
@@ -151,9 +205,43 @@ impl Device {
                 reason: refused.reason().to_owned(),
             };
         }
-        match command {
+        let done = self.perform(caller, command).await;
+        done.unwrap_or_else(|error| refused(&error))
+    }
+
+    async fn perform(&self, caller: &Caller, command: Command) -> Result<Reply, Error> {
+        let check = |channel| self.hub.check_channel(channel, &caller.channels);
+        let reply = match command {
             Command::DeviceStatus { channel, query } => {
                 self.status(&caller.channels, channel, query)
+            }
+            Command::RecordIndex {
+                channel,
+                window,
+                kind,
+            } => {
+                check(channel)?;
+                self.recordings.spans(channel, window, kind).await?
+            }
+            Command::MonthRecord { channel, month } => {
+                check(channel)?;
+                self.recordings.days(channel, month).await?
+            }
+            Command::FileList {
+                channel,
+                window,
+                content,
+            } => {
+                check(channel)?;
+                self.recordings.files(channel, window, content).await?
+            }
+            Command::Playback { channel, command } => {
+                check(channel)?;
+                let millis = self.players.order(&caller.viewer, channel, command).await?;
+                match command {
+                    PlaybackCommand::Progress => Reply::Progress(millis),
+                    _ => Reply::Done,
+                }
             }
             Command::ChannelList => Reply::ChannelList(
                 self.hub
@@ -171,7 +259,8 @@ impl Device {
                 status: Status::Unsupported,
                 reason: "this device does not offer that command".to_owned(),
             },
-        }
+        };
+        Ok(reply)
     }
 
     fn status(&self, visible: &Channels, channel: ChannelId, query: StatusQuery) -> Reply {
@@ -184,8 +273,16 @@ impl Device {
             (_, Err(error)) => (Status::BadRequest, Some(error.reason().to_owned())),
             (StatusQuery::Unoffered, Ok(())) => (
                 Status::Unsupported,
-                Some("this device offers live only".to_owned()),
+                Some("this device has no talkback".to_owned()),
             ),
+            (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
+                Ok(_) if self.viewers.count() < self.viewers.max() => (Status::Ok, None),
+                Ok(_) => (
+                    Status::TooManyViewers,
+                    Some(viewers::full(self.viewers.max())),
+                ),
+                Err(error) => (Status::Refused, Some(error.reason().to_owned())),
+            },
             (StatusQuery::Live(_), Ok(())) => self.live_status(channel),
         };
         Reply::DeviceStatus {

@@ -1,7 +1,9 @@
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::{BoxFuture, HalError};
-use crate::media::{Frame, Tracks};
+use crate::media::{Content, Frame, Tracks};
 
 /// Recordings of one channel: lists and opens them, whoever made them.
 pub trait RecordingIndex: Send + Sync {
@@ -11,11 +13,21 @@ pub trait RecordingIndex: Send + Sync {
     /// [`HalError`] if the medium cannot be read.
     fn list(&self, window: Range<i64>) -> BoxFuture<'_, Result<Vec<Recording>, HalError>>;
 
-    /// Opens the recording that starts at `start_millis`.
+    /// Opens the recording that starts at `start_millis`, to be played.
     ///
     /// # Errors
     /// [`HalError::Missing`] if there is none (any more).
     fn open(&self, start_millis: i64) -> BoxFuture<'_, Result<Box<dyn RecordingReader>, HalError>>;
+
+    /// Opens the file that starts at `start_millis`, to be fetched as it is.
+    ///
+    /// # Errors
+    /// As [`RecordingIndex::open`].
+    fn fetch(
+        &self,
+        start_millis: i64,
+        content: Content,
+    ) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>>;
 }
 
 /// One recording. Times are wall-clock milliseconds since 1970-01-01 UTC.
@@ -29,16 +41,40 @@ pub struct Recording {
     pub kind: u32,
     /// Size in bytes.
     pub size: u64,
+    /// What it is.
+    pub content: Content,
 }
 
-/// An open recording, read in decoding order.
+/// An open recording, read in decoding order. One that grows ends where it ended when that was
+/// asked; later there may be more.
 pub trait RecordingReader: Send {
     /// What a decoder must know.
     fn tracks(&self) -> &Tracks;
 
-    /// Goes to the last key frame at or before `position_millis` (from the recording's start).
+    /// Where decoding can start: milliseconds from the recording's start, growing.
+    fn keys(&mut self) -> BoxFuture<'_, Result<Vec<u64>, HalError>>;
+
+    /// Goes to the last key frame at or before `position_millis` (from the recording's start); to
+    /// the first one if there is none.
     fn seek(&mut self, position_millis: u64) -> BoxFuture<'_, Result<(), HalError>>;
 
     /// The next frame, its time counted from the recording's start; `None` at the end.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, HalError>>;
+
+    /// Whether it is being deleted: its reader shall end soon.
+    fn is_revoked(&self) -> bool {
+        false
+    }
+}
+
+/// A file that is fetched.
+pub trait RecordingFile: Send {
+    /// Its bytes; of one that grows, those that there were when it was opened.
+    fn size(&self) -> u64;
+
+    /// Names this content of it: the same name, the same bytes.
+    fn tag(&self) -> String;
+
+    /// Up to `most` bytes from `offset`; empty at the end.
+    fn read(&mut self, offset: u64, most: usize) -> BoxFuture<'_, Result<Bytes, HalError>>;
 }

@@ -7,7 +7,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 
-use super::live::LiveBody;
+use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody};
 use crate::{
     proto::{
         flv::TagBatch,
@@ -33,6 +33,10 @@ enum Content {
     Whole(Option<Bytes>),
     /// A live stream.
     Live(Box<LiveBody>),
+    /// What was recorded.
+    Playback(Box<PlaybackBody>),
+    /// A file.
+    Download(Box<DownloadBody>),
     /// Another body, in records.
     Sealed(Box<SealedBody>),
 }
@@ -65,6 +69,22 @@ impl Body {
         }
     }
 
+    /// What was recorded.
+    pub(super) fn playback(playback: PlaybackBody) -> Self {
+        Self {
+            content: Content::Playback(Box::new(playback)),
+            serving: None,
+        }
+    }
+
+    /// A file.
+    pub(super) fn download(download: DownloadBody) -> Self {
+        Self {
+            content: Content::Download(Box::new(download)),
+            serving: None,
+        }
+    }
+
     /// This body in records, behind a head.
     pub(super) fn sealed(self, head: Head, sealer: Sealer) -> Self {
         let sealed = SealedBody {
@@ -84,6 +104,8 @@ impl Body {
         match &mut self.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(TagBatch::from_bytes)),
             Content::Live(live) => live.poll_batch(context),
+            Content::Playback(playback) => playback.poll_batch(context),
+            Content::Download(download) => download.poll_batch(context),
             Content::Sealed(sealed) => sealed.poll_batch(context),
         }
     }
@@ -92,7 +114,8 @@ impl Body {
     pub(super) fn is_at_end(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Live(_) => false,
+            Content::Live(_) | Content::Playback(_) => false,
+            Content::Download(download) => download.remaining() == 0,
             Content::Sealed(sealed) => sealed.is_at_end(),
         }
     }
@@ -160,7 +183,8 @@ impl HttpBody for Body {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Buf::remaining) as u64)
             }
-            Content::Live(_) | Content::Sealed(_) => SizeHint::default(),
+            Content::Download(download) => SizeHint::with_exact(download.remaining()),
+            Content::Live(_) | Content::Playback(_) | Content::Sealed(_) => SizeHint::default(),
         }
     }
 }

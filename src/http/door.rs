@@ -3,7 +3,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
 use super::{
@@ -38,6 +38,17 @@ pub(super) struct Door {
     wire: Box<dyn Wire>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
     session: Mutex<Option<Session>>,
+}
+
+/// What is asked: method, headers, target, and when.
+type Asking<'a> = (&'a Method, &'a HeaderMap, Target<'a>, Instant);
+
+/// The session that a request is part of.
+struct Entered {
+    /// Its name.
+    session: String,
+    /// The media that it is being sent.
+    media: Places,
 }
 
 /// The connection has failed to prove itself too often and is answered no more.
@@ -75,7 +86,7 @@ impl Door {
                 target,
                 keys: None,
             }) => {
-                let asked = (&parts.method, target, asked_at);
+                let asked = (&parts.method, &parts.headers, target, asked_at);
                 let body = RequestBody::clear(body);
                 Ok(self.plainly(app, asked, holder, body).await)
             }
@@ -84,7 +95,7 @@ impl Door {
                 target,
                 keys: Some(keys),
             }) => {
-                let asked = (&parts.method, target, asked_at);
+                let asked = (&parts.method, &parts.headers, target, asked_at);
                 Ok(self.sealed(app, asked, holder, body, keys).await)
             }
         }
@@ -94,19 +105,20 @@ impl Door {
     async fn plainly(
         &self,
         app: &App,
-        (method, target, asked_at): (&Method, Target<'_>, Instant),
+        (method, headers, target, asked_at): Asking<'_>,
         holder: Result<Holder, ClaimsError>,
         body: RequestBody,
     ) -> Response<Body> {
         match self.admit(holder) {
             Err(error) => self.refuse(app, target.path, body, &error).await,
-            Ok((holder, media)) => {
+            Ok((holder, entered)) => {
                 let request = router::Request {
                     method,
                     path: target.path,
                     query: target.rest.unwrap_or_default(),
                     body,
-                    who: self.who(&holder, &media),
+                    headers,
+                    who: self.who(&holder, &entered),
                     asked_at,
                 };
                 app.respond(request).await
@@ -118,7 +130,7 @@ impl Door {
     async fn sealed(
         &self,
         app: &App,
-        (method, target, asked_at): (&Method, Target<'_>, Instant),
+        (method, headers, target, asked_at): Asking<'_>,
         holder: Result<Holder, ClaimsError>,
         body: Incoming,
         Keys {
@@ -136,7 +148,7 @@ impl Door {
         let query = target.rest.unwrap_or_default();
         let route = Route::of_path(target.path).ok();
         let is_command = route == Some(Route::Command);
-        let checked = self.admit(holder).and_then(|(holder, media)| {
+        let checked = self.admit(holder).and_then(|(holder, entered)| {
             let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
             if is_command && target.rest.is_some() {
                 return Err(Error::bad_request(
@@ -149,9 +161,9 @@ impl Door {
                     "this listener does not send media unencrypted; leave _crypto=off out, or have the device's owner set allow_clear_media",
                 ));
             }
-            Ok((holder, media, wants_clear))
+            Ok((holder, entered, wants_clear))
         });
-        let (holder, media, wants_clear) = match checked {
+        let (holder, entered, wants_clear) = match checked {
             Ok(checked) => checked,
             Err(error) => {
                 let body = RequestBody::clear(body);
@@ -168,7 +180,8 @@ impl Door {
             path: target.path,
             query,
             body,
-            who: self.who(&holder, &media),
+            headers,
+            who: self.who(&holder, &entered),
             asked_at,
         };
         let response = app.respond(request).await;
@@ -213,10 +226,11 @@ impl Door {
         }
     }
 
-    fn who<'a>(&self, holder: &'a Holder, media: &'a Places) -> Who<'a> {
+    fn who<'a>(&self, holder: &'a Holder, entered: &'a Entered) -> Who<'a> {
         Who::Holder {
             claims: &holder.claims,
-            media,
+            session: &entered.session,
+            media: &entered.media,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
         }
@@ -243,7 +257,7 @@ impl Door {
     }
 
     /// Lets the holder of a credential in: it must be good now, and there must be a place.
-    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Places), Error> {
+    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Entered), Error> {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
         self.keeper.check(&holder)?;
@@ -275,7 +289,16 @@ impl Door {
             *session = Some(entered);
         }
         let media = session.as_ref().map(|session| session.media.clone());
-        Ok((holder, media.unwrap_or_default()))
+        let name = session
+            .as_ref()
+            .map(|session| session.id().as_str().to_owned());
+        Ok((
+            holder,
+            Entered {
+                media: media.unwrap_or_default(),
+                session: name.unwrap_or_default(),
+            },
+        ))
     }
 
     /// The constant answer.

@@ -5,9 +5,10 @@ use std::{
 
 use bytes::Buf;
 
+use super::tags;
 use crate::{
     device::{Caller, Place},
-    live::{Delivery, Subscription},
+    live::Subscription,
     media::TrackKind,
     proto::{
         flv::{HevcForm, Muxer, TagBatch},
@@ -64,7 +65,7 @@ impl LiveBody {
         let mut has_picture = false;
         let took = self.subscription.poll_frames(context, |delivery| {
             has_picture |= delivery.frame.track == TrackKind::Video;
-            append(&mut batch, muxer, hevc, delivery);
+            tags::append(&mut batch, muxer, hevc, delivery);
         });
         match took {
             Poll::Pending => Poll::Pending,
@@ -87,20 +88,6 @@ impl LiveBody {
                 .observe(self.asked_at.elapsed().as_secs_f64());
         }
     }
-}
-
-fn append(batch: &mut TagBatch, muxer: &mut Option<Muxer>, hevc: HevcForm, delivery: Delivery) {
-    if let Some(tracks) = &delivery.new_tracks {
-        let new = Muxer::new(tracks, hevc);
-        batch.push_bytes(match muxer {
-            None => new.preamble(tracks),
-            Some(_) => new.sequence_headers(tracks, delivery.timestamp),
-        });
-        *muxer = Some(new);
-    }
-    let Some(muxer) = muxer else { return };
-    let head = muxer.head(&delivery.frame, delivery.timestamp, delivery.composition_ms);
-    batch.push(&head, delivery.frame.data);
 }
 
 impl Drop for LiveBody {

@@ -5,16 +5,19 @@
 
 mod body;
 mod door;
+mod download;
 mod live;
 mod metrics;
 mod open;
 #[cfg(feature = "p2p")]
 pub mod p2p;
+mod playback;
 mod reply;
 mod request_body;
 mod router;
 mod sealed;
 mod server;
+mod tags;
 mod wire;
 
 pub use metrics::Metrics;

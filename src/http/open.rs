@@ -12,10 +12,13 @@ use super::{
     router::{self, App, Who},
 };
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     proto::{
-        feedback::{Feedback, LocalRoute},
+        feedback::Feedback,
         guard::{self, Origin},
+        local::{EventRequest, LocalRoute},
+        query::Query,
+        refusal::check_method,
         route::Route,
     },
 };
@@ -42,7 +45,8 @@ pub(super) async fn answer(
     };
     if let Some(route) = LocalRoute::of_path(path).filter(|_| is_local && origin.is_none()) {
         let body = RequestBody::clear(body);
-        let answer = local(app, route, &parts.method, body).await;
+        let query = parts.uri.query().unwrap_or_default();
+        let answer = local(app, route, (&parts.method, query), body).await;
         let response = answer.unwrap_or_else(|error| {
             tracing::debug!(%peer, path, reason = error.reason(), "refused");
             reply::refusal(&error)
@@ -63,6 +67,7 @@ pub(super) async fn answer(
                 method: &parts.method,
                 path,
                 query: parts.uri.query().unwrap_or_default(),
+                headers: &parts.headers,
                 body: RequestBody::clear(body),
                 who: Who::Anybody(peer),
                 asked_at,
@@ -82,21 +87,23 @@ pub(super) async fn answer(
 async fn local(
     app: &App,
     route: LocalRoute<'_>,
-    method: &Method,
+    (method, query): (&Method, &str),
     body: RequestBody,
 ) -> Result<Response<Body>, Error> {
-    let wanted = match route {
-        LocalRoute::Feedback { .. } => Method::POST,
-        LocalRoute::Sessions => Method::GET,
+    let allowed = match route {
+        LocalRoute::Feedback { .. } | LocalRoute::Event => "POST",
+        LocalRoute::Sessions => "GET",
     };
-    if *method != wanted {
-        let reason = format!("this path does not take this method; use {wanted}");
-        return Err(Error::new(ErrorKind::MethodNotAllowed, reason));
-    }
+    check_method(allowed, method)?;
     let text = match route {
         LocalRoute::Feedback { session } => {
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
             app.device.tell(session, message).await?
+        }
+        LocalRoute::Event => {
+            let event = EventRequest::decode(&Query::parse(query)?)?;
+            app.device.note_event(event)?;
+            r#"{"status":"0"}"#.to_owned()
         }
         LocalRoute::Sessions => {
             let sessions = app.device.sessions().into_iter().map(|session| {

@@ -2,8 +2,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::body::Body;
 use crate::{
-    error::{Error, ErrorKind},
-    proto::command::{Reply, Status},
+    error::Error,
+    proto::{
+        self,
+        command::{Reply, Status},
+    },
 };
 
 /// A JSON answer.
@@ -27,13 +30,8 @@ pub(super) fn with_type(
 
 /// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.
 pub(super) fn refusal(error: &Error) -> Response<Body> {
-    let (http_status, status) = statuses(error.kind());
-    let text = Reply::Status {
-        status,
-        reason: error.reason().to_owned(),
-    }
-    .encode();
-    json(http_status, text)
+    let (status, text) = proto::refusal::refusal(error);
+    json(status, text)
 }
 
 /// The answer to a request that did not prove itself, the same whatever was asked.
@@ -50,22 +48,6 @@ pub(super) fn challenge(challenge: &str) -> Response<Body> {
             .insert(header::WWW_AUTHENTICATE, value);
     }
     response
-}
-
-/// The one place where kinds of errors become HTTP and protocol statuses.
-fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
-    match kind {
-        ErrorKind::BadRequest => (StatusCode::BAD_REQUEST, Status::BadRequest),
-        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, Status::Refused),
-        ErrorKind::NotFound => (StatusCode::NOT_FOUND, Status::BadRequest),
-        ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Status::BadRequest),
-        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Status::BadRequest),
-        ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, Status::Failed),
-        ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
-        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::Refused),
-        ErrorKind::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, Status::Failed),
-        ErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, Status::Failed),
-    }
 }
 
 /// The whole answer to a connection for which there is no place.

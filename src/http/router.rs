@@ -1,25 +1,33 @@
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
-use super::{Metrics, body::Body, live::LiveBody, reply, request_body::RequestBody};
+use super::{
+    Metrics, body::Body, download, live::LiveBody, playback::PlaybackBody, reply,
+    request_body::RequestBody,
+};
 use crate::{
     clock::Clock,
-    device::{Caller, Device, Place, Places, Transport, Viewers},
+    device::{Caller, Device, Place, Places, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
+    hal::HalError,
     live::Hub,
+    media::Content,
+    playback::unreadable,
     proto::{
         command,
         credential::{Channels, Claims, Need},
         flv::HevcForm,
         network::Peer,
         query::Query,
+        refusal::check_method,
         route::{Labels, MediaRequest, Route},
     },
 };
@@ -58,6 +66,7 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     /// The parameters, as received.
     pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
     pub(super) body: RequestBody,
     pub(super) who: Who<'a>,
     pub(super) asked_at: Instant,
@@ -71,6 +80,8 @@ pub(super) enum Who<'a> {
     /// The holder of a credential.
     Holder {
         claims: &'a Claims,
+        /// The name of its session.
+        session: &'a str,
         /// The media that it is being sent.
         media: &'a Places,
         peer: Peer,
@@ -83,8 +94,11 @@ impl Who<'_> {
         match self {
             Self::Anybody(address) => Caller::on_tcp(labels, address.ip()),
             Self::Holder {
-                claims, transport, ..
-            } => Caller::holder(claims, labels, transport),
+                claims,
+                session,
+                transport,
+                ..
+            } => Caller::holder(claims, session, labels, transport),
         }
     }
 
@@ -125,7 +139,7 @@ impl App {
     }
 
     async fn dispatch(&self, route: Route, request: Request<'_>) -> Result<Response<Body>, Error> {
-        route.check_method(request.method)?;
+        check_method(route.allowed_methods(), request.method)?;
         let unnamed = request.who.caller(&Labels::default());
         unnamed.check(Need::of_route(route))?;
         match route {
@@ -146,23 +160,70 @@ impl App {
         let caller = request.who.caller(&labels);
         let media = MediaRequest::decode(&query)?;
         caller.check(Need::of_media(&media))?;
-        let MediaRequest::Live(stream) = media;
-        self.hub.check_channel(stream.channel, &caller.channels)?;
-        let place = self.take_place(request.who)?;
-        let viewer = self.viewers.enter()?;
-        if request.method == Method::HEAD {
-            return Ok(flv(Body::whole(Bytes::new())));
+        let is_head = request.method == Method::HEAD;
+        let visible = |channel| self.hub.check_channel(channel, &caller.channels);
+        match media {
+            MediaRequest::Live(stream) => {
+                visible(stream.channel)?;
+                let places = self.take_places(request.who)?;
+                if is_head {
+                    return Ok(flv(Body::whole(Bytes::new())));
+                }
+                let subscription = self.hub.subscribe(stream).await?;
+                let who = (caller, labels);
+                let body = LiveBody::new(subscription, places, self.hevc, request.asked_at, who);
+                Ok(flv(Body::live(body)))
+            }
+            MediaRequest::Playback { channel, window } => {
+                visible(channel)?;
+                let index = Arc::clone(self.device.recordings().of(channel)?);
+                let places = self.take_places(request.who)?;
+                if is_head {
+                    return Ok(flv(Body::whole(Bytes::new())));
+                }
+                let (viewer, window) = (caller.viewer.clone(), window.millis());
+                let players = self.device.players();
+                let playback = players.start((&viewer, channel), index, window, self.clock);
+                let who = (caller, channel);
+                let playback = playback.await?;
+                let body = PlaybackBody::new(playback, places, self.hevc, request.asked_at, who);
+                Ok(flv(Body::playback(body)))
+            }
+            MediaRequest::Download { file_name, offset } => {
+                let no_such = || {
+                    let reason = "there is no such file; get_file_list tells the names";
+                    Error::new(ErrorKind::NotFound, reason)
+                };
+                let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
+                // Which channels there are is not to be found out by names.
+                visible(channel).map_err(|_| no_such())?;
+                let places = self.take_places(request.who)?;
+                let index = self
+                    .device
+                    .recordings()
+                    .of(channel)
+                    .map_err(|_| no_such())?;
+                let file = index
+                    .fetch(start, content)
+                    .await
+                    .map_err(|error| match error {
+                        HalError::Missing => no_such(),
+                        error => unreadable(&error),
+                    })?;
+                let content_type = match content {
+                    Content::Video => "video/mp4",
+                    Content::Picture => "image/jpeg",
+                };
+                let wanted = (content_type, offset);
+                download::respond(file, wanted, request.headers, is_head, places)
+            }
         }
-        let subscription = self.hub.subscribe(stream).await?;
-        let who = (caller, labels);
-        let body = LiveBody::new(
-            subscription,
-            (viewer, place),
-            self.hevc,
-            request.asked_at,
-            who,
-        );
-        Ok(flv(Body::live(body)))
+    }
+
+    /// A place among all viewers, and one among the media of this session.
+    fn take_places(&self, who: Who<'_>) -> Result<(Place, Option<Place>), Error> {
+        let place = self.take_place(who)?;
+        Ok((self.viewers.enter()?, place))
     }
 
     /// A place among the media of this session; where there are no sessions, none is needed.
@@ -198,8 +259,14 @@ impl App {
             .into_iter()
             .map(|(id, name, online)| json!({"channel": id.0, "name": name, "online": online}))
             .collect();
-        let text = json!({
-            "status": if all_online { "ok" } else { "degraded" },
+        let card = self
+            .device
+            .recordings()
+            .recording()
+            .map(|card| card.state());
+        let is_recorded = card.as_ref().is_none_or(|card| card.problem.is_none());
+        let mut text = json!({
+            "status": if all_online && is_recorded { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "clock": self.clock.date(),
@@ -208,6 +275,13 @@ impl App {
             "streams": self.hub.running_streams(visible),
             "channels": channels,
         });
+        if let Some(card) = card {
+            text["recording"] = json!({
+                "problem": card.problem,
+                "bytes": card.bytes,
+                "files": card.files,
+            });
+        }
         reply::json(StatusCode::OK, text.to_string())
     }
 

@@ -121,7 +121,19 @@ impl Hub {
     /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unavailable`] with the
     /// camera's reason if it does not deliver, or after 5 s of waiting for it.
     pub async fn subscribe(&self, id: StreamId) -> Result<Subscription, Error> {
-        let presence = Presence::enter(&self.inner, id)?;
+        self.join(id, Role::Viewer).await
+    }
+
+    /// The same for a recorder, which is no viewer.
+    ///
+    /// # Errors
+    /// As [`Hub::subscribe`].
+    pub async fn record(&self, id: StreamId) -> Result<Subscription, Error> {
+        self.join(id, Role::Recorder).await
+    }
+
+    async fn join(&self, id: StreamId, role: Role) -> Result<Subscription, Error> {
+        let presence = Presence::enter(&self.inner, id, role)?;
         presence.wait_until_online().await?;
         let start = presence.stream.start(self.inner.clock.now());
         Ok(Subscription::new(
@@ -244,14 +256,22 @@ fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
     Error::new(ErrorKind::NotFound, reason)
 }
 
+/// Who takes a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Viewer,
+    Recorder,
+}
+
 /// One viewer's hold on a running stream. Dropping it lets go; the last one stops the stream.
 struct Presence {
+    role: Role,
     hub: Arc<Inner>,
     stream: Arc<Stream>,
 }
 
 impl Presence {
-    fn enter(hub: &Arc<Inner>, id: StreamId) -> Result<Self, Error> {
+    fn enter(hub: &Arc<Inner>, id: StreamId, role: Role) -> Result<Self, Error> {
         let mut streams = hub.streams();
         if streams.closed {
             return Err(Error::new(
@@ -264,12 +284,17 @@ impl Presence {
             Entry::Vacant(place) => (place.insert(hub.start(id)?), true),
         };
         running.subscribers += 1;
-        running.stream.metrics.viewers.inc();
+        running
+            .stream
+            .metrics
+            .viewers
+            .inc_by(i64::from(role == Role::Viewer));
         let stream = Arc::clone(&running.stream);
         if is_new {
             hub.share_out(&streams);
         }
         Ok(Self {
+            role,
             hub: Arc::clone(hub),
             stream,
         })
@@ -297,7 +322,10 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.stream.metrics.viewers.dec();
+        self.stream
+            .metrics
+            .viewers
+            .dec_by(i64::from(self.role == Role::Viewer));
         let mut streams = self.hub.streams();
         let Some(running) = streams.running.get_mut(&self.stream.id) else {
             return;

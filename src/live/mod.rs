@@ -16,4 +16,4 @@ mod subscription;
 
 pub use hub::{Channel, Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
-pub use subscription::{Delivery, Subscription};
+pub use subscription::Subscription;

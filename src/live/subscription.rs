@@ -8,7 +8,7 @@ use super::{
     ring::{Entry, Ring},
     stream::{Start, Stream},
 };
-use crate::media::{Frame, StreamId, TrackKind, Tracks};
+use crate::media::{Delivery, Frame, StreamId, TrackKind, Tracks};
 
 /// One poll takes at most this many frames and, after the first one, this many bytes. It bounds
 /// what a viewer that stopped reading holds on to.
@@ -57,19 +57,6 @@ struct Squeeze {
     next_millis: u32,
     /// For encoders that reorder pictures: composition offset of each picture, in ms.
     compositions: std::vec::IntoIter<i32>,
-}
-
-/// A frame on its way to a viewer.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The frame.
-    pub frame: Frame,
-    /// When the viewer decodes it: ms since its first frame, wrapping.
-    pub timestamp: u32,
-    /// How much later it is shown, in ms.
-    pub composition_ms: i32,
-    /// What its decoder must know, if that is not what the frame before needed.
-    pub new_tracks: Option<Arc<Tracks>>,
 }
 
 impl Subscription {

@@ -3,10 +3,12 @@
 //! Belongs here: plain values without behaviour of their own. Does not belong here: containers
 //! (`proto::flv`), sources (`hal`), anything that knows a socket, a file or a clock.
 
+mod delivery;
 mod stream;
 mod time;
 mod track;
 
+pub use delivery::{Content, Delivery};
 pub use stream::{ChannelId, ParseQualityError, Quality, StreamId};
 pub use time::MediaTime;
 pub use track::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec, VideoTrack};

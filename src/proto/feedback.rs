@@ -139,35 +139,6 @@ impl fmt::Display for Feedback {
     }
 }
 
-/// A path that only programs on the device itself may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalRoute<'a> {
-    /// `/…/forward/<session>/…/feedback`: a message to a viewer.
-    Feedback {
-        /// The session's id.
-        session: &'a str,
-    },
-    /// `/sessions`: who is there to be told something.
-    Sessions,
-}
-
-impl<'a> LocalRoute<'a> {
-    /// The local route of a path, if it is one.
-    pub fn of_path(path: &'a str) -> Option<Self> {
-        let mut parts = path.split('/');
-        let last = parts.next_back()?;
-        if last == "sessions" {
-            return Some(Self::Sessions);
-        }
-        if last != "feedback" || !parts.any(|part| part == "forward") {
-            return None;
-        }
-        Some(Self::Feedback {
-            session: parts.next().unwrap_or_default(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,30 +179,5 @@ mod tests {
             let error = Feedback::parse(body).expect_err("no message");
             assert_eq!(error.kind(), kind, "{error}");
         }
-    }
-
-    #[test]
-    fn paths_of_the_device_itself() {
-        let session = |path| match LocalRoute::of_path(path) {
-            Some(LocalRoute::Feedback { session }) => Some(session),
-            _ => None,
-        };
-        for (path, expected) in [
-            (
-                "/ipc.p2p.com/forward/abc/proxy.sample.server/feedback",
-                Some("abc"),
-            ),
-            ("/forward/abc/feedback", Some("abc")),
-            ("/forward/feedback", Some("")),
-            ("/forward/forward/feedback", Some("forward")),
-            ("/feedback", None),
-            ("/forward/abc/feedback/", None),
-            ("/forward/abc/command", None),
-            ("/xforward/abc/feedback", None),
-        ] {
-            assert_eq!(session(path), expected, "{path}");
-        }
-        assert_eq!(LocalRoute::of_path("/sessions"), Some(LocalRoute::Sessions));
-        assert_eq!(LocalRoute::of_path("/sessions/x"), None);
     }
 }

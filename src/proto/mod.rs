@@ -8,10 +8,15 @@ pub mod credential;
 pub mod encoding;
 pub mod feedback;
 pub mod flv;
+#[cfg(feature = "record")]
+pub mod fmp4;
 pub mod guard;
+pub mod local;
 pub mod network;
 pub mod peer_info;
+pub mod playhead;
 pub mod query;
+pub mod refusal;
 pub mod request_line;
 pub mod route;
 pub mod sealed;

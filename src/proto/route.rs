@@ -3,12 +3,10 @@
 //! Only the last part of the path routes, so `http://127.0.0.1:34567/ipc.p2p.com/ipc.flv` and
 //! `/ipc.flv` are one (`docs/protocol.md`, "Routing").
 
-use http::Method;
-
-use super::query::Query;
+use super::{command::Window, query::Query};
 use crate::{
     error::{Error, ErrorKind},
-    media::StreamId,
+    media::{ChannelId, StreamId},
 };
 
 /// The longest `user_args`, in bytes after decoding.
@@ -60,21 +58,6 @@ impl Route {
                     "no such path; this device serves /ipc.flv, /command, /healthz and /metrics",
                 )
             })
-    }
-
-    /// Checks the method.
-    ///
-    /// # Errors
-    /// [`ErrorKind::MethodNotAllowed`], naming the right one.
-    pub fn check_method(self, method: &Method) -> Result<(), Error> {
-        let wanted = self.allowed_methods();
-        if wanted.split(", ").any(|allowed| allowed == method.as_str()) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::MethodNotAllowed,
-            format!("this path does not take this method; use {wanted}"),
-        ))
     }
 
     /// The methods it takes, as an `Allow` header names them.
@@ -130,6 +113,20 @@ fn label(query: &Query, keys: &[&str], max: usize) -> Result<Option<String>, Err
 pub enum MediaRequest {
     /// `action=live`: the picture of now.
     Live(StreamId),
+    /// `action=playback`: what was recorded.
+    Playback {
+        /// The camera.
+        channel: ChannelId,
+        /// When.
+        window: Window,
+    },
+    /// `action=download`: a file as it is.
+    Download {
+        /// What `get_file_list` calls it.
+        file_name: String,
+        /// The first byte that is wanted.
+        offset: u64,
+    },
 }
 
 impl MediaRequest {
@@ -143,18 +140,47 @@ impl MediaRequest {
         let action = query.value_of_any(&["action", "type"])?.unwrap_or_default();
         if action.is_empty() {
             return Err(Error::bad_request(
-                "the parameter action is missing; use action=live",
+                "the parameter action is missing: live, playback or download",
             ));
         }
-        if !action.eq_ignore_ascii_case("live") {
-            return Err(Error::bad_request(
-                "this device does not offer that action; use action=live",
-            ));
+        let channel = query.channel()?;
+        match action.to_ascii_lowercase().as_str() {
+            "live" => Ok(Self::Live(StreamId {
+                channel,
+                quality: query.quality()?,
+            })),
+            "playback" => match Window::of(query)? {
+                Some(window) => Ok(Self::Playback { channel, window }),
+                None => Err(Error::bad_request(
+                    "start_time and end_time are missing: seconds since 1970",
+                )),
+            },
+            "download" => Ok(Self::Download {
+                file_name: file_name(query)?,
+                offset: offset(query)?,
+            }),
+            _ => Err(Error::bad_request(
+                "the parameter action is one of live, playback, download",
+            )),
         }
-        Ok(Self::Live(StreamId {
-            channel: query.channel()?,
-            quality: query.quality()?,
-        }))
+    }
+}
+
+fn file_name(query: &Query) -> Result<String, Error> {
+    match query.value("file_name")? {
+        None | Some("") => Err(Error::bad_request(
+            "the parameter file_name is missing; get_file_list tells the names",
+        )),
+        Some(name) => Ok(name.to_owned()),
+    }
+}
+
+fn offset(query: &Query) -> Result<u64, Error> {
+    match query.value("offset")? {
+        None | Some("") => Ok(0),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Error::bad_request("the parameter offset is a number of bytes")),
     }
 }
 
@@ -182,17 +208,6 @@ mod tests {
         for path in ["/", "/ipc.flv/", "/IPC.FLV", "/ipc.flv2", "*", ""] {
             assert!(Route::of_path(path).is_err(), "{path}");
         }
-    }
-
-    #[test]
-    fn methods_are_checked() {
-        assert!(Route::Command.check_method(&Method::POST).is_ok());
-        let refused = Route::Command
-            .check_method(&Method::GET)
-            .expect_err("GET /command");
-        assert!(refused.reason().contains("POST"));
-        assert!(Route::Media.check_method(&Method::HEAD).is_ok());
-        assert!(Route::Media.check_method(&Method::POST).is_err());
     }
 
     #[test]

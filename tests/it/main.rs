@@ -8,6 +8,8 @@
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod abrupt;
 mod access;
+#[cfg(feature = "record")]
+mod card;
 mod config;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
@@ -24,7 +26,11 @@ mod p2p;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod p2p_attacks;
 mod paired;
+#[cfg(feature = "record")]
+mod power;
 mod process;
+#[cfg(feature = "record")]
+mod recording;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod resume;
 mod scripted;

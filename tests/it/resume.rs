@@ -185,6 +185,40 @@ async fn a_download_goes_on_with_the_next_byte() {
 }
 
 #[tokio::test]
+async fn a_reader_that_lags_far_behind_loses_nothing() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let file: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (served, uri) = (file.clone(), scripted.uri.clone());
+    let serve = async move {
+        let connection = scripted.accept().await;
+        let (mut stream, _) = scripted.asked(&connection).await;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+            served.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&served).await.unwrap();
+        stream.shutdown().await.unwrap();
+        connection.closed().await;
+    };
+    let fetch = async move {
+        let session = session(&uri).await;
+        let mut answer = session.send(Ask::get("/ipc.flv?action=x")).await.unwrap();
+        // More would come meanwhile than a connection has room for.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let mut got = Vec::new();
+        while let Some(bytes) = piece(&mut answer).await.unwrap() {
+            got.extend_from_slice(&bytes);
+        }
+        session.close().await;
+        got
+    };
+    let ((), got) = Box::pin(in_time(async { tokio::join!(serve, fetch) })).await;
+    assert!(got == file, "byte for byte");
+}
+
+#[tokio::test]
 async fn the_command_goes_on_with_what_is_there_and_overwrites_nothing() {
     let device = device("");
     let scripted = Scripted::new(&device.pair(&["phone"])).await;

@@ -12,10 +12,10 @@ use peercam::{
         BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, SourceControl,
         SourceEvent,
     },
-    live::{Channel, Config, Delivery, Hub, Metrics, Subscription},
+    live::{Channel, Config, Hub, Metrics, Subscription},
     media::{
-        AudioCodec, AudioTrack, ChannelId, Frame, MediaTime, Quality, StreamId, TrackKind, Tracks,
-        VideoCodec, VideoTrack,
+        AudioCodec, AudioTrack, ChannelId, Delivery, Frame, MediaTime, Quality, StreamId,
+        TrackKind, Tracks, VideoCodec, VideoTrack,
     },
 };
 use tokio::sync::mpsc;

@@ -22,6 +22,7 @@ from conftest import PROGRAM, ROOT
 
 RELAY = os.environ.get("PEERCAM_RELAY_BIN", str(ROOT / "target/debug/examples/relay"))
 PUBLIC = "198.51.100.1"
+TOKEN = "only-our-own-cameras"
 
 
 def missing():
@@ -159,12 +160,12 @@ class Lab:
 
     def start_relay(self):
         self.certificates()
-        relay = self.start(self.public, RELAY, PUBLIC, self.directory / "relay.pem", self.directory / "relay.key", log="relay.log")
+        relay = self.start(self.public, RELAY, PUBLIC, self.directory / "relay.pem", self.directory / "relay.key", TOKEN, log="relay.log")
         assert relay.stdout.readline() == "the relay is there\n", (self.directory / "relay.log").read_text()
         return relay
 
     def start_device(self, with_relay=True):
-        relays = f'relays = ["https://{PUBLIC}"]\nrelay_ca = "ca.pem"\n' if with_relay else ""
+        relays = f'relays = ["https://{PUBLIC}"]\nrelay_ca = "ca.pem"\nrelay_token = "{TOKEN}"\n' if with_relay else ""
         (self.directory / "camera.toml").write_text(f"""
 [[listen]]
 addr = "127.0.0.1:34567"

@@ -1,19 +1,38 @@
-//! A relay for the network lab: `relay ADDRESS CERTIFICATES KEY` serves HTTPS and QUIC address
-//! discovery on their usual ports of that address, until it is killed. Both files are PEM.
+//! A relay for the network lab: `relay ADDRESS CERTIFICATES KEY TOKEN` serves HTTPS and QUIC address
+//! discovery on their usual ports of that address to those that have the token, until it is killed.
+//! Both files are PEM.
 
 use std::{net::IpAddr, sync::Arc};
 
-use iroh_relay::server::{CertConfig, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig};
+use iroh_relay::server::{
+    Access, AccessControl, CertConfig, ClientRequest, QuicConfig, RelayConfig, Server,
+    ServerConfig, TlsConfig,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// Where QUIC address discovery is expected.
 const DISCOVERY: u16 = 7842;
 
+/// What a client must show.
+#[derive(Debug)]
+struct Token(String);
+
+impl AccessControl for Token {
+    async fn on_connect(&self, request: &ClientRequest) -> Access {
+        match request.auth_token().as_ref() == Some(&self.0) {
+            true => Access::Allow,
+            false => Access::Deny {
+                reason: Some("this relay wants a token".to_owned()),
+            },
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<_> = std::env::args().collect();
-    let [_, address, certificates, key] = &arguments[..] else {
-        panic!("relay ADDRESS CERTIFICATES KEY");
+    let [_, address, certificates, key, token] = &arguments[..] else {
+        panic!("relay ADDRESS CERTIFICATES KEY TOKEN");
     };
     let address: IpAddr = address.parse().expect("an IP address");
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificates)
@@ -34,6 +53,7 @@ async fn main() {
         server_config: server_config.clone(),
     };
     relay.tls = Some(TlsConfig::new((address, 443), cert));
+    relay.access = Arc::new(Token(token.clone()));
     let mut quic = QuicConfig::new((address, DISCOVERY));
     quic.server_config = Some(server_config);
     let mut config = ServerConfig::default();

@@ -5,6 +5,7 @@ the burnt-in time code. A case fails at twice its bar; what was seen is printed 
 """
 
 import signal
+import subprocess
 import time
 
 import numpy
@@ -12,8 +13,8 @@ import pytest
 
 import flv
 import timecode
-from conftest import ROOT, scaled
-from lab import lab, missing
+from conftest import PROGRAM, ROOT, SOAK, scaled
+from lab import TOKEN, lab, missing
 
 why = missing()
 pytestmark = pytest.mark.skipif(why is not None, reason=f"no network lab: {why}")
@@ -79,7 +80,10 @@ def finish(made, player, path):
     assert path.stat().st_size > 100_000, made.log("proxy.log")
 
 
-@pytest.mark.parametrize("device,viewer", [("easy", "easy"), ("double", "easy"), ("double", "double")])
+ORDINARY = [("easy", "easy"), ("double", "easy"), ("double", "double")]
+
+
+@pytest.mark.parametrize("device,viewer", ORDINARY + ORDINARY[:1] * (19 if SOAK else 0))
 def test_two_ordinary_routers_are_passed_without_losing_a_picture(tmp_path, device, viewer):
     with lab(tmp_path, device=device, viewer=viewer) as made:
         made.start_relay()
@@ -104,6 +108,21 @@ def test_where_there_is_no_way_through_the_relay_carries_the_picture(tmp_path, d
         kinds = {kind for _, kind in made.paths()}
         report(f"{device}/{viewer}", first_picture=seen(path)[0][2] - began, paths="+".join(sorted(kinds)), lost=lost(path))
         assert kinds == {"relay"} and lost(path) == 0
+
+
+def test_a_relay_serves_only_those_who_have_its_token(tmp_path):
+    """Everything else here shows it; without it the viewer is told who refused."""
+    with lab(tmp_path, device="hard", viewer="hard") as made:
+        made.start_relay()
+        made.start_device()
+        made.wait_for(lambda: "reachable through a relay" in made.log("device.log"))
+        uri = made.pair()
+        text = uri.read_text()
+        assert f"&rt={TOKEN}" in text
+        uri.write_text(text.replace(f"&rt={TOKEN}", ""))
+        command = ["ip", "netns", "exec", made.viewer, PROGRAM, "doctor", f"@{uri}", "--relay-ca", tmp_path / "ca.pem"]
+        doctor = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert doctor.returncode == 1 and "this relay wants a token" in doctor.stdout, doctor.stdout + doctor.stderr
 
 
 def test_in_one_network_no_relay_is_needed(tmp_path):
@@ -189,6 +208,23 @@ def test_a_direct_path_that_is_cut_is_left_and_found_again(tmp_path):
         report("direct path cut for 8 s", gap=gap, freeze=freeze, direct_again_after=back - healed, gap_of_going_back=cost[0],
                freeze_of_going_back=cost[1], late=late(direct.path))
         assert gap <= 2 * 4 and freeze <= 2 * 4 and back - healed <= 2 * 5 and max(cost) <= 0.5
+
+
+@pytest.mark.skipif(not SOAK, reason="takes two minutes: tests/soak")
+def test_a_direct_path_that_is_cut_for_long_is_found_again_within_a_minute(tmp_path):
+    with lab(tmp_path) as made:
+        direct = Direct(made)
+        at = time.time()
+        made.cut()
+        made.wait_for_path("relay", since=at)
+        time.sleep(max(0, at + 60 - time.time()))
+        healed = time.time()
+        made.heal()
+        back = made.wait_for_path("direct", since=healed, seconds=120)
+        time.sleep(2)
+        finish(made, direct.player, direct.path)
+        report("direct path cut for 60 s", direct_again_after=back - healed, lost=lost(direct.path))
+        assert back - healed <= 2 * 60
 
 
 def test_a_relay_that_restarts_costs_a_direct_viewer_nothing(tmp_path):

@@ -10,4 +10,5 @@ mod session;
 pub use feedback::OnFeedback;
 pub use identity::{Identity, IdentityError};
 pub use link::{Ask, Upload};
+pub(super) use resume::Kind;
 pub use session::{Options, Session};

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What becomes of a body whose connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(in crate::client) enum Kind {
     /// It goes on with the picture of now, as one stream.
     Live,
     /// It ends in order behind the last whole tag: where to go on is the player's to say.
@@ -34,7 +34,8 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(target: &str) -> Option<Self> {
+    /// What the target of a request asks for; `None` for what is no media.
+    pub(in crate::client) fn of(target: &str) -> Option<Self> {
         let (path, query) = target.split_once('?')?;
         let query = Query::parse(query).ok()?;
         let action = query.value_of_any(&["action", "type"]).ok()??;

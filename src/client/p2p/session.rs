@@ -66,12 +66,9 @@ impl Session {
         if hints == Hints::default() {
             return Err(ClientError::NoAddress);
         }
-        let mut relays = Relays::new(hints.relays.clone(), uri.relay_token.clone());
-        if let Some(pem) = &options.relay_authorities {
-            relays
-                .trust(pem)
-                .map_err(|error| ClientError::NoEndpoint(error.to_string()))?;
-        }
+        let authorities = options.relay_authorities.as_deref();
+        let relays = Relays::new(hints.relays.clone(), uri.relay_token.clone(), authorities)
+            .map_err(|error| ClientError::NoEndpoint(error.to_string()))?;
         let endpoint = Endpoint::bind(options.identity.key(), Role::Viewer, 0, &relays)
             .await
             .map_err(|error| ClientError::NoEndpoint(error.to_string()))?;

@@ -13,10 +13,14 @@ use super::{Rules, events::EventBody};
 use crate::{
     client::{
         ClientError, Code,
-        p2p::{Ask, Session},
+        p2p::{Ask, Kind, Session},
     },
     error::{Error, ErrorKind},
-    proto::{credential::Target, guard},
+    proto::{
+        credential::Target,
+        guard,
+        refusal::{self, check_method},
+    },
 };
 
 /// What a player is answered with.
@@ -101,7 +105,7 @@ pub(super) async fn answer(
             *response.headers_mut() = guard::preflight(route.methods(), &parts.headers);
             response
         }
-        Ok(route) => match check_method(route, &parts.method) {
+        Ok(route) => match check_method(route.methods(), &parts.method) {
             Err(error) => refusal(&error),
             Ok(()) => serve(session, rules, route, &parts, body).await,
         },
@@ -127,20 +131,6 @@ fn route(parts: &Parts, is_own: bool) -> Result<Route, Error> {
             "no such path; this proxy serves /ipc.flv, /voice, /command, /events and /healthz",
         )
     })
-}
-
-fn check_method(route: Route, method: &Method) -> Result<(), Error> {
-    let mut methods = route.methods().split(", ");
-    match methods.any(|allowed| allowed == method.as_str()) {
-        true => Ok(()),
-        false => Err(Error::new(
-            ErrorKind::MethodNotAllowed,
-            format!(
-                "this path does not take this method; use {}",
-                route.methods()
-            ),
-        )),
-    }
 }
 
 async fn serve(
@@ -188,9 +178,9 @@ async fn serve(
             let mut response = Response::new(answer.into_body().boxed_unsync());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
-            let code = match is_download(&target) {
-                true => Some(Code::NoDownload),
-                false => route.code(),
+            let code = match Kind::of(&target) {
+                Some(Kind::Download) => Some(Code::NoDownload),
+                _ => route.code(),
             };
             if let Some(code) = code.filter(|_| !status.is_success()) {
                 response
@@ -200,11 +190,6 @@ async fn serve(
             response
         }
     }
-}
-
-fn is_download(target: &str) -> bool {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    query.split('&').any(|pair| pair == "action=download")
 }
 
 /// The device's target: tokens are the proxy's to add, and it knows no others.
@@ -258,14 +243,8 @@ fn failure(error: &ClientError) -> Response<ProxyBody> {
 /// The request is none for this proxy.
 fn refusal(error: &Error) -> Response<ProxyBody> {
     tracing::debug!(reason = error.reason(), "refused");
-    let (status, word) = match error.kind() {
-        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "1"),
-        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "404"),
-        ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "404"),
-        _ => (StatusCode::BAD_REQUEST, "404"),
-    };
-    let text = json!({"status": word, "reason": error.reason()});
-    let mut response = with_type("application/json", whole(text.to_string()));
+    let (status, text) = refusal::refusal(error);
+    let mut response = with_type("application/json", whole(text));
     *response.status_mut() = status;
     response
 }

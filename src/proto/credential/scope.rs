@@ -55,6 +55,8 @@ impl Need {
     pub const fn of_media(request: &MediaRequest) -> Self {
         match request {
             MediaRequest::Live(_) => Self::Scope(Scope::Live),
+            MediaRequest::Playback { .. } => Self::Scope(Scope::Playback),
+            MediaRequest::Download { .. } => Self::Scope(Scope::Download),
         }
     }
 
@@ -63,6 +65,10 @@ impl Need {
     pub const fn of_command(command: &Command) -> Self {
         match command {
             Command::DeviceStatus { .. } | Command::ChannelList => Self::Proof,
+            Command::RecordIndex { .. }
+            | Command::MonthRecord { .. }
+            | Command::Playback { .. } => Self::Scope(Scope::Playback),
+            Command::FileList { .. } => Self::Scope(Scope::Download),
             // It is answered with "not offered", whoever asks.
             Command::Unknown => Self::Proof,
         }

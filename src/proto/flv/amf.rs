@@ -1,6 +1,6 @@
-//! The little of AMF 0 that `onMetaData` needs.
+//! The little of AMF 0 that script tags need.
 
-/// A value of `onMetaData`.
+/// A value in a script tag.
 pub(super) enum Value<'a> {
     Number(f64),
     Bool(bool),
@@ -9,9 +9,18 @@ pub(super) enum Value<'a> {
 
 /// `onMetaData` with an ECMA array of `entries`, as the payload of a script tag.
 pub(super) fn on_metadata(entries: &[(&str, Value<'_>)]) -> Vec<u8> {
+    script("onMetaData", entries)
+}
+
+/// `onStatus` with an ECMA array of `entries`.
+pub(super) fn on_status(entries: &[(&str, Value<'_>)]) -> Vec<u8> {
+    script("onStatus", entries)
+}
+
+fn script(name: &str, entries: &[(&str, Value<'_>)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.push(0x02);
-    put_text(&mut out, "onMetaData");
+    put_text(&mut out, name);
     out.push(0x08);
     out.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(0).to_be_bytes());
     for (key, value) in entries {

@@ -11,7 +11,7 @@ mod reader;
 mod splice;
 
 pub use batch::TagBatch;
-pub use mux::{HevcForm, Muxer, TagHead};
+pub use mux::{HevcForm, Muxer, TagHead, notice};
 pub use reader::{AudioPacket, MAX_TAG, ReadError, Reader, Tag, TagBody, VideoPacket};
 pub use splice::Splice;
 

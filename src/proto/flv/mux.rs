@@ -216,6 +216,18 @@ impl Muxer {
     }
 }
 
+/// A whole tag that says in words why a stream ends behind it. Players pass over it.
+pub fn notice(reason: &str, timestamp: u32) -> Bytes {
+    let text = amf::on_status(&[
+        ("level", Value::Text("status")),
+        ("code", Value::Text("peercam.ended")),
+        ("description", Value::Text(reason)),
+    ]);
+    let mut out = BytesMut::with_capacity(256);
+    TagHead::new(TAG_SCRIPT, timestamp, &[], text.len()).append_tag(&text, &mut out);
+    out.freeze()
+}
+
 /// Format, rate, size and type bits. AAC's are fixed by the format; G.711's are 8 kHz by
 /// definition, and players that look further read the rate from the format alone.
 fn audio_flags(audio: &AudioTrack) -> u8 {

@@ -19,6 +19,8 @@ pub struct Splice {
     buffer: BytesMut,
     /// The current stream's file header has been read.
     in_tags: bool,
+    /// A file header has come out.
+    has_begun: bool,
     /// Where in the current stream `buffer` begins.
     position: u64,
     metadata: Bytes,
@@ -66,6 +68,10 @@ impl Splice {
     /// lost; so were `lost_ms` of time.
     pub fn cut(&mut self, lost_ms: u32) {
         self.buffer.clear();
+        if !self.has_begun {
+            // Nothing of it has come out: the one that follows is the first.
+            return;
+        }
         self.in_tags = false;
         self.has_video = false;
         self.position = 0;
@@ -88,7 +94,7 @@ impl Splice {
             }
             let header = self.take(FILE_HEADER);
             self.in_tags = true;
-            if matches!(self.join, Join::First) {
+            if !std::mem::replace(&mut self.has_begun, true) {
                 return Ok(Some(header));
             }
         }
@@ -230,6 +236,21 @@ mod tests {
         out.extend_from_slice(payload);
         out.extend_from_slice(&(size + 11).to_be_bytes());
         out
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_off_before_it_began_is_not_the_first() {
+        for fed in 0..HEADER.len() {
+            let mut splice = Splice::new();
+            splice.feed(&HEADER[..fed]);
+            assert_eq!(splice.next_bytes(), Ok(None));
+            splice.cut(40);
+            splice.feed(HEADER);
+            splice.feed(&picture(7, true));
+            assert_eq!(splice.next_bytes(), Ok(Some(Bytes::from_static(HEADER))));
+            let first = splice.next_bytes().expect("FLV").expect("a tag");
+            assert_eq!(first, picture(7, true), "as it came");
+        }
     }
 
     fn config(timestamp: u32, name: &[u8]) -> Vec<u8> {

@@ -88,13 +88,29 @@ pub struct Incoming {
 }
 
 impl Relays {
-    /// Relays at these URLs that want to see this token.
-    pub fn new(urls: Vec<String>, token: Option<RelayToken>) -> Self {
-        Self {
+    /// Relays at these URLs that want to see this token. Of certificates, those of the authorities
+    /// in this PEM text are trusted and no others, or those that browsers know.
+    ///
+    /// # Errors
+    /// [`ParseRelayError::Authority`] if the text has none.
+    pub fn new(
+        urls: Vec<String>,
+        token: Option<RelayToken>,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, ParseRelayError> {
+        let authorities = match authorities {
+            None => Vec::new(),
+            Some(pem) => CertificateDer::pem_slice_iter(pem)
+                .collect::<Result<Vec<_>, _>>()
+                .ok()
+                .filter(|found| !found.is_empty())
+                .ok_or(ParseRelayError::Authority)?,
+        };
+        Ok(Self {
             urls,
             token,
-            authorities: Vec::new(),
-        }
+            authorities,
+        })
     }
 
     /// Checks a relay's URL and gives it in its one spelling.
@@ -113,19 +129,6 @@ impl Relays {
             true => Ok(url.into()),
             false => Err(ParseRelayError::Url),
         }
-    }
-
-    /// Trusts the certificates in this PEM text and no others.
-    ///
-    /// # Errors
-    /// [`ParseRelayError::Authority`] if there is none.
-    pub fn trust(&mut self, pem: &[u8]) -> Result<(), ParseRelayError> {
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        self.authorities = certificates
-            .ok()
-            .filter(|found| !found.is_empty())
-            .ok_or(ParseRelayError::Authority)?;
-        Ok(())
     }
 
     fn mode(&self) -> RelayMode {

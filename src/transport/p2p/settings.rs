@@ -25,7 +25,10 @@ const VIEWER_WINDOW: u32 = 256 << 10;
 const NOBODY_STREAMS: u32 = 1;
 /// The same for one that has.
 const VIEWER_STREAMS: u32 = 16;
-/// What a device may send to a viewer ahead of being read, in bytes: 100 Mbit/s over 300 ms.
+/// What a device may send to a viewer ahead of being read, in bytes: of one answer, 40 Mbit/s over
+/// 100 ms, and of all together. QUIC's other end here gives a connection up when a reader is some
+/// 2000 packets behind on one stream, however large its window; this is less than that.
+const CLIENT_STREAM_WINDOW: u32 = 512 << 10;
 const CLIENT_WINDOW: u32 = 4 << 20;
 /// Messages that a device may have under way to a viewer.
 const CLIENT_STREAMS: u32 = 4;
@@ -56,7 +59,7 @@ impl Role {
                 .max_concurrent_bidi_streams(VarInt::from_u32(NOBODY_STREAMS)),
             Self::Viewer => common
                 .send_window(u64::from(VIEWER_WINDOW))
-                .stream_receive_window(VarInt::from_u32(CLIENT_WINDOW))
+                .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
                 .receive_window(VarInt::from_u32(CLIENT_WINDOW))
                 .max_concurrent_bidi_streams(VarInt::from_u32(CLIENT_STREAMS)),
         }

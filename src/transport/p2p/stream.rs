@@ -1,5 +1,5 @@
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc,
@@ -94,16 +94,42 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.is_media.0.swap(false, Ordering::AcqRel) {
             // It fails for a stream that is closed, which the write tells too.
             let _ = self.send.set_priority(PRIORITY_OF_MEDIA);
         }
-        let result = AsyncWrite::poll_write(Pin::new(&mut self.send), context, bytes);
-        self.noted(result)
+        let mut written = 0;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            match AsyncWrite::poll_write(Pin::new(&mut self.send), context, slice) {
+                Poll::Ready(Ok(count)) => {
+                    written += count;
+                    if count < slice.len() {
+                        break;
+                    }
+                }
+                // What went before is told first; what is wrong comes again.
+                _ if written > 0 => break,
+                result => return self.noted(result),
+            }
+        }
+        self.noted(Poll::Ready(Ok(written)))
+    }
+
+    /// Otherwise hyper would copy every picture, for each viewer, into a buffer of its own.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,12 +3,18 @@
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
 
+mod records;
+
 use serde::Serialize;
+
+pub use records::{
+    FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
+};
 
 use super::{query::Query, route::Labels};
 use crate::{
     error::Error,
-    media::{ChannelId, Quality},
+    media::{ChannelId, Content, Quality},
 };
 
 /// A command of an app.
@@ -23,6 +29,38 @@ pub enum Command {
     },
     /// `get_nvr_list`: the channels and whether they are online.
     ChannelList,
+    /// `get_record_index`: what was recorded in a time.
+    RecordIndex {
+        /// The channel asked about.
+        channel: ChannelId,
+        /// The time; `None`: the newest.
+        window: Option<Window>,
+        /// The kind asked for; `None`: all.
+        kind: Option<u32>,
+    },
+    /// `get_month_record`: on which days of a month something was recorded.
+    MonthRecord {
+        /// The channel asked about.
+        channel: ChannelId,
+        /// The month, in the device's time zone.
+        month: Month,
+    },
+    /// `get_file_list`: the files of a time.
+    FileList {
+        /// The channel asked about.
+        channel: ChannelId,
+        /// The time; `None`: the newest.
+        window: Option<Window>,
+        /// The type asked for; `None`: all.
+        content: Option<Content>,
+    },
+    /// `playback_…`: what the caller's player is to do.
+    Playback {
+        /// The channel that is being played.
+        channel: ChannelId,
+        /// What.
+        command: PlaybackCommand,
+    },
     /// Anything this device does not offer.
     Unknown,
 }
@@ -32,6 +70,8 @@ pub enum Command {
 pub enum StatusQuery {
     /// `type=live` with a quality.
     Live(Quality),
+    /// `type=playback`
+    Playback,
     /// A kind of request this device does not offer.
     Unoffered,
     /// `type` is missing or damaged, or `quality` or `channel` is damaged.
@@ -93,8 +133,50 @@ fn inner(query: &Query, cmd: &str) -> Result<Command, Error> {
             },
         },
         "get_nvr_list" => Command::ChannelList,
-        _ => Command::Unknown,
+        "get_record_index" => Command::RecordIndex {
+            channel: query.channel()?,
+            window: Window::of(query)?,
+            kind: kind(query)?,
+        },
+        "get_month_record" => Command::MonthRecord {
+            channel: query.channel()?,
+            month: Month::of(query)?,
+        },
+        "get_file_list" => Command::FileList {
+            channel: query.channel()?,
+            window: Window::of(query)?,
+            content: content(query)?,
+        },
+        _ => match PlaybackCommand::of(cmd, query)? {
+            Some(command) => Command::Playback {
+                channel: query.channel()?,
+                command,
+            },
+            None => Command::Unknown,
+        },
     })
+}
+
+/// The number of a kind of recordings.
+fn kind(query: &Query) -> Result<Option<u32>, Error> {
+    match query.value("type")? {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            Error::bad_request("the parameter type is the number of a kind of recordings")
+        }),
+    }
+}
+
+/// The type of files that is asked for, in either dialect.
+fn content(query: &Query) -> Result<Option<Content>, Error> {
+    match query.value_of_any(&["file_type", "type"])? {
+        None | Some("") => Ok(None),
+        Some("0" | "video") => Ok(Some(Content::Video)),
+        Some("1" | "picture") => Ok(Some(Content::Picture)),
+        Some(_) => Err(Error::bad_request(
+            "the parameter file_type is 0 (video) or 1 (picture)",
+        )),
+    }
 }
 
 fn status_query(query: &Query) -> Result<StatusQuery, Error> {
@@ -106,7 +188,8 @@ fn status_query(query: &Query) -> Result<StatusQuery, Error> {
         "live" => query
             .quality()
             .map_or(StatusQuery::Damaged, StatusQuery::Live),
-        "voice" | "playback" => StatusQuery::Unoffered,
+        "playback" => StatusQuery::Playback,
+        "voice" => StatusQuery::Unoffered,
         _ => StatusQuery::Damaged,
     })
 }
@@ -164,6 +247,28 @@ pub enum Reply {
     },
     /// Answer to [`Command::ChannelList`].
     ChannelList(Vec<ChannelState>),
+    /// Answer to [`Command::RecordIndex`].
+    RecordIndex {
+        /// What was recorded, by start.
+        spans: Vec<RecordSpan>,
+        /// If not all fit: the newest, not the oldest.
+        newest: bool,
+    },
+    /// Answer to [`Command::MonthRecord`]: bit 0 is the first day.
+    MonthRecord(u32),
+    /// Answer to [`Command::FileList`].
+    FileList {
+        /// The files, by start.
+        files: Vec<FileEntry>,
+        /// How they are written.
+        dialect: ListDialect,
+        /// If not all fit: the newest, not the oldest.
+        newest: bool,
+    },
+    /// Answer to a [`PlaybackCommand::Progress`]: milliseconds.
+    Progress(u64),
+    /// It was done.
+    Done,
     /// A bare status with a reason.
     Status {
         /// The code.
@@ -237,6 +342,15 @@ impl Reply {
                     .collect();
                 serde_json::to_string(&channels)
             }
+            Self::RecordIndex { spans, newest } => Ok(records::encode_spans(spans, *newest)),
+            Self::MonthRecord(days) => Ok(format!("{{\"video_list\":\"{days}\"}}")),
+            Self::FileList {
+                files,
+                dialect,
+                newest,
+            } => Ok(records::encode_files(files, *dialect, *newest)),
+            Self::Progress(millis) => Ok(records::encode_progress(*millis)),
+            Self::Done => Ok(r#"{"status":"0"}"#.to_owned()),
             Self::Status { status, reason } => serde_json::to_string(&StatusJson {
                 status: *status,
                 reason,

@@ -1,0 +1,139 @@
+//! `peercam record`: what is on a card, also on one in a laptop.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::{Failure, load};
+use crate::{
+    media::Content,
+    record::{Found, Verdict, survey},
+};
+
+/// What is to be done with a card.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum RecordCommand {
+    /// Lists the recordings: channel, start (UTC), length, type, bytes, file.
+    Ls(RecordOptions),
+    /// Reads every recording and says which are not as they were written. Changes nothing.
+    Check(RecordOptions),
+}
+
+/// Options of `peercam record`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct RecordOptions {
+    /// The directory of the recordings, which has ch0, ch1 and so on in it. Without it that of the
+    /// configuration.
+    directory: Option<PathBuf>,
+}
+
+impl RecordCommand {
+    pub(super) fn perform(self, config: Option<&Path>) -> Result<(), Failure> {
+        match self {
+            Self::Ls(options) => options.list(config),
+            Self::Check(options) => options.check(config),
+        }
+    }
+}
+
+impl RecordOptions {
+    fn find(self, config: Option<&Path>) -> Result<Vec<Found>, Failure> {
+        let directory = match self.directory {
+            Some(directory) => directory,
+            None => match load(config)?.record {
+                Some(record) => record.config.path,
+                None => {
+                    let reason = "the configuration has no [record]; name a directory";
+                    return Err(Failure::Usage(reason.to_owned()));
+                }
+            },
+        };
+        survey(&directory).map_err(Failure::io(directory.display().to_string()))
+    }
+
+    fn list(self, config: Option<&Path>) -> Result<(), Failure> {
+        let found = self.find(config)?;
+        let mut out = io::stdout().lock();
+        // Nobody reading it is no failure.
+        let _ = found
+            .iter()
+            .try_for_each(|one| writeln!(out, "{}", line(one)));
+        let (mut bytes, mut millis) = (0, 0);
+        for whole in found.iter().filter_map(|one| one.name.whole) {
+            bytes += whole.size;
+            millis += u64::from(whole.duration_millis);
+        }
+        let (files, hours) = (found.len(), millis as f64 / 3_600_000.0);
+        let _ = writeln!(out, "{files} files, {bytes} bytes, {hours:.2} hours");
+        Ok(())
+    }
+
+    fn check(self, config: Option<&Path>) -> Result<(), Failure> {
+        let found = self.find(config)?;
+        let is_watched = io::stderr().is_terminal();
+        let mut out = io::stdout().lock();
+        let (mut damaged, mut unfinished) = (0, 0);
+        for (number, one) in found.iter().enumerate() {
+            if is_watched {
+                eprint!("\r{} of {} ", number + 1, found.len());
+            }
+            let verdict = one
+                .check()
+                .unwrap_or_else(|error| Verdict::Damaged(error.to_string()));
+            let text = match verdict {
+                Verdict::Whole => continue,
+                Verdict::Unfinished(millis) => {
+                    unfinished += 1;
+                    format!("unfinished, {millis} ms of it play")
+                }
+                Verdict::Damaged(reason) => {
+                    damaged += 1;
+                    format!("damaged: {reason}")
+                }
+            };
+            // Nobody reading it is no reason to stop.
+            let _ = writeln!(out, "{}: {text}", one.path.display());
+        }
+        if is_watched {
+            eprintln!();
+        }
+        let whole = found.len() - damaged - unfinished;
+        let _ = writeln!(
+            out,
+            "{whole} files are whole, {unfinished} unfinished, {damaged} damaged"
+        );
+        match damaged {
+            0 => Ok(()),
+            damaged => Err(Failure::Usage(format!("{damaged} files are damaged"))),
+        }
+    }
+}
+
+fn line(found: &Found) -> String {
+    let name = found.name;
+    let start = Timestamp::from_millisecond(name.start_millis).unwrap_or_default();
+    let mark = if name.is_dated {
+        ""
+    } else {
+        " (date not known)"
+    };
+    let what = match (name.content, name.whole) {
+        (Content::Picture, Some(whole)) => format!("still  {:>10}", whole.size),
+        (Content::Video, Some(whole)) => format!(
+            "{:5.1} s  {:>10}",
+            f64::from(whole.duration_millis) / 1000.0,
+            whole.size
+        ),
+        (_, None) => "unfinished       -".to_owned(),
+    };
+    format!(
+        "ch{}  {start:.3}{mark}  type {}  {what}  {}",
+        found.channel,
+        name.kind,
+        found.path.display()
+    )
+}

@@ -1,0 +1,41 @@
+//! Listeners, and where they can be reached.
+
+use std::net::SocketAddr;
+
+use super::StartError;
+use crate::{
+    access::Door,
+    config::{Listen, ListenAccess},
+    transport::{self, tcp::Listener},
+};
+
+pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
+    let failed = |error| StartError::Listen {
+        address: listen.address,
+        error,
+    };
+    let listener = Listener::bind(listen.address).await.map_err(failed)?;
+    let address = listener.address();
+    if let ListenAccess::Open {
+        allow_insecure_lan, ..
+    } = listen.access
+        && !address.ip().to_canonical().is_loopback()
+    {
+        if !allow_insecure_lan {
+            let error = std::io::Error::other(
+                "the address turned out not to be loopback, and the listener is open",
+            );
+            return Err(failed(error));
+        }
+        tracing::warn!(%address, "this listener is open: anybody who reaches it can watch, unencrypted");
+    }
+    Ok(listener)
+}
+
+/// Where holders of credentials can reach these listeners.
+pub(super) fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
+    let doors = listen.iter().filter(|door| door.access == "token");
+    doors
+        .flat_map(|door| transport::tcp::reachable(door.address))
+        .collect()
+}

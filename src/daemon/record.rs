@@ -1,0 +1,86 @@
+//! Recording, joined to the rest.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+use prometheus_client::registry::Registry;
+
+use super::StartError;
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    device::{CardState, Recording, Recordings},
+    live::{Channel, Hub},
+    media::ChannelId,
+    record::{Metrics, Mode, Recorded, Recorder, State},
+};
+
+/// Begins to record what the configuration says; `None` if that is nothing.
+pub(super) fn start(
+    config: &Config,
+    channels: &[Channel],
+    hub: &Hub,
+    clock: Clock,
+    registry: &mut Registry,
+) -> Result<Option<Arc<Recorder>>, StartError> {
+    let Some(record) = &config.record else {
+        return Ok(None);
+    };
+    let metrics = Metrics::default();
+    metrics.register(registry);
+    let mode = |channel: &Channel| -> Mode {
+        let mut configured = config.channels.iter();
+        let own = configured.find(|configured| configured.id == channel.id);
+        own.and_then(|own| own.record).unwrap_or(record.mode)
+    };
+    let cameras = channels.iter().map(|channel| Recorded {
+        channel: channel.id,
+        mode: mode(channel),
+        camera: Arc::clone(&channel.camera),
+    });
+    let recorder = Recorder::start(&record.config, cameras.collect(), hub, clock, &metrics);
+    Ok(Some(Arc::new(recorder.map_err(StartError::Recorder)?)))
+}
+
+/// What there is to be played: our recordings, and those that hardware made by itself.
+pub(super) fn recordings(
+    config: Option<&config::Record>,
+    recorder: Option<&Arc<Recorder>>,
+    zone: TimeZone,
+    channels: &[Channel],
+) -> Recordings {
+    let index = |channel: &Channel| {
+        let own = recorder.map(|recorder| recorder.index(channel.id));
+        Some((channel.id, own.or_else(|| channel.camera.recordings())?))
+    };
+    let dialect = config.map(|config| config.file_list).unwrap_or_default();
+    let recording = recorder.map(|recorder| -> Arc<dyn Recording> {
+        let recorder = Arc::clone(recorder);
+        Arc::new(Told(recorder))
+    });
+    let indexes = channels.iter().filter_map(index).collect();
+    Recordings::new(indexes, zone, dialect).recorded_by(recording)
+}
+
+/// The recorder as the device sees it.
+struct Told(Arc<Recorder>);
+
+impl Recording for Told {
+    fn state(&self) -> CardState {
+        let catalog = self.0.catalog();
+        let state = catalog.state().borrow().clone();
+        CardState {
+            problem: match state {
+                State::Ready => None,
+                State::Starting => Some("the card is being looked at".to_owned()),
+                State::Stuck(reason) | State::Gone(reason) => Some(reason),
+            },
+            bytes: catalog.bytes(),
+            files: catalog.count(),
+        }
+    }
+
+    fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
+        self.0.event(channel, kind, length)
+    }
+}

@@ -1,0 +1,24 @@
+use std::time::Duration;
+
+use crate::media::ChannelId;
+
+/// Whoever records, as the device sees it.
+pub trait Recording: Send + Sync {
+    /// How it stands with the card.
+    fn state(&self) -> CardState;
+
+    /// Something of this kind happens at a channel, for so long or as long as usual. Whether the
+    /// channel is recorded.
+    fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool;
+}
+
+/// How it stands with the card that recordings go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardState {
+    /// Why nothing is written at the moment; `None` if it is.
+    pub problem: Option<String>,
+    /// Bytes of all recordings.
+    pub bytes: u64,
+    /// How many files they are.
+    pub files: usize,
+}

@@ -1,0 +1,235 @@
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use super::Recording;
+use crate::{
+    error::{Error, ErrorKind},
+    hal::{self, RecordingIndex},
+    media::{ChannelId, Content},
+    playback::unreadable,
+    proto::command::{FileEntry, ListDialect, Month, RecordSpan, Reply, Window},
+};
+
+/// Recordings that are so near to each other are one, in milliseconds.
+const CONTIGUOUS: i64 = 1000;
+/// More entries than this are in no answer.
+const MOST_ENTRIES: usize = 600;
+
+/// The recordings of all channels, as apps ask for them.
+#[derive(Clone)]
+pub struct Recordings {
+    indexes: BTreeMap<ChannelId, Arc<dyn RecordingIndex>>,
+    zone: TimeZone,
+    dialect: ListDialect,
+    recording: Option<Arc<dyn Recording>>,
+}
+
+impl Recordings {
+    /// Recordings whose days are those of `zone`.
+    pub fn new(
+        indexes: BTreeMap<ChannelId, Arc<dyn RecordingIndex>>,
+        zone: TimeZone,
+        dialect: ListDialect,
+    ) -> Self {
+        Self {
+            indexes,
+            zone,
+            dialect,
+            recording: None,
+        }
+    }
+
+    /// The recordings of a channel.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it has none.
+    pub fn of(&self, channel: ChannelId) -> Result<&Arc<dyn RecordingIndex>, Error> {
+        let index = self.indexes.get(&channel);
+        index.ok_or_else(|| not_recorded(channel))
+    }
+
+    /// Says who records them.
+    #[must_use]
+    pub fn recorded_by(mut self, recording: Option<Arc<dyn Recording>>) -> Self {
+        self.recording = recording;
+        self
+    }
+
+    /// Who records them; `None` if nothing is recorded here.
+    pub fn recording(&self) -> Option<&Arc<dyn Recording>> {
+        self.recording.as_ref()
+    }
+
+    /// What was recorded in a time: recordings of one kind that follow each other are one. They are
+    /// told whole, also where they reach out of the window.
+    pub(super) async fn spans(
+        &self,
+        channel: ChannelId,
+        window: Option<Window>,
+        kind: Option<u32>,
+    ) -> Result<Reply, Error> {
+        let recordings = self.videos(channel, millis(window)).await?;
+        let wanted = recordings
+            .iter()
+            .filter(|one| kind.is_none_or(|kind| one.kind == kind));
+        let mut merged: Vec<hal::Recording> = Vec::new();
+        for recording in wanted {
+            match merged.last_mut() {
+                Some(last)
+                    if last.kind == recording.kind
+                        && recording.start_millis <= last.end_millis + CONTIGUOUS =>
+                {
+                    last.end_millis = last.end_millis.max(recording.end_millis);
+                }
+                _ => merged.push(*recording),
+            }
+        }
+        let spans = merged.iter().map(|one| RecordSpan {
+            kind: one.kind,
+            start: first_second(one.start_millis),
+            end: second_behind(one.end_millis),
+        });
+        Ok(Reply::RecordIndex {
+            spans: spans.collect(),
+            newest: window.is_none(),
+        })
+    }
+
+    /// On which days of a month something was recorded.
+    pub(super) async fn days(&self, channel: ChannelId, month: Month) -> Result<Reply, Error> {
+        let window = self
+            .month(month)
+            .ok_or_else(|| Error::bad_request("there is no such month"))?;
+        let mut days = 0_u32;
+        for recording in self.videos(channel, window.clone()).await? {
+            let first = recording.start_millis.max(window.start);
+            let last = (recording.end_millis - 1).min(window.end - 1).max(first);
+            if let (Some(first), Some(last)) = (self.day(first), self.day(last)) {
+                for day in first..=last {
+                    days |= 1 << (day - 1);
+                }
+            }
+        }
+        Ok(Reply::MonthRecord(days))
+    }
+
+    /// The files of a time.
+    pub(super) async fn files(
+        &self,
+        channel: ChannelId,
+        window: Option<Window>,
+        content: Option<Content>,
+    ) -> Result<Reply, Error> {
+        let mut recordings = self.list(channel, millis(window)).await?;
+        recordings.retain(|one| content.is_none_or(|content| one.content == content));
+        let shown = match window {
+            Some(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
+            None => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
+        };
+        let files = shown.iter().map(|one| FileEntry {
+            content: one.content,
+            name: file_name(channel, one.start_millis, one.content),
+            size: one.size,
+            times: [
+                first_second(one.start_millis),
+                second_behind(one.end_millis),
+            ]
+            .map(|second| self.written(second)),
+        });
+        Ok(Reply::FileList {
+            files: files.collect(),
+            dialect: self.dialect,
+            newest: window.is_none(),
+        })
+    }
+
+    async fn videos(
+        &self,
+        channel: ChannelId,
+        window: Range<i64>,
+    ) -> Result<Vec<hal::Recording>, Error> {
+        let mut recordings = self.list(channel, window).await?;
+        recordings.retain(|one| one.content == Content::Video);
+        Ok(recordings)
+    }
+
+    async fn list(
+        &self,
+        channel: ChannelId,
+        window: Range<i64>,
+    ) -> Result<Vec<hal::Recording>, Error> {
+        let listed = self.of(channel)?.list(window).await;
+        listed.map_err(|error| unreadable(&error))
+    }
+
+    /// A month of the device's calendar, in milliseconds since 1970.
+    fn month(&self, month: Month) -> Option<Range<i64>> {
+        let first = civil::Date::new(month.year, month.month, 1).ok()?;
+        let next = first.checked_add(jiff::Span::new().months(1)).ok()?;
+        let start = |date: civil::Date| {
+            let zoned = date.to_zoned(self.zone.clone()).ok()?;
+            Some(zoned.timestamp().as_millisecond())
+        };
+        Some(start(first)?..start(next)?)
+    }
+
+    /// The day of the month.
+    fn day(&self, millis: i64) -> Option<u32> {
+        let time = Timestamp::from_millisecond(millis).ok()?;
+        u32::try_from(self.zone.to_datetime(time).day()).ok()
+    }
+
+    fn written(&self, second: i64) -> String {
+        match (self.dialect, Timestamp::from_second(second)) {
+            (ListDialect::Words, Ok(time)) => {
+                let time = self.zone.to_datetime(time);
+                time.strftime("%Y-%m-%d_%H-%M-%S").to_string()
+            }
+            _ => second.to_string(),
+        }
+    }
+}
+
+pub(super) fn not_recorded(channel: ChannelId) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("channel {channel} is not recorded ([record] in the configuration)"),
+    )
+}
+
+fn millis(window: Option<Window>) -> Range<i64> {
+    window.map_or(0..i64::MAX, Window::millis)
+}
+
+fn first_second(millis: i64) -> i64 {
+    millis.div_euclid(1000)
+}
+
+fn second_behind(millis: i64) -> i64 {
+    (millis + 999).div_euclid(1000)
+}
+
+/// The name by which apps know a file. It is the same while the file grows and after.
+pub fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String {
+    let extension = match content {
+        Content::Video => "mp4",
+        Content::Picture => "jpg",
+    };
+    format!("{channel}-{start_millis}.{extension}")
+}
+
+/// What such a name names; `None` if it is none, whatever it may be a path of.
+pub fn parse_file_name(name: &str) -> Option<(ChannelId, i64, Content)> {
+    let (rest, content) = match name.strip_suffix(".mp4") {
+        Some(rest) => (rest, Content::Video),
+        None => (name.strip_suffix(".jpg")?, Content::Picture),
+    };
+    let (channel, start) = rest.split_once('-')?;
+    let (channel, start) = (ChannelId(channel.parse().ok()?), start.parse().ok()?);
+    // One name for one file.
+    (file_name(channel, start, content) == name).then_some((channel, start, content))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Buf;
+
+use super::tags;
+use crate::{
+    device::{Caller, Place},
+    media::ChannelId,
+    playback::{Item, Playback},
+    proto::flv::{HevcForm, Muxer, TagBatch, notice},
+};
+
+/// Frames that are written at once, if so many are there.
+const MOST_FRAMES: usize = 16;
+
+/// What was recorded, on its way to one viewer.
+pub(super) struct PlaybackBody {
+    playback: Playback,
+    muxer: Option<Muxer>,
+    hevc: HevcForm,
+    asked_at: Instant,
+    sent_bytes: u64,
+    /// Of the last frame.
+    timestamp: u32,
+    channel: ChannelId,
+    caller: Caller,
+    /// Among all viewers, and among what this one has under way.
+    _places: (Place, Option<Place>),
+}
+
+impl PlaybackBody {
+    pub(super) fn new(
+        playback: Playback,
+        places: (Place, Option<Place>),
+        hevc: HevcForm,
+        asked_at: Instant,
+        (caller, channel): (Caller, ChannelId),
+    ) -> Self {
+        tracing::info!(%channel, %caller, req_id = caller.req_id, "playback began");
+        Self {
+            playback,
+            muxer: None,
+            hevc,
+            asked_at,
+            sent_bytes: 0,
+            timestamp: 0,
+            channel,
+            caller,
+            _places: places,
+        }
+    }
+
+    /// The next tags; `None` at the end.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+        let mut batch = TagBatch::default();
+        for _ in 0..MOST_FRAMES {
+            match self.playback.poll_item(context) {
+                Poll::Ready(Some(Item::Frame(delivery))) => {
+                    self.timestamp = delivery.timestamp;
+                    tags::append(&mut batch, &mut self.muxer, self.hevc, delivery);
+                }
+                Poll::Ready(Some(Item::Ended(reason))) => {
+                    tracing::info!(channel = %self.channel, caller = %self.caller, reason, "playback was ended");
+                    if self.muxer.is_some() {
+                        batch.push_bytes(notice(reason, self.timestamp));
+                    }
+                }
+                Poll::Ready(None) if !batch.has_remaining() => return Poll::Ready(None),
+                Poll::Pending if !batch.has_remaining() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        self.sent_bytes += batch.remaining() as u64;
+        Poll::Ready(Some(batch))
+    }
+}
+
+impl Drop for PlaybackBody {
+    fn drop(&mut self) {
+        tracing::info!(
+            channel = %self.channel, caller = %self.caller, req_id = self.caller.req_id,
+            seconds = self.asked_at.elapsed().as_secs(), bytes = self.sent_bytes, "playback ended"
+        );
+    }
+}

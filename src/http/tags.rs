@@ -1,0 +1,24 @@
+use crate::{
+    media::Delivery,
+    proto::flv::{HevcForm, Muxer, TagBatch},
+};
+
+/// Appends a frame as a tag, behind what a decoder must know first.
+pub(super) fn append(
+    batch: &mut TagBatch,
+    muxer: &mut Option<Muxer>,
+    hevc: HevcForm,
+    delivery: Delivery,
+) {
+    if let Some(tracks) = &delivery.new_tracks {
+        let new = Muxer::new(tracks, hevc);
+        batch.push_bytes(match muxer {
+            None => new.preamble(tracks),
+            Some(_) => new.sequence_headers(tracks, delivery.timestamp),
+        });
+        *muxer = Some(new);
+    }
+    let Some(muxer) = muxer else { return };
+    let head = muxer.head(&delivery.frame, delivery.timestamp, delivery.composition_ms);
+    batch.push(&head, delivery.frame.data);
+}

@@ -1,0 +1,283 @@
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Item,
+    source::{Found, Source},
+    unreadable,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    hal::HalError,
+    media::{Delivery, MediaTime},
+    proto::{
+        command::{PlaybackCommand, SeekTo},
+        playhead::{Pace, Playhead},
+    },
+};
+
+/// From here on a number is a date in milliseconds, before it a distance.
+const EARLIEST_DATE: i64 = 1_000_000_000_000;
+/// An interval that is so near to that of the recording is the recording's.
+const SAME_INTERVAL: i64 = 1_000;
+
+/// A command and where its answer goes.
+pub(super) struct Order {
+    pub(super) command: PlaybackCommand,
+    pub(super) reply: oneshot::Sender<Result<u64, Error>>,
+}
+
+/// Sends frames when they are due, and follows commands.
+pub(super) struct Player {
+    source: Source,
+    head: Playhead,
+    clock: Clock,
+    items: mpsc::Sender<Item>,
+    orders: mpsc::Receiver<Order>,
+    replaced: CancellationToken,
+    /// The next frame.
+    next: Option<Found>,
+    /// A key frame was sent at this pace already.
+    is_stepping: bool,
+    has_ended: bool,
+}
+
+impl Player {
+    /// One whose source stands at `start_millis`.
+    pub(super) fn new(
+        source: Source,
+        start_millis: i64,
+        clock: Clock,
+        items: mpsc::Sender<Item>,
+        orders: mpsc::Receiver<Order>,
+        replaced: CancellationToken,
+    ) -> Self {
+        Self {
+            source,
+            head: Playhead::new(start_millis.saturating_mul(1000), clock.now()),
+            clock,
+            items,
+            orders,
+            replaced,
+            next: None,
+            is_stepping: false,
+            has_ended: false,
+        }
+    }
+
+    /// Plays to the end.
+    pub(super) async fn run(mut self) {
+        let reason = match self.play().await {
+            Ok(reason) => reason,
+            Err(error) => {
+                tracing::warn!(%error, "a playback ends: the card cannot be read");
+                Some("the recordings cannot be read any more")
+            }
+        };
+        if let Some(reason) = reason {
+            // It fails for a viewer that has left.
+            let _ = self.items.send(Item::Ended(reason)).await;
+        }
+    }
+
+    /// Why it ended, if it is not simply the end.
+    async fn play(&mut self) -> Result<Option<&'static str>, HalError> {
+        loop {
+            if self.next.is_none() && !self.has_ended && !self.head.is_paused() {
+                self.next = self.fetch().await?;
+                self.has_ended = self.next.is_none();
+            }
+            if self.source.is_revoked() {
+                return Ok(Some("what was being played was deleted to make room"));
+            }
+            if self.has_ended && !self.head.is_paused() {
+                return Ok(None);
+            }
+            let due = self.next.as_ref().map(|next| self.due(next));
+            let (items, clock) = (self.items.clone(), self.clock);
+            let is_due = async {
+                let due = due.unwrap_or_default();
+                tokio::time::sleep(due.duration_from(clock.now())).await;
+                items.reserve().await
+            };
+            tokio::select! {
+                // Whoever is replaced gets no orders any more either.
+                biased;
+                () = self.replaced.cancelled() => {
+                    return Ok(Some("this viewer has asked for another playback of this channel"));
+                }
+                order = self.orders.recv() => match order {
+                    Some(order) => self.follow(order).await?,
+                    None => return Ok(Some("the device is shutting down")),
+                },
+                permit = is_due, if due.is_some() && !self.head.is_paused() => {
+                    let (Ok(permit), Some(found)) = (permit, self.next.take()) else {
+                        return Ok(None);
+                    };
+                    let track = found.frame.track;
+                    let timestamp = self.head.due(found.position, track).timestamp;
+                    self.head.sent(found.position, track, clock.now());
+                    self.is_stepping = true;
+                    permit.send(Item::Frame(Delivery {
+                        timestamp,
+                        composition_ms: composition(&self.head, found.frame.composition_micros),
+                        frame: found.frame,
+                        new_tracks: found.new_tracks,
+                    }));
+                }
+                () = items.closed() => return Ok(None),
+            }
+        }
+    }
+
+    fn due(&self, found: &Found) -> MediaTime {
+        self.head.due(found.position, found.frame.track).at
+    }
+
+    /// The next frame that is to be sent at this pace.
+    async fn fetch(&mut self) -> Result<Option<Found>, HalError> {
+        loop {
+            let position = self.head.position();
+            match self.head.pace() {
+                Pace::Normal | Pace::Interval { .. } => match self.source.next().await? {
+                    Some(found) if !self.head.takes(found.frame.track) => {}
+                    found => return Ok(found),
+                },
+                Pace::Keys { every } => {
+                    let steps = if self.is_stepping { every } else { 1 };
+                    return self.source.key_after(position, steps).await;
+                }
+                Pace::Back { until } => match self.source.key_before(position).await? {
+                    Some(found) if found.position >= until => return Ok(Some(found)),
+                    _ => {
+                        // Where it was going to: from there it goes on as usual.
+                        self.source.seek(position).await?;
+                        self.set_pace(Pace::Normal);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn follow(&mut self, order: Order) -> Result<(), HalError> {
+        let result = match self.perform(order.command).await {
+            Ok(result) => result,
+            Err(error) => {
+                // It fails for one who does not wait any more.
+                let _ = order.reply.send(Err(unreadable(&error)));
+                return Err(error);
+            }
+        };
+        let progress = self.head.progress_millis();
+        let _ = order.reply.send(result.map(|()| progress));
+        Ok(())
+    }
+
+    async fn perform(&mut self, command: PlaybackCommand) -> Result<Result<(), Error>, HalError> {
+        let now = self.clock.now();
+        match command {
+            PlaybackCommand::Progress => {}
+            PlaybackCommand::Pause => {
+                self.back_to_normal().await?;
+                self.head.pause(now);
+            }
+            PlaybackCommand::Resume => {
+                self.back_to_normal().await?;
+                self.head.resume(now);
+            }
+            PlaybackCommand::Seek(to) => {
+                let position = match to {
+                    SeekTo::Offset { millis } => self.source.window().start + millis * 1000,
+                    SeekTo::Date { millis } => millis * 1000,
+                };
+                return self.go_to(position).await;
+            }
+            PlaybackCommand::Speed { millis } => {
+                let interval = i64::from(millis) * 1000;
+                let is_same = (interval - self.head.recorded_step()).abs() <= SAME_INTERVAL;
+                self.back_to_normal().await?;
+                self.set_pace(match is_same {
+                    true => Pace::Normal,
+                    false => Pace::Interval { micros: interval },
+                });
+            }
+            PlaybackCommand::Fast { every: 0 } => {
+                self.back_to_normal().await?;
+                self.head.resume(now);
+            }
+            PlaybackCommand::Fast { every } => {
+                self.next = None;
+                self.set_pace(Pace::Keys { every });
+            }
+            PlaybackCommand::Rewind { from, to } => {
+                let window = self.source.window();
+                let position = |value: Option<i64>| match value? {
+                    date if date >= EARLIEST_DATE => Some(date * 1000),
+                    distance => Some(window.start + distance * 1000),
+                };
+                let until = position(to).unwrap_or(window.start).max(window.start);
+                if let Some(from) = position(from)
+                    && let Err(refused) = self.go_to(from).await?
+                {
+                    return Ok(Err(refused));
+                }
+                self.next = None;
+                self.set_pace(Pace::Back { until });
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn go_to(&mut self, position: i64) -> Result<Result<(), Error>, HalError> {
+        let window = self.source.window();
+        if !window.contains(&position) || !self.source.seek(position).await? {
+            // It stays where it was.
+            self.source.seek(self.head.position()).await?;
+            let reason = "there is nothing there; the position is outside what is being played";
+            return Ok(Err(Error::new(ErrorKind::NotFound, reason)));
+        }
+        self.next = None;
+        self.has_ended = false;
+        self.head.seek(position);
+        Ok(Ok(()))
+    }
+
+    /// From key frames to all frames, from the key frame on that was sent last.
+    async fn back_to_normal(&mut self) -> Result<(), HalError> {
+        match self.head.pace() {
+            Pace::Normal => return Ok(()),
+            Pace::Interval { .. } => {}
+            Pace::Keys { .. } | Pace::Back { .. } => {
+                self.next = None;
+                self.source.seek(self.head.position()).await?;
+            }
+        }
+        self.set_pace(Pace::Normal);
+        Ok(())
+    }
+
+    fn set_pace(&mut self, pace: Pace) {
+        self.head.set_pace(pace, self.clock.now());
+        self.is_stepping = false;
+        self.has_ended = false;
+    }
+}
+
+/// How much later a picture is shown, in milliseconds, at the pace at which it is sent.
+fn composition(head: &Playhead, micros: i32) -> i32 {
+    let micros = i64::from(micros);
+    let scaled = match head.pace() {
+        Pace::Normal => micros,
+        Pace::Interval { micros: interval } => micros * interval / head.recorded_step().max(1),
+        // Each one is shown at once.
+        Pace::Keys { .. } | Pace::Back { .. } => 0,
+    };
+    i32::try_from(scaled / 1000).unwrap_or(0)
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        tracing::debug!(progress = self.head.progress_millis(), "a playback ended");
+    }
+}

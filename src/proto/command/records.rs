@@ -1,0 +1,516 @@
+//! Commands about recordings: what there is, and how it is played.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Status;
+use crate::{error::Error, media::Content, proto::query::Query};
+
+/// The longest answer, in bytes: what is longer some clients do not take.
+pub const MAX_REPLY: usize = 16 << 10;
+/// Later dates are no dates: the year 9999, in seconds.
+const MAX_SECONDS: i64 = 253_402_300_799;
+
+/// A time that is asked about: seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its first second.
+    pub start: i64,
+    /// The second behind it.
+    pub end: i64,
+}
+
+/// A month of a calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Month {
+    /// 1970 to 9999.
+    pub year: i16,
+    /// 1 to 12.
+    pub month: i8,
+}
+
+/// What a player is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaybackCommand {
+    /// `playback_pause`
+    Pause,
+    /// `playback_resume`
+    Resume,
+    /// `playback_progress`
+    Progress,
+    /// `playback_seek`
+    Seek(SeekTo),
+    /// `playback_ff`: every n-th key frame; 0 is all frames again.
+    Fast {
+        /// n
+        every: u32,
+    },
+    /// `playback_rewind`: key frames backwards. Values from 10¹² on are dates in milliseconds, others
+    /// milliseconds from the start of what is being played.
+    Rewind {
+        /// `end_time`: where it begins; where it is now, if missing.
+        from: Option<i64>,
+        /// `start_time`: where it ends; the start, if missing.
+        to: Option<i64>,
+    },
+    /// `playback_speed`: pictures so far apart.
+    Speed {
+        /// Milliseconds, 1 to 10,000.
+        millis: u32,
+    },
+}
+
+/// Where to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTo {
+    /// So far from the start of what is being played.
+    Offset {
+        /// Milliseconds.
+        millis: i64,
+    },
+    /// To this date.
+    Date {
+        /// Milliseconds since 1970.
+        millis: i64,
+    },
+}
+
+impl Window {
+    /// In milliseconds.
+    pub fn millis(self) -> std::ops::Range<i64> {
+        self.start * 1000..self.end * 1000
+    }
+
+    /// Reads `start_time` and `end_time`; `None` if neither is there.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if one is missing or damaged, or if the end is not behind the start.
+    pub fn of(query: &Query) -> Result<Option<Self>, Error> {
+        let start = seconds(query, &["start_time", "starttime"])?;
+        let end = seconds(query, &["end_time", "endtime"])?;
+        match (start, end) {
+            (None, None) => Ok(None),
+            (Some(start), Some(end)) if start < end => Ok(Some(Self { start, end })),
+            (Some(_), Some(_)) => Err(Error::bad_request(
+                "end_time is a later second than start_time",
+            )),
+            _ => Err(Error::bad_request(
+                "start_time and end_time are needed together: seconds since 1970",
+            )),
+        }
+    }
+}
+
+fn seconds(query: &Query, keys: &[&str]) -> Result<Option<i64>, Error> {
+    let value = whole(query, keys)?;
+    match value {
+        Some(seconds) if !(0..=MAX_SECONDS).contains(&seconds) => Err(Error::bad_request(format!(
+            "the parameter {} is a number of seconds since 1970",
+            keys[0]
+        ))),
+        value => Ok(value),
+    }
+}
+
+fn whole(query: &Query, keys: &[&str]) -> Result<Option<i64>, Error> {
+    match query.value_of_any(keys)? {
+        None | Some("") => Ok(None),
+        // Some clients in the field leave a brace behind it.
+        Some(text) => match text.trim_end_matches('}').parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Error::bad_request(format!(
+                "the parameter {} is a whole number",
+                keys[0]
+            ))),
+        },
+    }
+}
+
+impl Month {
+    /// Reads `time`: six digits, such as 202401.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if it is none.
+    pub fn of(query: &Query) -> Result<Self, Error> {
+        let bad = || Error::bad_request("the parameter time is a year and a month, such as 202401");
+        let text = query.value("time")?.ok_or_else(bad)?;
+        if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(bad());
+        }
+        let year: i16 = text[..4].parse().map_err(|_| bad())?;
+        let month: i8 = text[4..].parse().map_err(|_| bad())?;
+        match (1970..=9999).contains(&year) && (1..=12).contains(&month) {
+            true => Ok(Self { year, month }),
+            false => Err(bad()),
+        }
+    }
+}
+
+impl PlaybackCommand {
+    /// Reads one of the `playback_…` commands; `None` if `cmd` is none.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if a parameter is missing or damaged.
+    pub(super) fn of(cmd: &str, query: &Query) -> Result<Option<Self>, Error> {
+        let needed =
+            |value: Option<i64>, what: &'static str| value.ok_or_else(|| Error::bad_request(what));
+        Ok(Some(match cmd {
+            "playback_pause" => Self::Pause,
+            "playback_resume" => Self::Resume,
+            "playback_progress" => Self::Progress,
+            "playback_seek" => Self::Seek(seek(query)?),
+            "playback_ff" => {
+                let every = whole(query, &["value", "speed"])?;
+                let every = needed(
+                    every,
+                    "the parameter value is missing: every how many key frames",
+                )?;
+                let bad = |_| Error::bad_request("the parameter value is a whole number from 0 on");
+                Self::Fast {
+                    every: u32::try_from(every).map_err(bad)?,
+                }
+            }
+            "playback_rewind" => {
+                let (from, to) = (whole(query, &["end_time"])?, whole(query, &["start_time"])?);
+                let is_fine = |value: Option<i64>| {
+                    value.is_none_or(|value| (0..=MAX_SECONDS * 1000).contains(&value))
+                };
+                if !is_fine(from) || !is_fine(to) {
+                    return Err(Error::bad_request(
+                        "start_time and end_time are milliseconds, from 0 on",
+                    ));
+                }
+                Self::Rewind { from, to }
+            }
+            "playback_speed" => {
+                let millis = needed(
+                    whole(query, &["speed"])?,
+                    "the parameter speed is missing: milliseconds between two pictures",
+                )?;
+                let millis = u32::try_from(millis)
+                    .ok()
+                    .filter(|millis| (1..=10_000).contains(millis));
+                let bad = || {
+                    Error::bad_request(
+                        "the parameter speed is 1 to 10000: milliseconds between two pictures",
+                    )
+                };
+                Self::Speed {
+                    millis: millis.ok_or_else(bad)?,
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// `progress` is milliseconds from the start; the older `time` seconds, or from 10⁹ on a date.
+fn seek(query: &Query) -> Result<SeekTo, Error> {
+    const EARLIEST_DATE: i64 = 1_000_000_000;
+    let range = 0..=MAX_SECONDS * 1000;
+    if let Some(millis) = whole(query, &["progress"])? {
+        return match range.contains(&millis) {
+            true => Ok(SeekTo::Offset { millis }),
+            false => Err(Error::bad_request(
+                "the parameter progress is milliseconds, from 0 on",
+            )),
+        };
+    }
+    match seconds(query, &["time"])? {
+        None => Err(Error::bad_request(
+            "the parameter progress is missing: milliseconds from the start",
+        )),
+        Some(date) if date >= EARLIEST_DATE => Ok(SeekTo::Date {
+            millis: date * 1000,
+        }),
+        Some(seconds) => Ok(SeekTo::Offset {
+            millis: seconds * 1000,
+        }),
+    }
+}
+
+/// One time that was recorded, in an answer to `get_record_index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSpan {
+    /// Of what kind it is.
+    pub kind: u32,
+    /// Its first second, since 1970.
+    pub start: i64,
+    /// The second behind it.
+    pub end: i64,
+}
+
+/// One file, in an answer to `get_file_list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// What it is.
+    pub content: Content,
+    /// Its name, for `action=download`.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When it starts, and the second behind it, as they are written.
+    pub times: [String; 2],
+}
+
+/// How `get_file_list` writes types and times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListDialect {
+    /// Types are "0" and "1", times seconds since 1970: what clients in the field read.
+    #[default]
+    Numbers,
+    /// Types are "video" and "picture", times such as 2024-01-23_12-34-00 in the device's zone: what
+    /// the document shows.
+    Words,
+}
+
+#[derive(Serialize)]
+struct SpanJson {
+    #[serde(rename = "type")]
+    kind: u32,
+    start_time: String,
+    end_time: String,
+}
+
+#[derive(Serialize)]
+struct FileJson<'a> {
+    file_type: &'static str,
+    file_name: &'a str,
+    file_size: String,
+    start_time: &'a str,
+    end_time: &'a str,
+}
+
+/// `{"video_list":[…]}`
+pub(super) fn encode_spans(spans: &[RecordSpan], newest_first: bool) -> String {
+    let texts = spans.iter().map(|span| {
+        serde_json::to_string(&SpanJson {
+            kind: span.kind,
+            start_time: span.start.to_string(),
+            end_time: span.end.to_string(),
+        })
+    });
+    page(
+        "video_list",
+        &texts.filter_map(Result::ok).collect::<Vec<_>>(),
+        newest_first,
+    )
+}
+
+/// `{"file_list":[…]}`
+pub(super) fn encode_files(
+    files: &[FileEntry],
+    dialect: ListDialect,
+    newest_first: bool,
+) -> String {
+    let texts = files.iter().map(|file| {
+        serde_json::to_string(&FileJson {
+            file_type: match (dialect, file.content) {
+                (ListDialect::Numbers, Content::Video) => "0",
+                (ListDialect::Numbers, Content::Picture) => "1",
+                (ListDialect::Words, Content::Video) => "video",
+                (ListDialect::Words, Content::Picture) => "picture",
+            },
+            file_name: &file.name,
+            file_size: file.size.to_string(),
+            start_time: &file.times[0],
+            end_time: &file.times[1],
+        })
+    });
+    page(
+        "file_list",
+        &texts.filter_map(Result::ok).collect::<Vec<_>>(),
+        newest_first,
+    )
+}
+
+/// As many entries as an answer holds, in their order: the first ones, or the last ones if the
+/// newest are wanted. `"more":"1"` says that there are more.
+fn page(key: &str, entries: &[String], newest_first: bool) -> String {
+    const FRAME: usize = 64;
+    let mut left = MAX_REPLY - FRAME;
+    let fits = |entry: &&String| {
+        let size = entry.len() + 1;
+        let is_in = size <= left;
+        left = left.saturating_sub(size);
+        is_in
+    };
+    let count = match newest_first {
+        true => entries.iter().rev().take_while(fits).count(),
+        false => entries.iter().take_while(fits).count(),
+    };
+    let shown = match newest_first {
+        true => &entries[entries.len() - count..],
+        false => &entries[..count],
+    };
+    let more = if count < entries.len() {
+        ",\"more\":\"1\""
+    } else {
+        ""
+    };
+    let mut text = String::new();
+    // A String takes everything.
+    let _ = write!(text, "{{\"{key}\":[{}]{more}}}", shown.join(","));
+    text
+}
+
+/// `{"status":"0","progress":"…"}`
+pub(super) fn encode_progress(millis: u64) -> String {
+    format!(
+        "{{\"status\":\"{}\",\"progress\":\"{millis}\"}}",
+        Status::Ok.as_str()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(text: &str) -> Result<Option<PlaybackCommand>, Error> {
+        let query = Query::parse(text)?;
+        let cmd = query.value("cmd")?.unwrap_or_default().to_owned();
+        PlaybackCommand::of(&cmd, &query)
+    }
+
+    #[test]
+    fn commands_for_a_player() {
+        use PlaybackCommand::*;
+        for (text, expected) in [
+            ("cmd=playback_pause", Pause),
+            ("cmd=playback_resume&x=1", Resume),
+            ("cmd=playback_progress", Progress),
+            (
+                "cmd=playback_seek&progress=123456",
+                Seek(SeekTo::Offset { millis: 123_456 }),
+            ),
+            (
+                "cmd=playback_seek&time=60",
+                Seek(SeekTo::Offset { millis: 60_000 }),
+            ),
+            (
+                "cmd=playback_seek&time=1633060850}",
+                Seek(SeekTo::Date {
+                    millis: 1_633_060_850_000,
+                }),
+            ),
+            ("cmd=playback_ff&value=0", Fast { every: 0 }),
+            ("cmd=playback_ff&speed=3", Fast { every: 3 }),
+            (
+                "cmd=playback_rewind&start_time=100&end_time=200",
+                Rewind {
+                    from: Some(200),
+                    to: Some(100),
+                },
+            ),
+            (
+                "cmd=playback_rewind",
+                Rewind {
+                    from: None,
+                    to: None,
+                },
+            ),
+            ("cmd=playback_speed&speed=50", Speed { millis: 50 }),
+        ] {
+            assert_eq!(command(text), Ok(Some(expected)), "{text}");
+        }
+        assert_eq!(command("cmd=playback_dance"), Ok(None));
+        for text in [
+            "cmd=playback_seek",
+            "cmd=playback_seek&progress=-1",
+            "cmd=playback_seek&progress=x",
+            "cmd=playback_seek&progress=9223372036854775807",
+            "cmd=playback_ff",
+            "cmd=playback_ff&value=-1",
+            "cmd=playback_ff&value=4294967296",
+            "cmd=playback_rewind&start_time=-5",
+            "cmd=playback_speed&speed=0",
+            "cmd=playback_speed&speed=10001",
+            "cmd=playback_speed",
+        ] {
+            assert!(command(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn windows_and_months() {
+        let window = |text| Window::of(&Query::parse(text).expect("a query"));
+        assert_eq!(window(""), Ok(None));
+        let known = Some(Window { start: 1, end: 2 });
+        assert_eq!(window("start_time=1&end_time=2"), Ok(known));
+        assert_eq!(window("starttime=1&endtime=2"), Ok(known));
+        for text in [
+            "start_time=1",
+            "end_time=1",
+            "start_time=2&end_time=2",
+            "start_time=3&end_time=2",
+            "start_time=-1&end_time=2",
+            "start_time=1&end_time=99999999999999",
+        ] {
+            assert!(window(text).is_err(), "{text}");
+        }
+        let month = |text| Month::of(&Query::parse(text).expect("a query"));
+        assert_eq!(
+            month("time=202402"),
+            Ok(Month {
+                year: 2024,
+                month: 2
+            })
+        );
+        for text in [
+            "",
+            "time=",
+            "time=20241",
+            "time=202413",
+            "time=202400",
+            "time=0000001",
+            "time=+20241",
+        ] {
+            assert!(month(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_stops_at_its_last_whole_entry() {
+        let spans: Vec<_> = (0..1000_i64)
+            .map(|index| RecordSpan {
+                kind: 0,
+                start: index * 100,
+                end: index * 100 + 60,
+            })
+            .collect();
+        let oldest = encode_spans(&spans, false);
+        assert!(
+            oldest.len() <= MAX_REPLY && oldest.ends_with(r#"],"more":"1"}"#),
+            "{oldest}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&oldest).expect("JSON");
+        assert_eq!(read["video_list"][0]["start_time"], "0");
+        assert_eq!(read["video_list"][0]["type"], 0);
+        let newest: serde_json::Value =
+            serde_json::from_str(&encode_spans(&spans, true)).expect("JSON");
+        let list = newest["video_list"].as_array().expect("a list");
+        assert_eq!(list.last().expect("some")["end_time"], "99960");
+        assert!(list.len() > 200);
+        assert_eq!(encode_spans(&[], false), r#"{"video_list":[]}"#);
+        assert!(!encode_spans(&spans[..3], false).contains("more"));
+    }
+
+    #[test]
+    fn files_are_written_in_both_dialects() {
+        let file = FileEntry {
+            content: Content::Picture,
+            name: "0-1.jpg".to_owned(),
+            size: 1024,
+            times: ["a".to_owned(), "b".to_owned()],
+        };
+        let numbers = encode_files(std::slice::from_ref(&file), ListDialect::Numbers, false);
+        assert_eq!(
+            numbers,
+            r#"{"file_list":[{"file_type":"1","file_name":"0-1.jpg","file_size":"1024","start_time":"a","end_time":"b"}]}"#
+        );
+        assert!(
+            encode_files(&[file], ListDialect::Words, false).contains(r#""file_type":"picture""#)
+        );
+    }
+}

@@ -1,0 +1,298 @@
+use shiguredo_mp4::{
+    Decode, Encode, SampleFlags,
+    boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample},
+};
+
+use super::{BOX_HEAD, Damaged, kind_of, micros, ticks, timescale, track_id};
+use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+
+/// The most bytes that a fragment's index has.
+pub const MAX_INDEX: usize = 256 << 10;
+
+/// The bytes of a seal.
+pub const SEAL: usize = 16;
+/// A box that every reader passes over, with a mark of ours.
+const SEAL_HEAD: [u8; 12] = *b"\0\0\0\x10freecrc3";
+
+/// What goes behind a fragment: the CRC-32 of all its bytes. Without it a fragment is not whole.
+pub fn seal(sum: u32) -> [u8; SEAL] {
+    let mut seal = [0; SEAL];
+    seal[..12].copy_from_slice(&SEAL_HEAD);
+    seal[12..].copy_from_slice(&sum.to_be_bytes());
+    seal
+}
+
+/// The sum in a seal.
+pub fn read_seal(seal: &[u8; SEAL]) -> Option<u32> {
+    let sum = seal.strip_prefix(&SEAL_HEAD)?.first_chunk()?;
+    Some(u32::from_be_bytes(*sum))
+}
+
+/// Others depend on it, it depends on none.
+const KEY: SampleFlags = SampleFlags::new(0x0200_0000);
+/// It depends on others.
+const NO_KEY: SampleFlags = SampleFlags::new(0x0101_0000);
+
+/// What goes in front of the frames of a fragment, which follow it in the order of [`payload`]: the
+/// pictures, then the sound. `origin` is the time of the file's first frame, `end` when the first
+/// picture behind the fragment is due, if that is known; `number` counts fragments from 1.
+///
+/// [`payload`]: Fragment::payload
+///
+/// # Errors
+/// [`Damaged`] if there is too much in it.
+pub fn fragment(
+    tracks: &Tracks,
+    frames: &[Frame],
+    origin: MediaTime,
+    end: Option<MediaTime>,
+    number: u32,
+) -> Result<Vec<u8>, Damaged> {
+    let kinds = [TrackKind::Video, TrackKind::Audio];
+    let runs = kinds.map(|kind| Run::of(tracks, frames, kind, origin, end));
+    let payload: usize = frames.iter().map(|frame| frame.data.len()).sum();
+    let cannot = |_| Damaged("a fragment has too much in it");
+    let mut moof = MoofBox {
+        mfhd_box: MfhdBox {
+            sequence_number: number,
+        },
+        traf_boxes: runs.into_iter().flatten().map(Run::into_box).collect(),
+        unknown_boxes: Vec::new(),
+    };
+    let mdat_size =
+        u32::try_from(BOX_HEAD + payload).map_err(|_| Damaged("a fragment has too much in it"))?;
+    // Where the data begin is written in a fixed number of bytes, so that the size is right.
+    let size = moof.encode_to_vec().map_err(cannot)?.len();
+    if size > MAX_INDEX {
+        return Err(Damaged("a fragment has too much in it"));
+    }
+    let mut offset = size + BOX_HEAD;
+    for run in moof
+        .traf_boxes
+        .iter_mut()
+        .flat_map(|traf| &mut traf.trun_boxes)
+    {
+        run.data_offset = Some(i32::try_from(offset).unwrap_or(i32::MAX));
+        let sizes = run.samples.iter().filter_map(|sample| sample.size);
+        offset += sizes.map(|size| size as usize).sum::<usize>();
+    }
+    let mut text = moof.encode_to_vec().map_err(cannot)?;
+    text.extend_from_slice(&mdat_size.to_be_bytes());
+    text.extend_from_slice(b"mdat");
+    Ok(text)
+}
+
+/// The samples of one track.
+struct Run {
+    kind: TrackKind,
+    start: u64,
+    samples: Vec<TrunSample>,
+}
+
+impl Run {
+    fn of(
+        tracks: &Tracks,
+        frames: &[Frame],
+        kind: TrackKind,
+        origin: MediaTime,
+        end: Option<MediaTime>,
+    ) -> Option<Self> {
+        let scale = timescale(kind, tracks.audio.as_ref());
+        let at = |time: MediaTime| ticks(time.micros_since(origin).max(0), scale);
+        let own: Vec<&Frame> = frames.iter().filter(|frame| frame.track == kind).collect();
+        let reorders = own.iter().any(|frame| frame.composition_micros != 0);
+        let starts: Vec<i64> = own.iter().map(|frame| at(frame.time)).collect();
+        let samples = own.iter().enumerate().map(|(index, frame)| {
+            let duration = match starts.get(index + 1) {
+                Some(next) => next - starts[index],
+                None => last_duration(kind, tracks, frame, &starts, end.map(at)),
+            };
+            TrunSample {
+                duration: Some(u32::try_from(duration).unwrap_or(0)),
+                size: Some(u32::try_from(frame.data.len()).unwrap_or(u32::MAX)),
+                flags: Some(if frame.key { KEY } else { NO_KEY }),
+                composition_time_offset: reorders
+                    .then(|| ticks(i64::from(frame.composition_micros), scale)),
+            }
+        });
+        Some(Self {
+            kind,
+            start: u64::try_from(*starts.first()?).unwrap_or(0),
+            samples: samples.collect(),
+        })
+    }
+
+    fn into_box(self) -> TrafBox {
+        TrafBox {
+            tfhd_box: TfhdBox {
+                track_id: track_id(self.kind),
+                base_data_offset: None,
+                sample_description_index: None,
+                default_sample_duration: None,
+                default_sample_size: None,
+                default_sample_flags: None,
+                duration_is_empty: false,
+                default_base_is_moof: true,
+            },
+            tfdt_box: Some(TfdtBox {
+                version: 1,
+                base_media_decode_time: self.start,
+            }),
+            trun_boxes: vec![TrunBox {
+                data_offset: Some(0),
+                first_sample_flags: None,
+                samples: self.samples,
+            }],
+            unknown_boxes: Vec::new(),
+        }
+    }
+}
+
+/// How long the last sample of a run lasts: sound has its length in it, of a picture it is known
+/// when the next one comes, and without that it is taken for as long as the one before.
+fn last_duration(
+    kind: TrackKind,
+    tracks: &Tracks,
+    frame: &Frame,
+    starts: &[i64],
+    end: Option<i64>,
+) -> i64 {
+    use crate::media::AudioCodec;
+
+    const SAMPLES_OF_AAC: i64 = 1024;
+    const FORTY_MILLIS: i64 = 3600;
+    if let (TrackKind::Audio, Some(audio)) = (kind, &tracks.audio) {
+        return match audio.codec {
+            AudioCodec::Aac => SAMPLES_OF_AAC,
+            AudioCodec::PcmA | AudioCodec::PcmU => {
+                frame.data.len() as i64 / i64::from(audio.channels.max(1))
+            }
+        };
+    }
+    match (end, starts) {
+        (Some(end), [.., last]) if end > *last => end - last,
+        (_, [.., before, last]) if last > before => last - before,
+        _ => FORTY_MILLIS,
+    }
+}
+
+/// Where one access unit lies, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its track.
+    pub track: TrackKind,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// When it is decoded: microseconds since the file's first frame.
+    pub micros: i64,
+    /// How long it lasts, in microseconds.
+    pub duration_micros: i64,
+    /// How much later it is shown, in microseconds.
+    pub composition_micros: i32,
+    /// Its first byte, from the fragment's.
+    pub offset: usize,
+    /// Its bytes.
+    pub size: usize,
+}
+
+/// What a fragment's index says: its samples in the order in which they are decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// The samples.
+    pub samples: Vec<Sample>,
+}
+
+impl Fragment {
+    /// The frames of a fragment in the order in which they are written.
+    pub fn payload(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
+        let of = |kind| frames.iter().filter(move |frame| frame.track == kind);
+        of(TrackKind::Video).chain(of(TrackKind::Audio))
+    }
+
+    /// Reads the index of a fragment of `size` bytes in all: these are its first ones, up to the
+    /// data.
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is none, or if a sample lies outside it.
+    pub fn parse(index: &[u8], tracks: &Tracks, size: usize) -> Result<Self, Damaged> {
+        let (moof, _) =
+            MoofBox::decode(index).map_err(|_| Damaged("the index of a fragment is no such"))?;
+        let mut samples = Vec::new();
+        for traf in &moof.traf_boxes {
+            let kind = kind_of(traf.tfhd_box.track_id).ok_or(Damaged("an unknown track"))?;
+            let [run] = &traf.trun_boxes[..] else {
+                return Err(Damaged("a track has not one run"));
+            };
+            read_run(kind, traf, run, tracks, size, &mut samples)?;
+        }
+        samples.sort_by_key(|sample: &Sample| sample.micros);
+        Ok(Self { samples })
+    }
+
+    /// When its first picture is decoded, or its first sound if it has none.
+    pub fn start_micros(&self) -> Option<i64> {
+        let mut pictures = self.of(TrackKind::Video);
+        let first = pictures.next().or(self.samples.first());
+        first.map(|sample| sample.micros)
+    }
+
+    /// When its last picture ends, or its last sound if it has none.
+    pub fn end_micros(&self) -> Option<i64> {
+        let last = self.of(TrackKind::Video).last().or(self.samples.last());
+        last.map(|sample| sample.micros + sample.duration_micros)
+    }
+
+    /// Whether decoding can start with it.
+    pub fn is_key(&self) -> bool {
+        match self.of(TrackKind::Video).next() {
+            Some(picture) => picture.key,
+            None => !self.samples.is_empty(),
+        }
+    }
+
+    pub(super) fn of(&self, kind: TrackKind) -> impl Iterator<Item = &Sample> {
+        self.samples
+            .iter()
+            .filter(move |sample| sample.track == kind)
+    }
+}
+
+fn read_run(
+    kind: TrackKind,
+    traf: &TrafBox,
+    run: &TrunBox,
+    tracks: &Tracks,
+    size: usize,
+    samples: &mut Vec<Sample>,
+) -> Result<(), Damaged> {
+    let outside = Damaged("a sample lies outside its fragment");
+    let scale = timescale(kind, tracks.audio.as_ref());
+    let start = traf.tfdt_box.as_ref().ok_or(Damaged("a run has no time"))?;
+    let mut at = i64::try_from(start.base_media_decode_time).map_err(|_| outside)?;
+    let mut offset = usize::try_from(run.data_offset.unwrap_or(-1)).map_err(|_| outside)?;
+    for sample in &run.samples {
+        let (Some(duration), Some(bytes), Some(flags)) =
+            (sample.duration, sample.size, sample.flags)
+        else {
+            return Err(Damaged("a sample is not described"));
+        };
+        let end = offset.checked_add(bytes as usize).ok_or(outside)?;
+        if end > size {
+            return Err(outside);
+        }
+        let next = at.checked_add(i64::from(duration)).ok_or(outside)?;
+        let composition = micros(sample.composition_time_offset.unwrap_or(0), scale);
+        let start_micros = micros(at, scale);
+        samples.push(Sample {
+            track: kind,
+            key: !flags.sample_is_non_sync_sample(),
+            micros: start_micros,
+            duration_micros: micros(next, scale) - start_micros,
+            composition_micros: i32::try_from(composition).map_err(|_| outside)?,
+            offset,
+            size: bytes as usize,
+        });
+        (at, offset) = (next, end);
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! What is on the card, in memory: made from the file names, kept true by the recorder's thread.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use super::name::{FileName, Whole, channel_directory, day_directory};
+use crate::{
+    hal::Recording,
+    media::{ChannelId, Content},
+};
+
+/// No recording is longer: what starts earlier than this before a window does not reach into it.
+const LONGEST_MILLIS: i64 = 2 * 3_600_000;
+
+/// All recordings of a device. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    state: watch::Sender<State>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    channels: BTreeMap<ChannelId, Vec<Entry>>,
+    bytes: u64,
+    leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
+}
+
+/// What names a file.
+pub type Key = (ChannelId, i64, Content);
+
+/// How it stands with the card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is being looked at.
+    Starting,
+    /// It can be written.
+    Ready,
+    /// It can be read and takes nothing, for this reason.
+    Stuck(String),
+    /// It cannot be read either, for this reason.
+    Gone(String),
+}
+
+/// One file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it starts, in milliseconds since 1970.
+    pub start_millis: i64,
+    /// What of it can be played, in milliseconds.
+    pub duration_millis: u32,
+    /// Of what kind it is.
+    pub kind: u32,
+    /// What of it is written for good, in bytes.
+    pub size: u64,
+    /// What it is.
+    pub content: Content,
+    /// Whether the device knew the date.
+    pub is_dated: bool,
+    /// Whether it grows.
+    pub is_open: bool,
+}
+
+impl Entry {
+    /// Its name.
+    pub fn name(&self) -> FileName {
+        let whole = Whole {
+            duration_millis: self.duration_millis,
+            size: self.size,
+        };
+        FileName {
+            start_millis: self.start_millis,
+            kind: self.kind,
+            is_dated: self.is_dated,
+            content: self.content,
+            whole: (!self.is_open).then_some(whole),
+        }
+    }
+
+    fn end_millis(&self) -> i64 {
+        self.start_millis + i64::from(self.duration_millis)
+    }
+
+    fn order(&self) -> (i64, Content) {
+        (self.start_millis, self.content)
+    }
+}
+
+/// A reader's hold on a file. When it is to be deleted, the reader is told.
+#[derive(Clone, Debug)]
+pub struct Lease(Arc<AtomicBool>);
+
+impl Lease {
+    /// Whether the file is being deleted.
+    pub fn is_revoked(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Catalog {
+    /// The catalogue of the files under `root`; it is empty until it was filled.
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                root,
+                state: watch::Sender::new(State::Starting),
+                known: Mutex::default(),
+            }),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let known = self.shared.known.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the files are.
+    pub fn root(&self) -> &PathBuf {
+        &self.shared.root
+    }
+
+    /// The directory of a channel's files that start on one day.
+    pub fn directory(&self, channel: ChannelId, start_millis: i64) -> PathBuf {
+        let directory = self.shared.root.join(channel_directory(channel.0));
+        directory.join(day_directory(start_millis))
+    }
+
+    /// Where a file is now.
+    pub fn path(&self, channel: ChannelId, entry: &Entry) -> PathBuf {
+        let directory = self.directory(channel, entry.start_millis);
+        directory.join(entry.name().to_string())
+    }
+
+    /// How it stands with the card, now and later.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.shared.state.subscribe()
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.shared.state.send_if_modified(|known| {
+            let is_new = *known != state;
+            *known = state;
+            is_new
+        });
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.known().bytes
+    }
+
+    /// How many files there are.
+    pub fn count(&self) -> usize {
+        self.known().channels.values().map(Vec::len).sum()
+    }
+
+    /// The files of a channel that overlap `window`, by start. Of a video that has nothing to play
+    /// yet nothing is said.
+    pub fn list(&self, channel: ChannelId, window: &Range<i64>) -> Vec<Recording> {
+        let known = self.known();
+        let Some(entries) = known.channels.get(&channel) else {
+            return Vec::new();
+        };
+        let earliest = window.start.saturating_sub(LONGEST_MILLIS);
+        let first = entries.partition_point(|entry| entry.start_millis < earliest);
+        let behind = entries.partition_point(|entry| entry.start_millis < window.end);
+        let overlapping = entries.get(first..behind).unwrap_or_default().iter();
+        let overlapping = overlapping.filter(|entry| match entry.content {
+            Content::Video => entry.duration_millis > 0 && entry.end_millis() > window.start,
+            // The second in which it was taken counts: lists tell whole seconds.
+            Content::Picture => entry.start_millis + 999 >= window.start,
+        });
+        let recordings = overlapping.map(|entry| Recording {
+            start_millis: entry.start_millis,
+            end_millis: entry.end_millis(),
+            kind: entry.kind,
+            size: entry.size,
+            content: entry.content,
+        });
+        recordings.collect()
+    }
+
+    /// What is known of a file.
+    pub fn entry(&self, key: Key) -> Option<Entry> {
+        let known = self.known();
+        let entries = known.channels.get(&key.0)?;
+        let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
+        index.ok().map(|index| entries[index])
+    }
+
+    /// Holds on to a file.
+    pub fn lease(&self, key: Key) -> Option<(Entry, Lease)> {
+        let entry = self.entry(key)?;
+        let flag = Arc::new(AtomicBool::new(false));
+        let mut known = self.known();
+        known.leases.retain(|_, held| {
+            held.retain(|lease| lease.strong_count() > 0);
+            !held.is_empty()
+        });
+        known
+            .leases
+            .entry(key)
+            .or_default()
+            .push(Arc::downgrade(&flag));
+        Some((entry, Lease(flag)))
+    }
+
+    /// The end of the newest recording of all channels.
+    pub fn newest_end(&self) -> Option<i64> {
+        let known = self.known();
+        let newest = known.channels.values().filter_map(|entries| entries.last());
+        newest.map(Entry::end_millis).max()
+    }
+
+    /// Replaces all that is known.
+    pub(super) fn fill(&self, channels: BTreeMap<ChannelId, Vec<Entry>>) {
+        let mut known = self.known();
+        known.channels = channels;
+        for entries in known.channels.values_mut() {
+            entries.sort_unstable_by_key(Entry::order);
+        }
+        let sizes = known.channels.values().flatten().map(|entry| entry.size);
+        known.bytes = sizes.sum();
+    }
+
+    /// Adds a file, or says what is true of it now.
+    pub(super) fn put(&self, channel: ChannelId, entry: Entry) {
+        let mut known = self.known();
+        let entries = known.channels.entry(channel).or_default();
+        let before = match entries.binary_search_by_key(&entry.order(), Entry::order) {
+            Ok(index) => std::mem::replace(&mut entries[index], entry).size,
+            Err(index) => {
+                entries.insert(index, entry);
+                0
+            }
+        };
+        known.bytes = known.bytes + entry.size - before;
+    }
+
+    /// Forgets a file, and tells its readers.
+    pub(super) fn take(&self, key: Key) -> Option<Entry> {
+        let mut known = self.known();
+        let entries = known.channels.get_mut(&key.0)?;
+        let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
+        let entry = entries.remove(index.ok()?);
+        known.bytes -= entry.size;
+        for lease in known.leases.remove(&key).into_iter().flatten() {
+            if let Some(flag) = lease.upgrade() {
+                flag.store(true, Ordering::Release);
+            }
+        }
+        Some(entry)
+    }
+
+    /// The oldest file that does not grow.
+    pub(super) fn oldest(&self) -> Option<(Key, Entry)> {
+        let known = self.known();
+        let oldest = known.channels.iter().filter_map(|(channel, entries)| {
+            let entry = entries.iter().find(|entry| !entry.is_open)?;
+            Some(((*channel, entry.start_millis, entry.content), *entry))
+        });
+        oldest.min_by_key(|(_, entry)| entry.start_millis)
+    }
+}

@@ -1,0 +1,219 @@
+//! One channel's way to the card: takes its frames and says what is to be written.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Mode,
+    catalog::{Catalog, State},
+    cutter::{Cutter, Fragment},
+    segmenter::{Cut, Cutting, Date, Segmenter, Wanted},
+    store::Job,
+    writer::Queue,
+};
+use crate::{
+    clock::Clock,
+    hal::Snapshot,
+    live::{Hub, Subscription},
+    media::{ChannelId, Delivery, MediaTime, Quality, StreamId},
+};
+
+/// A camera that is silent for this long has what it delivered written meanwhile.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The pause before a camera that is off is asked again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a still may take.
+const STILL: Duration = Duration::from_secs(5);
+/// Where an unset clock goes on: so much behind the newest recording.
+const PAUSE_MILLIS: i64 = 1000;
+
+/// Something that happens at a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) kind: u32,
+    pub(super) until: MediaTime,
+}
+
+/// The kind of what is recorded without an event.
+const TIMED: u32 = 0;
+
+/// Takes a channel's frames to the card.
+pub(super) struct ChannelRecorder {
+    pub(super) channel: ChannelId,
+    pub(super) quality: Quality,
+    pub(super) mode: Mode,
+    pub(super) event: watch::Receiver<Option<Event>>,
+    pub(super) hub: Hub,
+    pub(super) clock: Clock,
+    pub(super) catalog: Catalog,
+    pub(super) queue: Queue,
+    pub(super) snapshot: Option<Arc<dyn Snapshot>>,
+    pub(super) stop: CancellationToken,
+}
+
+/// What is done with a channel's frames on their way.
+struct Progress {
+    cutter: Cutter,
+    segmenter: Segmenter,
+    /// Where the dates of an unset clock go on; looked up once.
+    guess: Option<i64>,
+    stills: JoinSet<()>,
+}
+
+impl ChannelRecorder {
+    /// Records until it is told to stop, and ends its file then.
+    pub(super) async fn run(self, cut: Cut) {
+        let mut progress = Progress {
+            cutter: Cutter::default(),
+            segmenter: Segmenter::new(cut),
+            guess: None,
+            stills: JoinSet::new(),
+        };
+        let mut states = self.catalog.state();
+        // What is there must be known before anything is dated after it.
+        tokio::select! {
+            _ = states.wait_for(|state| *state != State::Starting) => {}
+            () = self.stop.cancelled() => return,
+        }
+        let mut is_off = false;
+        while !self.stop.is_cancelled() {
+            let stream = StreamId {
+                channel: self.channel,
+                quality: self.quality,
+            };
+            let subscribed = tokio::select! {
+                subscribed = self.hub.record(stream) => subscribed,
+                () = self.stop.cancelled() => break,
+            };
+            match subscribed {
+                Ok(subscription) => {
+                    is_off = false;
+                    self.take(subscription, &mut progress).await;
+                    self.write_rest(&mut progress);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_off, true) {
+                        tracing::warn!(%stream, %error, "nothing is recorded until the camera is back");
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = self.stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+        while progress.stills.join_next().await.is_some() {}
+    }
+
+    /// Takes frames until the stream ends, or this is told to stop.
+    async fn take(&self, mut subscription: Subscription, progress: &mut Progress) {
+        let mut skipped = subscription.skipped_frames();
+        loop {
+            let mut taken: Vec<Delivery> = Vec::new();
+            let frames = poll_fn(|context| {
+                subscription.poll_frames(context, |delivery| taken.push(delivery))
+            });
+            let has_frames = tokio::select! {
+                () = self.stop.cancelled() => return,
+                has_frames = timeout(SILENCE, frames) => has_frames,
+            };
+            match has_frames {
+                Ok(false) => return,
+                Ok(true) => {}
+                Err(_) => {
+                    let rest = progress.cutter.finish(None);
+                    self.write_all(rest, progress);
+                }
+            }
+            let skipped_now = subscription.skipped_frames();
+            if std::mem::replace(&mut skipped, skipped_now) != skipped_now {
+                let rest = progress.cutter.lose();
+                self.write_all(rest, progress);
+            }
+            for delivery in taken {
+                let fragment = progress.cutter.push(delivery.frame, delivery.new_tracks);
+                self.write_all(fragment, progress);
+            }
+            while progress.stills.try_join_next().is_some() {}
+        }
+    }
+
+    /// Writes what there is and ends the file.
+    fn write_rest(&self, progress: &mut Progress) {
+        let rest = progress.cutter.lose();
+        self.write_all(rest, progress);
+        progress.segmenter.lost();
+        self.queue.push(Job::Close(self.channel));
+    }
+
+    fn write_all(&self, fragment: Option<Fragment>, progress: &mut Progress) {
+        let Some(fragment) = fragment else { return };
+        let date = self.date(&mut progress.guess);
+        let (closes, cuttings) = progress.segmenter.push(fragment, self.wanted(), date);
+        if closes {
+            self.queue.push(Job::Close(self.channel));
+        }
+        for cutting in cuttings {
+            self.write(cutting, progress);
+        }
+    }
+
+    fn write(&self, cutting: Cutting, progress: &mut Progress) {
+        let taken = (
+            cutting.date.of(cutting.fragment.start()),
+            cutting.date.is_known,
+        );
+        let (begins, kind) = (cutting.begins, cutting.kind);
+        let channel = self.channel;
+        if !self.queue.push(Job::Fragment { channel, cutting }) {
+            progress.segmenter.lost();
+        } else if begins
+            && progress.stills.is_empty()
+            && let Some(snapshot) = &self.snapshot
+        {
+            let (snapshot, queue) = (Arc::clone(snapshot), self.queue.clone());
+            progress.stills.spawn(async move {
+                match timeout(STILL, snapshot.capture()).await {
+                    Ok(Ok(jpeg)) => {
+                        queue.push(Job::Picture {
+                            channel,
+                            taken,
+                            kind,
+                            jpeg,
+                        });
+                    }
+                    Ok(Err(error)) => tracing::warn!(%channel, %error, "no still was taken"),
+                    Err(_) => tracing::warn!(%channel, "the still camera does not answer"),
+                }
+            });
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        let now = self.clock.now();
+        let event = *self.event.borrow();
+        match (event.filter(|event| event.until > now), self.mode) {
+            (Some(event), _) => Wanted::Kind(event.kind),
+            (None, Mode::Always) => Wanted::Kind(TIMED),
+            (None, Mode::Event | Mode::Off) => Wanted::Nothing,
+        }
+    }
+
+    /// How media times become dates now.
+    fn date(&self, guess: &mut Option<i64>) -> Date {
+        let now_millis = self.clock.now().as_micros() / 1000;
+        if self.clock.date().is_some() {
+            return Date {
+                offset_millis: self.clock.wall_millis() - now_millis,
+                is_known: true,
+            };
+        }
+        let newest = || self.catalog.newest_end().unwrap_or_default() + PAUSE_MILLIS;
+        Date {
+            offset_millis: *guess.get_or_insert_with(|| newest() - now_millis),
+            is_known: false,
+        }
+    }
+}

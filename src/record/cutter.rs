@@ -1,0 +1,122 @@
+//! From frames to fragments. Pure: no clock, no file.
+
+use std::sync::Arc;
+
+use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+
+/// A fragment ends after this long, if there was no key frame before.
+const LONGEST: i64 = 2_000_000;
+/// A fragment ends behind this many bytes, whatever else: it is read as a whole.
+const LARGEST: usize = 1 << 20;
+/// Pictures that are farther apart have a gap between them.
+const GAP: i64 = 1_000_000;
+
+/// Frames that are written together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fragment {
+    /// What a decoder must know for them.
+    pub tracks: Arc<Tracks>,
+    /// The frames, in the order in which they came.
+    pub frames: Vec<Frame>,
+    /// When the first picture behind it is due, if that is known.
+    pub end: Option<MediaTime>,
+    /// Whether decoding can start with it.
+    pub is_key: bool,
+    /// Whether something is missing in front of it, so that it begins a segment.
+    pub after_gap: bool,
+}
+
+impl Fragment {
+    /// The time of its earliest frame.
+    pub fn start(&self) -> MediaTime {
+        let times = self.frames.iter().map(|frame| frame.time);
+        times.min().unwrap_or_default()
+    }
+
+    /// Bytes of its frames.
+    pub fn size(&self) -> usize {
+        self.frames.iter().map(|frame| frame.data.len()).sum()
+    }
+}
+
+/// Cuts a stream's frames into fragments.
+#[derive(Debug, Default)]
+pub struct Cutter {
+    tracks: Option<Arc<Tracks>>,
+    frames: Vec<Frame>,
+    bytes: usize,
+    is_key: bool,
+    after_gap: bool,
+    last_picture: Option<MediaTime>,
+    /// Pictures are of no use before the next key frame.
+    waits_for_key: bool,
+    /// The next key frame is behind a gap.
+    gap_ahead: bool,
+}
+
+impl Cutter {
+    /// Takes the next frame, with the tracks if they are others than before. Gives the fragment
+    /// that ended in front of it, if one did.
+    pub fn push(&mut self, frame: Frame, new_tracks: Option<Arc<Tracks>>) -> Option<Fragment> {
+        let mut finished = None;
+        if let Some(tracks) = new_tracks {
+            finished = self.finish(None);
+            self.tracks = Some(tracks);
+            (self.waits_for_key, self.gap_ahead) = (true, true);
+        }
+        let has_video = self.tracks.as_ref()?.video.is_some();
+        if frame.track == TrackKind::Video {
+            let apart = self.last_picture.map(|last| frame.time.micros_since(last));
+            self.gap_ahead |= apart.is_some_and(|apart| apart > GAP);
+            if self.waits_for_key && !frame.key {
+                return finished;
+            }
+            if frame.key || self.is_due(frame.time) {
+                finished = finished.or_else(|| self.finish(Some(frame.time)));
+            }
+            self.last_picture = Some(frame.time);
+        } else if self.waits_for_key && has_video {
+            // Sound without a picture cannot be found again.
+            return finished;
+        } else if !has_video && self.is_due(frame.time) {
+            finished = finished.or_else(|| self.finish(None));
+        }
+        if self.frames.is_empty() {
+            self.is_key = !has_video || frame.is_video_key();
+            self.after_gap = self.is_key && std::mem::take(&mut self.gap_ahead);
+            self.waits_for_key = false;
+        }
+        self.bytes += frame.data.len();
+        self.frames.push(frame);
+        finished
+    }
+
+    /// Frames were lost: what comes is of no use before the next key frame. Gives what there is.
+    pub fn lose(&mut self) -> Option<Fragment> {
+        (self.waits_for_key, self.gap_ahead) = (true, true);
+        self.finish(None)
+    }
+
+    fn is_due(&self, now: MediaTime) -> bool {
+        let start = self.frames.first().map(|frame| frame.time);
+        start.is_some_and(|start| now.micros_since(start) >= LONGEST) || self.bytes >= LARGEST
+    }
+
+    /// Ends the fragment, if there is something in it.
+    pub fn finish(&mut self, end: Option<MediaTime>) -> Option<Fragment> {
+        if self.frames.is_empty() {
+            return None;
+        }
+        self.bytes = 0;
+        Some(Fragment {
+            tracks: self.tracks.clone()?,
+            frames: std::mem::take(&mut self.frames),
+            end,
+            is_key: self.is_key,
+            after_gap: self.after_gap,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

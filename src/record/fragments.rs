@@ -1,0 +1,161 @@
+//! Walks over the fragments of a recording.
+
+use std::io;
+
+use crate::{
+    media::Tracks,
+    proto::fmp4::{
+        BOX_HEAD, BoxHead, Damaged, Fragment, Head, MAX_HEAD, MAX_INDEX, SEAL, read_seal,
+    },
+};
+
+/// Reads bytes of a file: up to the end of the buffer or of the file.
+pub(super) trait ReadAt {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl<F: Fn(&mut [u8], u64) -> io::Result<usize>> ReadAt for F {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self(buffer, offset)
+    }
+}
+
+/// A fragment cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+/// Where a fragment lies and what is in it.
+#[derive(Clone, Debug)]
+pub(super) struct Located {
+    /// Its first byte in the file.
+    pub(super) offset: u64,
+    /// Bytes of index and data.
+    pub(super) size: usize,
+    /// What its seal says of these bytes.
+    pub(super) sum: u32,
+    /// What its index says.
+    pub(super) fragment: Fragment,
+}
+
+impl Located {
+    /// Where the next one begins.
+    pub(super) fn end(&self) -> u64 {
+        self.offset + (self.size + SEAL) as u64
+    }
+}
+
+/// The head of a file.
+pub(super) fn read_head(file: &impl ReadAt) -> Result<Head, ReadError> {
+    let mut bytes = vec![0; MAX_HEAD];
+    let count = file.read_at(&mut bytes, 0)?;
+    Ok(Head::parse(&bytes[..count])?)
+}
+
+/// The fragment at `offset`; `None` if there is no whole one up to `end`.
+pub(super) fn read_fragment(
+    file: &impl ReadAt,
+    tracks: &Tracks,
+    offset: u64,
+    end: u64,
+) -> Result<Option<Located>, ReadError> {
+    let Some(head) = box_head(file, offset, *b"moof", end)? else {
+        return Ok(None);
+    };
+    let index_size = usize::try_from(head.size).unwrap_or(usize::MAX);
+    if index_size > MAX_INDEX {
+        return Err(Damaged("the index of a fragment is too large").into());
+    }
+    let Some(data) = box_head(file, offset + head.size, *b"mdat", end)? else {
+        return Ok(None);
+    };
+    let size = head.size + data.size;
+    let mut seal = [0; SEAL];
+    if offset + size + SEAL as u64 > end || file.read_at(&mut seal, offset + size)? < SEAL {
+        return Ok(None);
+    }
+    let sum = read_seal(&seal).ok_or(Damaged("a fragment has no seal"))?;
+    let size = usize::try_from(size).map_err(|_| Damaged("a fragment is too large"))?;
+    let mut index = vec![0; index_size];
+    if file.read_at(&mut index, offset)? < index_size {
+        return Ok(None);
+    }
+    let fragment = Fragment::parse(&index, tracks, size)?;
+    Ok(Some(Located {
+        offset,
+        size,
+        sum,
+        fragment,
+    }))
+}
+
+fn box_head(
+    file: &impl ReadAt,
+    offset: u64,
+    kind: [u8; 4],
+    end: u64,
+) -> Result<Option<BoxHead>, ReadError> {
+    let mut bytes = [0; BOX_HEAD];
+    if offset + BOX_HEAD as u64 > end || file.read_at(&mut bytes, offset)? < BOX_HEAD {
+        return Ok(None);
+    }
+    let head = BoxHead::parse(bytes)?;
+    if head.kind != kind {
+        return Err(Damaged("something else is where a fragment should be").into());
+    }
+    Ok((head.size <= end - offset).then_some(head))
+}
+
+/// Whether the bytes of a fragment are those that were sealed.
+pub(super) fn is_as_sealed(file: &impl ReadAt, located: &Located) -> io::Result<bool> {
+    const BLOCK: usize = 64 << 10;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut block = vec![0; BLOCK.min(located.size)];
+    let mut done = 0;
+    while done < located.size {
+        let most = block.len().min(located.size - done);
+        let count = file.read_at(&mut block[..most], located.offset + done as u64)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        hasher.update(&block[..count]);
+        done += count;
+    }
+    Ok(hasher.finalize() == located.sum)
+}
+
+/// The part of a file that is whole: up to which byte, and how long it plays. `None` if nothing of
+/// it can be played.
+pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<(u64, u32)>> {
+    let head = match read_head(file) {
+        Ok(head) => head,
+        Err(ReadError::Io(error)) => return Err(error),
+        Err(ReadError::Damaged(_)) => return Ok(None),
+    };
+    let mut found: Vec<Located> = Vec::new();
+    let mut offset = head.size as u64;
+    loop {
+        match read_fragment(file, &head.tracks, offset, size) {
+            Ok(Some(located)) => {
+                offset = located.end();
+                found.push(located);
+            }
+            Err(ReadError::Io(error)) => return Err(error),
+            Ok(None) | Err(ReadError::Damaged(_)) => break,
+        }
+    }
+    // What was not synced may have a size and no content. All but the last one was.
+    while let Some(last) = found.last() {
+        if is_as_sealed(file, last)? {
+            let micros = last.fragment.end_micros().unwrap_or_default();
+            let millis = u32::try_from(micros / 1000).unwrap_or(0);
+            return Ok(Some((last.end(), millis)));
+        }
+        found.pop();
+    }
+    Ok(None)
+}

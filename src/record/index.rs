@@ -1,0 +1,68 @@
+use std::{ops::Range, time::Duration};
+
+use super::{
+    catalog::{Catalog, State},
+    reader::{Fetched, Player},
+};
+use crate::{
+    hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingIndex, RecordingReader},
+    media::{ChannelId, Content},
+};
+
+/// How long is waited for a card that is being looked at.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The recordings of one channel.
+pub(super) struct ChannelIndex {
+    catalog: Catalog,
+    channel: ChannelId,
+}
+
+impl ChannelIndex {
+    pub(super) fn new(catalog: Catalog, channel: ChannelId) -> Self {
+        Self { catalog, channel }
+    }
+
+    async fn wait_until_readable(&self) -> Result<(), HalError> {
+        let mut states = self.catalog.state();
+        let settled = states.wait_for(|state| *state != State::Starting);
+        match tokio::time::timeout(PATIENCE, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Gone(reason) => Err(HalError::Failed(format!("the card is gone: {reason}"))),
+                State::Starting | State::Ready | State::Stuck(_) => Ok(()),
+            },
+            Ok(Err(_)) | Err(_) => Err(HalError::Failed("the card is being looked at".to_owned())),
+        }
+    }
+}
+
+impl RecordingIndex for ChannelIndex {
+    fn list(&self, window: Range<i64>) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
+        Box::pin(async move {
+            self.wait_until_readable().await?;
+            Ok(self.catalog.list(self.channel, &window))
+        })
+    }
+
+    fn open(&self, start_millis: i64) -> BoxFuture<'_, Result<Box<dyn RecordingReader>, HalError>> {
+        let key = (self.channel, start_millis, Content::Video);
+        Box::pin(async move {
+            self.wait_until_readable().await?;
+            let player = Player::open(self.catalog.clone(), key).await?;
+            Ok(Box::new(player) as Box<dyn RecordingReader>)
+        })
+    }
+
+    fn fetch(
+        &self,
+        start_millis: i64,
+        content: Content,
+    ) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>> {
+        let key = (self.channel, start_millis, content);
+        Box::pin(async move {
+            self.wait_until_readable().await?;
+            let fetched = Fetched::open(self.catalog.clone(), key).await?;
+            Ok(Box::new(fetched) as Box<dyn RecordingFile>)
+        })
+    }
+}

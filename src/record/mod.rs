@@ -1,0 +1,205 @@
+//! Recording: from the live hub to files on a card, and back.
+//!
+//! ```text
+//! Subscription ─► Cutter ─► Segmenter ─► Queue ─► Store (a thread) ─► files
+//!                                                   └─► Catalog ─► RecordingIndex ─► players
+//! ```
+//!
+//! The file system is the index ([`name`]): the catalogue is made from the file names at start.
+//! Does not belong here: how recordings are played (`playback`), HTTP.
+
+mod catalog;
+mod channel;
+mod cutter;
+pub mod disk;
+mod fragments;
+mod index;
+mod metrics;
+pub mod name;
+mod reader;
+mod scan;
+mod segmenter;
+mod store;
+mod survey;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+pub use catalog::{Catalog, Entry, Key, Lease, State};
+pub use cutter::{Cutter, Fragment};
+pub use metrics::Metrics;
+pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
+pub use store::{Job, Limits, Store};
+pub use survey::{Found, Verdict, survey};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    channel::{ChannelRecorder, Event},
+    disk::SystemDisk,
+    index::ChannelIndex,
+    writer::Queue,
+};
+use crate::{
+    clock::Clock,
+    hal::{Camera, RecordingIndex},
+    live::Hub,
+    media::{ChannelId, Quality},
+};
+
+/// What is recorded of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything.
+    #[default]
+    Always,
+    /// Events, with what was before them.
+    Event,
+    /// Nothing.
+    Off,
+}
+
+/// How it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the files go.
+    pub path: PathBuf,
+    /// What must be a mount point for anything to be recorded; `None`: nothing.
+    pub mount: Option<PathBuf>,
+    /// The picture that is recorded.
+    pub quality: Quality,
+    /// How segments are cut.
+    pub cut: Cut,
+    /// How much of the card may be taken.
+    pub limits: Limits,
+    /// How long an event lasts that does not say.
+    pub event_length: Duration,
+    /// Bytes of frames that may wait to be written.
+    pub memory: usize,
+    /// Whether a still is kept with each recording.
+    pub snapshots: bool,
+}
+
+/// A camera to be recorded.
+pub struct Recorded {
+    /// Its channel.
+    pub channel: ChannelId,
+    /// What of it.
+    pub mode: Mode,
+    /// Its parts.
+    pub camera: Arc<dyn Camera>,
+}
+
+/// Records channels. Everything that was taken is on the card when [`Recorder::finish`] returns.
+pub struct Recorder {
+    catalog: Catalog,
+    events: BTreeMap<ChannelId, watch::Sender<Option<Event>>>,
+    clock: Clock,
+    event_length: Duration,
+    stop: CancellationToken,
+    /// Owns the channels' tasks and the thread, until they were waited for.
+    running: Mutex<Option<(JoinSet<()>, JoinHandle<()>)>>,
+}
+
+impl Recorder {
+    /// Begins to record.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(
+        config: &Config,
+        cameras: Vec<Recorded>,
+        hub: &Hub,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
+        let catalog = Catalog::new(config.path.clone());
+        let storages = cameras.iter().filter_map(|recorded| {
+            let storage = recorded.camera.storage()?;
+            Some((recorded.channel, storage))
+        });
+        let store = Store::new(
+            Box::new(SystemDisk::new(config.mount.clone())),
+            catalog.clone(),
+            config.limits,
+            storages.collect(),
+            metrics.clone(),
+        );
+        let (queue, thread) = Queue::start(store, clock, config.memory, metrics.clone())?;
+        let stop = CancellationToken::new();
+        let (mut events, mut tasks) = (BTreeMap::new(), JoinSet::new());
+        for recorded in cameras {
+            let event = watch::Sender::new(None);
+            let recorder = ChannelRecorder {
+                channel: recorded.channel,
+                quality: config.quality,
+                mode: recorded.mode,
+                event: event.subscribe(),
+                hub: hub.clone(),
+                clock,
+                catalog: catalog.clone(),
+                queue: queue.clone(),
+                snapshot: recorded.camera.snapshot().filter(|_| config.snapshots),
+                stop: stop.clone(),
+            };
+            events.insert(recorded.channel, event);
+            if recorded.mode != Mode::Off {
+                tasks.spawn(recorder.run(config.cut));
+            }
+        }
+        Ok(Self {
+            catalog,
+            events,
+            clock,
+            event_length: config.event_length,
+            stop,
+            running: Mutex::new(Some((tasks, thread))),
+        })
+    }
+
+    /// The recordings of a channel.
+    pub fn index(&self, channel: ChannelId) -> Arc<dyn RecordingIndex> {
+        Arc::new(ChannelIndex::new(self.catalog.clone(), channel))
+    }
+
+    /// What is on the card.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Something happened at a channel: it is recorded as this kind, for so long (or as long as the
+    /// configuration says), from a little before. Another one before its end takes its place.
+    /// Whether the channel is recorded at all.
+    pub fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
+        let Some(event) = self.events.get(&channel) else {
+            return false;
+        };
+        let length = length.unwrap_or(self.event_length);
+        let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        let until = self.clock.now().plus_micros(micros);
+        event.send_replace(Some(Event { kind, until }));
+        event.receiver_count() > 0
+    }
+
+    /// Ends every recording in order and waits until all is on the card.
+    pub async fn finish(&self) {
+        self.stop.cancel();
+        let running = self.running.lock();
+        let running = running.unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut tasks, thread)) = running else {
+            return;
+        };
+        while tasks.join_next().await.is_some() {}
+        // With the tasks the last handles of the queue are gone.
+        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("the recorder's thread did not end in order");
+        }
+    }
+}

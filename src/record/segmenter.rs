@@ -1,0 +1,170 @@
+//! From fragments to segments. Pure: no clock, no file.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::cutter::Fragment;
+use crate::media::MediaTime;
+
+/// How segments are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// How long a segment is, up to the next key frame.
+    pub segment: Duration,
+    /// How much from before an event is kept, where only events are recorded.
+    pub pre_roll: Duration,
+    /// The most bytes of that.
+    pub most_pre_roll: usize,
+}
+
+/// What is to be recorded of a channel now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing; the newest is kept ready.
+    Nothing,
+    /// All, as this kind.
+    Kind(u32),
+}
+
+/// A fragment to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cutting {
+    /// What is written.
+    pub fragment: Fragment,
+    /// Its segment's kind.
+    pub kind: u32,
+    /// Whether it begins a segment. Whatever cannot go on with the one there is may begin one with
+    /// any fragment that is a key.
+    pub begins: bool,
+    /// Wall time less media time, in milliseconds, and whether the date is known.
+    pub date: Date,
+}
+
+/// How media times become dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Date {
+    /// Milliseconds since 1970 of media time 0.
+    pub offset_millis: i64,
+    /// Whether the device knows the date; otherwise it goes on from the newest recording.
+    pub is_known: bool,
+}
+
+impl Date {
+    /// The date of a media time, in milliseconds since 1970.
+    pub fn of(self, time: MediaTime) -> i64 {
+        self.offset_millis + time.as_micros().div_euclid(1000)
+    }
+}
+
+/// A wall clock that is off by more than this was stepped. What is less is drift, or its correction.
+const STEP_MILLIS: i64 = 2_000;
+
+/// Decides which fragments are written and where segments begin.
+#[derive(Debug)]
+pub struct Segmenter {
+    cut: Cut,
+    /// Start, kind and date of the segment that is open.
+    open: Option<(MediaTime, u32, Date)>,
+    /// What is kept ready while nothing is recorded. Bound: [`Cut::pre_roll`] and
+    /// [`Cut::most_pre_roll`]; the oldest goes.
+    ready: VecDeque<Fragment>,
+    /// A fragment was lost: those that depend on it are of no use.
+    is_broken: bool,
+}
+
+impl Segmenter {
+    /// One that has nothing yet.
+    pub fn new(cut: Cut) -> Self {
+        Self {
+            cut,
+            open: None,
+            ready: VecDeque::new(),
+            is_broken: false,
+        }
+    }
+
+    /// Takes a fragment and gives those that are to be written, and whether the segment that is
+    /// open is to be closed first.
+    pub fn push(&mut self, fragment: Fragment, wanted: Wanted, date: Date) -> (bool, Vec<Cutting>) {
+        let Wanted::Kind(kind) = wanted else {
+            let closes = self.open.take().is_some();
+            self.keep_ready(fragment);
+            return (closes, Vec::new());
+        };
+        self.ready.push_back(fragment);
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let cuttings = ready.filter_map(|fragment| self.cutting(fragment, kind, date));
+        (false, cuttings.collect())
+    }
+
+    /// The fragment that was given last was not written.
+    pub fn lost(&mut self) {
+        self.is_broken = true;
+    }
+
+    fn cutting(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<Cutting> {
+        let begins = match self.open {
+            None => true,
+            Some((start, known_kind, known_date)) => {
+                let step = date.offset_millis.abs_diff(known_date.offset_millis);
+                let is_long = fragment.start().micros_since(start)
+                    >= i64::try_from(self.cut.segment.as_micros()).unwrap_or(i64::MAX);
+                is_long
+                    || known_kind != kind
+                    || step > STEP_MILLIS.unsigned_abs()
+                    || date.is_known != known_date.is_known
+                    || fragment.after_gap
+                    || self.is_broken
+            }
+        };
+        if begins && !fragment.is_key && (self.open.is_none() || self.is_broken) {
+            return None;
+        }
+        let begins = begins && fragment.is_key;
+        if begins {
+            self.open = Some((fragment.start(), kind, date));
+            self.is_broken = false;
+        }
+        // A segment has one date, however the clock drifts meanwhile.
+        let date = self.open.map_or(date, |(_, _, date)| date);
+        Some(Cutting {
+            fragment,
+            kind,
+            begins,
+            date,
+        })
+    }
+
+    fn keep_ready(&mut self, fragment: Fragment) {
+        self.is_broken = false;
+        if fragment.after_gap {
+            self.ready.clear();
+        }
+        self.ready.push_back(fragment);
+        let most = i64::try_from(self.cut.pre_roll.as_micros()).unwrap_or(i64::MAX);
+        let newest = self.ready.back().map(Fragment::start).unwrap_or_default();
+        // The first one that is needed begins before the pre-roll and is a key.
+        loop {
+            let size: usize = self.ready.iter().map(Fragment::size).sum();
+            let next_key = self
+                .ready
+                .iter()
+                .skip(1)
+                .position(|fragment| fragment.is_key);
+            let Some(next) = next_key.map(|index| index + 1) else {
+                // One GOP that is too large is of no use without its beginning.
+                if size > self.cut.most_pre_roll {
+                    self.ready.clear();
+                }
+                return;
+            };
+            let is_long_enough = newest.micros_since(self.ready[next].start()) >= most;
+            if !is_long_enough && size <= self.cut.most_pre_roll {
+                return;
+            }
+            self.ready.drain(..next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,483 @@
+//! What the recorder's thread does with the card: writes fragments, begins and ends files, makes
+//! room, and goes on by itself when the card fails and comes back. Blocking; no clock of its own.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IoSlice},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{
+    catalog::{Catalog, Entry, Key, State},
+    disk::{Disk, DiskFile},
+    metrics::Metrics,
+    scan,
+    segmenter::Cutting,
+};
+use crate::{
+    hal::{HalError, Storage},
+    media::{ChannelId, Content, MediaTime, Tracks},
+    proto::fmp4::{self, SEAL},
+};
+
+/// How much of the card recordings may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all files; those that grow count.
+    pub max_size: u64,
+    /// The oldest are deleted when they are older than this; `None`: never for that.
+    pub max_age: Option<Duration>,
+    /// Bytes that are left free on the card for others.
+    pub min_free: u64,
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Job {
+    /// Write this.
+    Fragment {
+        /// Whose it is.
+        channel: ChannelId,
+        /// What.
+        cutting: Cutting,
+    },
+    /// The channel's file grows no more.
+    Close(ChannelId),
+    /// Keep a still.
+    Picture {
+        /// Whose it is.
+        channel: ChannelId,
+        /// When it was taken, in milliseconds since 1970, and whether that is known.
+        taken: (i64, bool),
+        /// Of what kind the recording is that it belongs to.
+        kind: u32,
+        /// A JPEG file.
+        jpeg: Bytes,
+    },
+}
+
+/// Space for what a file system writes beside our bytes.
+const SLACK: u64 = 64 << 10;
+/// Files that are deleted at a time for one that is written.
+const MOST_DELETED: usize = 64;
+/// A file is at most this part of all, so that the oldest one never is the one that grows.
+const PART_OF_ALL: u64 = 8;
+
+/// The card.
+pub struct Store {
+    disk: Box<dyn Disk>,
+    catalog: Catalog,
+    limits: Limits,
+    storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
+    open: BTreeMap<ChannelId, OpenFile>,
+    metrics: Metrics,
+}
+
+/// A file that grows.
+struct OpenFile {
+    file: Box<dyn DiskFile>,
+    entry: Entry,
+    tracks: Arc<Tracks>,
+    /// The time of its first frame.
+    origin: MediaTime,
+    fragments: u32,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the card says: {0}")]
+    Card(#[from] HalError),
+    #[error(transparent)]
+    Unwritable(#[from] fmp4::Damaged),
+    #[error("the files that are being written take all the room there is")]
+    NoRoom,
+}
+
+impl Failure {
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            Self::Card(error) => *error == HalError::Full,
+            Self::NoRoom => true,
+            Self::Unwritable(_) => false,
+        }
+    }
+
+    /// Whether what there is can still be read.
+    fn is_readable(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::ReadOnlyFilesystem || self.is_full(),
+            Self::Card(error) => *error != HalError::Missing,
+            Self::Unwritable(_) | Self::NoRoom => true,
+        }
+    }
+}
+
+impl Store {
+    /// A card whose files are under the catalogue's root. [`Store::look`] comes first.
+    pub fn new(
+        disk: Box<dyn Disk>,
+        catalog: Catalog,
+        limits: Limits,
+        storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            disk,
+            catalog,
+            limits,
+            storages,
+            open: BTreeMap::new(),
+            metrics,
+        }
+    }
+
+    /// Looks at the card: lists what is whole, mends what a power cut left. `Ready` if it can be
+    /// written.
+    pub fn look(&mut self) {
+        self.open.clear();
+        let root = self.catalog.root().clone();
+        let looked = self
+            .check_cards()
+            .and_then(|()| Ok(scan::scan(self.disk.as_ref(), &root)?));
+        match looked {
+            Ok(channels) => {
+                self.catalog.fill(channels);
+                self.catalog.set_state(State::Ready);
+                tracing::info!(
+                    files = self.catalog.count(), bytes = self.catalog.bytes(), path = %root.display(),
+                    "recordings found"
+                );
+            }
+            Err(failure) => self.fail(&failure),
+        }
+    }
+
+    fn check_cards(&self) -> Result<(), Failure> {
+        let mut cards = self.storages.values();
+        Ok(cards.try_for_each(|card| card.admit(0))?)
+    }
+
+    /// Whether the card has to be looked at before anything is written.
+    pub fn is_failed(&self) -> bool {
+        *self.catalog.state().borrow() != State::Ready
+    }
+
+    /// Does something; whether it was done. What is not done is counted and said once.
+    pub fn perform(&mut self, job: &Job) -> bool {
+        let frames = match job {
+            Job::Fragment { cutting, .. } => cutting.fragment.frames.len(),
+            Job::Close(_) | Job::Picture { .. } => 0,
+        };
+        let done = match self.is_failed() {
+            true => Ok(false),
+            false => self.try_to(job),
+        };
+        let is_done = done.unwrap_or_else(|failure| {
+            match failure {
+                // The encoder's fault, not the card's.
+                Failure::Unwritable(_) => tracing::warn!(%failure, "a recording is left out"),
+                failure => self.fail(&failure),
+            }
+            false
+        });
+        if !is_done && frames > 0 {
+            self.metrics.lost_card.inc();
+        }
+        is_done
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        // What is open stays as it is: looking at the card mends it.
+        self.open.clear();
+        let reason = failure.to_string();
+        let state = match failure.is_readable() {
+            true => State::Stuck(reason.clone()),
+            false => State::Gone(reason.clone()),
+        };
+        if *self.catalog.state().borrow() != state {
+            tracing::error!(
+                path = %self.catalog.root().display(), reason,
+                "recordings cannot be written; it is tried again by itself"
+            );
+        }
+        if matches!(state, State::Gone(_)) {
+            self.catalog.fill(BTreeMap::new());
+        }
+        self.catalog.set_state(state);
+    }
+
+    fn try_to(&mut self, job: &Job) -> Result<bool, Failure> {
+        match job {
+            Job::Fragment { channel, cutting } => self.write(*channel, cutting),
+            Job::Close(channel) => self.close(*channel).map(|()| true),
+            Job::Picture {
+                channel,
+                taken,
+                kind,
+                jpeg,
+            } => self.keep(*channel, *taken, *kind, jpeg).map(|()| true),
+        }
+    }
+
+    fn write(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<bool, Failure> {
+        let is_key = cutting.fragment.is_key;
+        let goes_on = self.open.get(&channel).is_some_and(|open| {
+            let is_large = open.entry.size >= self.limits.max_size / PART_OF_ALL;
+            !(cutting.begins || is_key && is_large)
+                && open.tracks == cutting.fragment.tracks
+                && open.origin <= cutting.fragment.start()
+        });
+        if !goes_on && !is_key {
+            return Ok(false);
+        }
+        if !goes_on {
+            self.close(channel)?;
+        }
+        let size = cutting.fragment.size() as u64;
+        if let Some(card) = self.storages.get(&channel) {
+            card.admit(size)?;
+        }
+        self.make_room(size + SLACK)?;
+        loop {
+            let written = match goes_on {
+                true => self.append(channel, cutting),
+                false => self.begin(channel, cutting),
+            };
+            match written {
+                Err(failure) if failure.is_full() => self.delete_oldest()?,
+                Err(failure) => return Err(failure),
+                Ok(()) => return Ok(true),
+            }
+        }
+    }
+
+    fn begin(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
+        let fragment = &cutting.fragment;
+        let origin = fragment.start();
+        let mut start_millis = cutting.date.of(origin).max(0);
+        while self
+            .catalog
+            .entry((channel, start_millis, Content::Video))
+            .is_some()
+        {
+            start_millis += 1;
+        }
+        let entry = Entry {
+            start_millis,
+            duration_millis: 0,
+            kind: cutting.kind,
+            size: 0,
+            content: Content::Video,
+            is_dated: cutting.date.is_known,
+            is_open: true,
+        };
+        let head = fmp4::head(&fragment.tracks, start_millis)?;
+        let directory = self.catalog.directory(channel, start_millis);
+        self.disk.make_directory(&directory)?;
+        let path = self.catalog.path(channel, &entry);
+        let mut open = OpenFile {
+            file: self.disk.create(&path)?,
+            entry,
+            tracks: Arc::clone(&fragment.tracks),
+            origin,
+            fragments: 0,
+        };
+        let written = append(&mut open, &head, cutting)
+            .and_then(|()| Ok(self.disk.sync_directory(&directory)?));
+        if let Err(failure) = written {
+            // It is of no use; if it cannot be removed now, looking at the card does.
+            let _ = self.disk.remove(&path);
+            return Err(failure);
+        }
+        self.note_written(channel, &open);
+        self.open.insert(channel, open);
+        Ok(())
+    }
+
+    fn append(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
+        let Some(open) = self.open.get_mut(&channel) else {
+            return Ok(());
+        };
+        let before = open.entry.size;
+        if let Err(failure) = append(open, &[], cutting) {
+            if failure.is_full() {
+                open.file.truncate(before)?;
+            }
+            return Err(failure);
+        }
+        let entry = open.entry;
+        self.catalog.put(channel, entry);
+        self.metrics.fragments.inc();
+        self.metrics.written_bytes.inc_by(entry.size - before);
+        Ok(())
+    }
+
+    fn note_written(&self, channel: ChannelId, open: &OpenFile) {
+        self.catalog.put(channel, open.entry);
+        self.metrics.fragments.inc();
+        self.metrics.written_bytes.inc_by(open.entry.size);
+    }
+
+    fn close(&mut self, channel: ChannelId) -> Result<(), Failure> {
+        let Some(open) = self.open.remove(&channel) else {
+            return Ok(());
+        };
+        let from = self.catalog.path(channel, &open.entry);
+        let entry = Entry {
+            is_open: false,
+            ..open.entry
+        };
+        self.disk
+            .rename(&from, &self.catalog.path(channel, &entry))?;
+        self.catalog.put(channel, entry);
+        let directory = self.catalog.directory(channel, entry.start_millis);
+        self.disk.sync_directory(&directory)?;
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        channel: ChannelId,
+        (start_millis, is_dated): (i64, bool),
+        kind: u32,
+        jpeg: &Bytes,
+    ) -> Result<(), Failure> {
+        let size = jpeg.len() as u64;
+        self.make_room(size + SLACK)?;
+        let mut entry = Entry {
+            start_millis: start_millis.max(0),
+            duration_millis: 0,
+            kind,
+            size,
+            content: Content::Picture,
+            is_dated,
+            is_open: true,
+        };
+        while self
+            .catalog
+            .entry((channel, entry.start_millis, entry.content))
+            .is_some()
+        {
+            entry.start_millis += 1;
+        }
+        let directory = self.catalog.directory(channel, entry.start_millis);
+        self.disk.make_directory(&directory)?;
+        let draft = self.catalog.path(channel, &entry);
+        let kept = self.disk.create(&draft).and_then(|mut file| {
+            file.append(&mut [IoSlice::new(jpeg)])?;
+            file.sync()?;
+            entry.is_open = false;
+            self.disk
+                .rename(&draft, &self.catalog.path(channel, &entry))
+        });
+        if let Err(error) = kept {
+            let _ = self.disk.remove(&draft);
+            return Err(error.into());
+        }
+        self.catalog.put(channel, entry);
+        self.disk.sync_directory(&directory)?;
+        Ok(())
+    }
+
+    /// Deletes the oldest until there is room for so many bytes.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Failure> {
+        for _ in 0..MOST_DELETED {
+            let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size;
+            let free = self.disk.free(self.catalog.root())?;
+            if is_small_enough && free >= self.limits.min_free + bytes {
+                return Ok(());
+            }
+            self.delete_oldest()?;
+        }
+        Err(Failure::NoRoom)
+    }
+
+    /// Deletes what is older than it may be. `now_millis` is the date, if it is known.
+    pub fn forget_old(&mut self, now_millis: Option<i64>) {
+        let (Some(now), Some(age)) = (now_millis, self.limits.max_age) else {
+            return;
+        };
+        let oldest_kept = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        while !self.is_failed()
+            && let Some((key, entry)) = self.catalog.oldest()
+            && entry.start_millis + i64::from(entry.duration_millis) < oldest_kept
+        {
+            if let Err(error) = self.delete(key) {
+                self.fail(&error.into());
+            }
+        }
+    }
+
+    fn delete_oldest(&mut self) -> Result<(), Failure> {
+        let (key, _) = self.catalog.oldest().ok_or(Failure::NoRoom)?;
+        Ok(self.delete(key)?)
+    }
+
+    fn delete(&mut self, key: Key) -> io::Result<()> {
+        let Some(entry) = self.catalog.take(key) else {
+            return Ok(());
+        };
+        let path = self.catalog.path(key.0, &entry);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.metrics.deleted.inc();
+        tracing::debug!(path = %path.display(), "recording deleted to make room");
+        // It fails while there are others of that day.
+        let _ = path
+            .parent()
+            .map(|day: &Path| self.disk.remove_directory(day));
+        Ok(())
+    }
+
+    /// Ends every file in order.
+    pub fn finish(&mut self) {
+        let channels: Vec<ChannelId> = self.open.keys().copied().collect();
+        for channel in channels {
+            self.perform(&Job::Close(channel));
+        }
+    }
+}
+
+/// Writes a fragment, behind `head`, and syncs it; the entry then says what is written for good.
+fn append(open: &mut OpenFile, head: &[u8], cutting: &Cutting) -> Result<(), Failure> {
+    let fragment = &cutting.fragment;
+    let number = open.fragments + 1;
+    let index = fmp4::fragment(
+        &open.tracks,
+        &fragment.frames,
+        open.origin,
+        fragment.end,
+        number,
+    )?;
+    let payload = fmp4::Fragment::payload(&fragment.frames);
+    let mut parts = vec![IoSlice::new(head), IoSlice::new(&index)];
+    parts.extend(payload.map(|frame| IoSlice::new(&frame.data)));
+    let mut hasher = crc32fast::Hasher::new();
+    for part in &parts[1..] {
+        hasher.update(part);
+    }
+    let seal = fmp4::seal(hasher.finalize());
+    parts.push(IoSlice::new(&seal));
+    open.file.append(&mut parts)?;
+    open.file.sync()?;
+    let size = head.len() + index.len() + fragment.size() + SEAL;
+    let read = fmp4::Fragment::parse(&index, &open.tracks, index.len() + fragment.size())?;
+    let end = read.end_micros().unwrap_or_default() / 1000;
+    open.fragments = number;
+    open.entry.size += size as u64;
+    open.entry.duration_millis = u32::try_from(end).unwrap_or(u32::MAX);
+    Ok(())
+}

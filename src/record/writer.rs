@@ -1,0 +1,125 @@
+//! The recorder's thread, and the queue in front of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{
+    metrics::Metrics,
+    store::{Job, Store},
+};
+use crate::clock::Clock;
+
+/// Jobs that wait at a time, however small they are.
+const MOST_JOBS: usize = 256;
+/// How often the thread looks around when nothing is to be done.
+const TICK: Duration = Duration::from_secs(1);
+/// The pause before a card that failed is looked at again: it doubles up to the second one.
+const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+/// How often old files are looked for.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// What waits to be written.
+///
+/// Bound: so many bytes of frames as the configuration says, over all channels, and 256 jobs. A
+/// fragment that finds no room is lost as a whole and counted; whoever pushed it is told.
+#[derive(Clone)]
+pub(super) struct Queue {
+    jobs: SyncSender<Job>,
+    waiting: Arc<AtomicUsize>,
+    most: usize,
+    metrics: Metrics,
+}
+
+impl Queue {
+    /// Starts the thread. It ends when every handle of the queue is gone and all was written.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(super) fn start(
+        store: Store,
+        clock: Clock,
+        most: usize,
+        metrics: Metrics,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, waiting_jobs) = sync_channel(MOST_JOBS);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let queue = Self {
+            jobs,
+            waiting: Arc::clone(&waiting),
+            most,
+            metrics: metrics.clone(),
+        };
+        let thread = std::thread::Builder::new().name("recorder".to_owned());
+        let thread = thread.spawn(move || run(store, &waiting_jobs, clock, &waiting, &metrics))?;
+        Ok((queue, thread))
+    }
+
+    /// Hands a job to the thread; whether there was room for it.
+    pub(super) fn push(&self, job: Job) -> bool {
+        let size = size_of(&job);
+        let before = self.waiting.fetch_add(size, Ordering::AcqRel);
+        let is_full = before > 0 && before + size > self.most;
+        let is_taken = !is_full && self.jobs.try_send(job).is_ok();
+        if !is_taken {
+            self.waiting.fetch_sub(size, Ordering::AcqRel);
+            self.metrics.lost_slow.inc();
+        }
+        is_taken
+    }
+}
+
+fn size_of(job: &Job) -> usize {
+    match job {
+        Job::Fragment { cutting, .. } => cutting.fragment.size(),
+        Job::Picture { jpeg, .. } => jpeg.len(),
+        Job::Close(_) => 0,
+    }
+}
+
+fn run(
+    mut store: Store,
+    jobs: &Receiver<Job>,
+    clock: Clock,
+    waiting: &AtomicUsize,
+    metrics: &Metrics,
+) {
+    store.look();
+    let [mut pause, longest] = RETRY;
+    let (mut looked, mut forgot) = (Instant::now(), Instant::now());
+    loop {
+        match jobs.recv_timeout(TICK) {
+            Ok(job) => {
+                let size = size_of(&job);
+                store.perform(&job);
+                let left = waiting.fetch_sub(size, Ordering::AcqRel) - size;
+                metrics
+                    .waiting_bytes
+                    .set(i64::try_from(left).unwrap_or(i64::MAX));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if store.is_failed() {
+            if looked.elapsed() >= pause {
+                store.look();
+                looked = Instant::now();
+                pause = (pause * 2).min(longest);
+            }
+        } else {
+            (looked, pause) = (Instant::now(), RETRY[0]);
+        }
+        metrics.is_ready.set(i64::from(!store.is_failed()));
+        if forgot.elapsed() >= FORGET {
+            store.forget_old(clock.date().map(|_| clock.wall_millis()));
+            forgot = Instant::now();
+        }
+    }
+    store.finish();
+}
