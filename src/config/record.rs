@@ -44,7 +44,7 @@ impl Record {
                 cut: Cut {
                     segment: Duration::from_secs(60),
                     pre_roll: Duration::from_secs(5),
-                    most_pre_roll: 4 << 20,
+                    most_pre_roll: 2 << 20,
                 },
                 limits: Limits {
                     max_size: 1 << 30,
@@ -184,7 +184,8 @@ impl Raw {
             [1 << 20, 1 << 30],
             ["1MiB", "1GiB"],
         )?;
-        config.cut.most_pre_roll = config.memory;
+        // An event begins with that, and with the fragment that is being made.
+        config.cut.most_pre_roll = config.memory / 2;
         config.snapshots = self.snapshots.unwrap_or(config.snapshots);
         Ok(Some(record))
     }

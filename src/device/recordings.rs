@@ -85,6 +85,7 @@ impl Recordings {
                 _ => merged.push(*recording),
             }
         }
+        let merged = shown(&merged, window);
         let spans = merged.iter().map(|one| RecordSpan {
             kind: one.kind,
             start: first_second(one.start_millis),
@@ -123,11 +124,7 @@ impl Recordings {
     ) -> Result<Reply, Error> {
         let mut recordings = self.list(channel, millis(window)).await?;
         recordings.retain(|one| content.is_none_or(|content| one.content == content));
-        let shown = match window {
-            Some(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
-            None => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
-        };
-        let files = shown.iter().map(|one| FileEntry {
+        let files = shown(&recordings, window).iter().map(|one| FileEntry {
             content: one.content,
             name: file_name(channel, one.start_millis, one.content),
             size: one.size,
@@ -188,6 +185,14 @@ impl Recordings {
             }
             _ => second.to_string(),
         }
+    }
+}
+
+/// Of many those that can be in an answer: the first of a window, or the newest.
+fn shown(recordings: &[hal::Recording], window: Option<Window>) -> &[hal::Recording] {
+    match window {
+        Some(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
+        None => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
     }
 }
 

@@ -51,12 +51,12 @@ pub trait RecordingReader: Send {
     /// What a decoder must know.
     fn tracks(&self) -> &Tracks;
 
-    /// Where decoding can start: milliseconds from the recording's start, growing.
-    fn keys(&mut self) -> BoxFuture<'_, Result<Vec<u64>, HalError>>;
+    /// Where decoding can start: microseconds from the recording's start, growing.
+    fn keys(&mut self) -> BoxFuture<'_, Result<Vec<i64>, HalError>>;
 
-    /// Goes to the last key frame at or before `position_millis` (from the recording's start); to
-    /// the first one if there is none.
-    fn seek(&mut self, position_millis: u64) -> BoxFuture<'_, Result<(), HalError>>;
+    /// Goes to the last key frame at or before `position` (microseconds from the recording's
+    /// start); to the first one if there is none.
+    fn seek(&mut self, position: i64) -> BoxFuture<'_, Result<(), HalError>>;
 
     /// The next frame, its time counted from the recording's start; `None` at the end.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, HalError>>;

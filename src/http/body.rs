@@ -110,6 +110,14 @@ impl Body {
         }
     }
 
+    /// Whether it has ended too early.
+    fn is_cut_off(&self) -> bool {
+        match &self.content {
+            Content::Download(download) => download.is_cut_off(),
+            _ => false,
+        }
+    }
+
     /// Whether it is known that nothing more will come.
     pub(super) fn is_at_end(&self) -> bool {
         match &self.content {
@@ -144,6 +152,11 @@ impl SealedBody {
                 Some(batch) => self.pending = batch,
                 None => has_ended = true,
             }
+        }
+        if has_ended && self.inner.is_cut_off() {
+            // Without a last record its viewer can tell.
+            self.sealer = None;
+            return Poll::Ready(None);
         }
         let is_whole = self.pending.remaining() <= BITE && self.inner.is_at_end();
         if is_whole || has_ended {

@@ -186,7 +186,7 @@ impl Door {
         };
         let response = app.respond(request).await;
         // Refusals are sealed in any case: clear is what the media alone may be.
-        if wants_clear && response.status() == StatusCode::OK {
+        if wants_clear && response.status().is_success() {
             return response;
         }
         seal(response, sealing)

@@ -75,6 +75,11 @@ impl DownloadBody {
         }
     }
 
+    /// Whether it ended too early.
+    pub(super) fn is_cut_off(&self) -> bool {
+        matches!(self.state, State::Ended) && !self.rest.is_empty()
+    }
+
     /// Bytes that are still to come.
     pub(super) fn remaining(&self) -> u64 {
         self.rest.end - self.rest.start

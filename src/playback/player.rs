@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,8 @@ use crate::{
     },
 };
 
+/// How often it is looked, in a pause, whether there is still something to go on with.
+const LOOK: Duration = Duration::from_secs(1);
 /// From here on a number is a date in milliseconds, before it a distance.
 const EARLIEST_DATE: i64 = 1_000_000_000_000;
 /// An interval that is so near to that of the recording is the recording's.
@@ -126,6 +130,8 @@ impl Player {
                         new_tracks: found.new_tracks,
                     }));
                 }
+                // What is being deleted ends in a pause too.
+                () = tokio::time::sleep(LOOK), if self.head.is_paused() => {}
                 () = items.closed() => return Ok(None),
             }
         }
@@ -231,9 +237,8 @@ impl Player {
 
     async fn go_to(&mut self, position: i64) -> Result<Result<(), Error>, HalError> {
         let window = self.source.window();
+        // Where it stays where it was, its source does too.
         if !window.contains(&position) || !self.source.seek(position).await? {
-            // It stays where it was.
-            self.source.seek(self.head.position()).await?;
             let reason = "there is nothing there; the position is outside what is being played";
             return Ok(Err(Error::new(ErrorKind::NotFound, reason)));
         }

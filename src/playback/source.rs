@@ -1,5 +1,7 @@
 use std::{ops::Range, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     hal::{HalError, Recording, RecordingIndex, RecordingReader},
     media::{Content, Frame, TrackKind, Tracks},
@@ -39,12 +41,8 @@ impl Open {
     async fn keys(&mut self) -> Result<Vec<i64>, HalError> {
         let start = self.start();
         let keys = self.reader.keys().await?.into_iter();
-        Ok(keys.map(|millis| start + micros(millis)).collect())
+        Ok(keys.map(|micros| start + micros).collect())
     }
-}
-
-fn micros(millis: u64) -> i64 {
-    i64::try_from(millis.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
 impl Source {
@@ -75,17 +73,20 @@ impl Source {
         let millis = position.div_euclid(1000);
         let recordings = list(&self.index, millis..self.window.end).await?;
         // Of two that overlap, the later one begins nearer to it.
-        let around = recordings.iter().rfind(|one| one.start_millis <= millis);
-        let Some(recording) = around.or(recordings.first()) else {
-            return Ok(false);
-        };
-        self.waits_for_picture = true;
-        let into = u64::try_from(millis - recording.start_millis).unwrap_or(0);
-        self.open(*recording).await?;
-        if let Some(open) = &mut self.open {
-            open.reader.seek(into).await?;
+        let around = recordings
+            .iter()
+            .rposition(|one| one.start_millis <= millis);
+        for recording in &recordings[around.unwrap_or(0)..] {
+            if self.open(*recording).await?
+                && let Some(open) = &mut self.open
+            {
+                let start = open.start();
+                open.reader.seek(position - start).await?;
+                self.waits_for_picture = true;
+                return Ok(true);
+            }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// The next frame; `None` at the end of the window or of all there is.
@@ -107,10 +108,9 @@ impl Source {
                 return Ok(Some(self.found(position, frame)));
             }
             let after = open.recording.start_millis + 1;
-            let recordings = list(&self.index, after..self.window.end).await?;
-            let next = recordings.iter().find(|one| one.start_millis >= after);
-            let Some(next) = next else { return Ok(None) };
-            self.open(*next).await?;
+            if !self.open_behind(after).await? {
+                return Ok(None);
+            }
         }
     }
 
@@ -134,10 +134,9 @@ impl Source {
                 .unwrap_or(u32::MAX)
                 .min(steps - 1);
             let after = open.recording.start_millis + 1;
-            let recordings = list(&self.index, after..self.window.end).await?;
-            let next = recordings.iter().find(|one| one.start_millis >= after);
-            let Some(next) = next else { return Ok(None) };
-            self.open(*next).await?;
+            if !self.open_behind(after).await? {
+                return Ok(None);
+            }
         }
     }
 
@@ -153,10 +152,20 @@ impl Source {
             }
             let before = open.recording.start_millis;
             let recordings = list(&self.index, self.window.start..before).await?;
-            let Some(previous) = recordings.iter().rfind(|one| one.start_millis < before) else {
+            let mut is_open = false;
+            for previous in recordings
+                .iter()
+                .rev()
+                .filter(|one| one.start_millis < before)
+            {
+                is_open = self.open(*previous).await?;
+                if is_open {
+                    break;
+                }
+            }
+            if !is_open {
                 return Ok(None);
-            };
-            self.open(*previous).await?;
+            }
         }
     }
 
@@ -165,11 +174,13 @@ impl Source {
         let Some(open) = &mut self.open else {
             return Ok(None);
         };
-        let into = u64::try_from((key - open.start()) / 1000).unwrap_or(0);
+        let into = key - open.start();
         open.reader.seek(into).await?;
-        while let Some(frame) = open.reader.next().await? {
+        while let Some(mut frame) = open.reader.next().await? {
             if frame.is_video_key() || open.reader.tracks().video.is_none() {
                 let position = open.start() + frame.time.as_micros();
+                // Of its fragment nothing else is sent: none of it shall be kept.
+                frame.data = Bytes::copy_from_slice(&frame.data);
                 let is_inside = self.window().contains(&position) || position < self.window().start;
                 return Ok(is_inside.then(|| self.found(position, frame)));
             }
@@ -177,13 +188,35 @@ impl Source {
         Ok(None)
     }
 
-    async fn open(&mut self, recording: Recording) -> Result<(), HalError> {
-        let is_open = |open: &Open| open.recording.start_millis == recording.start_millis;
-        if !self.open.as_ref().is_some_and(is_open) {
-            let reader = self.index.open(recording.start_millis).await?;
-            self.open = Some(Open { recording, reader });
+    /// Opens the first recording that starts at `after` (milliseconds) or later; whether there is
+    /// one.
+    async fn open_behind(&mut self, after: i64) -> Result<bool, HalError> {
+        let recordings = list(&self.index, after..self.window.end).await?;
+        for next in recordings.iter().filter(|one| one.start_millis >= after) {
+            if self.open(*next).await? {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Opens a recording, if it can be: one that is damaged or gone is passed over.
+    async fn open(&mut self, recording: Recording) -> Result<bool, HalError> {
+        let is_open = |open: &Open| open.recording.start_millis == recording.start_millis;
+        if self.open.as_ref().is_some_and(is_open) {
+            return Ok(true);
+        }
+        match self.index.open(recording.start_millis).await {
+            Ok(reader) => {
+                self.open = Some(Open { recording, reader });
+                Ok(true)
+            }
+            Err(error) => {
+                let start = recording.start_millis;
+                tracing::warn!(start, %error, "a recording cannot be opened; passed over");
+                Ok(false)
+            }
+        }
     }
 
     fn found(&mut self, position: i64, frame: Frame) -> Found {

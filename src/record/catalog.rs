@@ -21,6 +21,8 @@ use crate::{
 /// No recording is longer: what starts earlier than this before a window does not reach into it.
 const LONGEST_MILLIS: i64 = 2 * 3_600_000;
 
+const DAY_MILLIS: i64 = 86_400_000;
+
 /// All recordings of a device. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Catalog {
@@ -39,6 +41,14 @@ struct Known {
     channels: BTreeMap<ChannelId, Vec<Entry>>,
     bytes: u64,
     leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
+}
+
+impl Known {
+    fn entry(&self, key: Key) -> Option<Entry> {
+        let entries = self.channels.get(&key.0)?;
+        let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
+        index.ok().map(|index| entries[index])
+    }
 }
 
 /// What names a file.
@@ -197,17 +207,14 @@ impl Catalog {
 
     /// What is known of a file.
     pub fn entry(&self, key: Key) -> Option<Entry> {
-        let known = self.known();
-        let entries = known.channels.get(&key.0)?;
-        let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
-        index.ok().map(|index| entries[index])
+        self.known().entry(key)
     }
 
     /// Holds on to a file.
     pub fn lease(&self, key: Key) -> Option<(Entry, Lease)> {
-        let entry = self.entry(key)?;
-        let flag = Arc::new(AtomicBool::new(false));
         let mut known = self.known();
+        let entry = known.entry(key)?;
+        let flag = Arc::new(AtomicBool::new(false));
         known.leases.retain(|_, held| {
             held.retain(|lease| lease.strong_count() > 0);
             !held.is_empty()
@@ -235,7 +242,8 @@ impl Catalog {
             entries.sort_unstable_by_key(Entry::order);
         }
         let sizes = known.channels.values().flatten().map(|entry| entry.size);
-        known.bytes = sizes.sum();
+        // Names of others may say what they like.
+        known.bytes = sizes.fold(0, u64::saturating_add);
     }
 
     /// Adds a file, or says what is true of it now.
@@ -249,7 +257,10 @@ impl Catalog {
                 0
             }
         };
-        known.bytes = known.bytes + entry.size - before;
+        known.bytes = known
+            .bytes
+            .saturating_add(entry.size)
+            .saturating_sub(before);
     }
 
     /// Forgets a file, and tells its readers.
@@ -258,7 +269,7 @@ impl Catalog {
         let entries = known.channels.get_mut(&key.0)?;
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
         let entry = entries.remove(index.ok()?);
-        known.bytes -= entry.size;
+        known.bytes = known.bytes.saturating_sub(entry.size);
         for lease in known.leases.remove(&key).into_iter().flatten() {
             if let Some(flag) = lease.upgrade() {
                 flag.store(true, Ordering::Release);
@@ -267,13 +278,24 @@ impl Catalog {
         Some(entry)
     }
 
-    /// The oldest file that does not grow.
-    pub(super) fn oldest(&self) -> Option<(Key, Entry)> {
+    /// The file that goes first when there is no room: one of the future, of a clock that was wrong,
+    /// or else the oldest; none that grows. `now_millis` is the date, if it is known.
+    pub(super) fn oldest(&self, now_millis: Option<i64>) -> Option<(Key, Entry)> {
         let known = self.known();
+        let named = |(channel, entry): (&ChannelId, &Entry)| {
+            ((*channel, entry.start_millis, entry.content), *entry)
+        };
+        let latest = now_millis.map_or(i64::MAX, |now| now.saturating_add(DAY_MILLIS));
+        let newest = known.channels.iter().filter_map(|(channel, entries)| {
+            let entry = entries.iter().rfind(|entry| !entry.is_open)?;
+            (entry.start_millis > latest).then_some((channel, entry))
+        });
+        let of_the_future = newest.max_by_key(|(_, entry)| entry.start_millis);
         let oldest = known.channels.iter().filter_map(|(channel, entries)| {
             let entry = entries.iter().find(|entry| !entry.is_open)?;
-            Some(((*channel, entry.start_millis, entry.content), *entry))
+            Some((channel, entry))
         });
-        oldest.min_by_key(|(_, entry)| entry.start_millis)
+        let oldest = oldest.min_by_key(|(_, entry)| entry.start_millis);
+        of_the_future.or(oldest).map(named)
     }
 }

@@ -151,16 +151,24 @@ impl ChannelRecorder {
     fn write_all(&self, fragment: Option<Fragment>, progress: &mut Progress) {
         let Some(fragment) = fragment else { return };
         let date = self.date(&mut progress.guess);
-        let (closes, cuttings) = progress.segmenter.push(fragment, self.wanted(), date);
+        let wanted = self.wanted(fragment.start());
+        let (closes, cuttings) = progress.segmenter.push(fragment, wanted, date);
         if closes {
             self.queue.push(Job::Close(self.channel));
         }
-        for cutting in cuttings {
-            self.write(cutting, progress);
+        let mut has_hole = false;
+        for mut cutting in cuttings {
+            // What depends on one that was lost is of no use.
+            if has_hole && !cutting.fragment.is_key {
+                continue;
+            }
+            cutting.begins |= has_hole;
+            has_hole = !self.write(cutting, progress);
         }
     }
 
-    fn write(&self, cutting: Cutting, progress: &mut Progress) {
+    /// Whether there was room for it.
+    fn write(&self, cutting: Cutting, progress: &mut Progress) -> bool {
         let taken = (
             cutting.date.of(cutting.fragment.start()),
             cutting.date.is_known,
@@ -169,7 +177,9 @@ impl ChannelRecorder {
         let channel = self.channel;
         if !self.queue.push(Job::Fragment { channel, cutting }) {
             progress.segmenter.lost();
-        } else if begins
+            return false;
+        }
+        if begins
             && progress.stills.is_empty()
             && let Some(snapshot) = &self.snapshot
         {
@@ -189,12 +199,13 @@ impl ChannelRecorder {
                 }
             });
         }
+        true
     }
 
-    fn wanted(&self) -> Wanted {
-        let now = self.clock.now();
+    /// What is wanted of a fragment that starts here: of an event all that it touches.
+    fn wanted(&self, start: MediaTime) -> Wanted {
         let event = *self.event.borrow();
-        match (event.filter(|event| event.until > now), self.mode) {
+        match (event.filter(|event| event.until > start), self.mode) {
             (Some(event), _) => Wanted::Kind(event.kind),
             (None, Mode::Always) => Wanted::Kind(TIMED),
             (None, Mode::Event | Mode::Off) => Wanted::Nothing,
@@ -208,6 +219,17 @@ impl ChannelRecorder {
             return Date {
                 offset_millis: self.clock.wall_millis() - now_millis,
                 is_known: true,
+            };
+        }
+        if matches!(
+            *self.catalog.state().borrow(),
+            State::Starting | State::Gone(_)
+        ) {
+            // The card that comes may have newer recordings, or none.
+            *guess = None;
+            return Date {
+                offset_millis: -now_millis,
+                is_known: false,
             };
         }
         let newest = || self.catalog.newest_end().unwrap_or_default() + PAUSE_MILLIS;

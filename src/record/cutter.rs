@@ -78,7 +78,7 @@ impl Cutter {
         } else if self.waits_for_key && has_video {
             // Sound without a picture cannot be found again.
             return finished;
-        } else if !has_video && self.is_due(frame.time) {
+        } else if self.is_due(frame.time) && (!has_video || self.is_overdue(frame.time)) {
             finished = finished.or_else(|| self.finish(None));
         }
         if self.frames.is_empty() {
@@ -100,6 +100,12 @@ impl Cutter {
     fn is_due(&self, now: MediaTime) -> bool {
         let start = self.frames.first().map(|frame| frame.time);
         start.is_some_and(|start| now.micros_since(start) >= LONGEST) || self.bytes >= LARGEST
+    }
+
+    /// Sound goes on where the picture stands still.
+    fn is_overdue(&self, now: MediaTime) -> bool {
+        let start = self.frames.first().map(|frame| frame.time);
+        start.is_some_and(|start| now.micros_since(start) >= 2 * LONGEST)
     }
 
     /// Ends the fragment, if there is something in it.

@@ -9,6 +9,12 @@ use crate::{
     },
 };
 
+/// The largest fragment: it is read as a whole. Ours end behind the frame that makes them larger
+/// than 1 MiB.
+const LARGEST: u64 = 4 << 20;
+/// Fragments that are looked for in one file: an hour of them, four in a second.
+pub(super) const MOST: usize = 16 << 10;
+
 /// Reads bytes of a file: up to the end of the buffer or of the file.
 pub(super) trait ReadAt {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -42,7 +48,23 @@ pub(super) struct Located {
     pub(super) fragment: Fragment,
 }
 
+/// The bytes of a fragment and what they were summed up to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sealed {
+    offset: u64,
+    size: usize,
+    sum: u32,
+}
+
 impl Located {
+    pub(super) fn sealed(&self) -> Sealed {
+        Sealed {
+            offset: self.offset,
+            size: self.size,
+            sum: self.sum,
+        }
+    }
+
     /// Where the next one begins.
     pub(super) fn end(&self) -> u64 {
         self.offset + (self.size + SEAL) as u64
@@ -74,6 +96,9 @@ pub(super) fn read_fragment(
         return Ok(None);
     };
     let size = head.size + data.size;
+    if size > LARGEST {
+        return Err(Damaged("a fragment is too large").into());
+    }
     let mut seal = [0; SEAL];
     if offset + size + SEAL as u64 > end || file.read_at(&mut seal, offset + size)? < SEAL {
         return Ok(None);
@@ -111,7 +136,7 @@ fn box_head(
 }
 
 /// Whether the bytes of a fragment are those that were sealed.
-pub(super) fn is_as_sealed(file: &impl ReadAt, located: &Located) -> io::Result<bool> {
+pub(super) fn is_as_sealed(file: &impl ReadAt, located: Sealed) -> io::Result<bool> {
     const BLOCK: usize = 64 << 10;
     let mut hasher = crc32fast::Hasher::new();
     let mut block = vec![0; BLOCK.min(located.size)];
@@ -136,13 +161,15 @@ pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<(u6
         Err(ReadError::Io(error)) => return Err(error),
         Err(ReadError::Damaged(_)) => return Ok(None),
     };
-    let mut found: Vec<Located> = Vec::new();
+    let mut found: Vec<(Sealed, u32)> = Vec::new();
     let mut offset = head.size as u64;
-    loop {
+    while found.len() < MOST {
         match read_fragment(file, &head.tracks, offset, size) {
             Ok(Some(located)) => {
                 offset = located.end();
-                found.push(located);
+                let micros = located.fragment.end_micros().unwrap_or_default();
+                let millis = u32::try_from(micros / 1000).unwrap_or(0);
+                found.push((located.sealed(), millis));
             }
             Err(ReadError::Io(error)) => return Err(error),
             Ok(None) | Err(ReadError::Damaged(_)) => break,
@@ -150,10 +177,9 @@ pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<(u6
     }
     // What was not synced may have a size and no content. All but the last one was.
     while let Some(last) = found.last() {
-        if is_as_sealed(file, last)? {
-            let micros = last.fragment.end_micros().unwrap_or_default();
-            let millis = u32::try_from(micros / 1000).unwrap_or(0);
-            return Ok(Some((last.end(), millis)));
+        let (sealed, millis) = *last;
+        if is_as_sealed(file, sealed)? {
+            return Ok(Some((sealed.offset + (sealed.size + SEAL) as u64, millis)));
         }
         found.pop();
     }

@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{
     catalog::{Catalog, Key, Lease},
     disk::read_full,
-    fragments::{Located, ReadError, read_fragment, read_head},
+    fragments::{Located, MOST, ReadError, read_fragment, read_head},
 };
 use crate::{
     hal::{BoxFuture, HalError, RecordingFile, RecordingReader},
@@ -73,6 +73,8 @@ pub(super) struct Player {
     next: usize,
     frames: VecDeque<Frame>,
     ahead: Option<(usize, Loading)>,
+    /// It is read on; after a seek it may be sought again.
+    reads_ahead: bool,
 }
 
 impl Player {
@@ -96,6 +98,7 @@ impl Player {
             next: 0,
             frames: VecDeque::new(),
             ahead: None,
+            reads_ahead: false,
         })
     }
 
@@ -136,7 +139,9 @@ impl Player {
         };
         self.frames = joined(loading).await?.into();
         self.next += 1;
-        self.ahead = self.load(self.next).map(|loading| (self.next, loading));
+        if std::mem::replace(&mut self.reads_ahead, true) {
+            self.ahead = self.load(self.next).map(|loading| (self.next, loading));
+        }
         Ok(())
     }
 }
@@ -144,9 +149,13 @@ impl Player {
 fn places(file: &File, tracks: &Tracks, from: u64, sealed: u64) -> Result<Vec<Place>, HalError> {
     let read = |buffer: &mut [u8], offset| read_full(file, buffer, offset);
     let (mut found, mut offset) = (Vec::new(), from);
-    while let Some(located) =
-        read_fragment(&read, tracks, offset, sealed).map_err(|error| failed(&error))?
-    {
+    while found.len() < MOST {
+        let located = match read_fragment(&read, tracks, offset, sealed) {
+            Ok(Some(located)) => located,
+            // What is in front of damage can be played.
+            Ok(None) | Err(ReadError::Damaged(_)) => break,
+            Err(error) => return Err(failed(&error)),
+        };
         offset = located.end();
         found.push(Place {
             offset: located.offset,
@@ -187,22 +196,22 @@ impl RecordingReader for Player {
         &self.tracks
     }
 
-    fn keys(&mut self) -> BoxFuture<'_, Result<Vec<u64>, HalError>> {
+    fn keys(&mut self) -> BoxFuture<'_, Result<Vec<i64>, HalError>> {
         Box::pin(async {
             self.look().await?;
             let keys = self.places.iter().filter(|place| place.is_key);
-            Ok(keys.map(|place| millis(place.start_micros)).collect())
+            Ok(keys.map(|place| place.start_micros).collect())
         })
     }
 
-    fn seek(&mut self, position_millis: u64) -> BoxFuture<'_, Result<(), HalError>> {
+    fn seek(&mut self, position: i64) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async move {
             self.look().await?;
-            let before =
-                |place: &Place| place.is_key && millis(place.start_micros) <= position_millis;
+            let before = |place: &Place| place.is_key && place.start_micros <= position;
             self.next = self.places.iter().rposition(before).unwrap_or(0);
             self.frames.clear();
             self.ahead = None;
+            self.reads_ahead = false;
             Ok(())
         })
     }
@@ -219,10 +228,6 @@ impl RecordingReader for Player {
     fn is_revoked(&self) -> bool {
         self.lease.is_revoked()
     }
-}
-
-fn millis(micros: i64) -> u64 {
-    u64::try_from(micros / 1000).unwrap_or(0)
 }
 
 /// A file that is fetched. Reads one block ahead. Deleting it takes nothing away from who has it.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{
     catalog::{Catalog, Entry, Key, State},
     disk::{Disk, DiskFile},
+    failure::Failure,
     metrics::Metrics,
     scan,
     segmenter::Cutting,
@@ -64,6 +65,9 @@ pub enum Job {
 const SLACK: u64 = 64 << 10;
 /// Files that are deleted at a time for one that is written.
 const MOST_DELETED: usize = 64;
+/// The same for a card that says it is full though there should be room: more of them would not
+/// help.
+const MOST_DELETED_FOR_FULL: usize = 2;
 /// A file is at most this part of all, so that the oldest one never is the one that grows.
 const PART_OF_ALL: u64 = 8;
 
@@ -74,6 +78,7 @@ pub struct Store {
     limits: Limits,
     storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
     open: BTreeMap<ChannelId, OpenFile>,
+    now_millis: Option<i64>,
     metrics: Metrics,
 }
 
@@ -85,42 +90,6 @@ struct OpenFile {
     /// The time of its first frame.
     origin: MediaTime,
     fragments: u32,
-}
-
-/// Why something was not done.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("the card says: {0}")]
-    Card(#[from] HalError),
-    #[error(transparent)]
-    Unwritable(#[from] fmp4::Damaged),
-    #[error("the files that are being written take all the room there is")]
-    NoRoom,
-}
-
-impl Failure {
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Io(error) => matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ),
-            Self::Card(error) => *error == HalError::Full,
-            Self::NoRoom => true,
-            Self::Unwritable(_) => false,
-        }
-    }
-
-    /// Whether what there is can still be read.
-    fn is_readable(&self) -> bool {
-        match self {
-            Self::Io(error) => error.kind() == io::ErrorKind::ReadOnlyFilesystem || self.is_full(),
-            Self::Card(error) => *error != HalError::Missing,
-            Self::Unwritable(_) | Self::NoRoom => true,
-        }
-    }
 }
 
 impl Store {
@@ -138,6 +107,7 @@ impl Store {
             limits,
             storages,
             open: BTreeMap::new(),
+            now_millis: None,
             metrics,
         }
     }
@@ -151,9 +121,15 @@ impl Store {
             .check_cards()
             .and_then(|()| Ok(scan::scan(self.disk.as_ref(), &root)?));
         match looked {
-            Ok(channels) => {
+            Ok(scan::Scanned {
+                channels,
+                read_only,
+            }) => {
                 self.catalog.fill(channels);
-                self.catalog.set_state(State::Ready);
+                match read_only {
+                    Some(error) => self.fail(&error.into()),
+                    None => self.catalog.set_state(State::Ready),
+                }
                 tracing::info!(
                     files = self.catalog.count(), bytes = self.catalog.bytes(), path = %root.display(),
                     "recordings found"
@@ -165,7 +141,16 @@ impl Store {
 
     fn check_cards(&self) -> Result<(), Failure> {
         let mut cards = self.storages.values();
-        Ok(cards.try_for_each(|card| card.admit(0))?)
+        cards.try_for_each(|card| match card.admit(0) {
+            // It can be read, and room can be made.
+            Ok(()) | Err(HalError::Full | HalError::ReadOnly) => Ok(()),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// Says what day it is, if that is known, in milliseconds since 1970.
+    pub fn set_date(&mut self, now_millis: Option<i64>) {
+        self.now_millis = now_millis;
     }
 
     /// Whether the card has to be looked at before anything is written.
@@ -186,7 +171,10 @@ impl Store {
         let is_done = done.unwrap_or_else(|failure| {
             match failure {
                 // The encoder's fault, not the card's.
-                Failure::Unwritable(_) => tracing::warn!(%failure, "a recording is left out"),
+                Failure::Unwritable(_) => {
+                    tracing::warn!(%failure, "a part of a recording is left out");
+                    self.close_behind_hole(job);
+                }
                 failure => self.fail(&failure),
             }
             false
@@ -195,6 +183,15 @@ impl Store {
             self.metrics.lost_card.inc();
         }
         is_done
+    }
+
+    /// What follows cannot go on behind a hole.
+    fn close_behind_hole(&mut self, job: &Job) {
+        if let Job::Fragment { channel, .. } = job
+            && let Err(failure) = self.close(*channel)
+        {
+            self.fail(&failure);
+        }
     }
 
     fn fail(&mut self, failure: &Failure) {
@@ -245,21 +242,24 @@ impl Store {
             self.close(channel)?;
         }
         let size = cutting.fragment.size() as u64;
-        if let Some(card) = self.storages.get(&channel) {
-            card.admit(size)?;
-        }
         self.make_room(size + SLACK)?;
-        loop {
-            let written = match goes_on {
+        for left in (0..=MOST_DELETED_FOR_FULL).rev() {
+            let written = self.admit(channel, size).and_then(|()| match goes_on {
                 true => self.append(channel, cutting),
                 false => self.begin(channel, cutting),
-            };
+            });
             match written {
-                Err(failure) if failure.is_full() => self.delete_oldest()?,
+                Err(failure) if failure.is_full() && left > 0 => self.delete_oldest()?,
                 Err(failure) => return Err(failure),
-                Ok(()) => return Ok(true),
+                Ok(()) => break,
             }
         }
+        Ok(true)
+    }
+
+    fn admit(&self, channel: ChannelId, size: u64) -> Result<(), Failure> {
+        let card = self.storages.get(&channel);
+        Ok(card.map_or(Ok(()), |card| card.admit(size))?)
     }
 
     fn begin(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
@@ -403,14 +403,15 @@ impl Store {
         Err(Failure::NoRoom)
     }
 
-    /// Deletes what is older than it may be. `now_millis` is the date, if it is known.
-    pub fn forget_old(&mut self, now_millis: Option<i64>) {
-        let (Some(now), Some(age)) = (now_millis, self.limits.max_age) else {
+    /// Deletes what is older than it may be. What has no date of its own does not age.
+    pub fn forget_old(&mut self) {
+        let (Some(now), Some(age)) = (self.now_millis, self.limits.max_age) else {
             return;
         };
         let oldest_kept = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         while !self.is_failed()
-            && let Some((key, entry)) = self.catalog.oldest()
+            && let Some((key, entry)) = self.catalog.oldest(None)
+            && entry.is_dated
             && entry.start_millis + i64::from(entry.duration_millis) < oldest_kept
         {
             if let Err(error) = self.delete(key) {
@@ -420,7 +421,8 @@ impl Store {
     }
 
     fn delete_oldest(&mut self) -> Result<(), Failure> {
-        let (key, _) = self.catalog.oldest().ok_or(Failure::NoRoom)?;
+        let oldest = self.catalog.oldest(self.now_millis);
+        let (key, _) = oldest.ok_or(Failure::NoRoom)?;
         Ok(self.delete(key)?)
     }
 
@@ -430,8 +432,14 @@ impl Store {
         };
         let path = self.catalog.path(key.0, &entry);
         match self.disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Err(error),
+            // It is in nobody's way but its own, until the card is looked at again.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a recording cannot be deleted");
+                return Ok(());
+            }
         }
         self.metrics.deleted.inc();
         tracing::debug!(path = %path.display(), "recording deleted to make room");

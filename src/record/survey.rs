@@ -95,7 +95,7 @@ fn check_video(file: &impl ReadAt, size: u64) -> Result<(u32, u64), ReadError> {
     let head = read_head(file)?;
     let (mut end, mut micros) = (head.size as u64, 0);
     while let Ok(Some(located)) = read_fragment(file, &head.tracks, end, size)
-        && is_as_sealed(file, &located)?
+        && is_as_sealed(file, located.sealed())?
     {
         end = located.end();
         micros = located.fragment.end_micros().unwrap_or(micros);

@@ -75,6 +75,27 @@ impl Queue {
     }
 }
 
+/// Whether the date can be trusted for deleting by it: it has not jumped for an hour.
+#[derive(Default)]
+struct Steady(Option<(i64, Instant)>);
+
+impl Steady {
+    /// Takes how far the wall clock is from the one that never steps, in milliseconds.
+    fn note(&mut self, offset: Option<i64>) -> bool {
+        const JUMP: u64 = 60_000;
+        const LONG: Duration = Duration::from_secs(3600);
+        match (offset, self.0) {
+            (Some(offset), Some((known, since))) if offset.abs_diff(known) <= JUMP => {
+                since.elapsed() >= LONG
+            }
+            (offset, _) => {
+                self.0 = offset.map(|offset| (offset, Instant::now()));
+                false
+            }
+        }
+    }
+}
+
 fn size_of(job: &Job) -> usize {
     match job {
         Job::Fragment { cutting, .. } => cutting.fragment.size(),
@@ -93,6 +114,7 @@ fn run(
     store.look();
     let [mut pause, longest] = RETRY;
     let (mut looked, mut forgot) = (Instant::now(), Instant::now());
+    let mut steady = Steady::default();
     loop {
         match jobs.recv_timeout(TICK) {
             Ok(job) => {
@@ -116,8 +138,11 @@ fn run(
             (looked, pause) = (Instant::now(), RETRY[0]);
         }
         metrics.is_ready.set(i64::from(!store.is_failed()));
-        if forgot.elapsed() >= FORGET {
-            store.forget_old(clock.date().map(|_| clock.wall_millis()));
+        let date = clock.date().map(|_| clock.wall_millis());
+        store.set_date(date);
+        let is_steady = steady.note(date.map(|date| date - clock.now().as_micros() / 1000));
+        if is_steady && forgot.elapsed() >= FORGET {
+            store.forget_old();
             forgot = Instant::now();
         }
     }

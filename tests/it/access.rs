@@ -238,7 +238,7 @@ async fn refusals_after_the_proof_are_precise_and_sealed() {
             "/ipc.flv?action=fly&channel=1",
             no_body,
             400,
-            "action=live",
+            "live, playback, download",
         ),
         (
             &narrow,

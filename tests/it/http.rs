@@ -10,7 +10,14 @@ async fn refusals_are_json_with_a_status_and_a_reason() {
     for (method, target, body, http, status, word) in [
         ("GET", "/", "", 404, "404", "/ipc.flv"),
         ("GET", "/ipc.flv", "", 400, "404", "action"),
-        ("GET", "/ipc.flv?action=fly", "", 400, "404", "action=live"),
+        (
+            "GET",
+            "/ipc.flv?action=fly",
+            "",
+            400,
+            "404",
+            "live, playback, download",
+        ),
         (
             "GET",
             "/ipc.flv?action=live&channel=-1",

@@ -335,6 +335,52 @@ fn no_more_is_kept_than_was_allowed() {
 }
 
 #[test]
+fn what_others_left_on_a_card_is_in_nobodys_way() {
+    let card = tempfile::tempdir().unwrap();
+    let day = card.path().join("ch0/2023-11-14");
+    std::fs::create_dir_all(&day).unwrap();
+    let at = |name: &str| day.join(name);
+    std::fs::write(card.path().join("ch3"), "a file").unwrap();
+    std::fs::write(card.path().join("ch0/2023-11-15"), "a file").unwrap();
+    std::fs::create_dir(at("1699999000000_0.open.mp4")).unwrap();
+    std::fs::create_dir(at("1699999100000_1000_0_10.mp4")).unwrap();
+    std::fs::write(at("1699999200000_0.open.mp4"), "garbage").unwrap();
+    std::fs::write(at("99999999999999_1_0_9223372036854775807.mp4"), "a lie").unwrap();
+    std::fs::write(at("1_1_0_1.mp4"), "of another day").unwrap();
+    // A run of many samples that take no bytes.
+    let tracks = Camera::new().tracks;
+    let mut bomb = peercam::proto::fmp4::head(&tracks, 0).unwrap();
+    let boxed = |kind: &[u8; 4], content: &[u8]| {
+        let size = u32::try_from(8 + content.len()).unwrap().to_be_bytes();
+        [&size[..], kind, content].concat()
+    };
+    let head = boxed(b"tfhd", &[0, 2, 0, 0, 0, 0, 0, 1]);
+    let run = boxed(b"trun", &[0, 0, 0, 0, 0, 0xff, 0xff, 0xff]);
+    let track = boxed(b"traf", &[head, run.repeat(20)].concat());
+    let number = boxed(b"mfhd", &[0, 0, 0, 0, 0, 0, 0, 1]);
+    bomb.extend(boxed(b"moof", &[number, track].concat()));
+    bomb.extend(boxed(b"mdat", &[]));
+    bomb.extend(peercam::proto::fmp4::seal(0));
+    std::fs::write(at("1699999300000_0.open.mp4"), bomb).unwrap();
+
+    let catalog = Catalog::new(card.path().to_owned());
+    let limits = Limits {
+        max_size: 200_000,
+        ..ENDLESS
+    };
+    let disk = Box::new(peercam::record::disk::SystemDisk::new(None));
+    let metrics = Metrics::default();
+    let mut store = Store::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
+    store.look();
+    assert!(!store.is_failed());
+    let (mut camera, mut random) = (Camera::new(), Random(1));
+    for _ in 0..300 {
+        assert!(store.perform(&camera.next(&mut random, false)));
+        assert!(catalog.bytes() <= 200_000);
+    }
+}
+
+#[test]
 fn who_reads_what_is_deleted_is_told() {
     let mut random = Random(1);
     let card = Card::new();

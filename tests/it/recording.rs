@@ -186,6 +186,7 @@ async fn a_player_follows_its_remote_control() {
         let (_, key) = playing.next().await.expect("a picture");
         keys = if key { keys + 1 } else { 0 };
     }
+    assert!(progress().await <= 3000, "from key to key");
     assert_eq!(command(&daemon, "playback_ff&value=1").await, ok);
     assert_eq!(command(&daemon, "playback_speed&speed=10").await, ok);
     let far = command(&daemon, "playback_seek&progress=99999999").await;

@@ -9,6 +9,8 @@ use crate::{error::Error, media::Content, proto::query::Query};
 
 /// The longest answer, in bytes: what is longer some clients do not take.
 pub const MAX_REPLY: usize = 16 << 10;
+/// The most key frames that are passed over at a time.
+const MOST_KEYS: u32 = 1000;
 /// Later dates are no dates: the year 9999, in seconds.
 const MAX_SECONDS: i64 = 253_402_300_799;
 
@@ -166,9 +168,12 @@ impl PlaybackCommand {
                     every,
                     "the parameter value is missing: every how many key frames",
                 )?;
-                let bad = |_| Error::bad_request("the parameter value is a whole number from 0 on");
+                let every = u32::try_from(every)
+                    .ok()
+                    .filter(|every| *every <= MOST_KEYS);
+                let bad = || Error::bad_request("the parameter value is a whole number, 0 to 1000");
                 Self::Fast {
-                    every: u32::try_from(every).map_err(bad)?,
+                    every: every.ok_or_else(bad)?,
                 }
             }
             "playback_rewind" => {
@@ -364,153 +369,4 @@ pub(super) fn encode_progress(millis: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn command(text: &str) -> Result<Option<PlaybackCommand>, Error> {
-        let query = Query::parse(text)?;
-        let cmd = query.value("cmd")?.unwrap_or_default().to_owned();
-        PlaybackCommand::of(&cmd, &query)
-    }
-
-    #[test]
-    fn commands_for_a_player() {
-        use PlaybackCommand::*;
-        for (text, expected) in [
-            ("cmd=playback_pause", Pause),
-            ("cmd=playback_resume&x=1", Resume),
-            ("cmd=playback_progress", Progress),
-            (
-                "cmd=playback_seek&progress=123456",
-                Seek(SeekTo::Offset { millis: 123_456 }),
-            ),
-            (
-                "cmd=playback_seek&time=60",
-                Seek(SeekTo::Offset { millis: 60_000 }),
-            ),
-            (
-                "cmd=playback_seek&time=1633060850}",
-                Seek(SeekTo::Date {
-                    millis: 1_633_060_850_000,
-                }),
-            ),
-            ("cmd=playback_ff&value=0", Fast { every: 0 }),
-            ("cmd=playback_ff&speed=3", Fast { every: 3 }),
-            (
-                "cmd=playback_rewind&start_time=100&end_time=200",
-                Rewind {
-                    from: Some(200),
-                    to: Some(100),
-                },
-            ),
-            (
-                "cmd=playback_rewind",
-                Rewind {
-                    from: None,
-                    to: None,
-                },
-            ),
-            ("cmd=playback_speed&speed=50", Speed { millis: 50 }),
-        ] {
-            assert_eq!(command(text), Ok(Some(expected)), "{text}");
-        }
-        assert_eq!(command("cmd=playback_dance"), Ok(None));
-        for text in [
-            "cmd=playback_seek",
-            "cmd=playback_seek&progress=-1",
-            "cmd=playback_seek&progress=x",
-            "cmd=playback_seek&progress=9223372036854775807",
-            "cmd=playback_ff",
-            "cmd=playback_ff&value=-1",
-            "cmd=playback_ff&value=4294967296",
-            "cmd=playback_rewind&start_time=-5",
-            "cmd=playback_speed&speed=0",
-            "cmd=playback_speed&speed=10001",
-            "cmd=playback_speed",
-        ] {
-            assert!(command(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn windows_and_months() {
-        let window = |text| Window::of(&Query::parse(text).expect("a query"));
-        assert_eq!(window(""), Ok(None));
-        let known = Some(Window { start: 1, end: 2 });
-        assert_eq!(window("start_time=1&end_time=2"), Ok(known));
-        assert_eq!(window("starttime=1&endtime=2"), Ok(known));
-        for text in [
-            "start_time=1",
-            "end_time=1",
-            "start_time=2&end_time=2",
-            "start_time=3&end_time=2",
-            "start_time=-1&end_time=2",
-            "start_time=1&end_time=99999999999999",
-        ] {
-            assert!(window(text).is_err(), "{text}");
-        }
-        let month = |text| Month::of(&Query::parse(text).expect("a query"));
-        assert_eq!(
-            month("time=202402"),
-            Ok(Month {
-                year: 2024,
-                month: 2
-            })
-        );
-        for text in [
-            "",
-            "time=",
-            "time=20241",
-            "time=202413",
-            "time=202400",
-            "time=0000001",
-            "time=+20241",
-        ] {
-            assert!(month(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_long_list_stops_at_its_last_whole_entry() {
-        let spans: Vec<_> = (0..1000_i64)
-            .map(|index| RecordSpan {
-                kind: 0,
-                start: index * 100,
-                end: index * 100 + 60,
-            })
-            .collect();
-        let oldest = encode_spans(&spans, false);
-        assert!(
-            oldest.len() <= MAX_REPLY && oldest.ends_with(r#"],"more":"1"}"#),
-            "{oldest}"
-        );
-        let read: serde_json::Value = serde_json::from_str(&oldest).expect("JSON");
-        assert_eq!(read["video_list"][0]["start_time"], "0");
-        assert_eq!(read["video_list"][0]["type"], 0);
-        let newest: serde_json::Value =
-            serde_json::from_str(&encode_spans(&spans, true)).expect("JSON");
-        let list = newest["video_list"].as_array().expect("a list");
-        assert_eq!(list.last().expect("some")["end_time"], "99960");
-        assert!(list.len() > 200);
-        assert_eq!(encode_spans(&[], false), r#"{"video_list":[]}"#);
-        assert!(!encode_spans(&spans[..3], false).contains("more"));
-    }
-
-    #[test]
-    fn files_are_written_in_both_dialects() {
-        let file = FileEntry {
-            content: Content::Picture,
-            name: "0-1.jpg".to_owned(),
-            size: 1024,
-            times: ["a".to_owned(), "b".to_owned()],
-        };
-        let numbers = encode_files(std::slice::from_ref(&file), ListDialect::Numbers, false);
-        assert_eq!(
-            numbers,
-            r#"{"file_list":[{"file_type":"1","file_name":"0-1.jpg","file_size":"1024","start_time":"a","end_time":"b"}]}"#
-        );
-        assert!(
-            encode_files(&[file], ListDialect::Words, false).contains(r#""file_type":"picture""#)
-        );
-    }
-}
+mod tests;

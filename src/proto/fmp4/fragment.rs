@@ -3,7 +3,7 @@ use shiguredo_mp4::{
     boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample},
 };
 
-use super::{BOX_HEAD, Damaged, kind_of, micros, ticks, timescale, track_id};
+use super::{BOX_HEAD, BoxHead, Damaged, kind_of, micros, ticks, timescale, track_id};
 use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// The most bytes that a fragment's index has.
@@ -200,6 +200,8 @@ pub struct Sample {
 pub struct Fragment {
     /// The samples.
     pub samples: Vec<Sample>,
+    /// The file has no picture, so that sound alone is whole.
+    is_sound: bool,
 }
 
 impl Fragment {
@@ -215,6 +217,7 @@ impl Fragment {
     /// # Errors
     /// [`Damaged`] if it is none, or if a sample lies outside it.
     pub fn parse(index: &[u8], tracks: &Tracks, size: usize) -> Result<Self, Damaged> {
+        check_runs(index)?;
         let (moof, _) =
             MoofBox::decode(index).map_err(|_| Damaged("the index of a fragment is no such"))?;
         let mut samples = Vec::new();
@@ -226,7 +229,10 @@ impl Fragment {
             read_run(kind, traf, run, tracks, size, &mut samples)?;
         }
         samples.sort_by_key(|sample: &Sample| sample.micros);
-        Ok(Self { samples })
+        Ok(Self {
+            samples,
+            is_sound: tracks.video.is_none(),
+        })
     }
 
     /// When its first picture is decoded, or its first sound if it has none.
@@ -246,7 +252,7 @@ impl Fragment {
     pub fn is_key(&self) -> bool {
         match self.of(TrackKind::Video).next() {
             Some(picture) => picture.key,
-            None => !self.samples.is_empty(),
+            None => self.is_sound && !self.samples.is_empty(),
         }
     }
 
@@ -255,6 +261,42 @@ impl Fragment {
             .iter()
             .filter(move |sample| sample.track == kind)
     }
+}
+
+/// Makes sure that every run describes each of its samples: the decoder would otherwise make as
+/// many as a foreign file claims, out of nothing.
+fn check_runs(index: &[u8]) -> Result<(), Damaged> {
+    const EACH: u32 = 0x0000_0700;
+    const EACH_SIZE: usize = 12;
+    for (kind, traf) in children(index.get(BOX_HEAD..).unwrap_or_default()) {
+        for (kind, run) in children(traf).filter(|_| kind == *b"traf") {
+            if kind != *b"trun" {
+                continue;
+            }
+            let (Some([_, f0, f1, f2]), Some(count)) = (
+                run.first_chunk(),
+                run.get(4..).and_then(<[u8]>::first_chunk),
+            ) else {
+                return Err(Damaged("a run is cut off"));
+            };
+            let flags = u32::from_be_bytes([0, *f0, *f1, *f2]);
+            let count = u32::from_be_bytes(*count) as usize;
+            if flags & EACH != EACH || count > run.len() / EACH_SIZE {
+                return Err(Damaged("a run does not describe its samples"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The boxes in these bytes, each with its content.
+fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let head = BoxHead::parse(*bytes.first_chunk()?).ok()?;
+        let (own, rest) = bytes.split_at_checked(usize::try_from(head.size).ok()?)?;
+        bytes = rest;
+        Some((head.kind, &own[BOX_HEAD..]))
+    })
 }
 
 fn read_run(

@@ -1,0 +1,39 @@
+use std::io;
+
+use crate::{hal::HalError, proto::fmp4};
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the card says: {0}")]
+    Card(#[from] HalError),
+    #[error(transparent)]
+    Unwritable(#[from] fmp4::Damaged),
+    #[error("the files that are being written take all the room there is")]
+    NoRoom,
+}
+
+impl Failure {
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            Self::Card(error) => *error == HalError::Full,
+            Self::NoRoom => true,
+            Self::Unwritable(_) => false,
+        }
+    }
+
+    /// Whether what there is can still be read.
+    pub(super) fn is_readable(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::ReadOnlyFilesystem || self.is_full(),
+            Self::Card(error) => *error != HalError::Missing,
+            Self::Unwritable(_) | Self::NoRoom => true,
+        }
+    }
+}
