@@ -197,7 +197,11 @@ impl Player {
                     SeekTo::Offset { millis } => self.source.window().start + millis * 1000,
                     SeekTo::Date { millis } => millis * 1000,
                 };
-                return self.go_to(position).await;
+                let gone = self.go_to(position).await?;
+                if gone.is_ok() {
+                    self.head.seek(position);
+                }
+                return Ok(gone);
             }
             PlaybackCommand::Speed { millis } => {
                 let interval = i64::from(millis) * 1000;
@@ -223,7 +227,8 @@ impl Player {
                     distance => Some(window.start + distance * 1000),
                 };
                 let until = position(to).unwrap_or(window.start).max(window.start);
-                if let Some(from) = position(from)
+                // The end of what is asked for is no place in it.
+                if let Some(from) = position(from).map(|from| from.min(window.end - 1))
                     && let Err(refused) = self.go_to(from).await?
                 {
                     return Ok(Err(refused));
@@ -244,7 +249,7 @@ impl Player {
         }
         self.next = None;
         self.has_ended = false;
-        self.head.seek(position);
+        self.head.jump(position);
         Ok(Ok(()))
     }
 

@@ -104,7 +104,8 @@ impl ChannelRecorder {
                 }
             }
         }
-        while progress.stills.join_next().await.is_some() {}
+        // What is on its way may be written; a still camera that hangs is not waited for.
+        progress.stills.shutdown().await;
     }
 
     /// Takes frames until the stream ends, or this is told to stop.

@@ -117,7 +117,12 @@ impl Disk for SystemDisk {
             self.make_directory(above)?;
             match fs::create_dir(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => self.sync_directory(above)?,
+                _ => {}
+            }
+            if let Err(error) = self.sync_directory(above) {
+                // Otherwise it would be taken for one that is there for good.
+                let _ = fs::remove_dir(path);
+                return Err(error);
             }
         }
         Ok(())
@@ -168,6 +173,13 @@ impl Disk for SystemDisk {
     }
 
     fn free(&self, path: &Path) -> io::Result<u64> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = lock.as_ref()
+            && lock.metadata()?.dev() != fs::metadata(path)?.dev()
+        {
+            let reason = "another file system is where the card was";
+            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+        }
         let space = rustix::fs::statvfs(path)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }

@@ -1,6 +1,6 @@
 //! Reads recordings: frames to be played, bytes to be fetched.
 
-use std::{collections::VecDeque, fs::File, io, sync::Arc};
+use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -15,7 +15,10 @@ use crate::{
     media::{Frame, MediaTime, TrackKind, Tracks},
 };
 
-/// Opens the file of a key where it is now.
+/// How long a file may be between two names.
+const RENAMING: Duration = Duration::from_millis(5);
+
+/// Opens the file of a key where it is now. Blocks.
 pub(super) fn open(catalog: &Catalog, key: Key) -> Result<(Arc<File>, Lease, u64), HalError> {
     let missing = HalError::Missing;
     for _ in 0..3 {
@@ -23,7 +26,7 @@ pub(super) fn open(catalog: &Catalog, key: Key) -> Result<(Arc<File>, Lease, u64
         match File::open(catalog.path(key.0, &entry)) {
             Ok(file) => return Ok((Arc::new(file), lease, entry.size)),
             // It may just have got its last name.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(RENAMING),
             Err(error) => return Err(HalError::Failed(error.to_string())),
         }
     }

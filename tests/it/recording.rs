@@ -374,3 +374,81 @@ async fn a_second_daemon_keeps_off_the_same_directory() {
     assert_eq!(status, "degraded");
     recorded(&first, 4).await;
 }
+
+#[cfg(all(feature = "client", feature = "p2p"))]
+#[tokio::test]
+async fn recordings_come_over_p2p_too_for_those_who_may_have_them() {
+    use peercam::client::{
+        Answer,
+        p2p::{Ask, Session},
+    };
+
+    use crate::dialled;
+
+    async fn all(mut answer: Answer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.piece().await.expect("it does not break off") {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    }
+    async fn command(session: &Session, cmd: &str) -> Value {
+        let text = format!("action=inner_define&cmd={cmd}");
+        let ask = Ask::post("/command", text.into());
+        let answer = session.send(ask).await.expect("an answer");
+        serde_json::from_slice(&all(answer).await).expect("JSON")
+    }
+
+    let device = dialled::device("[record]\nsegment = \"5s\"\nquality = \"standard\"\n");
+    let session = dialled::session(&device.pair(&["owner"])).await;
+    let files = async {
+        loop {
+            let list = command(&session, "get_file_list&file_type=0").await;
+            let files = list["file_list"].as_array().expect("a list").clone();
+            if files.len() >= 2 {
+                return files;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let files = tokio::time::timeout(HANG, files).await.expect("it records");
+    let name = files[0]["file_name"].as_str().expect("a name");
+    let target = format!("/ipc.flv?action=download&file_name={name}&offset=0");
+    let fetched = session.media(&target, None).await.expect("an answer");
+    assert_eq!(fetched.status(), 200);
+    assert_eq!(
+        all(fetched).await.len() as i64,
+        number(&files[0]["file_size"])
+    );
+    let (start, end) = (
+        number(&files[0]["start_time"]),
+        number(&files[0]["end_time"]),
+    );
+    let target = format!("/ipc.flv?action=playback&start_time={start}&end_time={end}");
+    let mut played = session.media(&target, None).await.expect("an answer");
+    assert!(
+        played
+            .piece()
+            .await
+            .expect("FLV")
+            .expect("FLV")
+            .starts_with(b"FLV")
+    );
+    assert_eq!(command(&session, "playback_pause").await["status"], "0");
+    // Another viewer has a player of its own, or none.
+    let guest = dialled::session(&device.pair(&["guest", "--scope", "playback"])).await;
+    assert_eq!(command(&guest, "playback_resume").await["status"], "404");
+    assert_eq!(command(&guest, "get_file_list").await["status"], "1");
+    let target = format!("/ipc.flv?action=download&file_name={name}");
+    assert_eq!(
+        guest
+            .media(&target, None)
+            .await
+            .expect("an answer")
+            .status(),
+        403
+    );
+    assert_eq!(command(&session, "playback_resume").await["status"], "0");
+    let rest = all(played).await;
+    assert!(rest.len() > 100_000);
+}

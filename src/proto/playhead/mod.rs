@@ -124,7 +124,7 @@ impl Playhead {
 
     fn stream_time(&self, recorded: i64, track: TrackKind) -> i64 {
         let Some(last) = self.last else { return 0 };
-        let interval = match self.pace {
+        match self.pace {
             Pace::Normal => {
                 let Some((from, at)) = self.anchor else {
                     return last + self.step;
@@ -132,19 +132,15 @@ impl Playhead {
                 let is_gap = (recorded - self.position).abs() > GAP;
                 let alike = at + recorded - from;
                 // Sound stands a little before the picture that it came behind.
-                return match (is_gap, track, self.last_sound) {
+                match (is_gap, track, self.last_sound) {
                     (true, ..) => last + self.step,
                     (false, TrackKind::Video, _) => alike.max(last),
                     (false, TrackKind::Audio, Some(sound)) => alike.max(sound + 1000),
                     (false, TrackKind::Audio, None) => alike.max(0),
-                };
+                }
             }
-            Pace::Interval { micros } => micros,
-            Pace::Keys { .. } | Pace::Back { .. } => self.key_interval,
-        };
-        match track {
-            TrackKind::Video => last + interval,
-            TrackKind::Audio => last,
+            Pace::Interval { micros } => last + micros,
+            Pace::Keys { .. } | Pace::Back { .. } => last + self.key_interval,
         }
     }
 
@@ -188,6 +184,11 @@ impl Playhead {
     /// Goes on somewhere else, at the normal pace: `position` is recorded time. A pause goes on.
     pub fn seek(&mut self, position: i64) {
         self.pace = Pace::Normal;
+        self.jump(position);
+    }
+
+    /// Goes on somewhere else, at the same pace.
+    pub fn jump(&mut self, position: i64) {
         self.position = position;
         self.anchor = None;
         self.picture = None;
