@@ -22,7 +22,7 @@ from conftest import PROGRAM, ROOT
 
 RELAY = os.environ.get("PEERCAM_RELAY_BIN", str(ROOT / "target/debug/examples/relay"))
 PUBLIC = "198.51.100.1"
-TOKEN = "only-our-own-cameras"
+TOKEN = "onlyourowncameras"
 
 
 def missing():
