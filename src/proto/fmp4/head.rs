@@ -9,7 +9,7 @@ use shiguredo_mp4::{
     },
 };
 
-use super::{Damaged, entry, kind_of, timescale, track_id};
+use super::{Damaged, VIDEO_TIMESCALE, entry, kind_of, timescale, track_id};
 use crate::media::{TrackKind, Tracks};
 
 /// The most bytes that the boxes in front of the first fragment have together.
@@ -223,13 +223,14 @@ impl Head {
             };
             let scale = trak.mdia_box.mdhd_box.timescale.get();
             match kind_of(trak.tkhd_box.track_id) {
-                Some(TrackKind::Video) => tracks.video = Some(entry::video(entry)?),
+                Some(TrackKind::Video) if scale == VIDEO_TIMESCALE => {
+                    tracks.video = Some(entry::video(entry)?);
+                }
+                Some(TrackKind::Video) => {
+                    return Err(Damaged("its times are not counted as ours"));
+                }
                 Some(TrackKind::Audio) => tracks.audio = Some(entry::audio(entry, scale)?),
                 None => return Err(Damaged("it has more tracks than a recording")),
-            }
-            let kind = kind_of(trak.tkhd_box.track_id).unwrap_or(TrackKind::Video);
-            if scale != timescale(kind, tracks.audio.as_ref()) {
-                return Err(Damaged("its times are not counted as ours"));
             }
         }
         match tracks == Tracks::default() {
@@ -251,15 +252,11 @@ fn find_moov(bytes: &[u8]) -> Result<(MoovBox, usize), Damaged> {
             break;
         };
         offset += size;
-        if moov_type() == head.kind {
+        if head.kind == *b"moov" {
             let moov = MoovBox::decode(content);
             let (moov, _) = moov.map_err(|_| Damaged("its head cannot be read"))?;
             return Ok((moov, offset));
         }
     }
     Err(Damaged("it has no head"))
-}
-
-fn moov_type() -> [u8; 4] {
-    *b"moov"
 }
