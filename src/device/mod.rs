@@ -11,7 +11,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 pub use card::{CardState, Recording};
 pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
-pub use recordings::{Recordings, file_name, parse_file_name};
+pub use recordings::{Recordings, parse_file_name};
 pub use viewers::Viewers;
 
 use crate::{
@@ -199,17 +199,12 @@ impl Device {
     /// Does what a command says and gives the answer. Every command has an answer.
     pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
-        if let Err(refused) = caller.check(Need::of_command(&command)) {
-            return Reply::Status {
-                status: Status::Refused,
-                reason: refused.reason().to_owned(),
-            };
-        }
         let done = self.perform(caller, command).await;
         done.unwrap_or_else(|error| refused(&error))
     }
 
     async fn perform(&self, caller: &Caller, command: Command) -> Result<Reply, Error> {
+        caller.check(Need::of_command(&command))?;
         let check = |channel| self.hub.check_channel(channel, &caller.channels);
         let reply = match command {
             Command::DeviceStatus { channel, query } => {
@@ -276,11 +271,7 @@ impl Device {
                 Some("this device has no talkback".to_owned()),
             ),
             (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
-                Ok(_) if self.viewers.count() < self.viewers.max() => (Status::Ok, None),
-                Ok(_) => (
-                    Status::TooManyViewers,
-                    Some(viewers::full(self.viewers.max())),
-                ),
+                Ok(_) => self.no_place().unwrap_or((Status::Ok, None)),
                 Err(error) => (Status::Refused, Some(error.reason().to_owned())),
             },
             (StatusQuery::Live(_), Ok(())) => self.live_status(channel),
@@ -293,17 +284,20 @@ impl Device {
         }
     }
 
+    /// What is answered while all places of viewers are taken.
+    fn no_place(&self) -> Option<(Status, Option<String>)> {
+        let max = self.viewers.max();
+        (self.viewers.count() >= max).then(|| (Status::TooManyViewers, Some(viewers::full(max))))
+    }
+
     fn live_status(&self, channel: ChannelId) -> (Status, Option<String>) {
         let online = self
             .hub
             .channels()
             .iter()
             .any(|(id, _, online)| *id == channel && *online);
-        if self.viewers.count() >= self.viewers.max() {
-            (
-                Status::TooManyViewers,
-                Some(viewers::full(self.viewers.max())),
-            )
+        if let Some(refused) = self.no_place() {
+            refused
         } else if online {
             (Status::Ok, None)
         } else {

@@ -216,7 +216,7 @@ fn second_behind(millis: i64) -> i64 {
 }
 
 /// The name by which apps know a file. It is the same while the file grows and after.
-pub fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String {
+fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String {
     let extension = match content {
         Content::Video => "mp4",
         Content::Picture => "jpg",

@@ -180,11 +180,6 @@ impl Players {
         known.closed = true;
         known.players.clear();
     }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.known().players.len()
-    }
 }
 
 impl Playback {

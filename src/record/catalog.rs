@@ -106,7 +106,8 @@ impl Entry {
         self.start_millis + i64::from(self.duration_millis)
     }
 
-    fn order(&self) -> (i64, Content) {
+    /// By this files of a channel are ordered, and told apart.
+    pub(super) fn order(&self) -> (i64, Content) {
         (self.start_millis, self.content)
     }
 }
@@ -234,13 +235,10 @@ impl Catalog {
         newest.map(Entry::end_millis).max()
     }
 
-    /// Replaces all that is known.
+    /// Replaces all that is known. The files of a channel are by start and content.
     pub(super) fn fill(&self, channels: BTreeMap<ChannelId, Vec<Entry>>) {
         let mut known = self.known();
         known.channels = channels;
-        for entries in known.channels.values_mut() {
-            entries.sort_unstable_by_key(Entry::order);
-        }
         let sizes = known.channels.values().flatten().map(|entry| entry.size);
         // Names of others may say what they like.
         known.bytes = sizes.fold(0, u64::saturating_add);

@@ -43,8 +43,8 @@ pub(super) fn scan(disk: &dyn Disk, root: &Path) -> io::Result<Scanned> {
         }
     }
     for entries in channels.values_mut() {
-        entries.sort_unstable_by_key(|entry| (entry.start_millis, entry.content));
-        entries.dedup_by_key(|entry| (entry.start_millis, entry.content));
+        entries.sort_unstable_by_key(Entry::order);
+        entries.dedup_by_key(|entry| entry.order());
     }
     Ok(Scanned {
         channels,

@@ -265,14 +265,7 @@ impl Store {
     fn begin(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
         let fragment = &cutting.fragment;
         let origin = fragment.start();
-        let mut start_millis = cutting.date.of(origin).max(0);
-        while self
-            .catalog
-            .entry((channel, start_millis, Content::Video))
-            .is_some()
-        {
-            start_millis += 1;
-        }
+        let start_millis = self.free_start(channel, cutting.date.of(origin), Content::Video);
         let entry = Entry {
             start_millis,
             duration_millis: 0,
@@ -300,7 +293,7 @@ impl Store {
             let _ = self.disk.remove(&path);
             return Err(failure);
         }
-        self.note_written(channel, &open);
+        self.note_written(channel, open.entry, 0);
         self.open.insert(channel, open);
         Ok(())
     }
@@ -317,16 +310,24 @@ impl Store {
             return Err(failure);
         }
         let entry = open.entry;
-        self.catalog.put(channel, entry);
-        self.metrics.fragments.inc();
-        self.metrics.written_bytes.inc_by(entry.size - before);
+        self.note_written(channel, entry, before);
         Ok(())
     }
 
-    fn note_written(&self, channel: ChannelId, open: &OpenFile) {
-        self.catalog.put(channel, open.entry);
+    /// A fragment was written to a file that had `before` bytes.
+    fn note_written(&self, channel: ChannelId, entry: Entry, before: u64) {
+        self.catalog.put(channel, entry);
         self.metrics.fragments.inc();
-        self.metrics.written_bytes.inc_by(open.entry.size);
+        self.metrics.written_bytes.inc_by(entry.size - before);
+    }
+
+    /// The first start from this one on that no other file of the channel has.
+    fn free_start(&self, channel: ChannelId, start_millis: i64, content: Content) -> i64 {
+        let mut start = start_millis.max(0);
+        while self.catalog.entry((channel, start, content)).is_some() {
+            start += 1;
+        }
+        start
     }
 
     fn close(&mut self, channel: ChannelId) -> Result<(), Failure> {
@@ -356,7 +357,7 @@ impl Store {
         let size = jpeg.len() as u64;
         self.make_room(size + SLACK)?;
         let mut entry = Entry {
-            start_millis: start_millis.max(0),
+            start_millis: self.free_start(channel, start_millis, Content::Picture),
             duration_millis: 0,
             kind,
             size,
@@ -364,13 +365,6 @@ impl Store {
             is_dated,
             is_open: true,
         };
-        while self
-            .catalog
-            .entry((channel, entry.start_millis, entry.content))
-            .is_some()
-        {
-            entry.start_millis += 1;
-        }
         let directory = self.catalog.directory(channel, entry.start_millis);
         self.disk.make_directory(&directory)?;
         let draft = self.catalog.path(channel, &entry);

@@ -30,7 +30,7 @@ pub enum Pace {
 }
 
 /// Key frames are sent so far apart, unless an interval was set: 5 in a second.
-pub const KEY_INTERVAL: i64 = 200_000;
+const KEY_INTERVAL: i64 = 200_000;
 /// Frames that were recorded farther apart have a gap between them, which is passed over.
 const GAP: i64 = 1_000_000;
 /// The step over a gap, where the usual one is not known.
