@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::{
+    hal::{Page, Query},
     media::{ChannelId, Content, Frame, MediaTime, TrackKind},
     record::{
         Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store,
@@ -79,7 +80,12 @@ fn index() {
         let mut found = 0;
         for time in 0..TIMES {
             let start = START + (DAYS * DAY - length) * time / TIMES;
-            found += catalog.list(ChannelId(1), &(start..start + length)).len();
+            let query = Query {
+                window: start..start + length,
+                content: None,
+                page: Page::Oldest(512),
+            };
+            found += catalog.list(ChannelId(1), &query).len();
         }
         let each = began.elapsed().as_secs_f64() * 1e6 / TIMES as f64;
         println!(

@@ -5,7 +5,7 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use super::Recording;
 use crate::{
     error::{Error, ErrorKind},
-    hal::{self, RecordingIndex},
+    hal::{self, Page, Query, RecordingIndex},
     media::{ChannelId, Content},
     playback::unreadable,
     proto::command::{FileEntry, ListDialect, Month, RecordSpan, Reply, Window},
@@ -15,6 +15,8 @@ use crate::{
 const CONTIGUOUS: i64 = 1000;
 /// More entries than this are in no answer.
 const MOST_ENTRIES: usize = 600;
+/// So many recordings are looked at at a time: those of a month are never in memory together.
+const PAGE: usize = 512;
 
 /// The recordings of all channels, as apps ask for them.
 #[derive(Clone)]
@@ -69,23 +71,31 @@ impl Recordings {
         window: Option<Window>,
         kind: Option<u32>,
     ) -> Result<Reply, Error> {
-        let recordings = self.videos(channel, millis(window)).await?;
-        let wanted = recordings
-            .iter()
-            .filter(|one| kind.is_none_or(|kind| one.kind == kind));
-        let mut merged: Vec<hal::Recording> = Vec::new();
-        for recording in wanted {
-            match merged.last_mut() {
-                Some(last)
-                    if last.kind == recording.kind
-                        && recording.start_millis <= last.end_millis + CONTIGUOUS =>
-                {
-                    last.end_millis = last.end_millis.max(recording.end_millis);
-                }
-                _ => merged.push(*recording),
+        let mut query = Query {
+            window: millis(window),
+            content: Some(Content::Video),
+            page: page_of(window, PAGE),
+        };
+        let (mut merged, mut seen) = (Vec::new(), None);
+        loop {
+            let mut page = self.list(channel, query.clone()).await?;
+            let beyond = beyond(&query, &page);
+            // What began on the page before may reach into this one.
+            page.retain(|one| seen.is_none_or(|seen| one.start_millis > seen));
+            if let Page::Oldest(_) = query.page {
+                seen = page.last().map(|one| one.start_millis);
+            }
+            page.retain(|one| kind.is_none_or(|kind| one.kind == kind));
+            merged = match query.page {
+                Page::Oldest(_) => merge(merged.into_iter().chain(page)),
+                Page::Newest(_) => merge(page.into_iter().chain(merged)),
+            };
+            match beyond {
+                Some(beyond) if merged.len() <= MOST_ENTRIES => query = beyond,
+                _ => break,
             }
         }
-        let merged = shown(&merged, window);
+        let merged = shown(&merged, query.page);
         let spans = merged.iter().map(|one| RecordSpan {
             kind: one.kind,
             start: first_second(one.start_millis),
@@ -99,20 +109,21 @@ impl Recordings {
 
     /// On which days of a month something was recorded.
     pub(super) async fn days(&self, channel: ChannelId, month: Month) -> Result<Reply, Error> {
-        let window = self
-            .month(month)
+        let days = self
+            .days_of(month)
             .ok_or_else(|| Error::bad_request("there is no such month"))?;
-        let mut days = 0_u32;
-        for recording in self.videos(channel, window.clone()).await? {
-            let first = recording.start_millis.max(window.start);
-            let last = (recording.end_millis - 1).min(window.end - 1).max(first);
-            if let (Some(first), Some(last)) = (self.day(first), self.day(last)) {
-                for day in first..=last {
-                    days |= 1 << (day - 1);
-                }
+        let mut bits = 0_u32;
+        for (index, window) in days.into_iter().enumerate() {
+            let query = Query {
+                window,
+                content: Some(Content::Video),
+                page: Page::Oldest(1),
+            };
+            if !self.list(channel, query).await?.is_empty() {
+                bits |= 1 << index;
             }
         }
-        Ok(Reply::MonthRecord(days))
+        Ok(Reply::MonthRecord(bits))
     }
 
     /// The files of a time.
@@ -122,9 +133,13 @@ impl Recordings {
         window: Option<Window>,
         content: Option<Content>,
     ) -> Result<Reply, Error> {
-        let mut recordings = self.list(channel, millis(window)).await?;
-        recordings.retain(|one| content.is_none_or(|content| one.content == content));
-        let files = shown(&recordings, window).iter().map(|one| FileEntry {
+        let query = Query {
+            window: millis(window),
+            content,
+            page: page_of(window, MOST_ENTRIES),
+        };
+        let recordings = self.list(channel, query).await?;
+        let files = recordings.iter().map(|one| FileEntry {
             content: one.content,
             name: file_name(channel, one.start_millis, one.content),
             size: one.size,
@@ -141,40 +156,22 @@ impl Recordings {
         })
     }
 
-    async fn videos(
-        &self,
-        channel: ChannelId,
-        window: Range<i64>,
-    ) -> Result<Vec<hal::Recording>, Error> {
-        let mut recordings = self.list(channel, window).await?;
-        recordings.retain(|one| one.content == Content::Video);
-        Ok(recordings)
-    }
-
-    async fn list(
-        &self,
-        channel: ChannelId,
-        window: Range<i64>,
-    ) -> Result<Vec<hal::Recording>, Error> {
-        let listed = self.of(channel)?.list(window).await;
+    async fn list(&self, channel: ChannelId, query: Query) -> Result<Vec<hal::Recording>, Error> {
+        let listed = self.of(channel)?.list(query).await;
         listed.map_err(|error| unreadable(&error))
     }
 
-    /// A month of the device's calendar, in milliseconds since 1970.
-    fn month(&self, month: Month) -> Option<Range<i64>> {
+    /// The days of a month of the device's calendar, in milliseconds since 1970.
+    fn days_of(&self, month: Month) -> Option<Vec<Range<i64>>> {
         let first = civil::Date::new(month.year, month.month, 1).ok()?;
-        let next = first.checked_add(jiff::Span::new().months(1)).ok()?;
         let start = |date: civil::Date| {
             let zoned = date.to_zoned(self.zone.clone()).ok()?;
             Some(zoned.timestamp().as_millisecond())
         };
-        Some(start(first)?..start(next)?)
-    }
-
-    /// The day of the month.
-    fn day(&self, millis: i64) -> Option<u32> {
-        let time = Timestamp::from_millisecond(millis).ok()?;
-        u32::try_from(self.zone.to_datetime(time).day()).ok()
+        let days = first.series(jiff::Span::new().days(1));
+        let days = days.take(usize::try_from(first.days_in_month()).ok()?);
+        days.map(|day| Some(start(day)?..start(day.tomorrow().ok()?)?))
+            .collect()
     }
 
     fn written(&self, second: i64) -> String {
@@ -188,11 +185,50 @@ impl Recordings {
     }
 }
 
-/// Of many those that can be in an answer: the first of a window, or the newest.
-fn shown(recordings: &[hal::Recording], window: Option<Window>) -> &[hal::Recording] {
+/// Of many the first of a window; without one the newest.
+fn page_of(window: Option<Window>, most: usize) -> Page {
     match window {
-        Some(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
-        None => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
+        Some(_) => Page::Oldest(most),
+        None => Page::Newest(most),
+    }
+}
+
+/// Asks for what there is beyond a page; `None` if that was the last one.
+fn beyond(query: &Query, page: &[hal::Recording]) -> Option<Query> {
+    let (first, last) = (page.first()?, page.last()?);
+    let window = match query.page {
+        Page::Oldest(most) if page.len() == most => last.start_millis + 1..query.window.end,
+        Page::Newest(most) if page.len() == most => query.window.start..first.start_millis,
+        Page::Oldest(_) | Page::Newest(_) => return None,
+    };
+    Some(Query {
+        window,
+        ..query.clone()
+    })
+}
+
+/// Makes one of what follows each other and is of one kind.
+fn merge(recordings: impl Iterator<Item = hal::Recording>) -> Vec<hal::Recording> {
+    let mut merged: Vec<hal::Recording> = Vec::new();
+    for recording in recordings {
+        match merged.last_mut() {
+            Some(last)
+                if last.kind == recording.kind
+                    && recording.start_millis <= last.end_millis + CONTIGUOUS =>
+            {
+                last.end_millis = last.end_millis.max(recording.end_millis);
+            }
+            _ => merged.push(recording),
+        }
+    }
+    merged
+}
+
+/// Of many those that can be in an answer.
+fn shown(recordings: &[hal::Recording], page: Page) -> &[hal::Recording] {
+    match page {
+        Page::Oldest(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
+        Page::Newest(_) => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
     }
 }
 

@@ -20,7 +20,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-pub use recordings::{Recording, RecordingFile, RecordingIndex, RecordingReader};
+pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 pub use storage::{Storage, StorageState};
 pub use talkback::{TalkFormat, TalkSink, Talkback};

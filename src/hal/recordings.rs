@@ -7,11 +7,11 @@ use crate::media::{Content, Frame, Tracks};
 
 /// Recordings of one channel: lists and opens them, whoever made them.
 pub trait RecordingIndex: Send + Sync {
-    /// The recordings that overlap `window`, by start.
+    /// The recordings that are asked for, by start.
     ///
     /// # Errors
     /// [`HalError`] if the medium cannot be read.
-    fn list(&self, window: Range<i64>) -> BoxFuture<'_, Result<Vec<Recording>, HalError>>;
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>>;
 
     /// Opens the recording that starts at `start_millis`, to be played.
     ///
@@ -28,6 +28,27 @@ pub trait RecordingIndex: Send + Sync {
         start_millis: i64,
         content: Content,
     ) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>>;
+}
+
+/// Which recordings are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Those that overlap this time, in wall-clock milliseconds since 1970-01-01 UTC. A picture
+    /// lasts for the second in which it was taken.
+    pub window: Range<i64>,
+    /// Those with this content; `None` = all.
+    pub content: Option<Content>,
+    /// Of many those of a page.
+    pub page: Page,
+}
+
+/// How many recordings are listed at most, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The first of them.
+    Oldest(usize),
+    /// The last of them.
+    Newest(usize),
 }
 
 /// One recording. Times are wall-clock milliseconds since 1970-01-01 UTC.

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Item,
-    source::{Found, Source},
+    source::{Found, Source, Step},
     unreadable,
 };
 use crate::{
@@ -42,8 +42,8 @@ pub(super) struct Player {
     replaced: CancellationToken,
     /// The next frame.
     next: Option<Found>,
-    /// A key frame was sent at this pace already.
-    is_stepping: bool,
+    /// How many key frames on the next one is, of every n-th.
+    steps: u32,
     has_ended: bool,
 }
 
@@ -65,7 +65,7 @@ impl Player {
             orders,
             replaced,
             next: None,
-            is_stepping: false,
+            steps: 1,
             has_ended: false,
         }
     }
@@ -88,9 +88,13 @@ impl Player {
     /// Why it ended, if it is not simply the end.
     async fn play(&mut self) -> Result<Option<&'static str>, HalError> {
         loop {
-            if self.next.is_none() && !self.has_ended && !self.head.is_paused() {
-                self.next = self.fetch().await?;
-                self.has_ended = self.next.is_none();
+            let seeks = self.next.is_none() && !self.has_ended && !self.head.is_paused();
+            if seeks {
+                match self.fetch().await? {
+                    Step::Frame(found) => self.next = Some(found),
+                    Step::On => {}
+                    Step::End => self.has_ended = true,
+                }
             }
             if self.source.is_revoked() {
                 return Ok(Some("what was being played was deleted to make room"));
@@ -105,6 +109,7 @@ impl Player {
                 tokio::time::sleep(due.duration_from(clock.now())).await;
                 items.reserve().await
             };
+            let goes_on = seeks && self.next.is_none();
             tokio::select! {
                 // Whoever is replaced gets no orders any more either.
                 biased;
@@ -122,7 +127,9 @@ impl Player {
                     let track = found.frame.track;
                     let timestamp = self.head.due(found.position, track).timestamp;
                     self.head.sent(found.position, track, clock.now());
-                    self.is_stepping = true;
+                    if let Pace::Keys { every } = self.head.pace() {
+                        self.steps = every;
+                    }
                     permit.send(Item::Frame(Delivery {
                         timestamp,
                         composition_ms: composition(&self.head, found.frame.composition_micros),
@@ -133,6 +140,7 @@ impl Player {
                 // What is being deleted ends in a pause too.
                 () = tokio::time::sleep(LOOK), if self.head.is_paused() => {}
                 () = items.closed() => return Ok(None),
+                () = std::future::ready(()), if goes_on => {}
             }
         }
     }
@@ -141,28 +149,25 @@ impl Player {
         self.head.due(found.position, found.frame.track).at
     }
 
-    /// The next frame that is to be sent at this pace.
-    async fn fetch(&mut self) -> Result<Option<Found>, HalError> {
-        loop {
-            let position = self.head.position();
-            match self.head.pace() {
-                Pace::Normal | Pace::Interval { .. } => match self.source.next().await? {
-                    Some(found) if !self.head.takes(found.frame.track) => {}
-                    found => return Ok(found),
-                },
-                Pace::Keys { every } => {
-                    let steps = if self.is_stepping { every } else { 1 };
-                    return self.source.key_after(position, steps).await;
+    /// Goes towards the next frame that is to be sent at this pace.
+    async fn fetch(&mut self) -> Result<Step, HalError> {
+        let position = self.head.position();
+        match self.head.pace() {
+            Pace::Normal | Pace::Interval { .. } => match self.source.next().await? {
+                Step::Frame(found) if !self.head.takes(found.frame.track) => Ok(Step::On),
+                step => Ok(step),
+            },
+            Pace::Keys { .. } => self.source.key_after(position, &mut self.steps).await,
+            Pace::Back { until } => match self.source.key_before(position).await? {
+                Step::Frame(found) if found.position >= until => Ok(Step::Frame(found)),
+                Step::On => Ok(Step::On),
+                // Where it was going to: from there it goes on as usual.
+                Step::Frame(_) | Step::End => {
+                    self.source.seek(position).await?;
+                    self.set_pace(Pace::Normal);
+                    Ok(Step::On)
                 }
-                Pace::Back { until } => match self.source.key_before(position).await? {
-                    Some(found) if found.position >= until => return Ok(Some(found)),
-                    _ => {
-                        // Where it was going to: from there it goes on as usual.
-                        self.source.seek(position).await?;
-                        self.set_pace(Pace::Normal);
-                    }
-                },
-            }
+            },
         }
     }
 
@@ -227,11 +232,13 @@ impl Player {
                     distance => Some(window.start + distance * 1000),
                 };
                 let until = position(to).unwrap_or(window.start).max(window.start);
-                // The end of what is asked for is no place in it.
-                if let Some(from) = position(from).map(|from| from.min(window.end - 1))
-                    && let Err(refused) = self.go_to(from).await?
-                {
-                    return Ok(Err(refused));
+                if let Some(from) = position(from) {
+                    // From behind the last picture it goes back to that one.
+                    let from = from.min(window.end - 1);
+                    if from < window.start || !self.source.open_before(from + 1).await? {
+                        return Ok(Err(nothing_there()));
+                    }
+                    self.head.jump(from);
                 }
                 self.next = None;
                 self.set_pace(Pace::Back { until });
@@ -244,8 +251,7 @@ impl Player {
         let window = self.source.window();
         // Where it stays where it was, its source does too.
         if !window.contains(&position) || !self.source.seek(position).await? {
-            let reason = "there is nothing there; the position is outside what is being played";
-            return Ok(Err(Error::new(ErrorKind::NotFound, reason)));
+            return Ok(Err(nothing_there()));
         }
         self.next = None;
         self.has_ended = false;
@@ -269,9 +275,14 @@ impl Player {
 
     fn set_pace(&mut self, pace: Pace) {
         self.head.set_pace(pace, self.clock.now());
-        self.is_stepping = false;
+        self.steps = 1;
         self.has_ended = false;
     }
+}
+
+fn nothing_there() -> Error {
+    let reason = "there is nothing there; the position is outside what is being played";
+    Error::new(ErrorKind::NotFound, reason)
 }
 
 /// How much later a picture is shown, in milliseconds, at the pace at which it is sent.

@@ -3,9 +3,12 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    hal::{HalError, Recording, RecordingIndex, RecordingReader},
+    hal::{HalError, Page, Query, Recording, RecordingIndex, RecordingReader},
     media::{Content, Frame, TrackKind, Tracks},
 };
+
+/// So many recordings are tried, one after the other, before a card counts as unreadable.
+const TRIED: usize = 16;
 
 /// One recording after the other, as far as they lie in a window. Positions are recorded time, in
 /// microseconds since 1970.
@@ -30,6 +33,16 @@ pub(super) struct Found {
     pub(super) frame: Frame,
     /// The tracks, if they are others than those of the frame before.
     pub(super) new_tracks: Option<Arc<Tracks>>,
+}
+
+/// How far a step has come. It takes one recording at a time, so that whoever looks for something
+/// far away hears of what happens meanwhile.
+pub(super) enum Step {
+    Frame(Found),
+    /// Nothing in this recording; the next one is open.
+    On,
+    /// There is nothing else.
+    End,
 }
 
 impl Open {
@@ -71,108 +84,93 @@ impl Source {
     /// next. `false`: nothing comes.
     pub(super) async fn seek(&mut self, position: i64) -> Result<bool, HalError> {
         let millis = position.div_euclid(1000);
-        let recordings = list(&self.index, millis..self.window.end).await?;
+        let recordings = self.list(millis..self.window.end, Page::Oldest(TRIED));
+        let recordings = recordings.await?;
         // Of two that overlap, the later one begins nearer to it.
         let around = recordings
             .iter()
             .rposition(|one| one.start_millis <= millis);
-        for recording in &recordings[around.unwrap_or(0)..] {
-            if self.open(*recording).await?
-                && let Some(open) = &mut self.open
-            {
-                let start = open.start();
-                open.reader.seek(position - start).await?;
-                self.waits_for_picture = true;
-                return Ok(true);
-            }
+        let from = around.unwrap_or(0);
+        if !self.open_first_of(&recordings[from..]).await? {
+            return Ok(false);
         }
-        Ok(false)
+        if let Some(open) = &mut self.open {
+            let start = open.start();
+            open.reader.seek(position - start).await?;
+            self.waits_for_picture = true;
+        }
+        Ok(true)
+    }
+
+    /// Opens the last recording that starts before `position`. `false`: there is none.
+    pub(super) async fn open_before(&mut self, position: i64) -> Result<bool, HalError> {
+        let before = position.saturating_add(999).div_euclid(1000);
+        let recordings = self.list(self.window.start..before, Page::Newest(TRIED));
+        let mut recordings = recordings.await?;
+        recordings.reverse();
+        self.open_first_of(&recordings).await
     }
 
     /// The next frame; `None` at the end of the window or of all there is.
-    pub(super) async fn next(&mut self) -> Result<Option<Found>, HalError> {
-        loop {
-            let Some(open) = &mut self.open else {
-                return Ok(None);
-            };
-            if let Some(frame) = open.reader.next().await? {
-                let has_picture = open.reader.tracks().video.is_some();
-                if has_picture && self.waits_for_picture && frame.track == TrackKind::Audio {
-                    continue;
-                }
-                self.waits_for_picture = false;
-                let position = open.start() + frame.time.as_micros();
-                if position >= self.window().end {
-                    return Ok(None);
-                }
-                return Ok(Some(self.found(position, frame)));
+    pub(super) async fn next(&mut self) -> Result<Step, HalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(Step::End);
+        };
+        while let Some(frame) = open.reader.next().await? {
+            let has_picture = open.reader.tracks().video.is_some();
+            if has_picture && self.waits_for_picture && frame.track == TrackKind::Audio {
+                continue;
             }
-            let after = open.recording.start_millis + 1;
-            if !self.open_behind(after).await? {
-                return Ok(None);
+            self.waits_for_picture = false;
+            let position = open.start() + frame.time.as_micros();
+            if position >= self.window.end.saturating_mul(1000) {
+                return Ok(Step::End);
             }
+            return Ok(Step::Frame(self.found(position, frame)));
         }
+        self.open_next().await
     }
 
-    /// The key frame `steps` behind `position`: 1 is the next one. `None` if there are not so many.
+    /// The key frame `steps` behind `position`: 1 is the next one. What was counted on the way to it
+    /// is taken off `steps`.
     pub(super) async fn key_after(
         &mut self,
         position: i64,
-        mut steps: u32,
-    ) -> Result<Option<Found>, HalError> {
-        loop {
-            let Some(open) = &mut self.open else {
-                return Ok(None);
-            };
-            let keys = open.keys().await?;
-            let behind = &keys[keys.partition_point(|key| *key <= position)..];
-            let index = usize::try_from(steps.max(1)).unwrap_or(usize::MAX) - 1;
-            if let Some(key) = behind.get(index).copied() {
-                return self.key_at(key).await;
-            }
-            steps -= u32::try_from(behind.len())
-                .unwrap_or(u32::MAX)
-                .min(steps - 1);
-            let after = open.recording.start_millis + 1;
-            if !self.open_behind(after).await? {
-                return Ok(None);
-            }
+        steps: &mut u32,
+    ) -> Result<Step, HalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(Step::End);
+        };
+        let keys = open.keys().await?;
+        let behind = &keys[keys.partition_point(|key| *key <= position)..];
+        let index = usize::try_from(*steps).unwrap_or(usize::MAX).max(1) - 1;
+        if let Some(key) = behind.get(index) {
+            return self.key_at(*key).await;
         }
+        *steps -= u32::try_from(behind.len()).unwrap_or(u32::MAX);
+        self.open_next().await
     }
 
-    /// The last key frame before `position`; `None` if there is none in the window.
-    pub(super) async fn key_before(&mut self, position: i64) -> Result<Option<Found>, HalError> {
-        loop {
-            let Some(open) = &mut self.open else {
-                return Ok(None);
-            };
-            let keys = open.keys().await?;
-            if let Some(key) = keys.into_iter().rev().find(|key| *key < position) {
-                return self.key_at(key).await;
-            }
-            let before = open.recording.start_millis;
-            let recordings = list(&self.index, self.window.start..before).await?;
-            let mut is_open = false;
-            for previous in recordings
-                .iter()
-                .rev()
-                .filter(|one| one.start_millis < before)
-            {
-                is_open = self.open(*previous).await?;
-                if is_open {
-                    break;
-                }
-            }
-            if !is_open {
-                return Ok(None);
-            }
+    /// The last key frame before `position`.
+    pub(super) async fn key_before(&mut self, position: i64) -> Result<Step, HalError> {
+        let Some(open) = &mut self.open else {
+            return Ok(Step::End);
+        };
+        let keys = open.keys().await?;
+        if let Some(key) = keys.into_iter().rev().find(|key| *key < position) {
+            return self.key_at(key).await;
         }
+        let start = open.start();
+        Ok(match self.open_before(start).await? {
+            true => Step::On,
+            false => Step::End,
+        })
     }
 
     /// The key frame that stands at this position of the open recording.
-    async fn key_at(&mut self, key: i64) -> Result<Option<Found>, HalError> {
+    async fn key_at(&mut self, key: i64) -> Result<Step, HalError> {
         let Some(open) = &mut self.open else {
-            return Ok(None);
+            return Ok(Step::End);
         };
         let into = key - open.start();
         open.reader.seek(into).await?;
@@ -182,41 +180,70 @@ impl Source {
                 // Of its fragment nothing else is sent: none of it shall be kept.
                 frame.data = Bytes::copy_from_slice(&frame.data);
                 let is_inside = self.window().contains(&position) || position < self.window().start;
-                return Ok(is_inside.then(|| self.found(position, frame)));
+                return Ok(match is_inside {
+                    true => Step::Frame(self.found(position, frame)),
+                    false => Step::End,
+                });
             }
         }
-        Ok(None)
+        Ok(Step::End)
     }
 
-    /// Opens the first recording that starts at `after` (milliseconds) or later; whether there is
-    /// one.
-    async fn open_behind(&mut self, after: i64) -> Result<bool, HalError> {
-        let recordings = list(&self.index, after..self.window.end).await?;
-        for next in recordings.iter().filter(|one| one.start_millis >= after) {
-            if self.open(*next).await? {
+    /// Opens the recording that starts after the open one.
+    async fn open_next(&mut self) -> Result<Step, HalError> {
+        let Some(open) = &self.open else {
+            return Ok(Step::End);
+        };
+        let start = open.recording.start_millis;
+        let mut recordings = self
+            .list(start + 1..self.window.end, Page::Oldest(TRIED))
+            .await?;
+        recordings.retain(|one| one.start_millis > start);
+        Ok(match self.open_first_of(&recordings).await? {
+            true => Step::On,
+            false => Step::End,
+        })
+    }
+
+    /// Opens the first of these that can be: one that is damaged or gone is passed over. `false`:
+    /// there is none of them.
+    async fn open_first_of(&mut self, recordings: &[Recording]) -> Result<bool, HalError> {
+        let mut failed = None;
+        for recording in recordings {
+            let start = recording.start_millis;
+            let is_it = |open: &Open| open.recording.start_millis == start;
+            if self.open.as_ref().is_some_and(is_it) {
                 return Ok(true);
             }
+            match self.index.open(start).await {
+                Ok(reader) => {
+                    let recording = *recording;
+                    self.open = Some(Open { recording, reader });
+                    return Ok(true);
+                }
+                Err(error) => {
+                    tracing::warn!(start, %error, "a recording cannot be opened; passed over");
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(false)
+        failed.map_or(Ok(false), Err)
     }
 
-    /// Opens a recording, if it can be: one that is damaged or gone is passed over.
-    async fn open(&mut self, recording: Recording) -> Result<bool, HalError> {
-        let is_open = |open: &Open| open.recording.start_millis == recording.start_millis;
-        if self.open.as_ref().is_some_and(is_open) {
-            return Ok(true);
-        }
-        match self.index.open(recording.start_millis).await {
-            Ok(reader) => {
-                self.open = Some(Open { recording, reader });
-                Ok(true)
-            }
-            Err(error) => {
-                let start = recording.start_millis;
-                tracing::warn!(start, %error, "a recording cannot be opened; passed over");
-                Ok(false)
-            }
-        }
+    /// Not a future of the source: its reader is for one thread at a time.
+    fn list(
+        &self,
+        window: Range<i64>,
+        page: Page,
+    ) -> impl Future<Output = Result<Vec<Recording>, HalError>> + Send + use<> {
+        let content = Some(Content::Video);
+        let query = Query {
+            window,
+            content,
+            page,
+        };
+        let index = Arc::clone(&self.index);
+        async move { index.list(query).await }
     }
 
     fn found(&mut self, position: i64, frame: Frame) -> Found {
@@ -231,13 +258,4 @@ impl Source {
             new_tracks: self.known_tracks.clone().filter(|_| is_new),
         }
     }
-}
-
-async fn list(
-    index: &Arc<dyn RecordingIndex>,
-    window: Range<i64>,
-) -> Result<Vec<Recording>, HalError> {
-    let mut recordings = index.list(window).await?;
-    recordings.retain(|one| one.content == Content::Video);
-    Ok(recordings)
 }

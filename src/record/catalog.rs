@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -14,7 +13,7 @@ use tokio::sync::watch;
 
 use super::name::{FileName, Whole, channel_directory, day_directory};
 use crate::{
-    hal::Recording,
+    hal::{Page, Query, Recording},
     media::{ChannelId, Content},
 };
 
@@ -180,9 +179,10 @@ impl Catalog {
         self.known().channels.values().map(Vec::len).sum()
     }
 
-    /// The files of a channel that overlap `window`, by start. Of a video that has nothing to play
-    /// yet nothing is said.
-    pub fn list(&self, channel: ChannelId, window: &Range<i64>) -> Vec<Recording> {
+    /// The files of a channel that are asked for, by start. Of a video that has nothing to play yet
+    /// nothing is said.
+    pub fn list(&self, channel: ChannelId, query: &Query) -> Vec<Recording> {
+        let window = &query.window;
         let known = self.known();
         let Some(entries) = known.channels.get(&channel) else {
             return Vec::new();
@@ -191,11 +191,14 @@ impl Catalog {
         let first = entries.partition_point(|entry| entry.start_millis < earliest);
         let behind = entries.partition_point(|entry| entry.start_millis < window.end);
         let overlapping = entries.get(first..behind).unwrap_or_default().iter();
-        let overlapping = overlapping.filter(|entry| match entry.content {
-            Content::Video => entry.duration_millis > 0 && entry.end_millis() > window.start,
-            // The second in which it was taken counts: lists tell whole seconds.
-            Content::Picture => entry.start_millis + 999 >= window.start,
-        });
+        let asked = |entry: &&Entry| query.content.is_none_or(|content| content == entry.content);
+        let overlapping = overlapping
+            .filter(asked)
+            .filter(|entry| match entry.content {
+                Content::Video => entry.duration_millis > 0 && entry.end_millis() > window.start,
+                // The second in which it was taken counts: lists tell whole seconds.
+                Content::Picture => entry.start_millis + 999 >= window.start,
+            });
         let recordings = overlapping.map(|entry| Recording {
             start_millis: entry.start_millis,
             end_millis: entry.end_millis(),
@@ -203,7 +206,14 @@ impl Catalog {
             size: entry.size,
             content: entry.content,
         });
-        recordings.collect()
+        match query.page {
+            Page::Oldest(most) => recordings.take(most).collect(),
+            Page::Newest(most) => {
+                let mut newest: Vec<_> = recordings.rev().take(most).collect();
+                newest.reverse();
+                newest
+            }
+        }
     }
 
     /// What is known of a file.

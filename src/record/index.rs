@@ -1,11 +1,11 @@
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use super::{
     catalog::{Catalog, State},
     reader::{Fetched, Player},
 };
 use crate::{
-    hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingIndex, RecordingReader},
+    hal::{BoxFuture, HalError, Query, Recording, RecordingFile, RecordingIndex, RecordingReader},
     media::{ChannelId, Content},
 };
 
@@ -37,10 +37,10 @@ impl ChannelIndex {
 }
 
 impl RecordingIndex for ChannelIndex {
-    fn list(&self, window: Range<i64>) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
         Box::pin(async move {
             self.wait_until_readable().await?;
-            Ok(self.catalog.list(self.channel, &window))
+            Ok(self.catalog.list(self.channel, &query))
         })
     }
 

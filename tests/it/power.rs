@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::{
+    hal::{Page, Query},
     media::{ChannelId, Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack},
     proto::fmp4::{BOX_HEAD, BoxHead, Fragment as Index, Head, SEAL, read_seal},
     record::{Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store, name::FileName},
@@ -139,6 +140,14 @@ fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, byte)
 }
 
+fn everything() -> Query {
+    Query {
+        window: 0..i64::MAX,
+        content: None,
+        page: Page::Oldest(usize::MAX),
+    }
+}
+
 /// Looks at the card as it is after a cut, and finds every fragment that is listed.
 fn listed(card: &Card, what: &str) -> BTreeSet<u32> {
     let (mut store, catalog) = store(card, ENDLESS);
@@ -146,7 +155,7 @@ fn listed(card: &Card, what: &str) -> BTreeSet<u32> {
     assert!(!store.is_failed(), "{what}");
     let files = card.files();
     let mut found = BTreeSet::new();
-    for recording in catalog.list(ChannelId(0), &(0..i64::MAX)) {
+    for recording in catalog.list(ChannelId(0), &everything()) {
         let key = (ChannelId(0), recording.start_millis, recording.content);
         let entry = catalog.entry(key).expect("it is listed");
         let path = catalog.path(ChannelId(0), &entry);
@@ -392,7 +401,7 @@ fn who_reads_what_is_deleted_is_told() {
     store.look();
     let mut camera = Camera::new();
     assert!(store.perform(&camera.next(&mut random, true)));
-    let first = catalog.list(ChannelId(0), &(0..i64::MAX))[0];
+    let first = catalog.list(ChannelId(0), &everything())[0];
     let key = (ChannelId(0), first.start_millis, first.content);
     let (_, lease) = catalog.lease(key).expect("it is there");
     let mut revoked_at = None;

@@ -1,6 +1,6 @@
 //! Recording, listing, playing and fetching, with the built daemon.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use peercam::proto::flv::{Reader, TagBody, VideoPacket};
 use rustix::process::Signal;
@@ -10,7 +10,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Answer, Daemon, HANG, request, run, sim_config};
+use crate::{
+    card::Random,
+    hostile::scaled,
+    support::{Answer, Daemon, HANG, request, run, sim_config},
+};
 
 fn config(record: &str, extra: &str) -> String {
     format!(
@@ -331,6 +335,59 @@ async fn a_daemon_that_was_killed_has_lost_a_fragment_at_most() {
         !is_fine && text.contains("1 damaged") && text.contains(path),
         "{text}"
     );
+}
+
+/// Name and size of the newest files, by name: times stand in names.
+async fn newest_files(daemon: &Daemon) -> BTreeMap<String, i64> {
+    let list = command(daemon, "get_file_list&file_type=0").await;
+    let files = list["file_list"].as_array().expect("a list").iter();
+    let file = |file: &Value| {
+        (
+            file["file_name"].as_str().unwrap().to_owned(),
+            number(&file["file_size"]),
+        )
+    };
+    files.map(file).collect()
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_killed_again_and_again_loses_nothing_that_it_told_of() {
+    let mut random = Random(3);
+    let text = sim_config(", gop = 5") + "[record]\nsegment = \"5s\"\nmax_size = \"64GiB\"\n";
+    let mut directory = tempfile::tempdir().unwrap();
+    let mut told = BTreeMap::new();
+    let mut kept = 0;
+    for round in 0..scaled(2000) {
+        let mut daemon = Daemon::start_in(directory, &text);
+        for (name, size) in newest_files(&daemon).await {
+            let before = told.remove(&name).unwrap_or(0);
+            assert!(
+                size >= before,
+                "round {round}: {name} has {size} of {before} bytes"
+            );
+            kept += usize::from(before > 0);
+        }
+        assert!(told.is_empty(), "round {round}: {told:?} are gone");
+        tokio::time::sleep(Duration::from_millis(random.below(500))).await;
+        // An answer holds the newest hundred or so.
+        told = newest_files(&daemon)
+            .await
+            .into_iter()
+            .rev()
+            .take(20)
+            .collect();
+        tokio::time::sleep(Duration::from_millis(random.below(200))).await;
+        daemon.signal(Signal::KILL);
+        daemon.wait();
+        directory = daemon.take_directory();
+    }
+    let off = sim_config("") + "[record]\nmode = \"off\"\n";
+    let daemon = Daemon::start_in(directory, &off);
+    assert!(kept > scaled(2000), "{kept}");
+    let card = daemon.directory().join("peercam-data/recordings");
+    let check = run(&["record", "check", card.to_str().unwrap()]);
+    let text = String::from_utf8(check.stdout).unwrap();
+    assert!(text.contains("0 unfinished, 0 damaged"), "{text}");
 }
 
 #[tokio::test]

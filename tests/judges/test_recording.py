@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from conftest import scaled, tool
+import beep
 import flv
 import timecode
 
@@ -57,11 +58,13 @@ def files(daemon):
 
 def numbers_of(mp4):
     """The frame numbers of a file's pictures."""
-    crop = f"crop={timecode.BITS * timecode.SQUARE}:{2 * timecode.SQUARE}:0:0"
-    raw = tool("ffmpeg", "-v", "warning", "-xerror", "-guess_layout_max", "0", "-f", "mp4", "-i", "-", "-map", "0:v", "-fps_mode", "passthrough",
-               "-enc_time_base", "1:1000", "-vf", crop, "-pix_fmt", "gray", "-f", "rawvideo", "-", data=mp4)
-    frames = numpy.frombuffer(raw, numpy.uint8).reshape(-1, 2 * timecode.SQUARE, timecode.BITS * timecode.SQUARE)
-    return [timecode.read_row(frame, 0) for frame in frames]
+    return [number for number, _ in timecode.pictures(mp4, "mp4")]
+
+
+def stamps_of(mp4):
+    """When a file's pictures are shown, in ms."""
+    probe = tool("ffprobe", "-v", "error", "-of", "csv=p=0", "-select_streams", "v", "-show_entries", "packet=pts_time", "-f", "mp4", "-i", "-", data=mp4)
+    return [float(line.rstrip(b",")) * 1000 for line in probe.split()]
 
 
 class Player:
@@ -142,6 +145,27 @@ def test_playback_is_what_was_recorded_at_the_pace_at_which_it_was(camera):
     assert start + 8.8 <= captured[-1] <= start + 9.1
     stamps = numpy.array([tag.timestamp for tag in flv.tags(data) if tag.is_picture]) / 1000
     assert numpy.abs((stamps - stamps[0]) - (captured - captured[0])).max() < 0.06
+
+
+@pytest.mark.parametrize("audio", ["aac", "pcmu"])
+def test_sound_and_picture_agree_over_the_borders_of_files(camera, audio):
+    daemon = camera(RECORD, source=source(audio))
+    start, end = recorded(daemon, max(scaled(600), 17))
+    player = Player(daemon, start, end)
+
+    def judge(media, container, stamps):
+        walls = [wall for _, wall in timecode.pictures(media, container)]
+        zero = numpy.median(numpy.subtract(walls, stamps))
+        assert numpy.abs(numpy.subtract(walls, stamps) - zero).max() <= 40, "pictures by themselves"
+        offs = beep.offs(media, container, zero)
+        assert len(offs) >= len(walls) // 25 - 2, "beeps are missing"
+        assert max(map(abs, offs)) <= 40, f"{container}: beeps are {offs} ms off the second"
+
+    for _, mp4 in files(daemon):
+        judge(mp4, "mp4", stamps_of(mp4))
+    assert player.ended.wait(60 + end - start)
+    data = bytes(player.data)
+    judge(data, "flv", [tag.timestamp for tag in flv.tags(data) if tag.is_picture])
 
 
 def test_tricks_show_the_pictures_that_they_should(camera):

@@ -33,11 +33,12 @@ def wall(code):
     return now + (code - now + 2**31) % 2**32 - 2**31
 
 
-def pictures(flv):
+def pictures(media, container="flv"):
     """(frame number, capture time in ms since 1970) of every decoded picture, in display order."""
-    raw = tool("ffmpeg", "-v", "warning", "-xerror", "-f", "flv", "-i", "-", "-map", "0:v",
+    # G.711 names no layout of channels.
+    raw = tool("ffmpeg", "-v", "warning", "-xerror", "-guess_layout_max", "0", "-f", container, "-i", "-", "-map", "0:v",
                "-fps_mode", "passthrough", "-enc_time_base", "1:1000", "-vf", f"crop={BITS * SQUARE}:{2 * SQUARE}:0:0",
-               "-pix_fmt", "gray", "-f", "rawvideo", "-", data=flv)
+               "-pix_fmt", "gray", "-f", "rawvideo", "-", data=media)
     frames = numpy.frombuffer(raw, numpy.uint8).reshape(-1, 2 * SQUARE, BITS * SQUARE)
     found = [(read_row(frame, 0), read_row(frame, 1)) for frame in frames]
     assert all(None not in pair for pair in found), "a time code that cannot be read"

@@ -4,11 +4,18 @@ use crate::hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader}
 struct Listed(Vec<Recording>);
 
 impl RecordingIndex for Listed {
-    fn list(&self, window: Range<i64>) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
         let overlapping = self.0.iter().filter(|one| {
-            one.start_millis < window.end && one.end_millis.max(one.start_millis + 1) > window.start
+            one.start_millis < query.window.end
+                && one.end_millis.max(one.start_millis + 1) > query.window.start
+                && query.content.is_none_or(|content| content == one.content)
         });
-        Box::pin(std::future::ready(Ok(overlapping.copied().collect())))
+        let listed: Vec<_> = overlapping.copied().collect();
+        let listed = match query.page {
+            Page::Oldest(most) => listed[..listed.len().min(most)].to_vec(),
+            Page::Newest(most) => listed[listed.len().saturating_sub(most)..].to_vec(),
+        };
+        Box::pin(std::future::ready(Ok(listed)))
     }
 
     fn open(&self, _: i64) -> BoxFuture<'_, Result<Box<dyn RecordingReader>, HalError>> {
@@ -62,6 +69,37 @@ async fn what_follows_each_other_is_one() {
         [(0, 0, 130), (0, 131, 140), (1, 140, 150), (0, 150, 160)]
     );
     assert_eq!(spans(list, Some(1)).await, [(1, 140, 150)]);
+}
+
+#[tokio::test]
+async fn many_recordings_are_told_as_few() {
+    // Every hundredth file follows a gap of a minute; every thousandth one lies within another.
+    let minute = |number: i64| video(number * 60_000 + number / 100 * 60_000, 0, 0);
+    let mut list: Vec<_> = (0..5000).map(minute).collect();
+    for one in &mut list {
+        one.end_millis = one.start_millis + 60_000;
+    }
+    let expected: Vec<_> = (0..50).map(|run| (run * 6060, run * 6060 + 6000)).collect();
+    for inside in (0..5).rev() {
+        let start = list[inside * 1000 + 511].start_millis;
+        list.insert(
+            inside * 1000 + 512,
+            video(start + 10_000, start + 20_000, 0),
+        );
+    }
+    let recordings = recordings(list, "UTC0", ListDialect::Numbers);
+    let all = Some(Window {
+        start: 0,
+        end: 1_000_000,
+    });
+    for window in [None, all] {
+        let reply = recordings.spans(ChannelId(0), window, None).await;
+        let Ok(Reply::RecordIndex { spans, .. }) = reply else {
+            panic!("{reply:?}");
+        };
+        let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
+        assert_eq!(spans, expected, "{window:?}");
+    }
 }
 
 /// The days of a month that are told, for recordings of these times.
