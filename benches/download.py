@@ -114,4 +114,5 @@ def main():
                 print(f"{connections} connections, {name:20} {speed:6.0f} MB/s  {cost:.2f} CPU-s/GB; peercam is {ratio:.2f} of it")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,16 @@
 //! Reads recordings: frames to be played, bytes to be fetched.
 
-use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    future::ready,
+    io::{self, IoSliceMut},
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
@@ -233,13 +241,19 @@ impl RecordingReader for Player {
     }
 }
 
-/// A file that is fetched. Reads one block ahead. Deleting it takes nothing away from who has it.
+/// A file that is fetched. What the system has in memory is read at once; of what it has not, one
+/// block is read ahead. Deleting it takes nothing away from who has it.
 pub(super) struct Fetched {
     file: Arc<File>,
     size: u64,
     tag: String,
     ahead: Option<(u64, JoinHandle<Result<Bytes, HalError>>)>,
+    /// Blocks that were given out; what nobody holds any more is filled again.
+    blocks: [Bytes; 3],
 }
+
+/// What is taken at a time of what the system has in memory: as much as a processor's cache holds.
+const CACHED: usize = 64 << 10;
 
 impl Fetched {
     pub(super) async fn open(catalog: Catalog, key: Key) -> Result<Self, HalError> {
@@ -249,7 +263,30 @@ impl Fetched {
             size,
             tag: format!("{}-{}-{size}", key.0, key.1),
             ahead: None,
+            blocks: Default::default(),
         })
+    }
+
+    /// What the system has in memory of it, which is read at once; `None` if a card would have to
+    /// be asked.
+    fn cached(&mut self, offset: u64, most: usize) -> Option<Bytes> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let index = self.blocks.iter().position(Bytes::is_unique);
+        let mut block = match index {
+            Some(index) => std::mem::take(&mut self.blocks[index]).try_into_mut(),
+            None => Ok(BytesMut::new()),
+        }
+        .unwrap_or_default();
+        block.resize(most.min(CACHED).min(left), 0);
+        let mut parts = [IoSliceMut::new(&mut block)];
+        let read = preadv2(&*self.file, &mut parts, offset, ReadWriteFlags::NOWAIT).ok()?;
+        block.truncate(read);
+        let block = block.freeze();
+        let free = index.or_else(|| self.blocks.iter().position(Bytes::is_empty));
+        if let Some(index) = free {
+            self.blocks[index] = block.clone();
+        }
+        Some(block).filter(|block| !block.is_empty())
     }
 
     fn load(&self, offset: u64, most: usize) -> JoinHandle<Result<Bytes, HalError>> {
@@ -274,10 +311,13 @@ impl RecordingFile for Fetched {
     }
 
     fn read(&mut self, offset: u64, most: usize) -> BoxFuture<'_, Result<Bytes, HalError>> {
-        let loading = match self.ahead.take() {
-            Some((known, loading)) if known == offset => loading,
-            _ => self.load(offset, most),
-        };
+        let ahead = self.ahead.take().filter(|(known, _)| *known == offset);
+        if ahead.is_none()
+            && let Some(bytes) = self.cached(offset, most)
+        {
+            return Box::pin(ready(Ok(bytes)));
+        }
+        let loading = ahead.map_or_else(|| self.load(offset, most), |(_, loading)| loading);
         Box::pin(async move {
             let bytes = joined(loading).await?;
             let next = offset + bytes.len() as u64;
