@@ -1,5 +1,6 @@
 //! Puts the parts together: the only file that knows every one of them.
 
+mod cameras;
 mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;
@@ -17,23 +18,22 @@ use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::listen::{bind, lan_hints};
-#[cfg(feature = "sim")]
-use crate::hal::sim::SimCamera;
+use self::{
+    cameras::{camera, cameras},
+    listen::{bind, lan_hints},
+};
 use crate::{
     access::{self, DataDir, DataDirError, Door, Endpoint, Keeper, Lock, Store, StoreError},
     clock::Clock,
-    config::{Channel, Config, Listen, ListenAccess, Source},
-    device::{Device, Outbox, Viewers},
-    hal::{
-        Camera,
-        file::{FileCamera, FileError},
-    },
-    http::{self, App, Listening},
+    config::{Channel, Config, Listen, ListenAccess, UserDefine},
+    device::{self, CallKeeper, Calls, Device, Outbox, Presence, UserCommands, Viewers},
+    hal::{Camera, file::FileError},
+    http::{self, App, Listening, LocalHandler},
     live::{self, Hub},
     media::ChannelId,
     playback::Players,
     proto::peer_info::PeerInfo,
+    talk::{self, Talkers},
     transport::{self, Connections, tcp::Listener},
 };
 
@@ -70,6 +70,9 @@ pub enum StartError {
     #[cfg(feature = "record")]
     #[error("recording does not start: {0}")]
     Recorder(std::io::Error),
+    /// The command of a speaker is of no use.
+    #[error(transparent)]
+    Speaker(#[from] crate::hal::ExecError),
     /// A channel's file cannot be played.
     #[error("channel {channel}: {error}")]
     File {
@@ -84,6 +87,8 @@ pub enum StartError {
 pub struct Daemon {
     listeners: Vec<(Listener, Listen)>,
     app: Arc<App>,
+    call_keeper: CallKeeper,
+    outbox: Option<Arc<dyn Outbox>>,
     connections: Connections,
     data_dir: DataDir,
     store: Store,
@@ -202,13 +207,25 @@ impl Daemon {
             crate::device::Recordings::new(indexes, zone, Default::default())
         };
         let players = Players::default();
-        let device = Device::new(
-            hub.clone(),
-            viewers.clone(),
-            reach.outbox,
+        let talk_metrics = talk::Metrics::default();
+        talk_metrics.register(&mut registry);
+        let speakers = channels.iter();
+        let speakers =
+            speakers.filter_map(|channel| Some((channel.id, channel.camera.talkback()?)));
+        let talkers = Talkers::new(clock, config.talk, speakers.collect(), talk_metrics);
+        let (calls, call_keeper) = Calls::new(clock, config.call_ring);
+        let device = Device::new(device::Parts {
+            hub: hub.clone(),
+            channels,
+            viewers: viewers.clone(),
+            outbox: reach.outbox.clone(),
             recordings,
             players,
-        );
+            talkers,
+            calls,
+            presence: Presence::new(reach.outbox.clone()),
+            commands: user_commands(config.user),
+        });
         let app = App {
             device,
             hub,
@@ -224,6 +241,8 @@ impl Daemon {
         let daemon = Self {
             listeners,
             app: Arc::new(app),
+            call_keeper,
+            outbox: reach.outbox,
             connections,
             data_dir,
             store,
@@ -291,6 +310,8 @@ impl Daemon {
         let Self {
             listeners,
             app,
+            call_keeper,
+            outbox,
             connections,
             data_dir,
             store,
@@ -327,6 +348,9 @@ impl Daemon {
                 ending,
             ));
         }
+        let device = &app.device;
+        let known = (device.presence().clone(), device.talkers().clone());
+        tasks.spawn(call_keeper.run(outbox, known, stopping.clone()));
         let watched = vec![connections.clone()];
         #[cfg(feature = "p2p")]
         let watched = {
@@ -347,6 +371,7 @@ impl Daemon {
         stopping.cancel();
         app.hub.close();
         app.device.players().close();
+        app.device.close();
         tasks.close();
         let drained = async {
             loop {
@@ -420,34 +445,17 @@ async fn sweep(watched: Vec<Connections>) {
     }
 }
 
-fn cameras(
-    channels: &[Channel],
-    camera: impl Fn(&Channel) -> Result<Arc<dyn Camera>, StartError>,
-) -> Result<Vec<live::Channel>, StartError> {
-    channels
-        .iter()
-        .map(|channel| {
-            Ok(live::Channel {
-                id: channel.id,
-                name: channel.name.clone(),
-                camera: camera(channel)?,
-            })
-        })
-        .collect()
-}
-
-/// Makes the camera that the configuration names. Reads the whole file of a file source.
-fn camera(clock: Clock, channel: &Channel) -> Result<Arc<dyn Camera>, StartError> {
-    Ok(match &channel.source {
-        #[cfg(feature = "sim")]
-        Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
-        Source::File { path } => Arc::new(FileCamera::new(clock, path.clone()).map_err(
-            |error| StartError::File {
-                channel: channel.id,
-                error,
-            },
-        )?),
-    })
+/// What is done of `user_define`, and by whom.
+fn user_commands(config: UserDefine) -> UserCommands {
+    let handlers = config.handlers.into_iter().map(|handler| {
+        let program: Arc<dyn device::UserHandler> =
+            Arc::new(LocalHandler::new(handler.address, handler.timeout));
+        (handler.name, program)
+    });
+    UserCommands {
+        handlers: handlers.collect(),
+        allowed: config.allow,
+    }
 }
 
 /// Makes sure that the files which a configuration names can be used. Makes none.

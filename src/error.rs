@@ -31,6 +31,12 @@ pub enum ErrorKind {
     Timeout,
     /// A limit of the device is reached; trying later helps.
     Full,
+    /// Somebody else has what is asked for, of which there is one.
+    Busy,
+    /// That cannot be done as things stand.
+    Conflict,
+    /// The device has no such part, or cannot do that.
+    Unsupported,
     /// The camera behind the channel has no picture at the moment.
     Unavailable,
     /// The one that was to be asked did not answer in time.

@@ -40,4 +40,5 @@ pub mod playback;
 pub mod proto;
 #[cfg(feature = "record")]
 pub mod record;
+pub mod talk;
 pub mod transport;

@@ -11,6 +11,7 @@ mod p2p;
 mod raw;
 #[cfg(feature = "record")]
 mod record;
+mod signalling;
 mod source;
 mod units;
 
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use p2p::{P2p, RelayCaError};
 #[cfg(feature = "record")]
 pub use record::Record;
+pub use signalling::{Handler, UserDefine};
 pub use units::duration;
 
 use jiff::tz::TimeZone;
@@ -35,6 +37,7 @@ use crate::{
     live,
     media::ChannelId,
     proto::{flv::HevcForm, guard::Origin},
+    talk,
     transport::Timeouts,
 };
 
@@ -56,6 +59,12 @@ pub struct Config {
     /// `[record]`; `None` if nothing is recorded.
     #[cfg(feature = "record")]
     pub record: Option<Record>,
+    /// `[talkback]`
+    pub talk: talk::Config,
+    /// `call.ring`: how long a call rings. Default: 30 s.
+    pub call_ring: Duration,
+    /// `[user_define]`
+    pub user: UserDefine,
     /// `[http]`
     pub http: Http,
     /// `[live]`
@@ -143,6 +152,9 @@ pub struct Channel {
     pub name: String,
     /// `source`: where its picture comes from.
     pub source: Source,
+    /// `speaker`: a program that plays what is talked, and its arguments, in place of the camera's
+    /// own speaker. Default: none.
+    pub speaker: Option<Vec<String>>,
     /// `record`: what of it is recorded. Default (`None`): as `[record]` says.
     #[cfg(feature = "record")]
     pub record: Option<crate::record::Mode>,
@@ -193,6 +205,7 @@ impl Config {
             id: ChannelId(0),
             name: "camera 0".to_owned(),
             source: Source::Sim(crate::hal::sim::Config::default()),
+            speaker: None,
             #[cfg(feature = "record")]
             record: None,
         };
@@ -226,6 +239,9 @@ impl Config {
             p2p: Some(P2p::default()),
             #[cfg(feature = "record")]
             record: None,
+            talk: talk::Config::default(),
+            call_ring: Duration::from_secs(30),
+            user: UserDefine::default(),
             http: Http {
                 max_connections: 256,
                 max_viewers: 32,

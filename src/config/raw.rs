@@ -13,6 +13,7 @@ use super::{
     checks::{name, refuse, size, within},
     error::Problem,
     repeated,
+    signalling::{RawCall, RawTalkback, RawUserDefine},
     source::Channel,
     units::{Size, Span},
 };
@@ -36,6 +37,12 @@ pub(super) struct Config {
     record: Option<super::record::Raw>,
     #[cfg(not(feature = "record"))]
     record: Option<WithoutRecord>,
+    #[serde(default)]
+    talkback: RawTalkback,
+    #[serde(default)]
+    call: RawCall,
+    #[serde(default)]
+    user_define: RawUserDefine,
     #[serde(default)]
     http: Http,
     #[serde(default)]
@@ -179,6 +186,9 @@ impl Config {
                 "this build records nothing",
             ));
         }
+        self.talkback.check(&mut config.talk)?;
+        self.call.check(&mut config.call_ring)?;
+        config.user = self.user_define.check()?;
         self.http.check(&mut config.http)?;
         config.live.memory = within(
             self.live.memory.map(size),

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 #[cfg(feature = "sim")]
 use super::checks::within;
-use super::{checks::refuse, error::Problem};
+use super::{checks::refuse, error::Problem, signalling::RawSpeaker};
 use crate::media::ChannelId;
 
 #[derive(Debug, Deserialize)]
@@ -16,6 +16,7 @@ pub(super) struct Channel {
     pub(super) id: Spanned<u16>,
     name: Option<Spanned<String>>,
     source: Source,
+    speaker: Option<RawSpeaker>,
     #[cfg(feature = "record")]
     record: Option<super::record::RawMode>,
 }
@@ -66,6 +67,7 @@ impl Channel {
             id,
             name,
             source: self.source.check(base)?,
+            speaker: self.speaker.map(RawSpeaker::check).transpose()?,
             #[cfg(feature = "record")]
             record: self.record.map(Into::into),
         })

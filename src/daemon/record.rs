@@ -9,7 +9,8 @@ use super::StartError;
 use crate::{
     clock::Clock,
     config::{self, Config},
-    device::{CardState, Recording, Recordings},
+    device::{CardState, RecordingControl, Recordings},
+    hal::BoxFuture,
     live::{Channel, Hub},
     media::ChannelId,
     record::{Metrics, Mode, Recorded, Recorder, State},
@@ -54,7 +55,7 @@ pub(super) fn recordings(
         Some((channel.id, own.or_else(|| channel.camera.recordings())?))
     };
     let dialect = config.map(|config| config.file_list).unwrap_or_default();
-    let recording = recorder.map(|recorder| -> Arc<dyn Recording> {
+    let recording = recorder.map(|recorder| -> Arc<dyn RecordingControl> {
         let recorder = Arc::clone(recorder);
         Arc::new(Told(recorder))
     });
@@ -65,11 +66,12 @@ pub(super) fn recordings(
 /// The recorder as the device sees it.
 struct Told(Arc<Recorder>);
 
-impl Recording for Told {
+impl RecordingControl for Told {
     fn state(&self) -> CardState {
         let catalog = self.0.catalog();
         let state = catalog.state().borrow().clone();
         CardState {
+            is_readable: !matches!(state, State::Gone(_)),
             problem: match state {
                 State::Ready => None,
                 State::Starting => Some("the card is being looked at".to_owned()),
@@ -82,5 +84,9 @@ impl Recording for Told {
 
     fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
         self.0.event(channel, kind, length)
+    }
+
+    fn erase(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.0.erase())
     }
 }

@@ -1,15 +1,19 @@
 use std::time::Duration;
 
-use crate::media::ChannelId;
+use crate::{hal::BoxFuture, media::ChannelId};
 
 /// Whoever records, as the device sees it.
-pub trait Recording: Send + Sync {
+pub trait RecordingControl: Send + Sync {
     /// How it stands with the card.
     fn state(&self) -> CardState;
 
     /// Something of this kind happens at a channel, for so long or as long as usual. Whether the
     /// channel is recorded.
     fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool;
+
+    /// Deletes all recordings of all channels; whether that was done. What is being recorded goes
+    /// on in new files.
+    fn erase(&self) -> BoxFuture<'_, bool>;
 }
 
 /// How it stands with the card that recordings go to.
@@ -17,6 +21,8 @@ pub trait Recording: Send + Sync {
 pub struct CardState {
     /// Why nothing is written at the moment; `None` if it is.
     pub problem: Option<String>,
+    /// Whether what was written can be read nevertheless.
+    pub is_readable: bool,
     /// Bytes of all recordings.
     pub bytes: u64,
     /// How many files they are.

@@ -1,32 +1,43 @@
 //! The device as apps see it: one door for commands, whatever wire they came by.
 
+mod calls;
 mod card;
 mod outbox;
 mod places;
+mod presence;
+mod ptz;
 mod recordings;
+mod user;
 mod viewers;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-pub use card::{CardState, Recording};
+pub use calls::{CallKeeper, Calls, Shown};
+pub use card::{CardState, RecordingControl};
 pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
+pub use presence::{Attending, Presence};
 pub use recordings::{Recordings, parse_file_name};
+pub use user::{UserCommands, UserHandler};
 pub use viewers::Viewers;
 
+use self::{ptz::Motors, user::Panels};
 use crate::{
     error::{Error, ErrorKind},
-    live::Hub,
+    hal::Heard,
+    live::{Channel, Hub},
     media::ChannelId,
     playback::Players,
     proto::{
+        call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
         credential::{Channels, Claims, Need, Scope, Scopes},
-        feedback::Feedback,
+        feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
         refusal,
         route::Labels,
     },
+    talk::Talkers,
 };
 
 /// Who sends a command.
@@ -131,24 +142,109 @@ pub struct Device {
     outbox: Option<Arc<dyn Outbox>>,
     recordings: Recordings,
     players: Players,
+    talkers: Talkers,
+    calls: Calls,
+    presence: Presence,
+    panels: Panels,
+}
+
+/// What a device is made of.
+pub struct Parts {
+    /// Live streams.
+    pub hub: Hub,
+    /// The cameras behind them.
+    pub channels: Vec<Channel>,
+    /// Places for viewers.
+    pub viewers: Viewers,
+    /// Where what it has to say goes; `None`: nobody can be told anything.
+    pub outbox: Option<Arc<dyn Outbox>>,
+    /// What was recorded.
+    pub recordings: Recordings,
+    /// What is being played.
+    pub players: Players,
+    /// Speakers.
+    pub talkers: Talkers,
+    /// Calls.
+    pub calls: Calls,
+    /// Who is there.
+    pub presence: Presence,
+    /// What is done of `user_define`.
+    pub commands: UserCommands,
 }
 
 impl Device {
-    /// A device with these channels, viewers and recordings. What it has to say goes into `outbox`.
-    pub fn new(
-        hub: Hub,
-        viewers: Viewers,
-        outbox: Option<Arc<dyn Outbox>>,
-        recordings: Recordings,
-        players: Players,
-    ) -> Self {
+    /// A device of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let cameras = || {
+            parts
+                .channels
+                .iter()
+                .map(|channel| (channel.id, &channel.camera))
+        };
+        let motors = cameras().filter_map(|(id, camera)| Some((id, camera.ptz()?)));
+        let motors = Motors::new(motors.collect(), parts.presence.clone());
+        let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture()?)));
+        let panels = Panels {
+            motors,
+            pictures: pictures.collect(),
+            commands: parts.commands,
+            confirm: Default::default(),
+        };
         Self {
-            hub,
-            viewers,
-            outbox,
-            recordings,
-            players,
+            hub: parts.hub,
+            viewers: parts.viewers,
+            outbox: parts.outbox,
+            recordings: parts.recordings,
+            players: parts.players,
+            talkers: parts.talkers,
+            calls: parts.calls,
+            presence: parts.presence,
+            panels,
         }
+    }
+
+    /// Lets go of what moves and sounds.
+    pub fn close(&self) {
+        self.panels.motors.stop();
+        self.talkers.close();
+    }
+
+    /// Speakers.
+    pub fn talkers(&self) -> &Talkers {
+        &self.talkers
+    }
+
+    /// Who is there.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// The device's call.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// What a channel's speaker has played lately.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
+    pub fn heard(&self, channel: ChannelId) -> Result<Heard, Error> {
+        self.talkers.heard(channel)
+    }
+
+    /// The device's owner, or a program for them, does something about a call.
+    ///
+    /// # Errors
+    /// As [`Calls::ring`] and [`Calls::device_moves`].
+    pub fn move_call(&self, channel: ChannelId, what: DeviceMove) -> Result<(), Error> {
+        if what != DeviceMove::Ring {
+            return self.calls.device_moves(what);
+        }
+        self.hub.check_channel(channel, &Channels::All)?;
+        let sessions = self.sessions().into_iter();
+        let told = sessions.filter(|session| session.takes_feedback);
+        self.calls
+            .ring(channel, told.map(|session| session.session).collect())
     }
 
     /// Something happened that is to be recorded.
@@ -187,6 +283,12 @@ impl Device {
     /// # Errors
     /// As [`Outbox::send`].
     pub async fn tell(&self, session: &str, message: Feedback) -> Result<String, Error> {
+        if matches!(
+            message.kind(),
+            FeedbackKind::Call(CallSignal::ReceiveStop | CallSignal::HangUp)
+        ) {
+            self.talkers.hang_up(session);
+        }
         match &self.outbox {
             Some(outbox) => outbox.send(session, message).await,
             None => Err(Error::new(
@@ -199,6 +301,7 @@ impl Device {
     /// Does what a command says and gives the answer. Every command has an answer.
     pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
+        self.presence.note(&caller.viewer);
         let done = self.perform(caller, command).await;
         done.unwrap_or_else(|error| refused(&error))
     }
@@ -250,6 +353,15 @@ impl Device {
                     })
                     .collect(),
             ),
+            Command::Call { channel, what } => {
+                check(channel)?;
+                self.calls.viewer_moves(&caller.viewer, channel, what)?;
+                Reply::Done
+            }
+            Command::User { channel, command } => {
+                check(channel)?;
+                self.user(caller, channel, &command).await?
+            }
             Command::Unknown => Reply::Status {
                 status: Status::Unsupported,
                 reason: "this device does not offer that command".to_owned(),
@@ -266,12 +378,18 @@ impl Device {
                 (Status::BadRequest, Some(reason.to_owned()))
             }
             (_, Err(error)) => (Status::BadRequest, Some(error.reason().to_owned())),
-            (StatusQuery::Unoffered, Ok(())) => (
-                Status::Unsupported,
-                Some("this device has no talkback".to_owned()),
-            ),
+            (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel) {
+                Ok(()) => (Status::Ok, None),
+                Err(error) => (
+                    refusal::status(error.kind()),
+                    Some(error.reason().to_owned()),
+                ),
+            },
             (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
-                Ok(_) => self.no_place().unwrap_or((Status::Ok, None)),
+                Ok(_) => self
+                    .card_problem()
+                    .or_else(|| self.no_place())
+                    .unwrap_or((Status::Ok, None)),
                 Err(error) => (Status::Refused, Some(error.reason().to_owned())),
             },
             (StatusQuery::Live(_), Ok(())) => self.live_status(channel),
@@ -284,6 +402,13 @@ impl Device {
         }
     }
 
+    /// What is answered while the card cannot be read.
+    fn card_problem(&self) -> Option<(Status, Option<String>)> {
+        let card = self.recordings.recording()?.state();
+        let problem = card.problem.filter(|_| !card.is_readable)?;
+        Some((Status::Refused, Some(problem)))
+    }
+
     /// What is answered while all places of viewers are taken.
     fn no_place(&self) -> Option<(Status, Option<String>)> {
         let max = self.viewers.max();
@@ -291,6 +416,10 @@ impl Device {
     }
 
     fn live_status(&self, channel: ChannelId) -> (Status, Option<String>) {
+        if !self.hub.is_working(channel) {
+            let reason = format!("the camera of channel {channel} is on standby");
+            return (Status::Refused, Some(reason));
+        }
         let online = self
             .hub
             .channels()

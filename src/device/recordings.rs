@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use super::Recording;
+use super::RecordingControl;
 use crate::{
     error::{Error, ErrorKind},
     hal::{self, Page, Query, RecordingIndex},
@@ -24,7 +24,7 @@ pub struct Recordings {
     indexes: BTreeMap<ChannelId, Arc<dyn RecordingIndex>>,
     zone: TimeZone,
     dialect: ListDialect,
-    recording: Option<Arc<dyn Recording>>,
+    recording: Option<Arc<dyn RecordingControl>>,
 }
 
 impl Recordings {
@@ -53,13 +53,13 @@ impl Recordings {
 
     /// Says who records them.
     #[must_use]
-    pub fn recorded_by(mut self, recording: Option<Arc<dyn Recording>>) -> Self {
+    pub fn recorded_by(mut self, recording: Option<Arc<dyn RecordingControl>>) -> Self {
         self.recording = recording;
         self
     }
 
     /// Who records them; `None` if nothing is recorded here.
-    pub fn recording(&self) -> Option<&Arc<dyn Recording>> {
+    pub fn recording(&self) -> Option<&Arc<dyn RecordingControl>> {
         self.recording.as_ref()
     }
 

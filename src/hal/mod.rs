@@ -7,6 +7,7 @@
 //!
 //! Does not belong here: viewers, FLV, HTTP. The floors above know those.
 
+mod exec;
 mod recordings;
 mod source;
 mod storage;
@@ -20,10 +21,11 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
+pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 pub use storage::{Storage, StorageState};
-pub use talkback::{TalkFormat, TalkSink, Talkback};
+pub use talkback::{Heard, TalkSink, Talkback};
 
 use crate::media::Quality;
 
@@ -44,6 +46,11 @@ pub trait Camera: Send + Sync + 'static {
 
     /// The pan/tilt motor.
     fn ptz(&self) -> Option<Arc<dyn Ptz>> {
+        None
+    }
+
+    /// How the picture is taken.
+    fn picture(&self) -> Option<Arc<dyn PictureControl>> {
         None
     }
 
@@ -126,6 +133,15 @@ pub struct PtzPosition {
     pub x_range: (i32, i32),
     /// Smallest and largest `y`.
     pub y_range: (i32, i32),
+}
+
+/// How pictures are taken, whichever quality they have.
+pub trait PictureControl: Send + Sync {
+    /// Turns the picture by 180°, as for a camera that hangs from the ceiling, or back.
+    fn set_flipped(&self, flipped: bool);
+
+    /// Whether it is turned.
+    fn is_flipped(&self) -> bool;
 }
 
 /// A still camera.

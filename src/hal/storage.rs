@@ -1,4 +1,4 @@
-use super::{BoxFuture, HalError};
+use super::HalError;
 
 /// The card or disk that recordings go to, as far as hardware has a say in it.
 pub trait Storage: Send + Sync {
@@ -11,9 +11,6 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`HalError::Missing`], [`HalError::Full`] or [`HalError::ReadOnly`].
     fn admit(&self, bytes: u64) -> Result<(), HalError>;
-
-    /// Erases everything.
-    fn format(&self) -> BoxFuture<'_, Result<(), HalError>>;
 }
 
 /// State of a card or disk.

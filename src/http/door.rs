@@ -197,7 +197,7 @@ impl Door {
         &self,
         app: &App,
         path: &str,
-        body: RequestBody,
+        mut body: RequestBody,
         error: &Error,
     ) -> Response<Body> {
         tracing::debug!(peer = %self.wire.peer(), path, reason = error.reason(), "refused");

@@ -6,9 +6,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use super::{body::Body, reply};
+use super::{body::Body, reply, seat::Seat};
 use crate::{
-    device::Place,
     error::{Error, ErrorKind},
     hal::{BoxFuture, HalError, RecordingFile},
     proto::flv::TagBatch,
@@ -22,7 +21,7 @@ pub(super) struct DownloadBody {
     state: State,
     /// What is still to be read.
     rest: Range<u64>,
-    _places: (Place, Option<Place>),
+    _seat: Seat,
 }
 
 type ReadBlock = BoxFuture<'static, (Box<dyn RecordingFile>, Result<Bytes, HalError>)>;
@@ -102,7 +101,7 @@ pub(super) fn respond(
     (content_type, offset): (&'static str, u64),
     headers: &HeaderMap,
     is_head: bool,
-    places: (Place, Option<Place>),
+    seat: Seat,
 ) -> Result<Response<Body>, Error> {
     let (size, tag) = (file.size(), format!("\"{}\"", file.tag()));
     let wanted = match asked_range(headers, &tag).filter(|_| offset == 0) {
@@ -126,7 +125,7 @@ pub(super) fn respond(
         false => Body::download(DownloadBody {
             state: State::Idle(file),
             rest: rest.clone(),
-            _places: places,
+            _seat: seat,
         }),
     };
     let mut response = reply::with_type(status, content_type, body);

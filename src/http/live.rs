@@ -5,9 +5,9 @@ use std::{
 
 use bytes::Buf;
 
-use super::tags;
+use super::{seat::Seat, tags};
 use crate::{
-    device::{Caller, Place},
+    device::Caller,
     live::Subscription,
     media::TrackKind,
     proto::{
@@ -28,15 +28,14 @@ pub(super) struct LiveBody {
     sent_bytes: u64,
     caller: Caller,
     labels: Labels,
-    /// Among all viewers, and among what this one has under way.
-    _places: (Place, Option<Place>),
+    _seat: Seat,
 }
 
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
         subscription: Subscription,
-        places: (Place, Option<Place>),
+        seat: Seat,
         hevc: HevcForm,
         asked_at: Instant,
         (caller, labels): (Caller, Labels),
@@ -54,7 +53,7 @@ impl LiveBody {
             sent_bytes: 0,
             caller,
             labels,
-            _places: places,
+            _seat: seat,
         }
     }
 

@@ -6,6 +6,7 @@
 mod body;
 mod door;
 mod download;
+mod handler;
 mod live;
 mod metrics;
 mod open;
@@ -16,10 +17,13 @@ mod reply;
 mod request_body;
 mod router;
 mod sealed;
+mod seat;
 mod server;
 mod tags;
+mod voice;
 mod wire;
 
+pub use handler::{HandlerAddress, LocalHandler};
 pub use metrics::Metrics;
 pub use router::{App, BODY_TIMEOUT};
 pub use server::{Listening, serve};

@@ -13,10 +13,12 @@ use super::{
 };
 use crate::{
     error::Error,
+    hal::Heard,
     proto::{
+        call::CallState,
         feedback::Feedback,
         guard::{self, Origin},
-        local::{EventRequest, LocalRoute},
+        local::{CallRequest, CallWait, EventRequest, LocalRoute},
         query::Query,
         refusal::check_method,
         route::Route,
@@ -92,7 +94,8 @@ async fn local(
 ) -> Result<Response<Body>, Error> {
     let allowed = match route {
         LocalRoute::Feedback { .. } | LocalRoute::Event => "POST",
-        LocalRoute::Sessions => "GET",
+        LocalRoute::Sessions | LocalRoute::Speaker => "GET",
+        LocalRoute::Call => "GET, POST",
     };
     check_method(allowed, method)?;
     let text = match route {
@@ -105,6 +108,16 @@ async fn local(
             app.device.note_event(event)?;
             r#"{"status":"0"}"#.to_owned()
         }
+        LocalRoute::Speaker => {
+            let heard = app.device.heard(Query::parse(query)?.channel()?)?;
+            return Ok(speaker(&heard));
+        }
+        LocalRoute::Call if method == Method::POST => {
+            let CallRequest { channel, what } = CallRequest::decode(&Query::parse(query)?)?;
+            app.device.move_call(channel, what)?;
+            r#"{"status":"0"}"#.to_owned()
+        }
+        LocalRoute::Call => call(app, CallWait::decode(&Query::parse(query)?)?).await,
         LocalRoute::Sessions => {
             let sessions = app.device.sessions().into_iter().map(|session| {
                 json!({
@@ -119,4 +132,46 @@ async fn local(
         }
     };
     Ok(reply::json(StatusCode::OK, text))
+}
+
+/// How it stands with the call, once it is not as it was known any more.
+async fn call(app: &App, CallWait { after, wait }: CallWait) -> String {
+    let mut shown = app.device.calls().shown();
+    let is_other = shown.wait_for(|shown| after != Some(shown.number));
+    // What has not changed in time is told as it is.
+    let _ = tokio::time::timeout(wait, is_other).await;
+    let shown = shown.borrow().clone();
+    let (state, channel, viewers) = match &shown.state {
+        CallState::Idle => ("idle", None, Vec::new()),
+        CallState::Calling {
+            channel, viewers, ..
+        } => ("calling", Some(channel), viewers.clone()),
+        CallState::Called {
+            channel, viewer, ..
+        } => ("called", Some(channel), vec![viewer.clone()]),
+        CallState::Talking { channel, viewer } => ("talking", Some(channel), vec![viewer.clone()]),
+    };
+    json!({
+        "number": shown.number,
+        "state": state,
+        "channel": channel.map(|channel| channel.0),
+        "viewers": viewers,
+    })
+    .to_string()
+}
+
+/// What a speaker has played, as a WAV; in the head when it began and how loud it is now.
+fn speaker(heard: &Heard) -> Response<Body> {
+    let body = Body::whole(heard.wav().into());
+    let mut response = reply::with_type(StatusCode::OK, "audio/wav", body);
+    let headers = [
+        ("x-start-millis", heard.start_millis.to_string()),
+        ("x-level", format!("{:.4}", heard.level())),
+    ];
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }

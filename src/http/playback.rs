@@ -5,9 +5,9 @@ use std::{
 
 use bytes::Buf;
 
-use super::tags;
+use super::{seat::Seat, tags};
 use crate::{
-    device::{Caller, Place},
+    device::Caller,
     media::ChannelId,
     playback::{Item, Playback},
     proto::flv::{HevcForm, Muxer, TagBatch, notice},
@@ -27,14 +27,13 @@ pub(super) struct PlaybackBody {
     timestamp: u32,
     channel: ChannelId,
     caller: Caller,
-    /// Among all viewers, and among what this one has under way.
-    _places: (Place, Option<Place>),
+    _seat: Seat,
 }
 
 impl PlaybackBody {
     pub(super) fn new(
         playback: Playback,
-        places: (Place, Option<Place>),
+        seat: Seat,
         hevc: HevcForm,
         asked_at: Instant,
         (caller, channel): (Caller, ChannelId),
@@ -49,7 +48,7 @@ impl PlaybackBody {
             timestamp: 0,
             channel,
             caller,
-            _places: places,
+            _seat: seat,
         }
     }
 

@@ -66,9 +66,32 @@ impl RequestBody {
         Ok(bytes.freeze())
     }
 
+    /// The next piece, as it comes; `None` at the end. Cancel-safe.
+    pub(super) async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let Some(frame) = self.incoming.frame().await else {
+                if let Some(opener) = &mut self.opener {
+                    opener.finish().map_err(broken)?;
+                }
+                return Ok(None);
+            };
+            let frame =
+                frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
+            let data = frame.into_data().unwrap_or_default();
+            if self.opener.is_none() {
+                return Ok(Some(data));
+            }
+            let mut plain = BytesMut::new();
+            self.append(&data, &mut plain)?;
+            if !plain.is_empty() {
+                return Ok(Some(plain.freeze()));
+            }
+        }
+    }
+
     /// Reads a little more of a body that is refused: a peer that is still sending when the
     /// connection closes would see a reset instead of the reason.
-    pub(super) async fn discard(mut self) {
+    pub(super) async fn discard(&mut self) {
         const AT_MOST: usize = 256 << 10;
         const FOR: Duration = Duration::from_secs(1);
         let discard = async {

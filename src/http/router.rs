@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Metrics, body::Body, download, live::LiveBody, playback::PlaybackBody, reply,
-    request_body::RequestBody,
+    request_body::RequestBody, seat::Seat,
 };
 use crate::{
     clock::Clock,
@@ -90,7 +90,7 @@ pub(super) enum Who<'a> {
 }
 
 impl Who<'_> {
-    fn caller(self, labels: &Labels) -> Caller {
+    pub(super) fn caller(self, labels: &Labels) -> Caller {
         match self {
             Self::Anybody(address) => Caller::on_tcp(labels, address.ip()),
             Self::Holder {
@@ -144,6 +144,7 @@ impl App {
         unnamed.check(Need::of_route(route))?;
         match route {
             Route::Command => self.command(request).await,
+            Route::Voice => self.voice(request).await,
             Route::Health => Ok(self.health(&unnamed.channels)),
             Route::Metrics if unnamed.channels != Channels::All => Err(Error::new(
                 ErrorKind::Forbidden,
@@ -165,19 +166,19 @@ impl App {
         match media {
             MediaRequest::Live(stream) => {
                 visible(stream.channel)?;
-                let places = self.take_places(request.who)?;
+                let seat = self.take_seat(request.who, &caller, true)?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
                 let subscription = self.hub.subscribe(stream).await?;
                 let who = (caller, labels);
-                let body = LiveBody::new(subscription, places, self.hevc, request.asked_at, who);
+                let body = LiveBody::new(subscription, seat, self.hevc, request.asked_at, who);
                 Ok(flv(Body::live(body)))
             }
             MediaRequest::Playback { channel, window } => {
                 visible(channel)?;
                 let index = Arc::clone(self.device.recordings().of(channel)?);
-                let places = self.take_places(request.who)?;
+                let seat = self.take_seat(request.who, &caller, true)?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -186,7 +187,7 @@ impl App {
                 let playback = players.start((&viewer, channel), index, window, self.clock);
                 let who = (caller, channel);
                 let playback = playback.await?;
-                let body = PlaybackBody::new(playback, places, self.hevc, request.asked_at, who);
+                let body = PlaybackBody::new(playback, seat, self.hevc, request.asked_at, who);
                 Ok(flv(Body::playback(body)))
             }
             MediaRequest::Download { file_name, offset } => {
@@ -197,7 +198,7 @@ impl App {
                 let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
                 // Which channels there are is not to be found out by names.
                 visible(channel).map_err(|_| no_such())?;
-                let places = self.take_places(request.who)?;
+                let seat = self.take_seat(request.who, &caller, true)?;
                 let index = self
                     .device
                     .recordings()
@@ -215,15 +216,24 @@ impl App {
                     Content::Picture => "image/jpeg",
                 };
                 let wanted = (content_type, offset);
-                download::respond(file, wanted, request.headers, is_head, places)
+                download::respond(file, wanted, request.headers, is_head, seat)
             }
         }
     }
 
-    /// A place among all viewers, and one among the media of this session.
-    fn take_places(&self, who: Who<'_>) -> Result<(Place, Option<Place>), Error> {
-        let place = self.take_place(who)?;
-        Ok((self.viewers.enter()?, place))
+    /// A place among the media of this session, and if it is a viewer, among all of them.
+    pub(super) fn take_seat(
+        &self,
+        who: Who<'_>,
+        caller: &Caller,
+        is_viewer: bool,
+    ) -> Result<Seat, Error> {
+        let share = self.take_place(who)?;
+        Ok(Seat {
+            _share: share,
+            _place: is_viewer.then(|| self.viewers.enter()).transpose()?,
+            _attending: self.device.presence().attend(&caller.viewer),
+        })
     }
 
     /// A place among the media of this session; where there are no sessions, none is needed.

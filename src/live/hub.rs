@@ -1,6 +1,9 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,8 @@ struct Inner {
 struct Known {
     name: String,
     camera: Arc<dyn Camera>,
+    /// Nobody gets its picture.
+    on_standby: AtomicBool,
     /// One for each quality: held by the pump that has the picture open, so that hardware is
     /// never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
@@ -99,6 +104,7 @@ impl Hub {
                     Known {
                         name,
                         camera,
+                        on_standby: AtomicBool::new(false),
                         turns: std::array::from_fn(|_| Arc::default()),
                     },
                 )
@@ -177,6 +183,37 @@ impl Hub {
         let streams = self.inner.streams();
         let ids = streams.running.keys();
         ids.filter(|id| visible.contains(id.channel)).count()
+    }
+
+    /// Whether a channel gives its picture to anybody.
+    pub fn is_working(&self, channel: ChannelId) -> bool {
+        let known = self.inner.channels.get(&channel);
+        known.is_some_and(|known| !known.on_standby.load(Ordering::Acquire))
+    }
+
+    /// Has a channel give its picture, or keep it: then its streams end in order, and nobody is
+    /// let in.
+    pub fn set_working(&self, channel: ChannelId, working: bool) {
+        let Some(known) = self.inner.channels.get(&channel) else {
+            return;
+        };
+        let was_on_standby = known.on_standby.swap(!working, Ordering::AcqRel);
+        if was_on_standby == working {
+            tracing::info!(%channel, working, "the camera was told to work or to stand by");
+        }
+        if working {
+            return;
+        }
+        let mut streams = self.inner.streams();
+        let ended: Vec<_> = streams
+            .running
+            .extract_if(|id, _| id.channel == channel)
+            .collect();
+        self.inner.share_out(&streams);
+        drop(streams);
+        for (_, running) in ended {
+            running.stream.ring().close();
+        }
     }
 
     /// Ends every stream in order and starts no more.
@@ -278,6 +315,11 @@ impl Presence {
                 ErrorKind::Unavailable,
                 "the device is shutting down",
             ));
+        }
+        let known = hub.channel(id.channel)?;
+        if known.on_standby.load(Ordering::Acquire) {
+            let reason = format!("the camera of channel {} is on standby", id.channel);
+            return Err(Error::new(ErrorKind::Unavailable, reason));
         }
         let (running, is_new) = match streams.running.entry(id) {
             Entry::Occupied(running) => (running.into_mut(), false),

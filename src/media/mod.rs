@@ -4,11 +4,13 @@
 //! (`proto::flv`), sources (`hal`), anything that knows a socket, a file or a clock.
 
 mod delivery;
+mod sound;
 mod stream;
 mod time;
 mod track;
 
 pub use delivery::{Content, Delivery};
+pub use sound::{SoundBlock, SoundCoding, SoundFormat};
 pub use stream::{ChannelId, ParseQualityError, Quality, StreamId};
 pub use time::MediaTime;
 pub use track::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec, VideoTrack};

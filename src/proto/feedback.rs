@@ -99,6 +99,14 @@ impl Feedback {
         })
     }
 
+    /// `{"iv_private_cmd":"…"}`
+    pub fn of_call(signal: CallSignal) -> Self {
+        Self {
+            text: format!("{{\"{PRIVATE}\":\"{}\"}}", signal.as_str()),
+            kind: FeedbackKind::Call(signal),
+        }
+    }
+
     /// The message as it was given.
     pub fn text(&self) -> &str {
         &self.text
@@ -150,6 +158,7 @@ mod tests {
             let feedback = Feedback::parse(text.as_bytes()).expect("a signal");
             assert_eq!(feedback.kind(), FeedbackKind::Call(signal));
             assert_eq!(feedback.text(), text);
+            assert_eq!(Feedback::of_call(signal), feedback);
         }
         let own = Feedback::parse(b"{\"my_message\":\"hello\\nworld\"}\0").expect("JSON");
         assert_eq!(own.kind(), FeedbackKind::UserDefined);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::query::Query;
+use super::{call::DeviceMove, query::Query};
 use crate::{error::Error, media::ChannelId};
 
 /// A path that only programs on the device itself may use.
@@ -18,6 +18,10 @@ pub enum LocalRoute<'a> {
     Sessions,
     /// `/event`: something happened that is to be recorded.
     Event,
+    /// `/call`: how it stands with the call, and the device's part in it.
+    Call,
+    /// `/speaker.wav`: what a speaker has played lately.
+    Speaker,
 }
 
 impl<'a> LocalRoute<'a> {
@@ -28,6 +32,8 @@ impl<'a> LocalRoute<'a> {
         match last {
             "sessions" => return Some(Self::Sessions),
             "event" => return Some(Self::Event),
+            "call" => return Some(Self::Call),
+            "speaker.wav" => return Some(Self::Speaker),
             _ => {}
         }
         if last != "feedback" || !parts.any(|part| part == "forward") {
@@ -71,6 +77,75 @@ impl EventRequest {
             channel: query.channel()?,
             kind: number("type")?.unwrap_or(MOTION),
             length: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        })
+    }
+}
+
+/// The device's part in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallRequest {
+    /// `channel`; 0 if missing.
+    pub channel: ChannelId,
+    /// `do`: ring, answer, reject, busy or hang_up.
+    pub what: DeviceMove,
+}
+
+impl CallRequest {
+    /// Reads a request's parameters.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] naming the one that is damaged.
+    pub fn decode(query: &Query) -> Result<Self, Error> {
+        let what = match query.value("do")?.unwrap_or_default() {
+            "ring" => DeviceMove::Ring,
+            "answer" => DeviceMove::Answer,
+            "reject" => DeviceMove::Reject,
+            "busy" => DeviceMove::Busy,
+            "hang_up" => DeviceMove::HangUp,
+            _ => {
+                return Err(Error::bad_request(
+                    "the parameter do is one of ring, answer, reject, busy, hang_up",
+                ));
+            }
+        };
+        Ok(Self {
+            channel: query.channel()?,
+            what,
+        })
+    }
+}
+
+/// Waits for a change of the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallWait {
+    /// `after`: the number that is known. Without it the answer comes at once.
+    pub after: Option<u64>,
+    /// `wait`: seconds to wait for another one, up to 60; 0 if missing.
+    pub wait: Duration,
+}
+
+impl CallWait {
+    /// Reads a request's parameters.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] naming the one that is damaged.
+    pub fn decode(query: &Query) -> Result<Self, Error> {
+        const LONGEST: u64 = 60;
+        let number = |key| match query.value(key)? {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| {
+                Error::bad_request(format!("the parameter {key} is a whole number from 0 on"))
+            }),
+        };
+        let wait = number("wait")?.unwrap_or(0);
+        if wait > LONGEST {
+            return Err(Error::bad_request(
+                "the parameter wait is at most 60 seconds",
+            ));
+        }
+        Ok(Self {
+            after: number("after")?,
+            wait: Duration::from_secs(wait),
         })
     }
 }
@@ -130,5 +205,28 @@ mod tests {
         ] {
             assert!(event(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn calls() {
+        let call = |text| CallRequest::decode(&Query::parse(text).expect("a query"));
+        assert_eq!(
+            call("do=hang_up&channel=3"),
+            Ok(CallRequest {
+                channel: ChannelId(3),
+                what: DeviceMove::HangUp,
+            })
+        );
+        assert!(call("do=dance").is_err() && call("").is_err());
+        let wait = |text| CallWait::decode(&Query::parse(text).expect("a query"));
+        assert_eq!(wait(""), Ok(CallWait::default()));
+        assert_eq!(
+            wait("after=7&wait=30"),
+            Ok(CallWait {
+                after: Some(7),
+                wait: Duration::from_secs(30),
+            })
+        );
+        assert!(wait("wait=61").is_err() && wait("after=x").is_err());
     }
 }

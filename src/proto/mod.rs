@@ -3,6 +3,7 @@
 //! Belongs here: parsing and writing of FLV, request lines, queries, commands, credentials and
 //! sealed records. Does not belong here: tokio, a clock, a socket, a file. A test holds this.
 
+pub mod call;
 pub mod command;
 pub mod credential;
 pub mod encoding;
@@ -20,3 +21,4 @@ pub mod refusal;
 pub mod request_line;
 pub mod route;
 pub mod sealed;
+pub mod voice;

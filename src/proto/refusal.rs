@@ -49,6 +49,8 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
         ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Status::BadRequest),
         ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, Status::Failed),
         ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
+        ErrorKind::Busy | ErrorKind::Conflict => (StatusCode::CONFLICT, Status::Refused),
+        ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, Status::Unsupported),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::Refused),
         ErrorKind::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, Status::Failed),
         ErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, Status::Failed),

@@ -21,6 +21,8 @@ pub const MAX_LABEL: usize = 128;
 pub enum Route {
     /// `/ipc.flv`: media.
     Media,
+    /// `/voice`: sound for the speaker.
+    Voice,
     /// `/command`: signalling from the app.
     Command,
     /// `/healthz`: is the daemon well?
@@ -31,12 +33,19 @@ pub enum Route {
 
 impl Route {
     /// Every route.
-    pub const ALL: [Self; 4] = [Self::Media, Self::Command, Self::Health, Self::Metrics];
+    pub const ALL: [Self; 5] = [
+        Self::Media,
+        Self::Voice,
+        Self::Command,
+        Self::Health,
+        Self::Metrics,
+    ];
 
     /// The last part of its path.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Media => "ipc.flv",
+            Self::Voice => "voice",
             Self::Command => "command",
             Self::Health => "healthz",
             Self::Metrics => "metrics",
@@ -55,7 +64,7 @@ impl Route {
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
-                    "no such path; this device serves /ipc.flv, /command, /healthz and /metrics",
+                    "no such path; this device serves /ipc.flv, /voice, /command, /healthz and /metrics",
                 )
             })
     }
@@ -63,7 +72,7 @@ impl Route {
     /// The methods it takes, as an `Allow` header names them.
     pub fn allowed_methods(self) -> &'static str {
         match self {
-            Self::Command => "POST",
+            Self::Voice | Self::Command => "POST",
             Self::Media | Self::Health | Self::Metrics => "GET, HEAD",
         }
     }

@@ -105,7 +105,13 @@ pub struct Recorder {
     event_length: Duration,
     stop: CancellationToken,
     /// Owns the channels' tasks and the thread, until they were waited for.
-    running: Mutex<Option<(JoinSet<()>, JoinHandle<()>)>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    queue: Queue,
+    tasks: JoinSet<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Recorder {
@@ -160,7 +166,11 @@ impl Recorder {
             clock,
             event_length: config.event_length,
             stop,
-            running: Mutex::new(Some((tasks, thread))),
+            running: Mutex::new(Some(Running {
+                queue,
+                tasks,
+                thread,
+            })),
         })
     }
 
@@ -188,14 +198,33 @@ impl Recorder {
         event.receiver_count() > 0
     }
 
+    /// Deletes all recordings; whether that was done. What is being recorded goes on in new files.
+    pub async fn erase(&self) -> bool {
+        let replied = {
+            let running = self.running.lock();
+            let running = running.unwrap_or_else(PoisonError::into_inner);
+            running.as_ref().map(|running| running.queue.erase())
+        };
+        match replied {
+            Some(replied) => replied.await.unwrap_or(false),
+            None => false,
+        }
+    }
+
     /// Ends every recording in order and waits until all is on the card.
     pub async fn finish(&self) {
         self.stop.cancel();
         let running = self.running.lock();
         let running = running.unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut tasks, thread)) = running else {
+        let Some(Running {
+            queue,
+            mut tasks,
+            thread,
+        }) = running
+        else {
             return;
         };
+        drop(queue);
         while tasks.join_next().await.is_some() {}
         // With the tasks the last handles of the queue are gone.
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;

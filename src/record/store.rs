@@ -444,6 +444,19 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes all recordings; whether that was done. Those that grow go on as new ones.
+    pub fn erase(&mut self) -> bool {
+        self.finish();
+        while !self.is_failed()
+            && let Some((key, _)) = self.catalog.oldest(None)
+        {
+            if let Err(error) = self.delete(key) {
+                self.fail(&error.into());
+            }
+        }
+        !self.is_failed()
+    }
+
     /// Ends every file in order.
     pub fn finish(&mut self) {
         let channels: Vec<ChannelId> = self.open.keys().copied().collect();

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     metrics::Metrics,
     store::{Job, Store},
@@ -25,13 +27,20 @@ const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// How often old files are looked for.
 const FORGET: Duration = Duration::from_secs(60);
 
+/// What the thread does.
+enum Work {
+    Job(Job),
+    /// Delete all recordings, and say whether that was done.
+    Erase(oneshot::Sender<bool>),
+}
+
 /// What waits to be written.
 ///
 /// Bound: so many bytes of frames as the configuration says, over all channels, and 256 jobs. A
 /// fragment that finds no room is lost as a whole and counted; whoever pushed it is told.
 #[derive(Clone)]
 pub(super) struct Queue {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Work>,
     waiting: Arc<AtomicUsize>,
     most: usize,
     metrics: Metrics,
@@ -66,12 +75,21 @@ impl Queue {
         let size = size_of(&job);
         let before = self.waiting.fetch_add(size, Ordering::AcqRel);
         let is_full = before > 0 && before + size > self.most;
-        let is_taken = !is_full && self.jobs.try_send(job).is_ok();
+        let is_taken = !is_full && self.jobs.try_send(Work::Job(job)).is_ok();
         if !is_taken {
             self.waiting.fetch_sub(size, Ordering::AcqRel);
             self.metrics.lost_slow.inc();
         }
         is_taken
+    }
+
+    /// Has all recordings deleted; what comes tells whether that was done. Nothing comes if there
+    /// is no room for the job.
+    pub(super) fn erase(&self) -> oneshot::Receiver<bool> {
+        let (reply, replied) = oneshot::channel();
+        // What is not taken drops the reply, and that tells.
+        let _ = self.jobs.try_send(Work::Erase(reply));
+        replied
     }
 }
 
@@ -106,7 +124,7 @@ fn size_of(job: &Job) -> usize {
 
 fn run(
     mut store: Store,
-    jobs: &Receiver<Job>,
+    jobs: &Receiver<Work>,
     clock: Clock,
     waiting: &AtomicUsize,
     metrics: &Metrics,
@@ -117,7 +135,13 @@ fn run(
     let mut steady = Steady::default();
     loop {
         match jobs.recv_timeout(TICK) {
-            Ok(job) => {
+            Ok(Work::Erase(reply)) => {
+                let is_done = store.erase();
+                tracing::warn!(is_done, "all recordings were to be deleted");
+                // Whoever asked may have gone.
+                let _ = reply.send(is_done);
+            }
+            Ok(Work::Job(job)) => {
                 let size = size_of(&job);
                 store.perform(&job);
                 let left = waiting.fetch_sub(size, Ordering::AcqRel) - size;

@@ -4,7 +4,10 @@ use bytes::{Bytes, BytesMut};
 use shiguredo_mp4::bitstream::{h264, h265};
 
 use super::Problem;
-use crate::media::{AudioCodec, AudioTrack, TrackKind, VideoCodec, VideoTrack};
+use crate::{
+    media::{AudioCodec, AudioTrack, TrackKind, VideoCodec, VideoTrack},
+    proto::voice::{AacConfig, AacError},
+};
 
 /// A video configuration, and how long the NAL lengths of its samples are.
 #[derive(Clone, Debug)]
@@ -109,45 +112,27 @@ fn length_prefixed(bytes: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
-/// Reads an `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1), as far as players need it: encoders
-/// put extensions behind it that say no more than "no SBR".
+/// A track of AAC with this `AudioSpecificConfig`.
 pub(super) fn aac_track(config: &[u8]) -> Result<AudioTrack, Problem> {
-    const RATES: [u32; 13] = [
-        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
-        8_000, 7_350,
-    ];
-    const EXPLICIT_RATE: u64 = 15;
-    const LOW_COMPLEXITY: u64 = 2;
-    let damaged = || Problem::Damaged("in the AAC configuration of the audio track".to_owned());
-    let mut start = [0; 8];
-    let known = config.len().min(start.len());
-    start[..known].copy_from_slice(&config[..known]);
-    let bits = u64::from_be_bytes(start);
-    let field = |at: u32, width: u32| bits << at >> (64 - width);
-    let (object_type, index) = (field(0, 5), field(5, 4));
-    let (sample_rate, channels_at) = match RATES.get(index as usize) {
-        Some(&rate) => (rate, 9),
-        None if index == EXPLICIT_RATE => (field(9, 24) as u32, 33),
-        None => return Err(damaged()),
-    };
-    let channels = field(channels_at, 4) as u8;
-    if config.len() * 8 < channels_at as usize + 4 || sample_rate == 0 {
-        return Err(damaged());
-    }
-    if object_type != LOW_COMPLEXITY || !(1..=7).contains(&channels) {
-        let codec =
-            format!("AAC with object type {object_type} and channel configuration {channels}");
-        return Err(Problem::UnsupportedCodec {
+    let parsed = AacConfig::parse(config).map_err(|error| match error {
+        AacError::Damaged => {
+            Problem::Damaged("in the AAC configuration of the audio track".to_owned())
+        }
+        AacError::Unsupported {
+            object_type,
+            channels,
+        } => Problem::UnsupportedCodec {
             track: TrackKind::Audio,
-            codec,
-        });
-    }
-    let config = Bytes::copy_from_slice(config);
+            codec: format!(
+                "AAC with object type {object_type} and channel configuration {channels}"
+            ),
+        },
+    })?;
     Ok(AudioTrack {
         codec: AudioCodec::Aac,
-        config,
-        sample_rate,
-        channels,
+        config: Bytes::copy_from_slice(config),
+        sample_rate: parsed.sample_rate,
+        channels: parsed.channels,
     })
 }
 

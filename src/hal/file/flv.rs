@@ -155,6 +155,7 @@ impl FlvFile {
         match body {
             TagBody::OtherVideo(codec) => return Err(unsupported(TrackKind::Video, codec)),
             TagBody::OtherAudio(codec) => return Err(unsupported(TrackKind::Audio, codec)),
+            TagBody::Pcm { .. } => return Err(unsupported(TrackKind::Audio, "PCM")),
             TagBody::Video(codec, VideoPacket::Config(record)) if self.video.is_none() => {
                 self.video = Some(VideoConfig::parse(*codec, record)?);
             }

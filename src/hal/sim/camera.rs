@@ -4,15 +4,16 @@ use tokio::sync::mpsc;
 
 use super::{
     motor::Motor,
-    parts::{SimSnapshot, SimSpeaker, SimStorage},
+    parts::{SimPicture, SimSnapshot, SimStorage},
     render,
     shared::{Config, Control, EVENT_QUEUE, Opening, Shared},
+    speaker::SimSpeaker,
 };
 use crate::{
     clock::Clock,
     hal::{
-        BoxFuture, Camera, HalError, MediaInput, MediaSource, Ptz, Snapshot, SourceEvent, Storage,
-        Talkback,
+        BoxFuture, Camera, HalError, MediaInput, MediaSource, PictureControl, Ptz, Snapshot,
+        SourceEvent, Storage, Talkback,
     },
     media::Quality,
 };
@@ -31,7 +32,9 @@ impl SimCamera {
                 clock,
                 config,
                 motor,
+                flipped: AtomicBool::new(false),
                 speaker_held: AtomicBool::new(false),
+                heard: Mutex::default(),
                 opened: Mutex::default(),
             }),
         }
@@ -66,6 +69,10 @@ impl Camera for SimCamera {
 
     fn ptz(&self) -> Option<Arc<dyn Ptz>> {
         Some(Arc::new(self.shared.motor.clone()))
+    }
+
+    fn picture(&self) -> Option<Arc<dyn PictureControl>> {
+        Some(Arc::new(SimPicture::new(Arc::clone(&self.shared))))
     }
 
     fn talkback(&self) -> Option<Arc<dyn Talkback>> {

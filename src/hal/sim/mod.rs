@@ -14,6 +14,7 @@ mod rate;
 mod render;
 mod scene;
 mod shared;
+mod speaker;
 
 pub use audio::AudioKind;
 pub use camera::SimCamera;

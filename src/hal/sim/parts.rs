@@ -1,4 +1,4 @@
-//! The simulated speaker, still camera and card.
+//! The simulated still camera and card.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,54 +15,28 @@ use super::{
     shared::{Shared, size},
 };
 use crate::{
-    hal::{BoxFuture, HalError, Snapshot, Storage, StorageState, TalkFormat, TalkSink, Talkback},
+    hal::{BoxFuture, HalError, PictureControl, Snapshot, Storage, StorageState},
     media::Quality,
 };
 
-/// A speaker that one talker can hold and that nobody hears.
-pub(super) struct SimSpeaker {
+/// How pictures are taken.
+pub(super) struct SimPicture {
     shared: Arc<Shared>,
 }
 
-impl SimSpeaker {
+impl SimPicture {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 }
 
-impl Talkback for SimSpeaker {
-    fn open(&self, format: TalkFormat) -> Result<Box<dyn TalkSink>, HalError> {
-        if !(1..=2).contains(&format.channels) || !(8_000..=48_000).contains(&format.sample_rate) {
-            return Err(HalError::Unsupported(format!(
-                "{} channels at {} Hz; 1 or 2 at 8 to 48 kHz",
-                format.channels, format.sample_rate
-            )));
-        }
-        let taken_by_fault = self
-            .shared
-            .config
-            .faults
-            .strikes(Fault::SpeakerBusy, self.shared.frame_now());
-        if taken_by_fault || self.shared.speaker_held.swap(true, Ordering::AcqRel) {
-            return Err(HalError::Busy);
-        }
-        Ok(Box::new(OpenSpeaker {
-            shared: Arc::clone(&self.shared),
-        }))
+impl PictureControl for SimPicture {
+    fn set_flipped(&self, flipped: bool) {
+        self.shared.flipped.store(flipped, Ordering::Relaxed);
     }
-}
 
-struct OpenSpeaker {
-    shared: Arc<Shared>,
-}
-
-impl TalkSink for OpenSpeaker {
-    fn push(&mut self, _samples: &[i16]) {}
-}
-
-impl Drop for OpenSpeaker {
-    fn drop(&mut self) {
-        self.shared.speaker_held.store(false, Ordering::Release);
+    fn is_flipped(&self) -> bool {
+        self.shared.flipped.load(Ordering::Relaxed)
     }
 }
 
@@ -101,6 +75,7 @@ fn jpeg(shared: &Shared) -> Result<Bytes, HalError> {
                 + shared.config.faults.clock_offset_millis(frame),
             pan: shared.motor.cells(),
             band: frame,
+            flipped: shared.flipped.load(Ordering::Relaxed),
         },
     );
     let still = Still {
@@ -197,15 +172,6 @@ impl Storage for SimStorage {
             _ => Ok(()),
         }
     }
-
-    fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
-        let result = match self.state() {
-            StorageState::Missing => Err(HalError::Missing),
-            StorageState::ReadOnly => Err(HalError::ReadOnly),
-            StorageState::Ready { .. } => Ok(()),
-        };
-        Box::pin(std::future::ready(result))
-    }
 }
 
 #[cfg(test)]
@@ -216,30 +182,6 @@ mod tests {
         Camera,
         sim::{Config, Faults, SimCamera},
     };
-
-    #[test]
-    fn one_talker_at_a_time() {
-        let camera = SimCamera::new(Clock::start(), Config::default());
-        let format = TalkFormat {
-            sample_rate: 16_000,
-            channels: 1,
-        };
-        let speaker = camera.talkback().expect("has a speaker");
-        let held = speaker.open(format).expect("free");
-        assert_eq!(
-            camera.talkback().expect("has a speaker").open(format).err(),
-            Some(HalError::Busy)
-        );
-        drop(held);
-        assert!(speaker.open(format).is_ok());
-        assert!(matches!(
-            speaker.open(TalkFormat {
-                sample_rate: 1,
-                channels: 9
-            }),
-            Err(HalError::Unsupported(_))
-        ));
-    }
 
     #[test]
     fn a_card_without_faults_takes_everything() {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     thread,
 };
 
@@ -165,6 +165,7 @@ fn run(shared: &Shared) {
                 wall_millis: time.as_micros() / 1000 + wall_offset_millis,
                 pan: shared.motor.cells(),
                 band: 0,
+                flipped: shared.flipped.load(Ordering::Relaxed),
             };
             let may_be_key = !faults.strikes(Fault::LateKey, frame);
             outputs.retain_mut(|output| output.picture(view, time, may_be_key));

@@ -60,6 +60,14 @@ impl Canvas {
         )
     }
 
+    /// Turns the picture by 180°.
+    fn turn(&mut self) {
+        self.luma.reverse();
+        for plane in &mut self.chroma {
+            plane.reverse();
+        }
+    }
+
     fn lines(&self) -> usize {
         self.luma.len() / self.width
     }
@@ -109,6 +117,8 @@ pub(super) struct View {
     pub(super) pan: (i32, i32),
     /// How far the checkered band has moved, in cells.
     pub(super) band: u64,
+    /// What the camera sees is turned by 180°.
+    pub(super) flipped: bool,
 }
 
 /// Colour bars as (luma, Cb, Cr): white, yellow, cyan, green, magenta, red, blue, black.
@@ -122,6 +132,9 @@ const BARS: [(u8, u8, u8); 8] = [
 pub(super) fn draw(canvas: &mut Canvas, view: &View) {
     draw_background(canvas, view);
     draw_box(canvas, view.frame);
+    if view.flipped {
+        canvas.turn();
+    }
     draw_clock(canvas, view.wall_millis);
     draw_time_code(canvas, view);
 }
@@ -275,6 +288,7 @@ mod tests {
                 wall_millis: 1_795_000_123_456,
                 pan: (9, -4),
                 band: 3,
+                flipped: true,
             };
             draw(&mut canvas, &view);
             assert_eq!(read_row(&canvas, 0), Some(0x8765_4321), "{width}");

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use super::{AudioKind, FRAME_INTERVAL_MICROS, Faults, motor::Motor};
+use super::{AudioKind, FRAME_INTERVAL_MICROS, Faults, motor::Motor, speaker::Memory};
 use crate::{
     clock::Clock,
     hal::{ControlOutcome, SourceControl, SourceEvent},
@@ -54,7 +54,10 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) motor: Motor,
+    pub(super) flipped: AtomicBool,
     pub(super) speaker_held: AtomicBool,
+    /// What the speaker has played.
+    pub(super) heard: Mutex<Memory>,
     /// Pictures that were opened and not yet taken over by the render thread, and whether it runs.
     pub(super) opened: Mutex<Opened>,
 }

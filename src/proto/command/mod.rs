@@ -4,21 +4,26 @@
 //! and none is empty: stock clients take an empty answer for a lost device.
 
 mod records;
-
-use serde::Serialize;
+mod reply;
+mod user;
 
 pub use records::{
     FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
 };
 
-use super::{query::Query, route::Labels};
+pub use reply::{ChannelState, Reply, Status};
+pub use user::{
+    Direction, Meaning, NotPanel, Panel, Speed, TOPICS, Topic, UserCommand, encode_topic,
+};
+
+use super::{call::ViewerMove, query::Query, route::Labels};
 use crate::{
     error::Error,
     media::{ChannelId, Content, Quality},
 };
 
 /// A command of an app.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// `get_device_st`: would a request of this kind be accepted now?
     DeviceStatus {
@@ -61,6 +66,20 @@ pub enum Command {
         /// What.
         command: PlaybackCommand,
     },
+    /// `call_…`: the caller's part in a call.
+    Call {
+        /// The channel that it is about.
+        channel: ChannelId,
+        /// What it does.
+        what: ViewerMove,
+    },
+    /// `user_define`.
+    User {
+        /// The channel that it is about.
+        channel: ChannelId,
+        /// What.
+        command: UserCommand,
+    },
     /// Anything this device does not offer.
     Unknown,
 }
@@ -72,8 +91,8 @@ pub enum StatusQuery {
     Live(Quality),
     /// `type=playback`
     Playback,
-    /// A kind of request this device does not offer.
-    Unoffered,
+    /// `type=voice`
+    Voice,
     /// `type` is missing or damaged, or `quality` or `channel` is damaged.
     Damaged,
 }
@@ -112,7 +131,10 @@ fn decode(query: &Query) -> Result<Command, Error> {
     }
     match action {
         "inner_define" => inner(query, cmd),
-        "user_define" => Ok(Command::Unknown),
+        "user_define" => Ok(Command::User {
+            channel: query.channel()?,
+            command: UserCommand::parse(cmd),
+        }),
         _ => Err(Error::bad_request(
             "the parameter action is one of inner_define, user_define",
         )),
@@ -147,13 +169,29 @@ fn inner(query: &Query, cmd: &str) -> Result<Command, Error> {
             window: Window::of(query)?,
             content: content(query)?,
         },
-        _ => match PlaybackCommand::of(cmd, query)? {
-            Some(command) => Command::Playback {
+        _ => match (PlaybackCommand::of(cmd, query)?, viewer_move(cmd)) {
+            (Some(command), _) => Command::Playback {
                 channel: query.channel()?,
                 command,
             },
-            None => Command::Unknown,
+            (None, Some(what)) => Command::Call {
+                channel: query.channel()?,
+                what,
+            },
+            (None, None) => Command::Unknown,
         },
+    })
+}
+
+fn viewer_move(cmd: &str) -> Option<ViewerMove> {
+    Some(match cmd {
+        "call_answer" => ViewerMove::Answer,
+        "call_hang_up" => ViewerMove::HangUp,
+        "call_cancel" => ViewerMove::Cancel,
+        "call_reject" => ViewerMove::Reject,
+        "call_busy" => ViewerMove::Busy,
+        "call_timeout" => ViewerMove::Timeout,
+        _ => return None,
     })
 }
 
@@ -189,175 +227,9 @@ fn status_query(query: &Query) -> Result<StatusQuery, Error> {
             .quality()
             .map_or(StatusQuery::Damaged, StatusQuery::Live),
         "playback" => StatusQuery::Playback,
-        "voice" => StatusQuery::Unoffered,
+        "voice" => StatusQuery::Voice,
         _ => StatusQuery::Damaged,
     })
-}
-
-/// Status codes of the protocol, sent as strings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// "0": done, or accepted.
-    Ok,
-    /// "1": refused or busy.
-    Refused,
-    /// "404": the request is damaged or names nothing that exists.
-    BadRequest,
-    /// "405": as many viewers as the device takes.
-    TooManyViewers,
-    /// "406": not offered by this device.
-    Unsupported,
-    /// "407": the device failed while doing it.
-    Failed,
-}
-
-impl Status {
-    /// The code as it is sent.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "0",
-            Self::Refused => "1",
-            Self::BadRequest => "404",
-            Self::TooManyViewers => "405",
-            Self::Unsupported => "406",
-            Self::Failed => "407",
-        }
-    }
-}
-
-impl Serialize for Status {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// The answer to a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Answer to [`Command::DeviceStatus`]: an array with exactly one object.
-    DeviceStatus {
-        /// Whether the request would be accepted.
-        status: Status,
-        /// Viewers being served now.
-        viewers: usize,
-        /// Viewers the device serves at most.
-        max_viewers: usize,
-        /// Why not, if not.
-        reason: Option<String>,
-    },
-    /// Answer to [`Command::ChannelList`].
-    ChannelList(Vec<ChannelState>),
-    /// Answer to [`Command::RecordIndex`].
-    RecordIndex {
-        /// What was recorded, by start.
-        spans: Vec<RecordSpan>,
-        /// If not all fit: the newest, not the oldest.
-        newest: bool,
-    },
-    /// Answer to [`Command::MonthRecord`]: bit 0 is the first day.
-    MonthRecord(u32),
-    /// Answer to [`Command::FileList`].
-    FileList {
-        /// The files, by start.
-        files: Vec<FileEntry>,
-        /// How they are written.
-        dialect: ListDialect,
-        /// If not all fit: the newest, not the oldest.
-        newest: bool,
-    },
-    /// Answer to a [`PlaybackCommand::Progress`]: milliseconds.
-    Progress(u64),
-    /// It was done.
-    Done,
-    /// A bare status with a reason.
-    Status {
-        /// The code.
-        status: Status,
-        /// The sentence for the person at the other end.
-        reason: String,
-    },
-}
-
-/// One channel in a [`Reply::ChannelList`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelState {
-    /// The configured name.
-    pub name: String,
-    /// Its number.
-    pub channel: ChannelId,
-    /// Whether its camera delivers, as far as the device knows.
-    pub online: bool,
-}
-
-#[derive(Serialize)]
-struct DeviceStatusJson<'a> {
-    status: Status,
-    #[serde(rename = "appConnectNum")]
-    viewers: String,
-    #[serde(rename = "maxConnectNum")]
-    max_viewers: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct ChannelJson<'a> {
-    #[serde(rename = "DeviceName")]
-    name: &'a str,
-    #[serde(rename = "Channel")]
-    channel: String,
-    #[serde(rename = "Online")]
-    online: &'static str,
-}
-
-#[derive(Serialize)]
-struct StatusJson<'a> {
-    status: Status,
-    reason: &'a str,
-}
-
-impl Reply {
-    /// The answer as JSON text.
-    pub fn encode(&self) -> String {
-        let text = match self {
-            Self::DeviceStatus {
-                status,
-                viewers,
-                max_viewers,
-                reason,
-            } => serde_json::to_string(&[DeviceStatusJson {
-                status: *status,
-                viewers: viewers.to_string(),
-                max_viewers: max_viewers.to_string(),
-                reason: reason.as_deref(),
-            }]),
-            Self::ChannelList(channels) => {
-                let channels: Vec<_> = channels
-                    .iter()
-                    .map(|state| ChannelJson {
-                        name: &state.name,
-                        channel: state.channel.to_string(),
-                        online: if state.online { "1" } else { "0" },
-                    })
-                    .collect();
-                serde_json::to_string(&channels)
-            }
-            Self::RecordIndex { spans, newest } => Ok(records::encode_spans(spans, *newest)),
-            Self::MonthRecord(days) => Ok(format!("{{\"video_list\":\"{days}\"}}")),
-            Self::FileList {
-                files,
-                dialect,
-                newest,
-            } => Ok(records::encode_files(files, *dialect, *newest)),
-            Self::Progress(millis) => Ok(records::encode_progress(*millis)),
-            Self::Done => Ok(r#"{"status":"0"}"#.to_owned()),
-            Self::Status { status, reason } => serde_json::to_string(&StatusJson {
-                status: *status,
-                reason,
-            }),
-        };
-        text.expect("strings and flat structs always serialize")
-    }
 }
 
 #[cfg(test)]
@@ -391,7 +263,7 @@ mod tests {
             ),
             (
                 "action=inner_define&cmd=get_device_st&type=voice",
-                status(StatusQuery::Unoffered),
+                status(StatusQuery::Voice),
             ),
             (
                 "action=inner_define&cmd=get_device_st",
@@ -403,8 +275,18 @@ mod tests {
             ),
             ("action=inner_define&cmd=launch", Ok(Command::Unknown)),
             (
-                r#"action=user_define&cmd={"topic":"x"}"#,
-                Ok(Command::Unknown),
+                r#"action=user_define&cmd={"topic":"x"}&channel=2"#,
+                Ok(Command::User {
+                    channel: ChannelId(2),
+                    command: UserCommand::parse(r#"{"topic":"x"}"#),
+                }),
+            ),
+            (
+                "action=inner_define&cmd=call_answer",
+                Ok(Command::Call {
+                    channel: ChannelId(0),
+                    what: ViewerMove::Answer,
+                }),
             ),
         ] {
             assert_eq!(decoded(query), expected, "{query}");
@@ -427,33 +309,5 @@ mod tests {
         assert_eq!(by_query.0, by_body.0);
         assert!(decode_request(text, text).is_err());
         assert!(decode_request("", "").is_err());
-    }
-
-    #[test]
-    fn answers_have_the_shape_that_clients_parse() {
-        let status = Reply::DeviceStatus {
-            status: Status::Ok,
-            viewers: 2,
-            max_viewers: 32,
-            reason: None,
-        };
-        assert_eq!(
-            status.encode(),
-            r#"[{"status":"0","appConnectNum":"2","maxConnectNum":"32"}]"#
-        );
-        let list = Reply::ChannelList(vec![ChannelState {
-            name: "front \"door\"".into(),
-            channel: ChannelId(1),
-            online: true,
-        }]);
-        assert_eq!(
-            list.encode(),
-            r#"[{"DeviceName":"front \"door\"","Channel":"1","Online":"1"}]"#
-        );
-        let unknown = Reply::Status {
-            status: Status::Unsupported,
-            reason: "no".into(),
-        };
-        assert_eq!(unknown.encode(), r#"{"status":"406","reason":"no"}"#);
     }
 }

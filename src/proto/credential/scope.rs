@@ -1,7 +1,7 @@
 use std::{fmt, str::FromStr};
 
 use crate::proto::{
-    command::Command,
+    command::{Command, Meaning},
     route::{MediaRequest, Route},
 };
 
@@ -47,6 +47,7 @@ impl Need {
     pub const fn of_route(route: Route) -> Self {
         match route {
             Route::Metrics => Self::Scope(Scope::Metrics),
+            Route::Voice => Self::Scope(Scope::Voice),
             Route::Media | Route::Command | Route::Health => Self::Proof,
         }
     }
@@ -69,6 +70,11 @@ impl Need {
             | Command::MonthRecord { .. }
             | Command::Playback { .. } => Self::Scope(Scope::Playback),
             Command::FileList { .. } => Self::Scope(Scope::Download),
+            Command::Call { .. } => Self::Scope(Scope::Voice),
+            Command::User { command, .. } => match &command.meaning {
+                Meaning::Call(_) => Self::Scope(Scope::Voice),
+                _ => Self::Scope(Scope::Command),
+            },
             // It is answered with "not offered", whoever asks.
             Command::Unknown => Self::Proof,
         }

@@ -34,6 +34,10 @@ const CODEC_HEVC_LEGACY: u8 = 12;
 const FOURCC_HVC1: [u8; 4] = *b"hvc1";
 
 /// Sound formats in the high four bits of an audio tag.
+const SOUND_PCM: u8 = 0;
+const SOUND_PCM_LITTLE: u8 = 3;
 const SOUND_ALAW: u8 = 7;
 const SOUND_ULAW: u8 = 8;
 const SOUND_AAC: u8 = 10;
+/// The bit of an audio tag that says that samples have 16 bits.
+const SIZE_16: u8 = 2;

@@ -1,8 +1,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    CODEC_AVC, CODEC_HEVC_LEGACY, FOURCC_HVC1, SOUND_AAC, SOUND_ALAW, SOUND_ULAW, TAG_AUDIO,
-    TAG_HEADER, TAG_SCRIPT, TAG_VIDEO, TRAILER,
+    CODEC_AVC, CODEC_HEVC_LEGACY, FOURCC_HVC1, SIZE_16, SOUND_AAC, SOUND_ALAW, SOUND_PCM,
+    SOUND_PCM_LITTLE, SOUND_ULAW, TAG_AUDIO, TAG_HEADER, TAG_SCRIPT, TAG_VIDEO, TRAILER,
 };
 use crate::media::{AudioCodec, VideoCodec};
 
@@ -42,6 +42,15 @@ pub enum TagBody {
     OtherVideo(String),
     /// Audio of a codec that the protocol carries.
     Audio(AudioCodec, AudioPacket),
+    /// Samples as they are: signed 16-bit little-endian PCM.
+    Pcm {
+        /// Samples per second and channel; `None` if the tag has no word for it.
+        sample_rate: Option<u32>,
+        /// Whether it is stereo.
+        stereo: bool,
+        /// The samples.
+        data: Bytes,
+    },
     /// Audio of another codec: its name.
     OtherAudio(String),
 }
@@ -274,6 +283,21 @@ fn audio(mut payload: Bytes) -> Result<TagBody, &'static str> {
                 },
             };
             return Ok(TagBody::Audio(AudioCodec::Aac, packet));
+        }
+        // Both are little-endian from every encoder that still exists.
+        SOUND_PCM | SOUND_PCM_LITTLE if first & SIZE_16 != 0 => {
+            let sample_rate = match first >> 2 & 3 {
+                // 5.5 kHz: what encoders write whose rate has no word, such as 8 or 16 kHz.
+                0 => None,
+                1 => Some(11_025),
+                2 => Some(22_050),
+                _ => Some(44_100),
+            };
+            return Ok(TagBody::Pcm {
+                sample_rate,
+                stereo,
+                data: payload,
+            });
         }
         other => return Ok(TagBody::OtherAudio(format!("FLV SoundFormat {other}"))),
     };

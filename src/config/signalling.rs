@@ -1,0 +1,260 @@
+//! `[talkback]`, `[call]` and `[user_define]`: what viewers may have done beside watching.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use toml::Spanned;
+use url::{Host, Url};
+
+use super::{checks::within, error::Problem, units::Span};
+use crate::{http::HandlerAddress, proto::command::TOPICS, talk};
+
+/// The name of what `wx_call_start` and the like mean, beside the topics.
+const CALL: &str = "call";
+
+/// `[user_define]`: commands that makers defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserDefine {
+    /// `allow`: what the device does itself. Default: all it can.
+    pub allow: BTreeSet<String>,
+    /// `[[user_define.handler]]`: programs on the device that do others.
+    pub handlers: Vec<Handler>,
+}
+
+/// One `[[user_define.handler]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// `name`: of a topic, or a command's first word; `*` is what nobody else does.
+    pub name: String,
+    /// `url`: where the program listens.
+    pub address: HandlerAddress,
+    /// `timeout`: to answer. Default: 5 s.
+    pub timeout: Duration,
+}
+
+impl Default for UserDefine {
+    fn default() -> Self {
+        let all = TOPICS.into_iter().chain([CALL]);
+        Self {
+            allow: all.map(str::to_owned).collect(),
+            handlers: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTalkback {
+    jitter: Option<Spanned<Span>>,
+    sample_rate: Option<Spanned<u64>>,
+    idle: Option<Spanned<Span>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCall {
+    ring: Option<Spanned<Span>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUserDefine {
+    allow: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    handler: Vec<RawHandler>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHandler {
+    name: Spanned<String>,
+    url: Spanned<String>,
+    timeout: Option<Spanned<Span>>,
+}
+
+/// `speaker` of a channel.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSpeaker {
+    command: Spanned<Vec<String>>,
+}
+
+impl RawTalkback {
+    pub(super) fn check(self, talk: &mut talk::Config) -> Result<(), Problem> {
+        span(self.jitter, &mut talk.jitter, 40..=2_000, "40ms to 2s")?;
+        span(self.idle, &mut talk.idle, 1_000..=300_000, "1s to 5m")?;
+        talk.sample_rate = within(
+            self.sample_rate,
+            talk.sample_rate,
+            8_000,
+            48_000,
+            "8000",
+            "48000",
+        )?;
+        Ok(())
+    }
+}
+
+impl RawCall {
+    pub(super) fn check(self, ring: &mut Duration) -> Result<(), Problem> {
+        span(self.ring, ring, 1_000..=300_000, "1s to 5m")
+    }
+}
+
+impl RawUserDefine {
+    pub(super) fn check(self) -> Result<UserDefine, Problem> {
+        let known = UserDefine::default();
+        let allow = match self.allow {
+            None => known.allow,
+            Some(names) => {
+                let name = |name: Spanned<String>| match known.allow.contains(name.get_ref()) {
+                    true => Ok(name.into_inner()),
+                    false => {
+                        let known: Vec<_> = known.allow.iter().map(String::as_str).collect();
+                        let message = format!("one of {} is needed", known.join(", "));
+                        Err(Problem::at(name.span(), message))
+                    }
+                };
+                names.into_iter().map(name).collect::<Result<_, _>>()?
+            }
+        };
+        let mut seen = BTreeSet::new();
+        let mut handlers = Vec::new();
+        for handler in self.handler {
+            if !seen.insert(handler.name.get_ref().clone()) {
+                return Err(Problem::at(handler.name.span(), "this name is there twice"));
+            }
+            handlers.push(handler.check()?);
+        }
+        Ok(UserDefine { allow, handlers })
+    }
+}
+
+impl RawHandler {
+    fn check(self) -> Result<Handler, Problem> {
+        let name = self.name.get_ref();
+        if !(1..=64).contains(&name.len()) || name.contains(char::is_whitespace) {
+            let message = "1 to 64 characters without spaces are needed";
+            return Err(Problem::at(self.name.span(), message));
+        }
+        let mut timeout = Duration::from_secs(5);
+        span(self.timeout, &mut timeout, 100..=7_000, "100ms to 7s")?;
+        Ok(Handler {
+            name: self.name.into_inner(),
+            address: address(&self.url)?,
+            timeout,
+        })
+    }
+}
+
+/// `http://127.0.0.1:PORT/PATH` or `unix:/PATH`
+fn address(url: &Spanned<String>) -> Result<HandlerAddress, Problem> {
+    const NEEDED: &str =
+        "\"http://127.0.0.1:PORT/PATH\" or \"unix:/PATH\" is needed: programs on this device only";
+    let problem = || Problem::at(url.span(), NEEDED);
+    if let Some(path) = url.get_ref().strip_prefix("unix:") {
+        return match path.starts_with('/') {
+            true => Ok(HandlerAddress::Unix(PathBuf::from(path))),
+            false => Err(problem()),
+        };
+    }
+    let parsed = Url::parse(url.get_ref()).map_err(|_| problem())?;
+    let ip = match parsed.host() {
+        Some(Host::Ipv4(ip)) => ip.into(),
+        Some(Host::Ipv6(ip)) => std::net::IpAddr::from(ip),
+        _ => return Err(problem()),
+    };
+    let port = parsed.port_or_known_default();
+    match port.filter(|_| parsed.scheme() == "http" && ip.is_loopback()) {
+        Some(port) => {
+            let path = match parsed.query() {
+                Some(query) => format!("{}?{query}", parsed.path()),
+                None => parsed.path().to_owned(),
+            };
+            Ok(HandlerAddress::Http((ip, port).into(), path))
+        }
+        None => Err(problem()),
+    }
+}
+
+impl RawSpeaker {
+    pub(super) fn check(self) -> Result<Vec<String>, Problem> {
+        let span = self.command.span();
+        let command = self.command.into_inner();
+        match command.first() {
+            Some(program) if !program.is_empty() => Ok(command),
+            _ => Err(Problem::at(span, "a program and its arguments are needed")),
+        }
+    }
+}
+
+/// A duration within bounds, in milliseconds.
+fn span(
+    value: Option<Spanned<Span>>,
+    target: &mut Duration,
+    allowed: RangeInclusive<u128>,
+    words: &str,
+) -> Result<(), Problem> {
+    let Some(value) = value else { return Ok(()) };
+    let Span(duration) = *value.get_ref();
+    if !allowed.contains(&duration.as_millis()) {
+        return Err(Problem::at(value.span(), format!("{words} are allowed")));
+    }
+    *target = duration;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    fn problem(text: &str) -> String {
+        let text =
+            format!("{text}\n[[channel]]\nid = 0\nsource = {{ kind = \"file\", path = \"x\" }}\n");
+        let config = Config::parse(&text, Path::new("c.toml"));
+        config.expect_err("a mistake").to_string()
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_is_allowed() {
+        for (text, words) in [
+            ("[talkback]\njitter = \"1ms\"", "40ms to 2s"),
+            ("[talkback]\nsample_rate = 1", "8000 to 48000"),
+            ("[call]\nring = \"1h\"", "1s to 5m"),
+            ("[user_define]\nallow = [\"shell\"]", "Mirror_flip"),
+            (
+                "[[user_define.handler]]\nname = \"a b\"\nurl = \"unix:/x\"",
+                "without spaces",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"unix:x\"",
+                "programs on this device",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"http://192.0.2.1/\"",
+                "programs on this device",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"https://127.0.0.1/\"",
+                "programs on this device",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"http://localhost/\"",
+                "programs on this device",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"unix:/x\"\ntimeout = \"8s\"",
+                "100ms to 7s",
+            ),
+            (
+                "[[user_define.handler]]\nname = \"a\"\nurl = \"unix:/x\"\n[[user_define.handler]]\nname = \"a\"\nurl = \"unix:/y\"",
+                "twice",
+            ),
+        ] {
+            let told = problem(text);
+            assert!(told.contains(words), "{text}: {told}");
+        }
+    }
+}

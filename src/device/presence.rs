@@ -1,0 +1,131 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::Outbox;
+
+/// Viewers that are remembered after they have gone. When there are more, the longest gone are
+/// forgotten.
+const MAX_GONE: usize = 256;
+
+/// Which viewers are there: those with a session, those that are being sent something or talk, and
+/// those that asked something a moment ago.
+#[derive(Clone)]
+pub struct Presence {
+    here: Arc<Mutex<HashMap<String, Here>>>,
+    outbox: Option<Arc<dyn Outbox>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Here {
+    /// Requests under way.
+    open: usize,
+    /// When the last one began or ended.
+    at: Instant,
+}
+
+/// A request of a viewer that is under way. Dropping it ends it.
+pub struct Attending {
+    presence: Presence,
+    viewer: String,
+}
+
+impl Presence {
+    /// Knows of nobody but those that have a session.
+    pub fn new(outbox: Option<Arc<dyn Outbox>>) -> Self {
+        Self {
+            here: Arc::default(),
+            outbox,
+        }
+    }
+
+    fn here(&self) -> MutexGuard<'_, HashMap<String, Here>> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A viewer has asked something.
+    pub fn note(&self, viewer: &str) {
+        self.change(viewer, 0);
+    }
+
+    /// A viewer is being sent something, or talks.
+    pub fn attend(&self, viewer: &str) -> Attending {
+        self.change(viewer, 1);
+        Attending {
+            presence: self.clone(),
+            viewer: viewer.to_owned(),
+        }
+    }
+
+    fn change(&self, viewer: &str, by: isize) {
+        let at = Instant::now();
+        let mut here = self.here();
+        match here.get_mut(viewer) {
+            Some(known) => {
+                known.open = known.open.saturating_add_signed(by);
+                known.at = at;
+            }
+            None => {
+                let open = usize::from(by > 0);
+                here.insert(viewer.to_owned(), Here { open, at });
+            }
+        }
+        if here.len() > MAX_GONE {
+            let gone = here.iter().filter(|(_, known)| known.open == 0);
+            let longest = gone.min_by_key(|(_, known)| known.at);
+            if let Some(viewer) = longest.map(|(viewer, _)| viewer.clone()) {
+                here.remove(&viewer);
+            }
+        }
+    }
+
+    /// Whether a viewer is there, or has asked something less than `grace` ago.
+    pub fn is_there(&self, viewer: &str, grace: Duration) -> bool {
+        let known = self.here().get(viewer).copied();
+        if known.is_some_and(|known| known.open > 0) {
+            return true;
+        }
+        let sessions = self.outbox.as_ref().map(|outbox| outbox.sessions());
+        let mut sessions = sessions.into_iter().flatten();
+        sessions.any(|session| session.session == viewer)
+            || known.is_some_and(|known| known.at.elapsed() < grace)
+    }
+}
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        self.presence.change(&self.viewer, -1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_is_there_as_long_as_it_is_sent_something() {
+        let presence = Presence::new(None);
+        assert!(!presence.is_there("a", Duration::MAX));
+        let first = presence.attend("a");
+        let second = presence.attend("a");
+        drop(first);
+        assert!(presence.is_there("a", Duration::ZERO));
+        drop(second);
+        assert!(!presence.is_there("a", Duration::ZERO));
+        assert!(presence.is_there("a", Duration::MAX));
+    }
+
+    #[test]
+    fn not_more_are_remembered_than_there_is_room_for() {
+        let presence = Presence::new(None);
+        let attending = presence.attend("stays");
+        for number in 0..2 * MAX_GONE {
+            presence.note(&number.to_string());
+        }
+        assert!(presence.here().len() <= MAX_GONE);
+        assert!(presence.is_there("stays", Duration::ZERO));
+        drop(attending);
+    }
+}

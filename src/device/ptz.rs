@@ -1,0 +1,256 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Presence;
+use crate::{
+    error::{Error, ErrorKind},
+    hal::{Ptz, PtzMotion, PtzPosition},
+    media::ChannelId,
+    proto::command::{Direction, Speed},
+};
+
+/// A camera that nobody told to stop turns no longer than this.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How often it is looked whether the viewer that holds the button is still there.
+const LOOK: Duration = Duration::from_millis(250);
+/// A viewer without a session is taken for gone so long after its last request.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a step takes.
+const STEP: Duration = Duration::from_millis(300);
+
+/// The motors of all channels, and the hand that stops them: a camera that was told to turn stops
+/// when it is told so, when the viewer that told it has left, or after 10 s.
+#[derive(Clone)]
+pub(super) struct Motors {
+    motors: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
+    presence: Presence,
+    turning: Arc<Mutex<HashMap<ChannelId, AbortOnDropHandle<()>>>>,
+}
+
+impl Motors {
+    pub(super) fn new(motors: BTreeMap<ChannelId, Arc<dyn Ptz>>, presence: Presence) -> Self {
+        Self {
+            motors: Arc::new(motors),
+            presence,
+            turning: Arc::default(),
+        }
+    }
+
+    fn motor(&self, channel: ChannelId) -> Result<&Arc<dyn Ptz>, Error> {
+        self.motors.get(&channel).ok_or_else(|| {
+            let reason = format!("the camera of channel {channel} does not turn");
+            Error::new(ErrorKind::Unsupported, reason)
+        })
+    }
+
+    fn turning(&self) -> MutexGuard<'_, HashMap<ChannelId, AbortOnDropHandle<()>>> {
+        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Turns until it is told to stop. Gives where it is, and whether it is at the end there.
+    pub(super) fn press(
+        &self,
+        (channel, viewer): (ChannelId, &str),
+        direction: Direction,
+    ) -> Result<(PtzPosition, bool), Error> {
+        let motor = self.motor(channel)?;
+        let (presence, viewer) = (self.presence.clone(), viewer.to_owned());
+        let held = async move {
+            let mut left = LONGEST;
+            while presence.is_there(&viewer, GRACE) && !left.is_zero() {
+                tokio::time::sleep(LOOK).await;
+                left = left.saturating_sub(LOOK);
+            }
+        };
+        self.turn(channel, motor, (direction, Speed::USUAL), held);
+        let position = motor.position();
+        Ok((position, is_at_end(position, direction)))
+    }
+
+    /// Turns a little.
+    pub(super) fn step(
+        &self,
+        channel: ChannelId,
+        direction: Direction,
+        speed: Speed,
+    ) -> Result<(), Error> {
+        let motor = self.motor(channel)?;
+        self.turn(channel, motor, (direction, speed), tokio::time::sleep(STEP));
+        Ok(())
+    }
+
+    fn turn(
+        &self,
+        channel: ChannelId,
+        motor: &Arc<dyn Ptz>,
+        (direction, speed): (Direction, Speed),
+        held: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let mut turning = self.turning();
+        // First the one before: it must not stop this one.
+        turning.remove(&channel);
+        motor.start(motion(direction, speed));
+        let motor = Arc::clone(motor);
+        let stop = tokio::spawn(async move {
+            held.await;
+            motor.stop();
+        });
+        turning.insert(channel, AbortOnDropHandle::new(stop));
+    }
+
+    /// Stops. Gives where it is, and whether it is at any end.
+    pub(super) fn release(&self, channel: ChannelId) -> Result<(PtzPosition, bool), Error> {
+        let motor = self.motor(channel)?;
+        let mut turning = self.turning();
+        turning.remove(&channel);
+        motor.stop();
+        let position = motor.position();
+        let all = [
+            Direction::Left,
+            Direction::Right,
+            Direction::Up,
+            Direction::Down,
+        ];
+        let is_at_end = all.into_iter().any(|one| is_at_end(position, one));
+        Ok((position, is_at_end))
+    }
+
+    /// Stops all of them.
+    pub(super) fn stop(&self) {
+        let mut turning = self.turning();
+        turning.clear();
+        self.motors.values().for_each(|motor| motor.stop());
+    }
+}
+
+fn motion(direction: Direction, speed: Speed) -> PtzMotion {
+    let (pan, tilt) = match direction {
+        Direction::Left => (-1, 0),
+        Direction::Right => (1, 0),
+        Direction::Up => (0, 1),
+        Direction::Down => (0, -1),
+    };
+    PtzMotion {
+        pan,
+        tilt,
+        speed: speed.get(),
+    }
+}
+
+fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
+    match direction {
+        Direction::Left => position.x <= position.x_range.0,
+        Direction::Right => position.x >= position.x_range.1,
+        Direction::Up => position.y >= position.y_range.1,
+        Direction::Down => position.y <= position.y_range.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Remembers what it was told.
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<PtzMotion>>);
+
+    impl Noted {
+        fn last(&self) -> Option<PtzMotion> {
+            self.0.lock().expect("no panic").last().copied()
+        }
+    }
+
+    impl Ptz for Noted {
+        fn start(&self, motion: PtzMotion) {
+            self.0.lock().expect("no panic").push(motion);
+        }
+
+        fn stop(&self) {
+            self.start(PtzMotion::default());
+        }
+
+        fn position(&self) -> PtzPosition {
+            PtzPosition {
+                x: 5,
+                x_range: (-5, 5),
+                y_range: (-5, 5),
+                ..PtzPosition::default()
+            }
+        }
+    }
+
+    fn motors(presence: &Presence) -> (Motors, Arc<Noted>) {
+        let noted = Arc::new(Noted::default());
+        let motor: Arc<dyn Ptz> = Arc::<Noted>::clone(&noted);
+        let motors = BTreeMap::from([(ChannelId(0), motor)]);
+        (Motors::new(motors, presence.clone()), noted)
+    }
+
+    const LEFT: PtzMotion = PtzMotion {
+        pan: -1,
+        tilt: 0,
+        speed: 5,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_there_to_stop_it_stops_it() {
+        let presence = Presence::new(None);
+        let (motors, noted) = motors(&presence);
+        let attending = presence.attend("viewer");
+        let (_, is_at_end) = motors
+            .press((ChannelId(0), "viewer"), Direction::Left)
+            .expect("it turns");
+        assert!(!is_at_end);
+        // A finger that stays.
+        tokio::time::sleep(LONGEST - LOOK).await;
+        assert_eq!(noted.last(), Some(LEFT));
+        tokio::time::sleep(2 * LOOK).await;
+        assert_eq!(noted.last(), Some(PtzMotion::default()));
+        // A viewer that leaves.
+        motors
+            .press((ChannelId(0), "viewer"), Direction::Left)
+            .expect("it turns");
+        drop(attending);
+        for _ in 0..1000 {
+            // Its last request becomes old by the real clock.
+            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(LOOK).await;
+            if noted.last() != Some(LEFT) {
+                break;
+            }
+        }
+        assert_eq!(noted.last(), Some(PtzMotion::default()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_press_takes_the_place_of_the_first() {
+        let presence = Presence::new(None);
+        let (motors, noted) = motors(&presence);
+        let _attending = presence.attend("viewer");
+        motors
+            .press((ChannelId(0), "viewer"), Direction::Left)
+            .expect("it turns");
+        tokio::time::sleep(LONGEST / 2).await;
+        motors
+            .press((ChannelId(0), "viewer"), Direction::Up)
+            .expect("it turns");
+        tokio::time::sleep(LONGEST * 3 / 4).await;
+        assert_eq!(noted.last().map(|motion| motion.tilt), Some(1));
+        let (_, is_at_end) = motors.release(ChannelId(0)).expect("it turns");
+        assert!(is_at_end, "to the right");
+        assert_eq!(noted.last(), Some(PtzMotion::default()));
+        motors
+            .step(ChannelId(0), Direction::Down, Speed::USUAL)
+            .expect("it turns");
+        assert_eq!(noted.last().map(|motion| motion.tilt), Some(-1));
+        tokio::time::sleep(2 * STEP).await;
+        assert_eq!(noted.last(), Some(PtzMotion::default()));
+        let none = motors.release(ChannelId(1)).map_err(|error| error.kind());
+        assert_eq!(none.err(), Some(ErrorKind::Unsupported));
+    }
+}

@@ -1,0 +1,255 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{Caller, Device, missing, ptz::Motors};
+use crate::{
+    error::{Error, ErrorKind},
+    hal::{BoxFuture, PictureControl, PtzPosition},
+    media::ChannelId,
+    proto::{
+        command::{
+            Direction, Meaning, NotPanel, Panel, Reply, Speed, Status, Topic, UserCommand,
+            encode_topic,
+        },
+        credential::{Channels, Scope},
+        refusal,
+    },
+};
+
+/// Does commands that a maker defined.
+pub trait UserHandler: Send + Sync {
+    /// Does a command; gives its answer, of any form.
+    ///
+    /// # Errors
+    /// [`Error`] with the reason for whoever asked.
+    fn handle<'a>(
+        &'a self,
+        caller: &'a Caller,
+        channel: ChannelId,
+        command: &'a UserCommand,
+    ) -> BoxFuture<'a, Result<String, Error>>;
+}
+
+/// Which commands of `user_define` are done, and by whom.
+#[derive(Default)]
+pub struct UserCommands {
+    /// Those that the device does itself, by name: topics, and `ptz` and `call` for words.
+    pub allowed: BTreeSet<String>,
+    /// Others, by name; `*` is for those that nobody does. They come first.
+    pub handlers: BTreeMap<String, Arc<dyn UserHandler>>,
+}
+
+/// How long a word for formatting the card is good.
+const CONFIRM: Duration = Duration::from_secs(60);
+
+/// The parts that panels steer.
+pub(super) struct Panels {
+    pub(super) motors: Motors,
+    pub(super) pictures: BTreeMap<ChannelId, Arc<dyn PictureControl>>,
+    pub(super) commands: UserCommands,
+    /// Whoever said it may format the card with this word.
+    pub(super) confirm: Mutex<Option<Confirm>>,
+}
+
+/// What formatting the card waits for.
+pub(super) struct Confirm {
+    viewer: String,
+    word: String,
+    since: Instant,
+}
+
+/// What a topic's answer says beside its result.
+type Fields = Map<String, Value>;
+
+impl Device {
+    pub(super) async fn user(
+        &self,
+        caller: &Caller,
+        channel: ChannelId,
+        command: &UserCommand,
+    ) -> Result<Reply, Error> {
+        let commands = &self.panels.commands;
+        let name = command.name();
+        if let Some(handler) = commands.handlers.get(name) {
+            let text = handler.handle(caller, channel, command).await?;
+            return Ok(Reply::Text(text));
+        }
+        let is_allowed = commands.allowed.contains(name);
+        match &command.meaning {
+            Meaning::Step(direction, speed) if is_allowed => {
+                self.step(channel, *direction, *speed)?;
+                return Ok(Reply::Done);
+            }
+            Meaning::Call(what) if is_allowed => {
+                self.calls.viewer_moves(&caller.viewer, channel, *what)?;
+                return Ok(Reply::Done);
+            }
+            Meaning::Topic(topic) if is_allowed => match Panel::of(topic) {
+                Ok(panel) => {
+                    let done = self.panel(caller, channel, panel).await;
+                    return Ok(answer(topic, done));
+                }
+                Err(NotPanel::Damaged(reason)) => {
+                    return Ok(answer(topic, Err(Error::bad_request(reason))));
+                }
+                Err(NotPanel::Unknown) => {}
+            },
+            _ => {}
+        }
+        if let Some(handler) = commands.handlers.get("*") {
+            let text = handler.handle(caller, channel, command).await?;
+            return Ok(Reply::Text(text));
+        }
+        let reason =
+            "this device does not know that command, or its configuration does not allow it";
+        let unknown = Error::new(ErrorKind::Unsupported, reason);
+        match &command.meaning {
+            Meaning::Topic(topic) => Ok(answer(topic, Err(unknown))),
+            _ => Err(unknown),
+        }
+    }
+
+    fn step(&self, channel: ChannelId, direction: Direction, speed: Speed) -> Result<(), Error> {
+        self.panels.motors.step(channel, direction, speed)
+    }
+
+    async fn panel(
+        &self,
+        caller: &Caller,
+        channel: ChannelId,
+        panel: Panel,
+    ) -> Result<Fields, Error> {
+        let panels = &self.panels;
+        let fields = match panel {
+            Panel::Press(direction) => {
+                let who = (channel, caller.viewer.as_str());
+                place(panels.motors.press(who, direction)?)
+            }
+            Panel::Release => place(panels.motors.release(channel)?),
+            Panel::GetStatus => json!({
+                "status": if self.hub.is_working(channel) { "working" } else { "standby" },
+                "user_num": self.viewers.count(),
+            }),
+            Panel::SetStatus { working } => {
+                check_admin(caller)?;
+                self.hub.set_working(channel, working);
+                json!({})
+            }
+            Panel::Flip { flipped } => {
+                let picture = panels.pictures.get(&channel).ok_or_else(|| {
+                    let reason = format!("the camera of channel {channel} cannot turn its picture");
+                    Error::new(ErrorKind::Unsupported, reason)
+                })?;
+                picture.set_flipped(flipped);
+                json!({})
+            }
+            Panel::Version => json!({"info": concat!("peercam ", env!("CARGO_PKG_VERSION"))}),
+            Panel::FormatCard { confirm } => self.format(caller, confirm).await?,
+            Panel::BindStatus => {
+                self.talkers.beep(channel)?;
+                json!({})
+            }
+            Panel::Intercom => {
+                let is_used = self.talkers.is_taken(channel);
+                json!({"status": if is_used { "using" } else { "unused" }})
+            }
+        };
+        match fields {
+            Value::Object(fields) => Ok(fields),
+            _ => Ok(Fields::new()),
+        }
+    }
+
+    /// Gives a word, and deletes all recordings when it comes back.
+    async fn format(&self, caller: &Caller, confirm: Option<String>) -> Result<Value, Error> {
+        check_admin(caller)?;
+        if caller.channels != Channels::All {
+            let reason = "the card has recordings of all channels, and this credential is for some";
+            return Err(Error::new(ErrorKind::Forbidden, reason));
+        }
+        let recording = self.recordings.recording().ok_or_else(|| {
+            let reason = "nothing is recorded here ([record] in the configuration)";
+            Error::new(ErrorKind::Unsupported, reason)
+        })?;
+        let Some(confirm) = confirm else {
+            let word = self.panels.ask(caller)?;
+            return Ok(json!({
+                "confirm": word,
+                "reason": "this deletes all recordings; send it again within 60 s with data.confirm",
+            }));
+        };
+        if !self.panels.is_confirmed(caller, &confirm) {
+            let reason = "this is not the word that was given to this viewer within the last 60 s; send sd_format without data.confirm for one";
+            return Err(Error::new(ErrorKind::Conflict, reason));
+        }
+        match recording.erase().await {
+            true => Ok(json!({})),
+            false => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the card failed; /healthz tells why",
+            )),
+        }
+    }
+}
+
+impl Panels {
+    /// A new word, which is this viewer's.
+    fn ask(&self, caller: &Caller) -> Result<String, Error> {
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
+        let word = format!("{:08x}", u32::from_be_bytes(bytes));
+        let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting = Some(Confirm {
+            viewer: caller.viewer.clone(),
+            word: word.clone(),
+            since: Instant::now(),
+        });
+        Ok(word)
+    }
+
+    /// Whether the word is the one; it is good once.
+    fn is_confirmed(&self, caller: &Caller, word: &str) -> bool {
+        let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
+        let confirm = waiting.take();
+        confirm.is_some_and(|confirm| {
+            confirm.viewer == caller.viewer
+                && confirm.word == word
+                && confirm.since.elapsed() < CONFIRM
+        })
+    }
+}
+
+fn check_admin(caller: &Caller) -> Result<(), Error> {
+    match caller.scopes.contains(Scope::Admin) {
+        true => Ok(()),
+        false => Err(missing(Scope::Admin)),
+    }
+}
+
+fn answer(topic: &Topic, done: Result<Fields, Error>) -> Reply {
+    Reply::Text(match done {
+        Ok(fields) => encode_topic(topic, (Status::Ok, None), fields),
+        Err(error) => {
+            let status = refusal::status(error.kind());
+            encode_topic(topic, (status, Some(error.reason())), Fields::new())
+        }
+    })
+}
+
+fn place((position, is_at_end): (PtzPosition, bool)) -> Value {
+    json!({
+        "apex": if is_at_end { "yes" } else { "no" },
+        "current_x": position.x,
+        "current_y": position.y,
+        "min_x": position.x_range.0,
+        "max_x": position.x_range.1,
+        "min_y": position.y_range.0,
+        "max_y": position.y_range.1,
+    })
+}

@@ -1,0 +1,146 @@
+//! Commands that makers defined, handed to a program on the device.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::{
+    device::{Caller, UserHandler},
+    error::{Error, ErrorKind},
+    hal::BoxFuture,
+    media::ChannelId,
+    proto::command::{MAX_REPLY, UserCommand},
+};
+
+/// Where a program on the device listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerAddress {
+    /// HTTP on loopback: address and path.
+    Http(SocketAddr, String),
+    /// HTTP on a Unix socket.
+    Unix(PathBuf),
+}
+
+/// A program on the device that does commands.
+///
+/// It is sent `POST` with `{"name":…,"cmd":…,"channel":…,"caller":…}`, where `cmd` is the command as
+/// it came, and answers 200 with what the viewer is told: at most 16 KiB of text.
+#[derive(Clone, Debug)]
+pub struct LocalHandler {
+    address: Arc<HandlerAddress>,
+    timeout: Duration,
+}
+
+impl LocalHandler {
+    /// The program at this address, which has so long to answer.
+    pub fn new(address: HandlerAddress, timeout: Duration) -> Self {
+        Self {
+            address: Arc::new(address),
+            timeout,
+        }
+    }
+
+    async fn ask(&self, text: String) -> Result<String, Error> {
+        match &*self.address {
+            HandlerAddress::Http(address, path) => {
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.map_err(|error| not_there(&error))?;
+                exchange(stream, (&address.to_string(), path), text).await
+            }
+            HandlerAddress::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                let stream = stream.map_err(|error| not_there(&error))?;
+                exchange(stream, ("localhost", "/"), text).await
+            }
+        }
+    }
+}
+
+impl UserHandler for LocalHandler {
+    fn handle<'a>(
+        &'a self,
+        caller: &'a Caller,
+        channel: ChannelId,
+        command: &'a UserCommand,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        let text = json!({
+            "name": command.name(),
+            "cmd": command.text,
+            "channel": channel.0,
+            "caller": caller.name,
+        });
+        Box::pin(async move {
+            let asked = tokio::time::timeout(self.timeout, self.ask(text.to_string())).await;
+            let answer = asked.unwrap_or_else(|_| {
+                let reason = format!(
+                    "the program on the device that does this did not answer within {} s",
+                    self.timeout.as_secs_f64()
+                );
+                Err(Error::new(ErrorKind::NoAnswer, reason))
+            });
+            if let Err(error) = &answer {
+                tracing::warn!(
+                    name = command.name(),
+                    reason = error.reason(),
+                    "a command was not done"
+                );
+            }
+            answer
+        })
+    }
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    (host, path): (&str, &str),
+    text: String,
+) -> Result<String, Error> {
+    let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| broken())?;
+    let request = Request::post(path)
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONNECTION, "close")
+        .body(Full::new(Bytes::from(text)))
+        .map_err(|_| broken())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|_| broken())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_REPLY)
+            .collect()
+            .await;
+        let body = body.map_err(|_| broken())?.to_bytes();
+        if status != StatusCode::OK {
+            let reason = format!("the program on the device that does this refused it ({status})");
+            return Err(Error::new(ErrorKind::BadAnswer, reason));
+        }
+        let text = std::str::from_utf8(&body).map_err(|_| broken())?;
+        Ok(text.trim_end_matches('\0').to_owned())
+    };
+    tokio::select! {
+        answer = answer => answer,
+        // It ends with the connection only, and then the answer tells.
+        never = async { drop(driver.await); std::future::pending().await } => never,
+    }
+}
+
+fn not_there(error: &std::io::Error) -> Error {
+    let reason = format!("the program on the device that does this is not there ({error})");
+    Error::new(ErrorKind::BadAnswer, reason)
+}
+
+fn broken() -> Error {
+    let reason =
+        "the program on the device that does this gave no answer of at most 16 KiB of text";
+    Error::new(ErrorKind::BadAnswer, reason)
+}

@@ -1,0 +1,329 @@
+//! Calls between the device and its viewers: who rings, who talks. Pure: the clock is the caller's.
+//!
+//! The device has one call at a time. Either it rings viewers, and the first to answer has it; or
+//! a viewer rings it (`docs/protocol.md`, "Calls"). Every move is answered: what cannot be done
+//! now is refused with a reason, and changes nothing.
+
+use super::feedback::CallSignal;
+use crate::{
+    error::{Error, ErrorKind},
+    media::{ChannelId, MediaTime},
+};
+
+/// What a viewer does about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerMove {
+    /// `wx_call_start`: it rings the device.
+    Start,
+    /// `call_answer`: it takes the device's call.
+    Answer,
+    /// `call_hang_up`: the call is over.
+    HangUp,
+    /// `call_cancel`: it has rung in vain.
+    Cancel,
+    /// `call_reject`: it does not want the device's call.
+    Reject,
+    /// `call_busy`: it is in another call.
+    Busy,
+    /// `call_timeout`: nobody took it.
+    Timeout,
+}
+
+/// What the device's owner, or a program for them, does about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceMove {
+    /// The button: ring everybody who can be told.
+    Ring,
+    /// Take a viewer's call.
+    Answer,
+    /// Do not take it.
+    Reject,
+    /// The same, because of another call.
+    Busy,
+    /// Stop ringing, or end the call.
+    HangUp,
+}
+
+/// What is to be done about a move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell a viewer that the device calls.
+    Ring(String, ChannelId),
+    /// Tell a viewer what happened.
+    Tell(String, CallSignal),
+    /// What this viewer says is heard no more.
+    EndTalk(String),
+}
+
+/// How it stands with the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CallState {
+    /// There is none.
+    #[default]
+    Idle,
+    /// The device rings these viewers, until then.
+    Calling {
+        /// Whose picture it is about.
+        channel: ChannelId,
+        /// Who has not said no. Never empty.
+        viewers: Vec<String>,
+        /// When it gives up.
+        until: MediaTime,
+    },
+    /// This viewer rings the device, until then.
+    Called {
+        /// Whom it wants to see.
+        channel: ChannelId,
+        /// Who.
+        viewer: String,
+        /// When it has rung in vain.
+        until: MediaTime,
+    },
+    /// They talk.
+    Talking {
+        /// Which picture it is about.
+        channel: ChannelId,
+        /// Who.
+        viewer: String,
+    },
+}
+
+/// The device's call.
+#[derive(Debug)]
+pub struct Call {
+    state: CallState,
+    /// How long it rings, in microseconds.
+    ring: i64,
+}
+
+type Moved = Result<Vec<Effect>, Error>;
+
+impl Call {
+    /// No call. One that comes rings for `ring` microseconds.
+    pub fn new(ring: i64) -> Self {
+        Self {
+            state: CallState::Idle,
+            ring,
+        }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> &CallState {
+        &self.state
+    }
+
+    /// When it has rung in vain; `None` if nothing rings.
+    pub fn deadline(&self) -> Option<MediaTime> {
+        match self.state {
+            CallState::Calling { until, .. } | CallState::Called { until, .. } => Some(until),
+            CallState::Idle | CallState::Talking { .. } => None,
+        }
+    }
+
+    /// The viewers that have a part in it.
+    pub fn viewers(&self) -> &[String] {
+        match &self.state {
+            CallState::Idle => &[],
+            CallState::Calling { viewers, .. } => viewers,
+            CallState::Called { viewer, .. } | CallState::Talking { viewer, .. } => {
+                std::slice::from_ref(viewer)
+            }
+        }
+    }
+
+    /// The device rings these viewers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there are none, [`ErrorKind::Busy`] if there is a call already.
+    pub fn ring(&mut self, channel: ChannelId, viewers: Vec<String>, now: MediaTime) -> Moved {
+        if self.state != CallState::Idle {
+            return Err(busy());
+        }
+        if viewers.is_empty() {
+            let reason = "nobody is there who could be called: viewers over P2P with the scope feedback can be";
+            return Err(Error::new(ErrorKind::NotFound, reason));
+        }
+        let rings = viewers.iter().cloned();
+        let effects = rings.map(|viewer| Effect::Ring(viewer, channel)).collect();
+        self.state = CallState::Calling {
+            channel,
+            viewers,
+            until: now.plus_micros(self.ring),
+        };
+        Ok(effects)
+    }
+
+    /// A viewer does something.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it has no part in a call, [`ErrorKind::Busy`] if another one is
+    /// in it, [`ErrorKind::Conflict`] if this cannot be done now.
+    pub fn viewer_moves(
+        &mut self,
+        viewer: &str,
+        (what, channel): (ViewerMove, ChannelId),
+        now: MediaTime,
+    ) -> Moved {
+        let is_part = self.viewers().iter().any(|part| part == viewer);
+        match (&mut self.state, what) {
+            (CallState::Idle, ViewerMove::Start) => {
+                self.state = CallState::Called {
+                    channel,
+                    viewer: viewer.to_owned(),
+                    until: now.plus_micros(self.ring),
+                };
+                Ok(Vec::new())
+            }
+            (CallState::Idle, _) => Err(no_call()),
+            (_, ViewerMove::Start) if !is_part => Err(busy()),
+            (_, _) if !is_part => Err(not_part()),
+            // Both ring each other: that is an answer.
+            (CallState::Calling { .. }, ViewerMove::Start | ViewerMove::Answer) => {
+                Ok(self.answered_by(viewer))
+            }
+            (
+                CallState::Calling { viewers, .. },
+                ViewerMove::Reject | ViewerMove::Busy | ViewerMove::Timeout | ViewerMove::HangUp,
+            ) => {
+                viewers.retain(|other| other != viewer);
+                if viewers.is_empty() {
+                    self.state = CallState::Idle;
+                }
+                Ok(Vec::new())
+            }
+            (CallState::Called { .. }, ViewerMove::Start)
+            | (CallState::Talking { .. }, ViewerMove::Start | ViewerMove::Answer) => Ok(Vec::new()),
+            (
+                CallState::Called { .. },
+                ViewerMove::Cancel | ViewerMove::HangUp | ViewerMove::Timeout,
+            ) => {
+                self.state = CallState::Idle;
+                Ok(Vec::new())
+            }
+            (CallState::Talking { .. }, ViewerMove::HangUp | ViewerMove::Busy) => {
+                self.state = CallState::Idle;
+                Ok(vec![Effect::EndTalk(viewer.to_owned())])
+            }
+            (CallState::Calling { .. }, ViewerMove::Cancel) => {
+                Err(conflict("it is the device that calls; call_reject says no"))
+            }
+            (CallState::Called { .. }, _) => Err(conflict(
+                "it is this viewer that calls; call_cancel gives up",
+            )),
+            (CallState::Talking { .. }, _) => {
+                Err(conflict("the call was taken; call_hang_up ends it"))
+            }
+        }
+    }
+
+    /// The device takes its part.
+    ///
+    /// # Errors
+    /// As [`Call::viewer_moves`]. [`DeviceMove::Ring`] is [`Call::ring`].
+    pub fn device_moves(&mut self, what: DeviceMove) -> Moved {
+        match (std::mem::take(&mut self.state), what) {
+            (CallState::Idle, _) => Err(no_call()),
+            (
+                CallState::Called {
+                    channel, viewer, ..
+                },
+                DeviceMove::Answer,
+            ) => {
+                let told = Effect::Tell(viewer.clone(), CallSignal::Answer);
+                self.state = CallState::Talking { channel, viewer };
+                Ok(vec![told])
+            }
+            (CallState::Called { viewer, .. }, DeviceMove::Reject | DeviceMove::HangUp) => {
+                Ok(vec![Effect::Tell(viewer, CallSignal::Reject)])
+            }
+            (CallState::Called { viewer, .. }, DeviceMove::Busy) => {
+                Ok(vec![Effect::Tell(viewer, CallSignal::Busy)])
+            }
+            (CallState::Calling { viewers, .. }, DeviceMove::HangUp) => {
+                Ok(tell_all(viewers, CallSignal::Cancel))
+            }
+            (CallState::Talking { viewer, .. }, DeviceMove::HangUp) => Ok(vec![
+                Effect::Tell(viewer.clone(), CallSignal::HangUp),
+                Effect::EndTalk(viewer),
+            ]),
+            (state, _) => {
+                self.state = state;
+                Err(conflict(
+                    "the call is not one that waits for this; hang_up ends it",
+                ))
+            }
+        }
+    }
+
+    /// Nobody took it in time, if that is so.
+    pub fn expire(&mut self, now: MediaTime) -> Vec<Effect> {
+        if self.deadline().is_none_or(|until| until > now) {
+            return Vec::new();
+        }
+        let viewers = self.viewers().to_vec();
+        self.state = CallState::Idle;
+        tell_all(viewers, CallSignal::Timeout)
+    }
+
+    /// A viewer has left.
+    pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
+        match &mut self.state {
+            CallState::Calling { viewers, .. } => {
+                viewers.retain(|other| other != viewer);
+                if viewers.is_empty() {
+                    self.state = CallState::Idle;
+                }
+                Vec::new()
+            }
+            CallState::Called { viewer: other, .. } if other == viewer => {
+                self.state = CallState::Idle;
+                Vec::new()
+            }
+            CallState::Talking { viewer: other, .. } if other == viewer => {
+                self.state = CallState::Idle;
+                vec![Effect::EndTalk(viewer.to_owned())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn answered_by(&mut self, viewer: &str) -> Vec<Effect> {
+        let CallState::Calling {
+            channel, viewers, ..
+        } = std::mem::take(&mut self.state)
+        else {
+            return Vec::new();
+        };
+        self.state = CallState::Talking {
+            channel,
+            viewer: viewer.to_owned(),
+        };
+        let others = viewers.into_iter().filter(|other| other != viewer);
+        tell_all(others, CallSignal::Cancel)
+    }
+}
+
+fn tell_all(viewers: impl IntoIterator<Item = String>, signal: CallSignal) -> Vec<Effect> {
+    let viewers = viewers.into_iter();
+    viewers.map(|viewer| Effect::Tell(viewer, signal)).collect()
+}
+
+fn no_call() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no call")
+}
+
+fn not_part() -> Error {
+    let reason = "this viewer has no part in the call; somebody else may have taken it";
+    Error::new(ErrorKind::NotFound, reason)
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "the device is in a call; try again later")
+}
+
+fn conflict(reason: &'static str) -> Error {
+    Error::new(ErrorKind::Conflict, reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use CallSignal as Signal;
+use DeviceMove as Device;
+use ViewerMove as Viewer;
+
+use super::*;
+
+const RING: i64 = 30_000_000;
+
+/// What happens, in the tables below.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    /// The device rings a and b.
+    Rings,
+    Moves(&'static str, ViewerMove),
+    Does(DeviceMove),
+    Leaves(&'static str),
+    Expires,
+}
+
+use Happens::{Does, Expires, Leaves, Moves, Rings};
+
+fn at(micros: i64) -> MediaTime {
+    MediaTime::from_micros(micros)
+}
+
+fn happen(call: &mut Call, what: Happens) -> Moved {
+    let channel = ChannelId(1);
+    match what {
+        Rings => call.ring(channel, vec!["a".into(), "b".into()], at(0)),
+        Moves(viewer, what) => call.viewer_moves(viewer, (what, channel), at(0)),
+        Does(what) => call.device_moves(what),
+        Leaves(viewer) => Ok(call.left(viewer)),
+        Expires => Ok(call.expire(at(RING))),
+    }
+}
+
+/// A short word for how it stands: who rings or talks.
+fn stands(call: &Call) -> String {
+    match call.state() {
+        CallState::Idle => "idle".into(),
+        CallState::Calling { viewers, .. } => format!("calling {}", viewers.join(" ")),
+        CallState::Called { viewer, .. } => format!("called by {viewer}"),
+        CallState::Talking { viewer, .. } => format!("talking with {viewer}"),
+    }
+}
+
+fn tell(viewer: &str, signal: Signal) -> Effect {
+    Effect::Tell(viewer.into(), signal)
+}
+
+fn ends(viewer: &str) -> Effect {
+    Effect::EndTalk(viewer.into())
+}
+
+#[test]
+fn every_move_in_every_state() {
+    let idle: &[Happens] = &[];
+    let calling: &[Happens] = &[Rings];
+    let called: &[Happens] = &[Moves("a", Viewer::Start)];
+    let talking: &[Happens] = &[Moves("a", Viewer::Start), Does(Device::Answer)];
+    let fine = |effects: Vec<Effect>, then: &'static str| (Ok(effects), then);
+    let refused = |kind: ErrorKind, then: &'static str| (Err(kind), then);
+    use ErrorKind::{Busy, Conflict, NotFound};
+    #[rustfmt::skip]
+    let table = [
+        (idle, Moves("a", Viewer::Start), fine(vec![], "called by a")),
+        (idle, Moves("a", Viewer::Answer), refused(NotFound, "idle")),
+        (idle, Moves("a", Viewer::HangUp), refused(NotFound, "idle")),
+        (idle, Moves("a", Viewer::Cancel), refused(NotFound, "idle")),
+        (idle, Moves("a", Viewer::Reject), refused(NotFound, "idle")),
+        (idle, Moves("a", Viewer::Busy), refused(NotFound, "idle")),
+        (idle, Moves("a", Viewer::Timeout), refused(NotFound, "idle")),
+        (idle, Rings, fine(vec![Effect::Ring("a".into(), ChannelId(1)), Effect::Ring("b".into(), ChannelId(1))], "calling a b")),
+        (idle, Does(Device::Answer), refused(NotFound, "idle")),
+        (idle, Does(Device::Reject), refused(NotFound, "idle")),
+        (idle, Does(Device::Busy), refused(NotFound, "idle")),
+        (idle, Does(Device::HangUp), refused(NotFound, "idle")),
+        (idle, Leaves("a"), fine(vec![], "idle")),
+        (idle, Expires, fine(vec![], "idle")),
+
+        (calling, Moves("a", Viewer::Start), fine(vec![tell("b", Signal::Cancel)], "talking with a")),
+        (calling, Moves("a", Viewer::Answer), fine(vec![tell("b", Signal::Cancel)], "talking with a")),
+        (calling, Moves("a", Viewer::HangUp), fine(vec![], "calling b")),
+        (calling, Moves("a", Viewer::Cancel), refused(Conflict, "calling a b")),
+        (calling, Moves("a", Viewer::Reject), fine(vec![], "calling b")),
+        (calling, Moves("a", Viewer::Busy), fine(vec![], "calling b")),
+        (calling, Moves("a", Viewer::Timeout), fine(vec![], "calling b")),
+        (calling, Moves("c", Viewer::Start), refused(Busy, "calling a b")),
+        (calling, Moves("c", Viewer::Answer), refused(NotFound, "calling a b")),
+        (calling, Rings, refused(Busy, "calling a b")),
+        (calling, Does(Device::Answer), refused(Conflict, "calling a b")),
+        (calling, Does(Device::Reject), refused(Conflict, "calling a b")),
+        (calling, Does(Device::Busy), refused(Conflict, "calling a b")),
+        (calling, Does(Device::HangUp), fine(vec![tell("a", Signal::Cancel), tell("b", Signal::Cancel)], "idle")),
+        (calling, Leaves("a"), fine(vec![], "calling b")),
+        (calling, Expires, fine(vec![tell("a", Signal::Timeout), tell("b", Signal::Timeout)], "idle")),
+
+        (called, Moves("a", Viewer::Start), fine(vec![], "called by a")),
+        (called, Moves("a", Viewer::Answer), refused(Conflict, "called by a")),
+        (called, Moves("a", Viewer::HangUp), fine(vec![], "idle")),
+        (called, Moves("a", Viewer::Cancel), fine(vec![], "idle")),
+        (called, Moves("a", Viewer::Reject), refused(Conflict, "called by a")),
+        (called, Moves("a", Viewer::Busy), refused(Conflict, "called by a")),
+        (called, Moves("a", Viewer::Timeout), fine(vec![], "idle")),
+        (called, Moves("b", Viewer::Start), refused(Busy, "called by a")),
+        (called, Moves("b", Viewer::Cancel), refused(NotFound, "called by a")),
+        (called, Rings, refused(Busy, "called by a")),
+        (called, Does(Device::Answer), fine(vec![tell("a", Signal::Answer)], "talking with a")),
+        (called, Does(Device::Reject), fine(vec![tell("a", Signal::Reject)], "idle")),
+        (called, Does(Device::Busy), fine(vec![tell("a", Signal::Busy)], "idle")),
+        (called, Does(Device::HangUp), fine(vec![tell("a", Signal::Reject)], "idle")),
+        (called, Leaves("a"), fine(vec![], "idle")),
+        (called, Leaves("b"), fine(vec![], "called by a")),
+        (called, Expires, fine(vec![tell("a", Signal::Timeout)], "idle")),
+
+        (talking, Moves("a", Viewer::Start), fine(vec![], "talking with a")),
+        (talking, Moves("a", Viewer::Answer), fine(vec![], "talking with a")),
+        (talking, Moves("a", Viewer::HangUp), fine(vec![ends("a")], "idle")),
+        (talking, Moves("a", Viewer::Cancel), refused(Conflict, "talking with a")),
+        (talking, Moves("a", Viewer::Reject), refused(Conflict, "talking with a")),
+        (talking, Moves("a", Viewer::Busy), fine(vec![ends("a")], "idle")),
+        (talking, Moves("a", Viewer::Timeout), refused(Conflict, "talking with a")),
+        (talking, Moves("b", Viewer::Start), refused(Busy, "talking with a")),
+        (talking, Moves("b", Viewer::Answer), refused(NotFound, "talking with a")),
+        (talking, Moves("b", Viewer::HangUp), refused(NotFound, "talking with a")),
+        (talking, Rings, refused(Busy, "talking with a")),
+        (talking, Does(Device::Answer), refused(Conflict, "talking with a")),
+        (talking, Does(Device::Reject), refused(Conflict, "talking with a")),
+        (talking, Does(Device::Busy), refused(Conflict, "talking with a")),
+        (talking, Does(Device::HangUp), fine(vec![tell("a", Signal::HangUp), ends("a")], "idle")),
+        (talking, Leaves("a"), fine(vec![ends("a")], "idle")),
+        (talking, Leaves("b"), fine(vec![], "talking with a")),
+        (talking, Expires, fine(vec![], "talking with a")),
+    ];
+    for (before, what, (expected, then)) in table {
+        let mut call = Call::new(RING);
+        for what in before {
+            happen(&mut call, *what).expect("a way to this state");
+        }
+        let from = stands(&call);
+        let moved = happen(&mut call, what).map_err(|error| error.kind());
+        assert_eq!(moved, expected, "{from}: {what:?}");
+        assert_eq!(stands(&call), then, "{from}: {what:?}");
+    }
+}
+
+#[test]
+fn the_last_to_say_no_ends_it() {
+    let mut call = Call::new(RING);
+    happen(&mut call, Rings).expect("idle");
+    for viewer in ["a", "b"] {
+        assert_ne!(call.state(), &CallState::Idle);
+        happen(&mut call, Moves(viewer, Viewer::Reject)).expect("it is rung");
+    }
+    assert_eq!(call.state(), &CallState::Idle);
+    let nobody = call.ring(ChannelId(0), vec![], at(0));
+    assert_eq!(
+        nobody.map_err(|error| error.kind()),
+        Err(ErrorKind::NotFound)
+    );
+}
+
+#[test]
+fn it_rings_as_long_as_it_should() {
+    let mut call = Call::new(RING);
+    happen(&mut call, Rings).expect("idle");
+    assert_eq!(call.deadline(), Some(at(RING)));
+    assert_eq!(call.expire(at(RING - 1)), []);
+    assert_eq!(call.expire(at(RING)).len(), 2);
+    assert_eq!(call.deadline(), None);
+}

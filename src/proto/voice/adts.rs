@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+
+use super::{
+    aac::{AacConfig, config_of_adts},
+    damaged,
+};
+use crate::{
+    error::Error,
+    media::{SoundBlock, SoundCoding, SoundFormat},
+};
+
+/// Bytes of a head without check sum.
+const HEAD: usize = 7;
+
+/// AAC with a head before each access unit (ISO/IEC 14496-3, 1.A.2.2).
+#[derive(Debug, Default)]
+pub(super) struct Adts {
+    buffer: BytesMut,
+    known: Option<(Arc<SoundFormat>, i64)>,
+}
+
+struct AdtsHead {
+    profile: u8,
+    rate_index: u8,
+    channels: u8,
+    /// Bytes of the head.
+    size: usize,
+    /// Bytes of head and access unit.
+    frame: usize,
+    /// Access units in it.
+    units: u8,
+}
+
+impl AdtsHead {
+    fn parse(bytes: &[u8; HEAD]) -> Option<Self> {
+        let [sync, flags, kind, length_high, length, length_low, rest] = *bytes;
+        if sync != 0xff || flags & 0xf6 != 0xf0 {
+            return None;
+        }
+        let head = Self {
+            profile: kind >> 6,
+            rate_index: kind >> 2 & 0xf,
+            channels: (kind & 1) << 2 | length_high >> 6,
+            size: if flags & 1 == 1 { HEAD } else { HEAD + 2 },
+            frame: usize::from(length_high & 3) << 11
+                | usize::from(length) << 3
+                | usize::from(length_low >> 5),
+            units: (rest & 3) + 1,
+        };
+        (head.frame > head.size && head.rate_index < 13).then_some(head)
+    }
+}
+
+/// Whether this is how ADTS begins.
+pub(super) fn is_adts(bytes: &[u8]) -> bool {
+    bytes.first_chunk().and_then(AdtsHead::parse).is_some()
+}
+
+impl Adts {
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
+        let Some(bytes) = self.buffer.first_chunk::<HEAD>() else {
+            return Ok(None);
+        };
+        let head = AdtsHead::parse(bytes)
+            .ok_or_else(|| damaged("the AAC is damaged: no ADTS head where one should be"))?;
+        if head.units != 1 {
+            return Err(damaged(
+                "ADTS with several access units behind one head is not played",
+            ));
+        }
+        if self.buffer.len() < head.frame {
+            return Ok(None);
+        }
+        self.buffer.advance(head.size);
+        let data = self.buffer.split_to(head.frame - head.size).freeze();
+        let config = config_of_adts(head.profile, head.rate_index, head.channels);
+        let is_known = |(format, _): &&(Arc<SoundFormat>, i64)| {
+            format.coding == SoundCoding::Aac(config.clone())
+        };
+        let (format, micros) = match self.known.as_ref().filter(is_known) {
+            Some(known) => known.clone(),
+            None => {
+                let parsed =
+                    AacConfig::parse(&config).map_err(|error| damaged(error.to_string()))?;
+                let format = Arc::new(parsed.format(config));
+                self.known.insert((format, parsed.unit_micros())).clone()
+            }
+        };
+        Ok(Some(SoundBlock {
+            format,
+            data,
+            micros,
+        }))
+    }
+}

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+
+use crate::media::{SoundBlock, SoundCoding, SoundFormat};
+
+/// Blocks are cut so long.
+const BLOCK_MILLIS: usize = 20;
+
+/// Samples one behind the other, cut into blocks.
+#[derive(Debug)]
+pub(super) struct Pcm {
+    format: Arc<SoundFormat>,
+    buffer: BytesMut,
+    /// Bytes that are still sound, if that is known.
+    left: Option<u64>,
+    has_ended: bool,
+}
+
+impl Pcm {
+    /// Sound to the end of the body.
+    pub(super) fn new(format: SoundFormat) -> Self {
+        Self::of_length(format, None)
+    }
+
+    /// Sound of so many bytes. What is behind them is not taken.
+    pub(super) fn of_length(format: SoundFormat, length: Option<u64>) -> Self {
+        Self {
+            format: Arc::new(format),
+            buffer: BytesMut::new(),
+            left: length,
+            has_ended: false,
+        }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        let taken = match &mut self.left {
+            None => bytes,
+            Some(left) => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                let taken = &bytes[..bytes.len().min(most)];
+                *left -= taken.len() as u64;
+                taken
+            }
+        };
+        self.buffer.extend_from_slice(taken);
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.has_ended = true;
+    }
+
+    pub(super) fn next_block(&mut self) -> Option<SoundBlock> {
+        let sample = sample_size(&self.format);
+        let rate = self.format.sample_rate as usize;
+        let block = (rate * BLOCK_MILLIS / 1000).max(1) * sample;
+        let has_ended = self.has_ended || self.left == Some(0);
+        let size = match self.buffer.len() {
+            length if length >= block => block,
+            length if has_ended => length / sample * sample,
+            _ => return None,
+        };
+        let data = self.buffer.split_to(size).freeze();
+        if data.is_empty() {
+            // Half a sample is none.
+            self.buffer.advance(self.buffer.len());
+            return None;
+        }
+        let micros = micros(&self.format, data.len());
+        Some(SoundBlock {
+            format: Arc::clone(&self.format),
+            data,
+            micros,
+        })
+    }
+}
+
+/// Bytes of one sample of all channels; 1 for what has no samples of equal size.
+fn sample_size(format: &SoundFormat) -> usize {
+    let one = match format.coding {
+        SoundCoding::Pcm => 2,
+        SoundCoding::PcmA | SoundCoding::PcmU | SoundCoding::Aac(_) => 1,
+    };
+    one * usize::from(format.channels.max(1))
+}
+
+/// How long so many bytes sound.
+pub(super) fn micros(format: &SoundFormat, bytes: usize) -> i64 {
+    let samples = (bytes / sample_size(format)) as i64;
+    samples * 1_000_000 / i64::from(format.sample_rate.max(1))
+}

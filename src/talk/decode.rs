@@ -1,0 +1,80 @@
+use bytes::{BufMut, BytesMut};
+
+use crate::{
+    error::{Error, ErrorKind},
+    media::{SoundCoding, SoundFormat},
+};
+
+/// Makes PCM of blocks that a speaker does not take as they are.
+pub(super) enum Decoder {
+    /// The speaker takes them.
+    Nothing,
+    G711(fn(u8) -> i16),
+    #[cfg(feature = "aac")]
+    Aac(Box<syom::Decoder>),
+}
+
+impl Decoder {
+    /// A decoder of this format.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if this program has none.
+    pub(super) fn of(format: &SoundFormat) -> Result<Self, Error> {
+        match &format.coding {
+            SoundCoding::Pcm => Ok(Self::Nothing),
+            SoundCoding::PcmA => Ok(Self::G711(audio_codec_algorithms::decode_alaw)),
+            SoundCoding::PcmU => Ok(Self::G711(audio_codec_algorithms::decode_ulaw)),
+            SoundCoding::Aac(config) => Self::aac(config),
+        }
+    }
+
+    #[cfg(feature = "aac")]
+    fn aac(config: &[u8]) -> Result<Self, Error> {
+        let mut options = syom::DecodeOptions::audio();
+        // A talk has no length; its end is its own.
+        options.max_duration_secs = f64::from(u32::MAX);
+        let decoder = syom::Decoder::from_asc(config, options);
+        let decoder =
+            decoder.map_err(|error| unsupported(format!("this AAC is not played: {error}")))?;
+        Ok(Self::Aac(Box::new(decoder)))
+    }
+
+    #[cfg(not(feature = "aac"))]
+    fn aac(_: &[u8]) -> Result<Self, Error> {
+        let reason = "the speaker takes no AAC, and this program was built without the feature aac; send G.711 or PCM";
+        Err(unsupported(reason.to_owned()))
+    }
+
+    /// The samples of a block, after those in `pcm`.
+    ///
+    /// # Errors
+    /// A sentence for the log: the block is damaged.
+    pub(super) fn decode(&mut self, block: &[u8], pcm: &mut BytesMut) -> Result<(), String> {
+        match self {
+            Self::Nothing => pcm.extend_from_slice(block),
+            Self::G711(decode) => {
+                for byte in block {
+                    pcm.put_i16_le(decode(*byte));
+                }
+            }
+            #[cfg(feature = "aac")]
+            Self::Aac(decoder) => {
+                let decoded = decoder.decode_au(block, |frame| {
+                    for index in 0..frame.samples {
+                        for plane in frame.planar {
+                            let sample = plane.get(index).copied().unwrap_or(0.0);
+                            pcm.put_i16_le((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
+                        }
+                    }
+                    Ok(())
+                });
+                decoded.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(reason: String) -> Error {
+    Error::new(ErrorKind::Unsupported, reason)
+}

@@ -1,0 +1,252 @@
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{Pieces, Turn, decode::Decoder, jitter::Jitter};
+use crate::{
+    error::{Error, ErrorKind},
+    hal::{HalError, TalkSink},
+    media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
+    proto::voice::Upload,
+};
+
+/// How a talk went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Talked {
+    /// What was played, in milliseconds.
+    pub played_millis: u64,
+    /// Blocks that came too late.
+    pub lost: u64,
+    /// The device has ended it.
+    pub hung_up: bool,
+}
+
+/// An open speaker, and what it takes.
+struct Speaker {
+    format: Arc<SoundFormat>,
+    sink: Box<dyn TalkSink>,
+    decoder: Decoder,
+}
+
+impl Turn {
+    /// Plays a body to its end, until the device hangs up, or until it broke off.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`] for sound that is damaged or not played, [`ErrorKind::Busy`] if
+    /// something else on the device has the speaker, [`ErrorKind::Unavailable`] if it fails,
+    /// [`ErrorKind::Timeout`] if nothing came for a while; the body's own error if it broke off.
+    pub async fn play(&self, body: &mut dyn Pieces) -> Result<Talked, Error> {
+        self.inner.metrics.talkers.inc();
+        let result = Talk::new(self).play(body).await;
+        self.inner.metrics.talkers.dec();
+        result
+    }
+}
+
+impl Turn {
+    /// Plays 1 kHz for a fifth of a second.
+    pub(super) fn beep(&self) -> Result<(), Error> {
+        const RATE: u32 = 16_000;
+        const PERIOD: usize = 16;
+        const LENGTH: usize = RATE as usize / 5;
+        let format = SoundFormat {
+            coding: SoundCoding::Pcm,
+            sample_rate: RATE,
+            channels: 1,
+        };
+        let samples = (0..LENGTH).map(|index| {
+            let phase = (index % PERIOD) as f32 / PERIOD as f32 * std::f32::consts::TAU;
+            (phase.sin() * 8_000.0) as i16
+        });
+        let block: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
+        let mut sink = self
+            .speaker
+            .open(&format)
+            .map_err(|error| refused(&error))?;
+        sink.push(&block);
+        Ok(())
+    }
+}
+
+struct Talk<'a> {
+    turn: &'a Turn,
+    upload: Upload,
+    jitter: Jitter,
+    speaker: Option<Speaker>,
+    pcm: BytesMut,
+    played_micros: i64,
+    warned: bool,
+}
+
+impl<'a> Talk<'a> {
+    fn new(turn: &'a Turn) -> Self {
+        let config = &turn.inner.config;
+        let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);
+        Self {
+            turn,
+            upload: Upload::new(config.sample_rate),
+            jitter: Jitter::new(bound),
+            speaker: None,
+            pcm: BytesMut::new(),
+            played_micros: 0,
+            warned: false,
+        }
+    }
+
+    async fn play(mut self, body: &mut dyn Pieces) -> Result<Talked, Error> {
+        let clock = self.turn.inner.clock;
+        let idle = self.turn.inner.config.idle;
+        let mut has_ended = false;
+        let mut last_piece = clock.now();
+        let hung_up = loop {
+            let now = clock.now();
+            self.jitter.note_gap(now);
+            let is_dry = self.take_blocks(now)?;
+            if has_ended && is_dry {
+                self.jitter.finish();
+            }
+            if self.jitter.is_done(now) {
+                break false;
+            }
+            // What comes next, if nothing is sent: a block is due, the last one has sounded, or
+            // there is room again, which a due block makes.
+            let next = self.jitter.due().or_else(|| self.jitter.sounds_until());
+            let wake = async {
+                match next {
+                    Some(at) => tokio::time::sleep(at.duration_from(clock.now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let left = idle.saturating_sub(now.duration_from(last_piece));
+            tokio::select! {
+                biased;
+                () = self.turn.hang_up.cancelled() => break true,
+                () = wake => self.play_due(clock.now())?,
+                piece = body.piece(), if !has_ended && is_dry => {
+                    last_piece = clock.now();
+                    match piece? {
+                        Some(piece) => self.upload.feed(&piece),
+                        None => {
+                            has_ended = true;
+                            self.upload.finish();
+                        }
+                    }
+                }
+                () = tokio::time::sleep(left), if !has_ended && is_dry => {
+                    let reason = format!("no sound came for {} s", idle.as_secs());
+                    return Err(Error::new(ErrorKind::Timeout, reason));
+                }
+            }
+        };
+        Ok(Talked {
+            played_millis: u64::try_from(self.played_micros / 1000).unwrap_or(0),
+            lost: self.jitter.lost(),
+            hung_up,
+        })
+    }
+
+    /// Takes the blocks that have come, as many as there is room for; whether that was all.
+    fn take_blocks(&mut self, now: MediaTime) -> Result<bool, Error> {
+        while self.jitter.has_room(now) {
+            let Some(block) = self.upload.next_block()? else {
+                return Ok(true);
+            };
+            // A speaker that is taken is told at once, and not when the sound is due.
+            if self.speaker.is_none() {
+                self.speaker = Some(self.open(&block.format)?);
+            }
+            self.jitter.push(block, now);
+        }
+        Ok(false)
+    }
+
+    fn play_due(&mut self, now: MediaTime) -> Result<(), Error> {
+        while let Some(block) = self.jitter.pop(now) {
+            self.play_block(&block)?;
+        }
+        Ok(())
+    }
+
+    fn play_block(&mut self, block: &SoundBlock) -> Result<(), Error> {
+        let is_other = |speaker: &Speaker| speaker.format != block.format;
+        if self.speaker.as_ref().is_none_or(is_other) {
+            // Let go first: nobody may hold it twice.
+            self.speaker = None;
+            self.speaker = Some(self.open(&block.format)?);
+        }
+        let Some(speaker) = &mut self.speaker else {
+            return Ok(());
+        };
+        self.pcm.clear();
+        let metrics = &self.turn.inner.metrics;
+        match speaker.decoder.decode(&block.data, &mut self.pcm) {
+            Ok(()) => {
+                speaker.sink.push(&self.pcm);
+                metrics.blocks.inc();
+                self.played_micros += block.micros;
+            }
+            Err(reason) => {
+                metrics.lost_damaged.inc();
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::warn!(channel = %self.turn.channel, reason, "talkback cannot be decoded");
+                }
+                // What it was in the middle of is no good any more.
+                speaker.decoder = Decoder::of(&block.format)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the speaker for sound of this format, or for what can be made of it.
+    fn open(&self, format: &Arc<SoundFormat>) -> Result<Speaker, Error> {
+        let speaker = &self.turn.speaker;
+        let (sink, decoder) = match (speaker.open(format), &format.coding) {
+            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+                let decoder = Decoder::of(format)?;
+                (speaker.open(&as_pcm(format)), decoder)
+            }
+            (opened, _) => (opened, Decoder::Nothing),
+        };
+        Ok(Speaker {
+            format: Arc::clone(format),
+            sink: sink.map_err(|error| refused(&error))?,
+            decoder,
+        })
+    }
+}
+
+impl Drop for Talk<'_> {
+    fn drop(&mut self) {
+        let metrics = &self.turn.inner.metrics;
+        metrics.lost_late.inc_by(self.jitter.lost());
+        metrics
+            .skipped_pictures
+            .inc_by(self.upload.skipped_pictures());
+    }
+}
+
+fn as_pcm(format: &SoundFormat) -> SoundFormat {
+    SoundFormat {
+        coding: SoundCoding::Pcm,
+        ..*format
+    }
+}
+
+/// What a talker is told of a speaker that does not open.
+fn refused(error: &HalError) -> Error {
+    let (kind, reason) = match error {
+        HalError::Busy => (
+            ErrorKind::Busy,
+            "something else on the device is using the speaker; try again later".to_owned(),
+        ),
+        HalError::Unsupported(what) => (
+            ErrorKind::Unsupported,
+            format!("the speaker does not take {what}"),
+        ),
+        error => (
+            ErrorKind::Unavailable,
+            format!("the speaker cannot be used: {error}"),
+        ),
+    };
+    Error::new(kind, reason)
+}
