@@ -16,6 +16,8 @@ mod proxy;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "client")]
+mod talk;
+#[cfg(feature = "client")]
 mod viewer;
 #[cfg(feature = "client")]
 mod way;
@@ -31,6 +33,8 @@ pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
 pub use proxy::ProxyOptions;
 #[cfg(feature = "record")]
 pub use record::{RecordCommand, RecordOptions};
+#[cfg(feature = "client")]
+pub use talk::TalkOptions;
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
 #[cfg(all(feature = "client", feature = "p2p"))]
@@ -80,6 +84,9 @@ pub enum Command {
     /// Fetches a recording of a paired device as a file; goes on where it stopped.
     #[cfg(feature = "client")]
     Download(DownloadOptions),
+    /// Speaks a sound file, or what comes on the input, through a paired device's speaker.
+    #[cfg(feature = "client")]
+    Talk(TalkOptions),
     /// The app's side: dials a paired device, and serves players and scripts of this machine.
     #[cfg(all(feature = "client", feature = "p2p"))]
     Proxy(ProxyOptions),
@@ -114,6 +121,8 @@ impl Command {
             Self::Pull(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Download(options) => options.perform(),
+            #[cfg(feature = "client")]
+            Self::Talk(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]
             Self::Proxy(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]

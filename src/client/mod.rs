@@ -14,6 +14,7 @@ pub mod p2p;
 #[cfg(feature = "p2p")]
 pub mod proxy;
 pub mod tcp;
+pub mod upload;
 mod viewer;
 
 use std::time::Duration;
@@ -27,6 +28,21 @@ pub use viewer::Viewer;
 
 /// How long the device may take to begin an answer. It waits for its camera for 5 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The path of sound for the device: it is answered when all of it was played.
+const VOICE: &str = "/voice";
+
+/// Waits for the beginning of an answer to a request for `target`.
+async fn answer_in_time<T>(
+    target: &str,
+    answer: impl Future<Output = T>,
+) -> Result<T, ClientError> {
+    let path = target.split('?').next();
+    match path == Some(VOICE) {
+        true => Ok(answer.await),
+        false => in_time(answer).await,
+    }
+}
 
 /// Waits for the beginning of an answer.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {

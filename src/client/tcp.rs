@@ -4,7 +4,6 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{StatusCode, header};
-use http_body_util::Full;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -14,7 +13,11 @@ use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
-use super::{Answer, ClientError, ask, drive, in_time, with_token};
+use super::{
+    Answer, ClientError, answer_in_time, ask, drive, in_time,
+    upload::{self, Upload},
+    with_token,
+};
 use crate::proto::{
     credential::{BodyKind, PairingUri, Signed, Transport},
     encoding::exactly,
@@ -28,13 +31,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     uri: PairingUri,
     address: SocketAddr,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Upload>,
     /// Owns the connection: dropping it closes it.
     _task: AbortOnDropHandle<()>,
     exchange: Exchange,
     challenge: Challenge,
     shared: Zeroizing<[u8; 32]>,
     counter: u32,
+}
+
+/// What goes with a request.
+enum Sent<'a> {
+    Nothing,
+    Whole(&'a [u8]),
+    Stream(Upload),
 }
 
 /// What the device contributed to this connection.
@@ -68,7 +78,7 @@ impl Connection {
             .await
             .map_err(not_it)?;
         let task = drive(connection);
-        let request = ask("GET", "/", Full::default())?;
+        let request = ask("GET", "/", upload::nothing())?;
         let answer = in_time(sender.send_request(request))
             .await?
             .map_err(not_it)?;
@@ -108,7 +118,7 @@ impl Connection {
     /// [`ClientError::Refused`] with the device's own reason; any other [`ClientError`] if there
     /// was no authentic answer.
     pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
-        self.exchange("GET", target, None).await
+        self.exchange("GET", target, Sent::Nothing).await
     }
 
     /// Sends something in a sealed body. It is never sent twice.
@@ -116,7 +126,16 @@ impl Connection {
     /// # Errors
     /// As [`Connection::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
-        let sent = self.exchange("POST", target, Some(body)).await;
+        let sent = self.exchange("POST", target, Sent::Whole(body)).await;
+        sent.map_err(ClientError::of_post)
+    }
+
+    /// Sends something that comes little by little.
+    ///
+    /// # Errors
+    /// As [`Connection::post`].
+    pub async fn send(&mut self, target: &str, body: Upload) -> Result<Answer, ClientError> {
+        let sent = self.exchange("POST", target, Sent::Stream(body)).await;
         sent.map_err(ClientError::of_post)
     }
 
@@ -124,7 +143,7 @@ impl Connection {
         &mut self,
         method: &'static str,
         target: &str,
-        body: Option<&[u8]>,
+        body: Sent<'_>,
     ) -> Result<Answer, ClientError> {
         self.counter += 1;
         let credential = &self.uri.credential;
@@ -140,8 +159,8 @@ impl Connection {
             target,
             range: b"",
             body: match body {
-                None => BodyKind::None,
-                Some(_) => BodyKind::Records,
+                Sent::Nothing => BodyKind::None,
+                Sent::Whole(_) | Sent::Stream(_) => BodyKind::Records,
             },
             credential: credential.text(),
         };
@@ -154,10 +173,13 @@ impl Connection {
             &self.shared,
             &signed.transcript(),
         );
-        let sealed = body.map(|mut body| Sealer::new(sealing).last(&mut body));
-        let body = Full::new(sealed.unwrap_or_default());
+        let body = match body {
+            Sent::Nothing => upload::nothing(),
+            Sent::Whole(mut bytes) => upload::whole(Sealer::new(sealing).last(&mut bytes)),
+            Sent::Stream(body) => upload::sealed(body, Sealer::new(sealing)),
+        };
         let request = ask(method, &with_token(target, &token), body)?;
-        let answer = in_time(self.sender.send_request(request))
+        let answer = answer_in_time(target, self.sender.send_request(request))
             .await?
             .map_err(|_| ClientError::Broken)?;
         // Outside of the records everything is a hint, and this one only says that none will come.

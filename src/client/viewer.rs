@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "p2p")]
 use super::p2p::{Ask, Options, Session};
-use super::{Answer, ClientError, tcp};
+use super::{Answer, ClientError, tcp, upload::Upload};
 use crate::proto::credential::PairingUri;
 
 /// How long P2P has before a listener on the network is tried too.
@@ -100,6 +100,21 @@ impl Viewer {
                 session.send(request).await?.checked().await
             }
             Self::Tcp(connection) => connection.post(target, body).await,
+        }
+    }
+
+    /// Sends something that comes little by little. It is never sent twice.
+    ///
+    /// # Errors
+    /// As [`Viewer::post`].
+    pub async fn send(&mut self, target: &str, body: Upload) -> Result<Answer, ClientError> {
+        match self {
+            #[cfg(feature = "p2p")]
+            Self::P2p(session) => {
+                let request = Ask::send(target, body);
+                session.send(request).await?.checked().await
+            }
+            Self::Tcp(connection) => connection.send(target, body).await,
         }
     }
 

@@ -1,23 +1,20 @@
-use std::{
-    error::Error as StdError,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use crate::{
-    client::{Answer, ClientError, ask, drive, in_time, with_token},
+    client::{
+        Answer, ClientError, answer_in_time, ask, drive, in_time,
+        upload::{self, Upload},
+        with_token,
+    },
     proto::credential::{BodyKind, EXPORTER_LABEL, EndpointId, PairingUri, Signed, Transport},
     transport::p2p::{Connection, Lost, Stream},
 };
-
-/// What is sent with a request.
-pub type Upload = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
 
 /// A request to a device.
 pub struct Ask<'a> {
@@ -38,7 +35,7 @@ impl<'a> Ask<'a> {
             method: Method::GET,
             target,
             range: None,
-            body: Empty::new().map_err(Into::into).boxed_unsync(),
+            body: upload::nothing(),
         }
     }
 
@@ -54,11 +51,16 @@ impl<'a> Ask<'a> {
 
     /// Something that is sent.
     pub fn post(target: &'a str, body: Bytes) -> Self {
+        Self::send(target, upload::whole(body))
+    }
+
+    /// Something that is sent little by little.
+    pub fn send(target: &'a str, body: Upload) -> Self {
         Self {
             method: Method::POST,
             target,
             range: None,
-            body: Full::new(body).map_err(Into::into).boxed_unsync(),
+            body,
         }
     }
 }
@@ -162,7 +164,7 @@ impl Link {
             .await
             .map_err(|_| ClientError::Broken)?;
         let driver = drive(driver);
-        let response = in_time(sender.send_request(request)).await?;
+        let response = answer_in_time(target, sender.send_request(request)).await?;
         let response = response.map_err(|_| ClientError::Broken)?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(ClientError::NotAccepted);

@@ -9,6 +9,6 @@ mod session;
 
 pub use feedback::OnFeedback;
 pub use identity::{Identity, IdentityError};
-pub use link::{Ask, Upload};
+pub use link::Ask;
 pub(super) use resume::Kind;
 pub use session::{Options, Session};

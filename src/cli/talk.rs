@@ -1,0 +1,104 @@
+//! `peercam talk`: speaks through a paired device's speaker.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::{
+    Failure,
+    progress::Progress,
+    way::{Hidden, Way, pairing_uri, run},
+};
+use crate::{
+    client::{ClientError, Code, Viewer, upload},
+    media::ChannelId,
+};
+
+/// What is read at a time, and how many of that wait for the network.
+const BLOCK: usize = 4 << 10;
+const WAITING: usize = 4;
+
+/// Options of `peercam talk`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct TalkOptions {
+    /// The device's pairing URI (@FILE reads it from a file; without it, PEERCAM_URI is read), and
+    /// the sound: a WAV, FLV (AAC, G.711, PCM) or ADTS file, or - for the input.
+    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "FILE"])]
+    arguments: Vec<Hidden>,
+    #[command(flatten)]
+    way: Way,
+    /// The camera whose speaker it is.
+    #[arg(long, default_value_t = 0)]
+    channel: u16,
+}
+
+impl TalkOptions {
+    pub(super) fn perform(self) -> Result<(), Failure> {
+        let mut arguments = self.arguments.iter().rev();
+        let file = arguments.next().map_or("", Hidden::expose);
+        if file.starts_with('@') || file.starts_with("peercam:") {
+            return Err(Failure::Usage(
+                "the sound is missing: peercam talk @URI hello.wav".to_owned(),
+            ));
+        }
+        let source: Box<dyn Read + Send> = match file {
+            "-" => Box::new(io::stdin()),
+            path => Box::new(File::open(path).map_err(Failure::io(path.to_owned()))?),
+        };
+        let uri = pairing_uri(arguments.next())?;
+        let path = PathBuf::from(file);
+        let answer = run(async {
+            let mut viewer = self.way.open(uri).await?;
+            let talked = self.talk(&mut viewer, &path, source).await;
+            viewer.close().await;
+            talked
+        })?;
+        writeln!(io::stdout(), "{answer}").map_err(Failure::io("the answer cannot be written"))
+    }
+
+    async fn talk(
+        &self,
+        viewer: &mut Viewer,
+        path: &Path,
+        source: Box<dyn Read + Send>,
+    ) -> Result<String, Failure> {
+        let (pieces, waiting) = mpsc::channel(WAITING);
+        let reading = tokio::task::spawn_blocking(move || read(source, &pieces));
+        let target = format!("/voice?channel={}", ChannelId(self.channel));
+        let answer = viewer.send(&target, upload::stream(waiting)).await;
+        let mut answer = answer.map_err(Failure::asking(Code::NoVoice))?;
+        let text = answer.collect(1 << 16).await;
+        let text = text.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?;
+        // A device that hung up has not taken all, and a terminal may never end.
+        if reading.is_finished() {
+            let read = reading.await.unwrap_or_else(|error| Err(error.into()));
+            read.map_err(Failure::io(path.display().to_string()))?;
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(text.chars().filter(|c| !c.is_control()).collect())
+    }
+}
+
+/// Hands sound on as fast as the device takes it, which is as fast as it sounds.
+fn read(mut source: Box<dyn Read + Send>, pieces: &mpsc::Sender<Bytes>) -> io::Result<()> {
+    let mut progress = Progress::start(0, None);
+    loop {
+        let mut block = vec![0; BLOCK];
+        let count = match source.read(&mut block) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        block.truncate(count);
+        if count == 0 || pieces.blocking_send(block.into()).is_err() {
+            progress.end();
+            return Ok(());
+        }
+        progress.add(count);
+    }
+}

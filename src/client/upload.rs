@@ -1,0 +1,96 @@
+//! Bodies that go up with a request.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use tokio::sync::mpsc;
+
+use crate::proto::sealed::Sealer;
+
+/// What is sent with a request.
+pub type Upload = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+
+/// Nothing.
+pub(super) fn nothing() -> Upload {
+    Empty::new().map_err(Into::into).boxed_unsync()
+}
+
+/// These bytes.
+pub(super) fn whole(bytes: Bytes) -> Upload {
+    Full::new(bytes).map_err(Into::into).boxed_unsync()
+}
+
+/// Whatever comes, until its sender is dropped.
+pub fn stream(pieces: mpsc::Receiver<Bytes>) -> Upload {
+    Stream(pieces).map_err(Into::into).boxed_unsync()
+}
+
+struct Stream(mpsc::Receiver<Bytes>);
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// A body in records.
+pub(super) fn sealed(body: Upload, sealer: Sealer) -> Upload {
+    Sealed {
+        body,
+        sealer: Some(sealer),
+    }
+    .boxed_unsync()
+}
+
+struct Sealed {
+    body: Upload,
+    /// `None` behind the last record.
+    sealer: Option<Sealer>,
+}
+
+impl Body for Sealed {
+    type Data = Bytes;
+    type Error = Box<dyn StdError + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        loop {
+            let Some(sealer) = &mut this.sealer else {
+                return Poll::Ready(None);
+            };
+            let records = match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(mut piece) => sealer.data(&mut piece, usize::MAX),
+                    Err(_) => continue,
+                },
+                Poll::Ready(None) => {
+                    let last = this.sealer.take();
+                    last.map(|sealer| sealer.last(&mut Bytes::new()))
+                        .unwrap_or_default()
+                }
+            };
+            if !records.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(records))));
+            }
+        }
+    }
+}
