@@ -14,6 +14,8 @@ mod config;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
 mod files;
+#[cfg(feature = "record")]
+mod golden;
 mod hal;
 mod hostile;
 mod http;
@@ -35,5 +37,6 @@ mod recording;
 mod resume;
 mod scripted;
 mod secrets;
+mod signalling;
 mod support;
 mod vectors;
