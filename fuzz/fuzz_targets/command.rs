@@ -1,0 +1,24 @@
+//! Commands by query and by body: none panics, and every answer to a topic is JSON that names it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use peercam::proto::command::{
+    Command, Meaning, Panel, Status, decode_request, encode_topic,
+};
+
+fuzz_target!(|text: &str| {
+    let (query, body) = text.split_once('\n').unwrap_or((text, ""));
+    let Ok((command, _)) = decode_request(query, body) else {
+        return;
+    };
+    let Command::User { command, .. } = command else {
+        return;
+    };
+    let _ = command.name();
+    if let Meaning::Topic(topic) = &command.meaning {
+        let _ = Panel::of(topic);
+        let answer = encode_topic(topic, (Status::Ok, None), Default::default());
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["confirmation_topic"], topic.name.as_str());
+    }
+});
