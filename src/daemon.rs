@@ -26,7 +26,7 @@ use crate::{
     access::{self, DataDir, DataDirError, Door, Endpoint, Keeper, Lock, Store, StoreError},
     clock::Clock,
     config::{Channel, Config, Listen, ListenAccess, UserDefine},
-    device::{self, CallKeeper, Calls, Device, Outbox, Presence, UserCommands, Viewers},
+    device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, UserCommands, Viewers},
     hal::{Camera, file::FileError},
     http::{self, App, Listening, LocalHandler},
     live::{self, Hub},
@@ -175,6 +175,8 @@ impl Daemon {
         let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
         let channels = cameras(&config.channels, |channel| camera(clock, channel))?;
         let hub = Hub::new(clock, config.live, channels.clone(), live_metrics);
+        // Before anybody, the recorder included, could have a picture.
+        let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
         #[cfg(feature = "record")]
         let recorder = record::start(&config, &channels, &hub, clock, &mut registry)?;
         let viewers = Viewers::new(config.http.max_viewers);
@@ -224,6 +226,7 @@ impl Daemon {
             talkers,
             calls,
             presence: Presence::new(reach.outbox.clone()),
+            standby,
             commands: user_commands(config.user),
         });
         let app = App {

@@ -7,6 +7,7 @@ mod places;
 mod presence;
 mod ptz;
 mod recordings;
+mod standby;
 mod user;
 mod viewers;
 
@@ -18,6 +19,7 @@ pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
 pub use presence::{Attending, Presence};
 pub use recordings::{Recordings, parse_file_name};
+pub use standby::Standby;
 pub use user::{UserCommands, UserHandler};
 pub use viewers::Viewers;
 
@@ -168,6 +170,8 @@ pub struct Parts {
     pub calls: Calls,
     /// Who is there.
     pub presence: Presence,
+    /// Which cameras stand by.
+    pub standby: Standby,
     /// What is done of `user_define`.
     pub commands: UserCommands,
 }
@@ -187,6 +191,7 @@ impl Device {
         let panels = Panels {
             motors,
             pictures: pictures.collect(),
+            standby: parts.standby,
             commands: parts.commands,
             confirm: Default::default(),
         };

@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Device, missing, ptz::Motors};
+use super::{Caller, Device, Standby, missing, ptz::Motors};
 use crate::{
     error::{Error, ErrorKind},
     hal::{BoxFuture, PictureControl, PtzPosition},
@@ -51,6 +51,7 @@ const CONFIRM: Duration = Duration::from_secs(60);
 pub(super) struct Panels {
     pub(super) motors: Motors,
     pub(super) pictures: BTreeMap<ChannelId, Arc<dyn PictureControl>>,
+    pub(super) standby: Standby,
     pub(super) commands: UserCommands,
     /// Whoever said it may format the card with this word.
     pub(super) confirm: Mutex<Option<Confirm>>,
@@ -137,7 +138,7 @@ impl Device {
             }),
             Panel::SetStatus { working } => {
                 check_admin(caller)?;
-                self.hub.set_working(channel, working);
+                panels.standby.set(channel, working).await?;
                 json!({})
             }
             Panel::Flip { flipped } => {

@@ -23,6 +23,8 @@ mod join;
 mod layering;
 mod many;
 mod mitm;
+#[cfg(feature = "record")]
+mod mutated;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod p2p;
 #[cfg(all(feature = "client", feature = "p2p"))]

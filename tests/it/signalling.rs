@@ -92,7 +92,8 @@ async fn what_is_talked_is_heard() {
         .iter()
         .filter(|sample| **sample == 0x1111)
         .count();
-    assert_eq!(loud, 4800);
+    // The last millisecond may sound yet.
+    assert!((4780..=4800).contains(&loud), "{loud}");
     daemon.metric_becomes("peercam_talkers", 0.0).await;
     assert_eq!(daemon.metric("peercam_talk_blocks_total").await, 15.0);
 }
@@ -305,6 +306,21 @@ async fn a_camera_turns_while_the_button_is_held() {
         first.as_i64().unwrap() < -20,
         "it stopped before it was there: {first}"
     );
+}
+
+#[tokio::test]
+async fn standby_lasts_over_a_restart() {
+    let daemon = Daemon::start(&sim_config(""));
+    let set = |status: &str| format!(r#"{{"topic":"set_status","data":{{"status":"{status}"}}}}"#);
+    assert_eq!(topic(daemon.address, &set("standby")).await["result"], "0");
+    let daemon = Daemon::start_in(daemon.stop(), &sim_config(""));
+    let refused = request(daemon.address, "GET", "/ipc.flv?action=live", "").await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.json("reason").contains("standby"), "{refused:?}");
+    assert_eq!(topic(daemon.address, &set("working")).await["result"], "0");
+    let daemon = Daemon::start_in(daemon.stop(), &sim_config(""));
+    let mut viewer = Viewer::open(daemon.address, "quality=standard").await;
+    assert!(viewer.picture().await.is_some());
 }
 
 /// A program that answers one request with this text, and gives what it was asked.

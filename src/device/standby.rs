@@ -1,0 +1,71 @@
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
+
+use crate::{
+    error::{Error, ErrorKind},
+    live::Hub,
+    media::ChannelId,
+};
+
+/// Which channels stand by, kept in a file: whoever told a camera not to look must not find it
+/// looking again after a power cut.
+pub struct Standby {
+    hub: Hub,
+    path: Arc<PathBuf>,
+    /// The file is written by one at a time.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Standby {
+    /// What was told before. Blocks for as long as a short file takes.
+    pub fn restore(hub: Hub, path: PathBuf) -> Self {
+        let known = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
+        };
+        let known: BTreeSet<u16> = known.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "which cameras stand by is not known; all of them work");
+            BTreeSet::new()
+        });
+        for channel in known {
+            hub.set_working(ChannelId(channel), false);
+        }
+        Self {
+            hub,
+            path: Arc::new(path),
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Has a channel work or stand by, from now on and after a restart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if it could not be kept; until the next restart it holds.
+    pub async fn set(&self, channel: ChannelId, working: bool) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        self.hub.set_working(channel, working);
+        let channels = self.hub.channels().into_iter();
+        let standing = channels.filter(|(id, ..)| !self.hub.is_working(*id));
+        let standing: BTreeSet<u16> = standing.map(|(id, ..)| id.0).collect();
+        let path = Arc::clone(&self.path);
+        let kept = tokio::task::spawn_blocking(move || write(&path, &standing)).await;
+        kept.map_err(io::Error::from)
+            .flatten()
+            .map_err(|error| {
+                tracing::warn!(path = %self.path.display(), %error, "which cameras stand by cannot be kept");
+                let reason = "done, but it could not be kept for after a restart: the device's data directory cannot be written";
+                Error::new(ErrorKind::Unavailable, reason)
+            })
+    }
+}
+
+fn write(path: &PathBuf, standing: &BTreeSet<u16>) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let text = serde_json::to_vec(standing)?;
+    let mut file = std::fs::File::create(&draft)?;
+    io::Write::write_all(&mut file, &text)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    let directory = path.parent().unwrap_or(std::path::Path::new("."));
+    std::fs::File::open(directory)?.sync_all()
+}
