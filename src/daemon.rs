@@ -225,7 +225,10 @@ impl Daemon {
             players,
             talkers,
             calls,
-            presence: Presence::new(reach.outbox.clone()),
+            presence: Presence::new({
+                let sessions = keeper.sessions.clone();
+                move |viewer| sessions.contains(viewer)
+            }),
             standby,
             commands: user_commands(config.user),
         });
@@ -353,7 +356,8 @@ impl Daemon {
         }
         let device = &app.device;
         let known = (device.presence().clone(), device.talkers().clone());
-        tasks.spawn(call_keeper.run(outbox, known, stopping.clone()));
+        let ending_calls = CancellationToken::new();
+        let calls = tasks.spawn(call_keeper.run(outbox, known, ending_calls.clone()));
         let watched = vec![connections.clone()];
         #[cfg(feature = "p2p")]
         let watched = {
@@ -371,6 +375,9 @@ impl Daemon {
 
         stop.await;
         tracing::info!("shutting down");
+        // Who is in a call is told while there is a way to.
+        ending_calls.cancel();
+        let _ = calls.await;
         stopping.cancel();
         app.hub.close();
         app.device.players().close();

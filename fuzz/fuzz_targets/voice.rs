@@ -26,6 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
             return;
         }
     }
-    upload.finish();
-    take(&mut upload);
+    if upload.finish().is_ok() {
+        take(&mut upload);
+    }
 });

@@ -191,6 +191,11 @@ impl Sessions {
         }
     }
 
+    /// Whether the session of this id is there.
+    pub fn contains(&self, id: &str) -> bool {
+        self.lock().slots.iter().any(|slot| slot.id.as_str() == id)
+    }
+
     /// Those that are there, oldest first.
     pub fn list(&self) -> Vec<SessionView> {
         let table = self.lock();

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Failure,
@@ -69,15 +69,19 @@ impl TalkOptions {
         source: Box<dyn Read + Send>,
     ) -> Result<String, Failure> {
         let (pieces, waiting) = mpsc::channel(WAITING);
-        let reading = tokio::task::spawn_blocking(move || read(source, &pieces));
-        let target = format!("/voice?channel={}", ChannelId(self.channel));
+        // A thread that nobody waits for: a terminal may never end.
+        let (sender, read_to_end) = oneshot::channel();
+        std::thread::spawn(move || sender.send(read(source, &pieces)));
+        let recorded = u8::from(path != Path::new("-"));
+        let channel = ChannelId(self.channel);
+        let target = format!("/voice?channel={channel}&recorded={recorded}");
         let answer = viewer.send(&target, upload::stream(waiting)).await;
         let mut answer = answer.map_err(Failure::asking(Code::NoVoice))?;
         let text = answer.collect(1 << 16).await;
         let text = text.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?;
-        // A device that hung up has not taken all, and a terminal may never end.
-        if reading.is_finished() {
-            let read = reading.await.unwrap_or_else(|error| Err(error.into()));
+        // A device that hung up has not taken all.
+        let mut read_to_end = read_to_end;
+        if let Ok(read) = read_to_end.try_recv() {
             read.map_err(Failure::io(path.display().to_string()))?;
         }
         let text = String::from_utf8_lossy(&text).into_owned();

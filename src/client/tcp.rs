@@ -9,6 +9,7 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
@@ -24,6 +25,8 @@ use crate::proto::{
     sealed::{Exchange, Keys, Opener, Sealer},
 };
 
+/// A silent device is asked so often whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long one address may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -204,6 +207,11 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {
         }
     };
     let _ = stream.set_nodelay(true);
+    // A device that has gone while it was talked to is noticed.
+    let alive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&alive);
     Ok(stream)
 }
 

@@ -1,4 +1,5 @@
 use std::{
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -6,7 +7,7 @@ use std::{
 use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +23,10 @@ use crate::{
     talk::Talkers,
 };
 
-/// What is to be said about calls and was not said yet. More is lost, and the log says so.
+/// Moves whose effects were not looked at yet. More are lost, and the log says so.
 const WAITING: usize = 64;
+/// What waits to be said to one viewer while it is being told something else; the oldest is lost.
+const UNSAID: usize = 4;
 /// How often it is looked whether the viewers of a call are still there.
 const LOOK: Duration = Duration::from_millis(500);
 /// A viewer without a session is taken for gone so long after its last request.
@@ -35,7 +38,7 @@ pub struct Calls {
     clock: Clock,
     call: Arc<Mutex<Call>>,
     shown: Arc<watch::Sender<Shown>>,
-    effects: mpsc::Sender<Effect>,
+    effects: mpsc::Sender<Vec<Effect>>,
 }
 
 /// How it stands with the call, with a number that is another one after each change.
@@ -45,12 +48,14 @@ pub struct Shown {
     pub number: u64,
     /// How it stands.
     pub state: CallState,
+    /// The device is shutting down: nothing comes any more.
+    pub closed: bool,
 }
 
 /// Does what follows from the moves in a call: tells viewers, gives up, notices who has left.
 pub struct CallKeeper {
     calls: Calls,
-    effects: mpsc::Receiver<Effect>,
+    effects: mpsc::Receiver<Vec<Effect>>,
 }
 
 impl Calls {
@@ -118,20 +123,14 @@ impl Calls {
         // The order of what is said is that of what happened.
         let mut call = self.call();
         let effects = change(&mut call)?;
-        for effect in effects {
-            if self.effects.try_send(effect).is_err() {
-                tracing::warn!(
-                    "too much is to be said about calls at a time; something is left out"
-                );
-            }
+        if !effects.is_empty() && self.effects.try_send(effects).is_err() {
+            tracing::warn!("too much is to be said about calls at a time; something is left out");
         }
         self.shown.send_if_modified(|shown| {
             let is_new = shown.state != *call.state();
             if is_new {
-                *shown = Shown {
-                    number: shown.number + 1,
-                    state: call.state().clone(),
-                };
+                shown.number += 1;
+                shown.state = call.state().clone();
                 tracing::info!(state = ?shown.state, "call");
             }
             is_new
@@ -148,7 +147,12 @@ impl CallKeeper {
         (presence, talkers): (Presence, Talkers),
         stop: CancellationToken,
     ) {
-        let mut saying = JoinSet::new();
+        let mut sayer = Sayer {
+            outbox,
+            talkers,
+            unsaid: HashMap::new(),
+            saying: JoinSet::new(),
+        };
         let mut shown = self.calls.shown();
         let calls = self.calls.clone();
         loop {
@@ -161,9 +165,9 @@ impl CallKeeper {
                 }
             };
             tokio::select! {
-                Some(effect) = self.effects.recv() => say(effect, outbox.as_ref(), &talkers, &mut saying),
+                Some(effects) = self.effects.recv() => sayer.perform(effects),
                 Ok(()) = shown.changed() => {}
-                Some(_) = saying.join_next() => {}
+                Some(said) = sayer.saying.join_next() => sayer.go_on(said),
                 () = expires => {
                     let now = calls.clock.now();
                     self.settle(|call| call.expire(now));
@@ -182,11 +186,16 @@ impl CallKeeper {
         }
         // There may be none.
         let _ = calls.device_moves(DeviceMove::HangUp);
-        while let Ok(effect) = self.effects.try_recv() {
-            say(effect, outbox.as_ref(), &talkers, &mut saying);
+        calls.shown.send_modify(|shown| shown.closed = true);
+        while let Ok(effects) = self.effects.try_recv() {
+            sayer.perform(effects);
         }
         // Whoever does not listen is not waited for.
-        let all = async { while saying.join_next().await.is_some() {} };
+        let all = async {
+            while let Some(said) = sayer.saying.join_next().await {
+                sayer.go_on(said);
+            }
+        };
         let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
     }
 
@@ -196,37 +205,80 @@ impl CallKeeper {
     }
 }
 
-/// Does what follows.
-fn say(
-    effect: Effect,
-    outbox: Option<&Arc<dyn Outbox>>,
-    talkers: &Talkers,
-    saying: &mut JoinSet<()>,
-) {
-    let (viewer, message) = match effect {
-        Effect::EndTalk(viewer) => {
-            talkers.hang_up(&viewer);
-            return;
+/// Says things to viewers: to each one after the other, to all at a time.
+struct Sayer {
+    outbox: Option<Arc<dyn Outbox>>,
+    talkers: Talkers,
+    /// What waits for viewers that are being told something.
+    unsaid: HashMap<String, VecDeque<Feedback>>,
+    /// Gives whom it was said to.
+    saying: JoinSet<String>,
+}
+
+impl Sayer {
+    /// Does what follows from a move.
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::EndTalk(viewer) => self.talkers.hang_up(&viewer),
+                Effect::Tell(viewer, signal) => self.say(viewer, Feedback::of_call(signal)),
+                Effect::Ring(viewer, channel) => {
+                    let text =
+                        json!({"topic": "call", "data": {"cmd": "ring", "channel": channel.0}});
+                    if let Ok(message) = Feedback::parse(text.to_string().as_bytes()) {
+                        self.say(viewer, message);
+                    }
+                }
+            }
         }
-        Effect::Tell(viewer, signal) => (viewer, Ok(Feedback::of_call(signal))),
-        Effect::Ring(viewer, channel) => {
-            let text = json!({"topic": "call", "data": {"cmd": "ring", "channel": channel.0}});
-            (viewer, Feedback::parse(text.to_string().as_bytes()))
+    }
+
+    fn say(&mut self, viewer: String, message: Feedback) {
+        match self.unsaid.get_mut(&viewer) {
+            Some(unsaid) => {
+                if unsaid.len() == UNSAID {
+                    unsaid.pop_front();
+                }
+                unsaid.push_back(message);
+            }
+            None => {
+                self.unsaid.insert(viewer.clone(), VecDeque::new());
+                self.begin(viewer, message);
+            }
         }
-    };
-    let (Some(outbox), Ok(message)) = (outbox.map(Arc::clone), message) else {
-        return;
-    };
-    saying.spawn(async move {
-        match outbox.send(&viewer, message).await {
-            Ok(_) => {}
-            // It came over TCP, by which nothing can be said: its answers tell it.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(
-                viewer,
-                reason = error.reason(),
-                "a viewer was not told about a call"
-            ),
+    }
+
+    fn begin(&mut self, viewer: String, message: Feedback) {
+        let outbox = self.outbox.clone();
+        self.saying.spawn(async move {
+            let said = match outbox {
+                Some(outbox) => outbox.send(&viewer, message).await.map(|_| ()),
+                None => Ok(()),
+            };
+            match said {
+                Ok(()) => {}
+                // It came over TCP, by which nothing can be said: its answers tell it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(
+                        viewer,
+                        reason = error.reason(),
+                        "a viewer was not told about a call"
+                    );
+                }
+            }
+            viewer
+        });
+    }
+
+    /// Something was said.
+    fn go_on(&mut self, said: Result<String, JoinError>) {
+        let Ok(viewer) = said else { return };
+        match self.unsaid.get_mut(&viewer).and_then(VecDeque::pop_front) {
+            Some(message) => self.begin(viewer, message),
+            None => {
+                self.unsaid.remove(&viewer);
+            }
         }
-    });
+    }
 }

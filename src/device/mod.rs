@@ -33,7 +33,7 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, Need, Scope, Scopes},
+        credential::{Channels, Claims, Need, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
         refusal,
@@ -103,20 +103,8 @@ impl Caller {
     /// # Errors
     /// [`ErrorKind::Forbidden`], naming the scope that is missing.
     pub fn check(&self, need: Need) -> Result<(), Error> {
-        match need {
-            Need::Proof => Ok(()),
-            Need::Scope(scope) if self.scopes.contains(scope) => Ok(()),
-            Need::Scope(scope) => Err(missing(scope)),
-        }
+        need.check(self.scopes)
     }
-}
-
-fn missing(scope: Scope) -> Error {
-    let reason = format!(
-        "this credential does not have the scope {}; pair again with it",
-        scope.as_str()
-    );
-    Error::new(ErrorKind::Forbidden, reason)
 }
 
 /// A command that was not done, with the status of its reason.
@@ -210,7 +198,7 @@ impl Device {
 
     /// Lets go of what moves and sounds.
     pub fn close(&self) {
-        self.panels.motors.stop();
+        self.panels.motors.close();
         self.talkers.close();
     }
 
@@ -232,8 +220,9 @@ impl Device {
     /// What a channel's speaker has played lately.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
+    /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
     pub fn heard(&self, channel: ChannelId) -> Result<Heard, Error> {
+        self.hub.check_channel(channel, &Channels::All)?;
         self.talkers.heard(channel)
     }
 
@@ -247,7 +236,7 @@ impl Device {
         }
         self.hub.check_channel(channel, &Channels::All)?;
         let sessions = self.sessions().into_iter();
-        let told = sessions.filter(|session| session.takes_feedback);
+        let told = sessions.filter(|session| session.can_be_called(channel));
         self.calls
             .ring(channel, told.map(|session| session.session).collect())
     }

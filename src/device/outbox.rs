@@ -1,4 +1,9 @@
-use crate::{error::Error, hal::BoxFuture, proto::feedback::Feedback};
+use crate::{
+    error::Error,
+    hal::BoxFuture,
+    media::ChannelId,
+    proto::{credential::Channels, feedback::Feedback},
+};
 
 /// By which the device says something to its viewers. The wires implement it.
 pub trait Outbox: Send + Sync {
@@ -28,4 +33,15 @@ pub struct SessionInfo {
     pub seconds: u64,
     /// Whether it can be told something.
     pub takes_feedback: bool,
+    /// Whether it may talk and take calls.
+    pub may_talk: bool,
+    /// The channels that there are for it.
+    pub channels: Channels,
+}
+
+impl SessionInfo {
+    /// Whether the device may call it about a channel.
+    pub fn can_be_called(&self, channel: ChannelId) -> bool {
+        self.takes_feedback && self.may_talk && self.channels.contains(channel)
+    }
 }

@@ -4,8 +4,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Outbox;
-
 /// Viewers that are remembered after they have gone. When there are more, the longest gone are
 /// forgotten.
 const MAX_GONE: usize = 256;
@@ -15,7 +13,7 @@ const MAX_GONE: usize = 256;
 #[derive(Clone)]
 pub struct Presence {
     here: Arc<Mutex<HashMap<String, Here>>>,
-    outbox: Option<Arc<dyn Outbox>>,
+    has_session: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +31,11 @@ pub struct Attending {
 }
 
 impl Presence {
-    /// Knows of nobody but those that have a session.
-    pub fn new(outbox: Option<Arc<dyn Outbox>>) -> Self {
+    /// Knows of nobody but those that have a session, which is asked for each viewer.
+    pub fn new(has_session: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self {
             here: Arc::default(),
-            outbox,
+            has_session: Arc::new(has_session),
         }
     }
 
@@ -87,10 +85,7 @@ impl Presence {
         if known.is_some_and(|known| known.open > 0) {
             return true;
         }
-        let sessions = self.outbox.as_ref().map(|outbox| outbox.sessions());
-        let mut sessions = sessions.into_iter().flatten();
-        sessions.any(|session| session.session == viewer)
-            || known.is_some_and(|known| known.at.elapsed() < grace)
+        (self.has_session)(viewer) || known.is_some_and(|known| known.at.elapsed() < grace)
     }
 }
 
@@ -106,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_viewer_is_there_as_long_as_it_is_sent_something() {
-        let presence = Presence::new(None);
+        let presence = Presence::new(|_| false);
         assert!(!presence.is_there("a", Duration::MAX));
         let first = presence.attend("a");
         let second = presence.attend("a");
@@ -119,7 +114,7 @@ mod tests {
 
     #[test]
     fn not_more_are_remembered_than_there_is_room_for() {
-        let presence = Presence::new(None);
+        let presence = Presence::new(|_| false);
         let attending = presence.attend("stays");
         for number in 0..2 * MAX_GONE {
             presence.note(&number.to_string());

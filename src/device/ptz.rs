@@ -29,7 +29,16 @@ const STEP: Duration = Duration::from_millis(300);
 pub(super) struct Motors {
     motors: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
     presence: Presence,
-    turning: Arc<Mutex<HashMap<ChannelId, AbortOnDropHandle<()>>>>,
+    turning: Arc<Mutex<Turning>>,
+}
+
+/// What turns.
+#[derive(Default)]
+struct Turning {
+    stops: HashMap<ChannelId, (u64, AbortOnDropHandle<()>)>,
+    /// How often something was told to turn.
+    told: u64,
+    closed: bool,
 }
 
 impl Motors {
@@ -48,7 +57,7 @@ impl Motors {
         })
     }
 
-    fn turning(&self) -> MutexGuard<'_, HashMap<ChannelId, AbortOnDropHandle<()>>> {
+    fn turning(&self) -> MutexGuard<'_, Turning> {
         self.turning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +76,7 @@ impl Motors {
                 left = left.saturating_sub(LOOK);
             }
         };
-        self.turn(channel, motor, (direction, Speed::USUAL), held);
+        self.turn(channel, motor, (direction, Speed::USUAL), held)?;
         let position = motor.position();
         Ok((position, is_at_end(position, direction)))
     }
@@ -80,8 +89,7 @@ impl Motors {
         speed: Speed,
     ) -> Result<(), Error> {
         let motor = self.motor(channel)?;
-        self.turn(channel, motor, (direction, speed), tokio::time::sleep(STEP));
-        Ok(())
+        self.turn(channel, motor, (direction, speed), tokio::time::sleep(STEP))
     }
 
     fn turn(
@@ -90,24 +98,35 @@ impl Motors {
         motor: &Arc<dyn Ptz>,
         (direction, speed): (Direction, Speed),
         held: impl Future<Output = ()> + Send + 'static,
-    ) {
+    ) -> Result<(), Error> {
         let mut turning = self.turning();
-        // First the one before: it must not stop this one.
-        turning.remove(&channel);
+        if turning.closed {
+            let reason = "the device is shutting down";
+            return Err(Error::new(ErrorKind::Unavailable, reason));
+        }
+        turning.told += 1;
+        let number = turning.told;
         motor.start(motion(direction, speed));
-        let motor = Arc::clone(motor);
+        let (motors, motor) = (self.clone(), Arc::clone(motor));
         let stop = tokio::spawn(async move {
             held.await;
-            motor.stop();
+            let turning = motors.turning();
+            // One that came after it must not be stopped by it.
+            let current = turning.stops.get(&channel).map(|(number, _)| *number);
+            if current == Some(number) {
+                motor.stop();
+            }
         });
-        turning.insert(channel, AbortOnDropHandle::new(stop));
+        let stop = AbortOnDropHandle::new(stop);
+        turning.stops.insert(channel, (number, stop));
+        Ok(())
     }
 
     /// Stops. Gives where it is, and whether it is at any end.
     pub(super) fn release(&self, channel: ChannelId) -> Result<(PtzPosition, bool), Error> {
         let motor = self.motor(channel)?;
         let mut turning = self.turning();
-        turning.remove(&channel);
+        turning.stops.remove(&channel);
         motor.stop();
         let position = motor.position();
         let all = [
@@ -120,10 +139,11 @@ impl Motors {
         Ok((position, is_at_end))
     }
 
-    /// Stops all of them.
-    pub(super) fn stop(&self) {
+    /// Stops all of them for good.
+    pub(super) fn close(&self) {
         let mut turning = self.turning();
-        turning.clear();
+        turning.closed = true;
+        turning.stops.clear();
         self.motors.values().for_each(|motor| motor.stop());
     }
 }
@@ -199,7 +219,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_there_to_stop_it_stops_it() {
-        let presence = Presence::new(None);
+        let presence = Presence::new(|_| false);
         let (motors, noted) = motors(&presence);
         let attending = presence.attend("viewer");
         let (_, is_at_end) = motors
@@ -229,7 +249,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_second_press_takes_the_place_of_the_first() {
-        let presence = Presence::new(None);
+        let presence = Presence::new(|_| false);
         let (motors, noted) = motors(&presence);
         let _attending = presence.attend("viewer");
         motors

@@ -12,7 +12,7 @@ pub struct Standby {
     hub: Hub,
     path: Arc<PathBuf>,
     /// The file is written by one at a time.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Standby {
@@ -24,8 +24,8 @@ impl Standby {
             Err(error) => Err(error),
         };
         let known: BTreeSet<u16> = known.unwrap_or_else(|error| {
-            tracing::warn!(path = %path.display(), %error, "which cameras stand by is not known; all of them work");
-            BTreeSet::new()
+            tracing::error!(path = %path.display(), %error, "which cameras stand by is not known, so all of them do until they are told to work");
+            hub.channels().into_iter().map(|(id, ..)| id.0).collect()
         });
         for channel in known {
             hub.set_working(ChannelId(channel), false);
@@ -33,7 +33,7 @@ impl Standby {
         Self {
             hub,
             path: Arc::new(path),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -42,13 +42,18 @@ impl Standby {
     /// # Errors
     /// [`ErrorKind::Unavailable`] if it could not be kept; until the next restart it holds.
     pub async fn set(&self, channel: ChannelId, working: bool) -> Result<(), Error> {
-        let _writing = self.writing.lock().await;
+        // Whoever asked may leave before it is written.
+        let writing = Arc::clone(&self.writing).lock_owned().await;
         self.hub.set_working(channel, working);
         let channels = self.hub.channels().into_iter();
         let standing = channels.filter(|(id, ..)| !self.hub.is_working(*id));
         let standing: BTreeSet<u16> = standing.map(|(id, ..)| id.0).collect();
         let path = Arc::clone(&self.path);
-        let kept = tokio::task::spawn_blocking(move || write(&path, &standing)).await;
+        let kept = tokio::task::spawn_blocking(move || {
+            let _writing = writing;
+            write(&path, &standing)
+        })
+        .await;
         kept.map_err(io::Error::from)
             .flatten()
             .map_err(|error| {

@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Device, Standby, missing, ptz::Motors};
+use super::{Caller, Device, Standby, ptz::Motors};
 use crate::{
     error::{Error, ErrorKind},
     hal::{BoxFuture, PictureControl, PtzPosition},
@@ -16,7 +16,7 @@ use crate::{
             Direction, Meaning, NotPanel, Panel, Reply, Speed, Status, Topic, UserCommand,
             encode_topic,
         },
-        credential::{Channels, Scope},
+        credential::{Channels, Need, Scope},
         refusal,
     },
 };
@@ -44,6 +44,8 @@ pub struct UserCommands {
     pub handlers: BTreeMap<String, Arc<dyn UserHandler>>,
 }
 
+/// What changes the device for everybody.
+const ADMIN: Need = Need::Scope(Scope::Admin);
 /// How long a word for formatting the card is good.
 const CONFIRM: Duration = Duration::from_secs(60);
 
@@ -137,7 +139,7 @@ impl Device {
                 "user_num": self.viewers.count(),
             }),
             Panel::SetStatus { working } => {
-                check_admin(caller)?;
+                caller.check(ADMIN)?;
                 panels.standby.set(channel, working).await?;
                 json!({})
             }
@@ -168,7 +170,7 @@ impl Device {
 
     /// Gives a word, and deletes all recordings when it comes back.
     async fn format(&self, caller: &Caller, confirm: Option<String>) -> Result<Value, Error> {
-        check_admin(caller)?;
+        caller.check(ADMIN)?;
         if caller.channels != Channels::All {
             let reason = "the card has recordings of all channels, and this credential is for some";
             return Err(Error::new(ErrorKind::Forbidden, reason));
@@ -223,13 +225,6 @@ impl Panels {
                 && confirm.word == word
                 && confirm.since.elapsed() < CONFIRM
         })
-    }
-}
-
-fn check_admin(caller: &Caller) -> Result<(), Error> {
-    match caller.scopes.contains(Scope::Admin) {
-        true => Ok(()),
-        false => Err(missing(Scope::Admin)),
     }
 }
 

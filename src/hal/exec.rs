@@ -2,8 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    io::Write,
-    process::{Child, Command, Stdio},
+    io::{self, Write},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +11,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::{
     Camera, HalError, MediaInput, PictureControl, Ptz, RecordingIndex, Snapshot, Storage, TalkSink,
@@ -23,6 +25,8 @@ const ROOM: Duration = Duration::from_millis(500);
 /// A program that ends is started again after so long, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a program is looked at.
+const STEP: Duration = Duration::from_millis(20);
 /// How long the program may go on after the talk, to play what it has.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -36,6 +40,8 @@ pub struct ExecError;
 pub struct ExecSpeaker {
     command: Arc<[String]>,
     held: Arc<AtomicBool>,
+    /// Held while a program runs: the next one starts when the last one has played what it had.
+    playing: Arc<Mutex<()>>,
 }
 
 impl ExecSpeaker {
@@ -48,6 +54,7 @@ impl ExecSpeaker {
             Some(program) if !program.is_empty() => Ok(Self {
                 command: command.into(),
                 held: Arc::default(),
+                playing: Arc::default(),
             }),
             _ => Err(ExecError),
         }
@@ -74,17 +81,17 @@ impl Talkback for ExecSpeaker {
         let feeder = Feeder {
             command,
             queue: Arc::clone(&queue),
-            _held: held,
+            playing: Arc::clone(&self.playing),
         };
         thread::Builder::new()
             .name("speaker".to_owned())
             .spawn(move || feeder.run())
             .map_err(|error| HalError::Failed(format!("the speaker's thread: {error}")))?;
-        Ok(Box::new(Sink(queue)))
+        Ok(Box::new(Sink { queue, _held: held }))
     }
 }
 
-/// Free again when the thread is done with the program.
+/// Free again when the talk has ended.
 struct Held(Arc<AtomicBool>);
 
 impl Drop for Held {
@@ -153,17 +160,20 @@ impl Queue {
     }
 }
 
-struct Sink(Arc<Queue>);
+struct Sink {
+    queue: Arc<Queue>,
+    _held: Held,
+}
 
 impl TalkSink for Sink {
     fn push(&mut self, block: &[u8]) {
-        self.0.push(block);
+        self.queue.push(block);
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.0.finish();
+        self.queue.finish();
     }
 }
 
@@ -171,11 +181,12 @@ impl Drop for Sink {
 struct Feeder {
     command: Vec<String>,
     queue: Arc<Queue>,
-    _held: Held,
+    playing: Arc<Mutex<()>>,
 }
 
 impl Feeder {
     fn run(&self) {
+        let _playing = self.playing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
@@ -205,7 +216,7 @@ impl Feeder {
         }
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self) -> io::Result<Child> {
         Command::new(&self.command[0])
             .args(&self.command[1..])
             .stdin(Stdio::piped())
@@ -219,18 +230,45 @@ impl Feeder {
         let Some(mut input) = child.stdin.take() else {
             return false;
         };
+        // A program that takes nothing must not keep the speaker.
+        if fcntl_setfl(&input, OFlags::NONBLOCK).is_err() {
+            return false;
+        }
         while let Some(bytes) = self.queue.take() {
-            if input.write_all(&bytes).is_err() {
-                return false;
+            match self.write(&mut input, &bytes) {
+                Ok(()) => {}
+                Err(error) => return error.kind() == io::ErrorKind::TimedOut,
             }
         }
         true
+    }
+
+    /// Writes all; a program that takes nothing for a while after the talk is given up.
+    fn write(&self, input: &mut ChildStdin, mut bytes: &[u8]) -> io::Result<()> {
+        let mut given_up = None;
+        while !bytes.is_empty() {
+            match input.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.queue.pause(STEP) {
+                        let until = *given_up.get_or_insert_with(|| Instant::now() + GRACE);
+                        if Instant::now() >= until {
+                            return Err(io::ErrorKind::TimedOut.into());
+                        }
+                        thread::sleep(STEP);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
 /// Waits for the program to play what it has; one that does not end is ended.
 fn end(child: &mut Child, program: &str) {
-    const STEP: Duration = Duration::from_millis(20);
     let until = Instant::now() + GRACE;
     while Instant::now() < until {
         match child.try_wait() {
@@ -304,11 +342,11 @@ mod tests {
         ExecSpeaker::new(&command).expect("a command")
     }
 
-    /// Waits until the speaker is free again.
+    /// Waits until the programs of all talks have ended.
     fn wait(speaker: &ExecSpeaker) {
         let until = Instant::now() + Duration::from_secs(20);
-        while speaker.held.load(Ordering::Acquire) {
-            assert!(Instant::now() < until, "it is never free again");
+        while Arc::strong_count(&speaker.playing) > 1 {
+            assert!(Instant::now() < until, "a program never ends");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -329,6 +367,19 @@ mod tests {
         drop(sink);
         wait(&speaker);
         assert_eq!(std::fs::read(&path).expect("a file"), b"8000 1\nabcdefgh");
+    }
+
+    #[test]
+    fn a_program_that_takes_nothing_keeps_nobody_waiting() {
+        let speaker = shell("exec sleep 1000");
+        for _ in 0..2 {
+            let mut sink = speaker.open(&pcm()).expect("free");
+            for _ in 0..20 {
+                sink.push(&[1; 8000]);
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        wait(&speaker);
     }
 
     #[test]

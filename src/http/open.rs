@@ -137,7 +137,7 @@ async fn local(
 /// How it stands with the call, once it is not as it was known any more.
 async fn call(app: &App, CallWait { after, wait }: CallWait) -> String {
     let mut shown = app.device.calls().shown();
-    let is_other = shown.wait_for(|shown| after != Some(shown.number));
+    let is_other = shown.wait_for(|shown| shown.closed || after != Some(shown.number));
     // What has not changed in time is told as it is.
     let _ = tokio::time::timeout(wait, is_other).await;
     let shown = shown.borrow().clone();

@@ -36,6 +36,11 @@ impl RequestBody {
         }
     }
 
+    /// How long it is, if its head says so.
+    pub(super) fn length(&self) -> Option<u64> {
+        hyper::body::Body::size_hint(&self.incoming).exact()
+    }
+
     /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
     /// before its last record has come.
     pub(super) async fn read(mut self, timeout: Duration) -> Result<Bytes, Error> {
@@ -55,6 +60,7 @@ impl RequestBody {
                 frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
             let data = frame.into_data().unwrap_or_default();
             self.append(&data, &mut bytes)?;
+            // A body that is too long is not read to its end.
             if bytes.len() > MAX_COMMAND_BODY {
                 let reason = format!("the body is longer than {MAX_COMMAND_BODY} bytes");
                 return Err(Error::new(ErrorKind::TooLarge, reason));
@@ -117,9 +123,6 @@ impl RequestBody {
                 Record::Data(plain) | Record::Last(plain) => bytes.extend_from_slice(&plain),
                 // A request has none; the opener refuses it.
                 Record::Head(_) => {}
-            }
-            if bytes.len() > MAX_COMMAND_BODY {
-                break;
             }
         }
         Ok(())

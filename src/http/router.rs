@@ -89,7 +89,7 @@ pub(super) enum Who<'a> {
     },
 }
 
-impl Who<'_> {
+impl<'a> Who<'a> {
     pub(super) fn caller(self, labels: &Labels) -> Caller {
         match self {
             Self::Anybody(address) => Caller::on_tcp(labels, address.ip()),
@@ -99,6 +99,17 @@ impl Who<'_> {
                 transport,
                 ..
             } => Caller::holder(claims, session, labels, transport),
+        }
+    }
+
+    /// Makes sure that it may do something; gives the channels for which it may.
+    fn check(self, need: Need) -> Result<&'a Channels, Error> {
+        match self {
+            Self::Anybody(_) => Ok(&Channels::All),
+            Self::Holder { claims, .. } => {
+                need.check(claims.scopes)?;
+                Ok(&claims.channels)
+            }
         }
     }
 
@@ -138,15 +149,25 @@ impl App {
         self.metrics.request(route, status.as_u16());
     }
 
-    async fn dispatch(&self, route: Route, request: Request<'_>) -> Result<Response<Body>, Error> {
+    async fn dispatch(
+        &self,
+        route: Route,
+        mut request: Request<'_>,
+    ) -> Result<Response<Body>, Error> {
         check_method(route.allowed_methods(), request.method)?;
-        let unnamed = request.who.caller(&Labels::default());
-        unnamed.check(Need::of_route(route))?;
+        let channels = match request.who.check(Need::of_route(route)) {
+            Ok(channels) => channels,
+            Err(error) => {
+                // Whoever still sends sees the reason.
+                request.body.discard().await;
+                return Err(error);
+            }
+        };
         match route {
             Route::Command => self.command(request).await,
             Route::Voice => self.voice(request).await,
-            Route::Health => Ok(self.health(&unnamed.channels)),
-            Route::Metrics if unnamed.channels != Channels::All => Err(Error::new(
+            Route::Health => Ok(self.health(channels)),
+            Route::Metrics if *channels != Channels::All => Err(Error::new(
                 ErrorKind::Forbidden,
                 "the counters tell about all channels, and this credential is for some",
             )),

@@ -6,7 +6,7 @@ use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{App, Request},
+    router::{App, Request, Who},
 };
 use crate::{
     device::Caller,
@@ -14,7 +14,7 @@ use crate::{
     hal::BoxFuture,
     media::ChannelId,
     proto::{query::Query, route::Labels},
-    talk::{Pieces, Talked},
+    talk::{Pace, Pieces, Talked},
 };
 
 impl App {
@@ -30,10 +30,14 @@ impl App {
             let caller = who.caller(&Labels::of(&query)?);
             let channel = query.channel()?;
             self.hub.check_channel(channel, &caller.channels)?;
-            Ok((caller, channel))
+            let is_recorded = query.value("recorded")? == Some("1");
+            Ok((caller, channel, is_recorded))
         });
         let talked = match asked {
-            Ok((caller, channel)) => self.talk((&caller, channel), who, &mut body).await,
+            Ok((caller, channel, is_recorded)) => {
+                let what = (&caller, channel, is_recorded);
+                self.talk(what, who, &mut body).await
+            }
             Err(error) => Err(error),
         };
         match talked {
@@ -55,24 +59,49 @@ impl App {
 
     async fn talk(
         &self,
-        (caller, channel): (&Caller, ChannelId),
-        who: super::router::Who<'_>,
+        (caller, channel, is_recorded): (&Caller, ChannelId, bool),
+        who: Who<'_>,
         body: &mut RequestBody,
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(who, caller, false)?;
         let turn = self.device.talkers().take(channel, &caller.viewer)?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let talked = turn.play(body).await;
-        match &talked {
-            Ok(talked) => tracing::info!(
-                %channel, %caller, req_id = caller.req_id, milliseconds = talked.played_millis,
-                lost_blocks = talked.lost, hung_up = talked.hung_up, "talk ended"
+        let pace = match is_recorded || body.length().is_some() {
+            true => Pace::Recorded,
+            false => Pace::Live,
+        };
+        let mut ending = Ending {
+            caller,
+            channel,
+            how: "its viewer has left".to_owned(),
+        };
+        let talked = turn.play(body, pace).await;
+        ending.how = match &talked {
+            Ok(talked) => format!(
+                "{} ms played, {} blocks lost",
+                talked.played_millis, talked.lost
             ),
-            Err(error) => tracing::info!(
-                %channel, %caller, req_id = caller.req_id, reason = error.reason(), "talk ended"
-            ),
-        }
+            Err(error) => error.reason().to_owned(),
+        };
         talked
+    }
+}
+
+/// Says how a talk ended, also when it is cut off.
+struct Ending<'a> {
+    caller: &'a Caller,
+    channel: ChannelId,
+    how: String,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let Self {
+            caller,
+            channel,
+            how,
+        } = self;
+        tracing::info!(%channel, %caller, req_id = caller.req_id, how, "talk ended");
     }
 }
 

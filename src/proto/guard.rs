@@ -4,9 +4,9 @@
 //! reaches it *through* that machine without its owner's will: web pages, rebound names,
 //! forwarded requests. `docs/protocol.md`, "Open listeners".
 
-use std::str::FromStr;
+use std::{net::Ipv4Addr, str::FromStr};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind};
@@ -46,7 +46,7 @@ pub fn check<'a>(
     allowed: &'a [Origin],
 ) -> Result<Option<&'a HeaderValue>, Error> {
     check_host(headers)?;
-    if let Some(name) = FORWARDED.iter().find(|name| headers.contains_key(**name)) {
+    if let Some(name) = FORWARDED.iter().find(|name| headers.contains_key(*name)) {
         return Err(forbidden(format!(
             "the request was forwarded (it has {name}); this listener is for programs on this machine only"
         )));
@@ -59,7 +59,7 @@ pub fn check<'a>(
             )),
         };
     }
-    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+    match headers.get(&SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"none" | b"same-origin") => Ok(None),
         // Browsers say nothing of the kind to a plain address of the network, but where they come
         // from.
@@ -109,14 +109,15 @@ fn comes_from_itself(headers: &HeaderMap) -> bool {
 }
 
 /// Headers that proxies add.
-const FORWARDED: [&str; 6] = [
-    "via",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
+static FORWARDED: [HeaderName; 6] = [
+    header::VIA,
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
 ];
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A name that somebody's DNS made point here is refused; IP literals and the placeholders that
 /// apps use cannot be such names.
@@ -140,6 +141,10 @@ fn is_trusted_host(authority: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
     };
+    // What nearly everybody sends needs no parser of names.
+    if let Ok(address) = name.parse::<Ipv4Addr>() {
+        return !address.is_unspecified();
+    }
     match Host::parse(name) {
         Ok(Host::Ipv4(address)) => !address.is_unspecified(),
         Ok(Host::Ipv6(address)) => !address.is_unspecified(),
@@ -160,8 +165,6 @@ fn forbidden(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
 
     fn verdict(headers: &[(&'static str, &str)]) -> Result<bool, ErrorKind> {

@@ -216,6 +216,17 @@ impl Catalog {
         }
     }
 
+    /// Every file, by channel and start.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let known = self.known();
+        let channels = known.channels.iter();
+        let keys = channels.flat_map(|(channel, entries)| {
+            let key = |entry: &Entry| (*channel, entry.start_millis, entry.content);
+            entries.iter().map(key)
+        });
+        keys.collect()
+    }
+
     /// What is known of a file.
     pub fn entry(&self, key: Key) -> Option<Entry> {
         self.known().entry(key)

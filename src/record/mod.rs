@@ -12,6 +12,7 @@ mod catalog;
 mod channel;
 mod cutter;
 pub mod disk;
+mod erase;
 mod failure;
 mod fragments;
 mod index;

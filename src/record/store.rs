@@ -73,8 +73,8 @@ const PART_OF_ALL: u64 = 8;
 
 /// The card.
 pub struct Store {
-    disk: Box<dyn Disk>,
-    catalog: Catalog,
+    pub(super) disk: Box<dyn Disk>,
+    pub(super) catalog: Catalog,
     limits: Limits,
     storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
     open: BTreeMap<ChannelId, OpenFile>,
@@ -442,19 +442,6 @@ impl Store {
             .parent()
             .map(|day: &Path| self.disk.remove_directory(day));
         Ok(())
-    }
-
-    /// Deletes all recordings; whether that was done. Those that grow go on as new ones.
-    pub fn erase(&mut self) -> bool {
-        self.finish();
-        while !self.is_failed()
-            && let Some((key, _)) = self.catalog.oldest(None)
-        {
-            if let Err(error) = self.delete(key) {
-                self.fail(&error.into());
-            }
-        }
-        !self.is_failed()
     }
 
     /// Ends every file in order.

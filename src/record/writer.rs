@@ -13,6 +13,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    erase::Erasing,
     metrics::Metrics,
     store::{Job, Store},
 };
@@ -133,14 +134,20 @@ fn run(
     let [mut pause, longest] = RETRY;
     let (mut looked, mut forgot) = (Instant::now(), Instant::now());
     let mut steady = Steady::default();
+    let mut erasing: Option<Erasing> = None;
     loop {
-        match jobs.recv_timeout(TICK) {
-            Ok(Work::Erase(reply)) => {
-                let is_done = store.erase();
-                tracing::warn!(is_done, "all recordings were to be deleted");
-                // Whoever asked may have gone.
-                let _ = reply.send(is_done);
+        let next = match &mut erasing {
+            // Between two jobs, so that what is recorded meanwhile is not lost.
+            Some(all) => {
+                if all.go_on(&mut store) {
+                    erasing = None;
+                }
+                jobs.recv_timeout(Duration::ZERO)
             }
+            None => jobs.recv_timeout(TICK),
+        };
+        match next {
+            Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(&mut store, reply)),
             Ok(Work::Job(job)) => {
                 let size = size_of(&job);
                 store.perform(&job);

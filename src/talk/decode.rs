@@ -5,6 +5,14 @@ use crate::{
     media::{SoundCoding, SoundFormat},
 };
 
+/// Why a block is not played.
+pub(super) enum DecodeError {
+    /// It is damaged: a sentence for the log.
+    Damaged(String),
+    /// It is not what its head says.
+    Other,
+}
+
 /// Makes PCM of blocks that a speaker does not take as they are.
 pub(super) enum Decoder {
     /// The speaker takes them.
@@ -48,8 +56,13 @@ impl Decoder {
     /// The samples of a block, after those in `pcm`.
     ///
     /// # Errors
-    /// A sentence for the log: the block is damaged.
-    pub(super) fn decode(&mut self, block: &[u8], pcm: &mut BytesMut) -> Result<(), String> {
+    /// [`DecodeError`]
+    pub(super) fn decode(
+        &mut self,
+        format: &SoundFormat,
+        block: &[u8],
+        pcm: &mut BytesMut,
+    ) -> Result<(), DecodeError> {
         match self {
             Self::Nothing => pcm.extend_from_slice(block),
             Self::G711(decode) => {
@@ -59,7 +72,14 @@ impl Decoder {
             }
             #[cfg(feature = "aac")]
             Self::Aac(decoder) => {
+                let (rate, planes) = (format.sample_rate, usize::from(format.channels));
+                let mut is_other = false;
                 let decoded = decoder.decode_au(block, |frame| {
+                    // HE-AAC that does not say so.
+                    is_other = frame.sample_rate != rate || frame.planar.len() != planes;
+                    if is_other {
+                        return Ok(());
+                    }
                     for index in 0..frame.samples {
                         for plane in frame.planar {
                             let sample = plane.get(index).copied().unwrap_or(0.0);
@@ -68,7 +88,10 @@ impl Decoder {
                     }
                     Ok(())
                 });
-                decoded.map_err(|error| error.to_string())?;
+                decoded.map_err(|error| DecodeError::Damaged(error.to_string()))?;
+                if is_other {
+                    return Err(DecodeError::Other);
+                }
             }
         }
         Ok(())

@@ -4,24 +4,31 @@ use crate::media::{MediaTime, SoundBlock};
 
 /// Makes an even flow of blocks that come unevenly. Pure: the clock is the caller's.
 ///
-/// Sound is held back by `lead` at the start and after a gap. What has waited is never longer than
-/// `bound` in front of the newest block: blocks that come in a burst after the network stood still push the oldest ones out,
-/// because in a talk late words are worse than lost ones. A sender that is faster than sound, such
-/// as one that has a file, is not behind: it has to wait instead.
+/// Sound is held back by `lead` at the start and after a gap. What waits in front of a block of a
+/// talk is never longer than `bound`: blocks that come in a burst after the network stood still
+/// push the oldest ones out, because late words are worse than lost ones. What was recorded before
+/// is not late: whoever sends it waits instead, and loses nothing.
 #[derive(Debug)]
 pub(super) struct Jitter {
+    pace: Pace,
     /// Microseconds.
     lead: i64,
     bound: i64,
     waiting: VecDeque<SoundBlock>,
     /// How long what waits sounds.
     waiting_micros: i64,
-    /// When the first block came, and how much sound has come since.
-    began: Option<MediaTime>,
-    received_micros: i64,
     state: Flow,
     has_ended: bool,
     lost: u64,
+}
+
+/// How a sender sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As it is spoken.
+    Live,
+    /// As fast as it is taken: it was recorded before.
+    Recorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,35 +43,31 @@ enum Flow {
 
 impl Jitter {
     /// A buffer of `bound` microseconds, a quarter of which is waited for.
-    pub(super) fn new(bound: i64) -> Self {
+    pub(super) fn new(bound: i64, pace: Pace) -> Self {
         Self {
+            pace,
             lead: bound / 4,
             bound,
             waiting: VecDeque::new(),
             waiting_micros: 0,
-            began: None,
-            received_micros: 0,
             state: Flow::Empty,
             has_ended: false,
             lost: 0,
         }
     }
 
-    /// Whether the sender is not so fast that it has to wait.
-    pub(super) fn has_room(&self, now: MediaTime) -> bool {
-        let elapsed = self.began.map_or(0, |began| now.micros_since(began));
-        self.received_micros <= elapsed + self.bound
+    /// Whether more is taken now.
+    pub(super) fn has_room(&self) -> bool {
+        self.pace == Pace::Live || self.waiting_micros < self.bound
     }
 
     /// Takes a block in.
     pub(super) fn push(&mut self, block: SoundBlock, now: MediaTime) {
-        self.began.get_or_insert(now);
-        self.received_micros += block.micros;
         self.waiting_micros += block.micros;
         // What is before it waits at most for the bound.
         let most = self.bound + block.micros;
         self.waiting.push_back(block);
-        while self.waiting_micros > most {
+        while self.pace == Pace::Live && self.waiting_micros > most {
             let lost = self.waiting.pop_front();
             self.waiting_micros -= lost.map_or(0, |lost| lost.micros);
             self.lost += 1;
@@ -176,12 +179,16 @@ mod tests {
 
     /// Plays blocks that arrive at these moments: (number, when).
     fn played(arrivals: &[i64]) -> (Vec<(u32, i64)>, u64) {
-        let mut jitter = Jitter::new(BOUND);
+        played_as(arrivals, Pace::Live)
+    }
+
+    fn played_as(arrivals: &[i64], pace: Pace) -> (Vec<(u32, i64)>, u64) {
+        let mut jitter = Jitter::new(BOUND, pace);
         let (mut played, mut next) = (Vec::new(), 0);
         let end = arrivals.last().copied().unwrap_or(0) + arrivals.len() as i64 * BLOCK + 2_000_000;
         for now in (0..end).step_by(1000) {
             jitter.note_gap(at(now));
-            while next < arrivals.len() && arrivals[next] <= now && jitter.has_room(at(now)) {
+            while next < arrivals.len() && arrivals[next] <= now && jitter.has_room() {
                 jitter.push(block(next as u32), at(now));
                 next += 1;
             }
@@ -233,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn a_talk_that_begins_with_a_backlog_or_runs_fast_is_not_late() {
+        let backlog: Vec<i64> = (0..400_i64)
+            .map(|number| (number * BLOCK - 2_000_000).max(0))
+            .collect();
+        let fast: Vec<i64> = (0..30_000_i64)
+            .map(|number| number * BLOCK * 999 / 1000)
+            .collect();
+        for arrivals in [backlog, fast] {
+            let (played, _) = played(&arrivals);
+            for (number, when) in played {
+                let delay = when - arrivals[number as usize];
+                assert!((0..=BOUND + BLOCK).contains(&delay), "{number} {delay}");
+            }
+        }
+    }
+
+    #[test]
     fn who_was_silent_is_heard_again_at_once() {
         let paused = |number: i64| number * BLOCK + if number < 50 { 0 } else { 5_000_000 };
         let arrivals: Vec<i64> = (0..100).map(paused).collect();
@@ -245,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_file_is_played_whole() {
-        let (played, lost) = played(&[0; 500]);
+        let (played, lost) = played_as(&[0; 500], Pace::Recorded);
         assert_eq!((played.len(), lost), (500, 0));
         let steps = played.windows(2).map(|pair| pair[1].1 - pair[0].1);
         assert!(steps.clone().all(|step| step == BLOCK));
@@ -253,18 +277,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_block_is_later_than_the_bound(gaps in prop::collection::vec(0_i64..400_000, 1..200)) {
+        fn no_block_is_later_than_the_bound_and_files_lose_nothing(gaps in prop::collection::vec(0_i64..400_000, 1..200)) {
             let mut now = 0;
             let arrivals: Vec<i64> = gaps.iter().map(|gap| { now += gap; now }).collect();
+            let (all, none) = played_as(&arrivals, Pace::Recorded);
+            prop_assert_eq!((all.len(), none), (arrivals.len(), 0));
             let (played, lost) = played(&arrivals);
             prop_assert_eq!(played.len() as u64 + lost, arrivals.len() as u64);
             let numbers: Vec<_> = played.iter().map(|(number, _)| *number).collect();
             prop_assert!(numbers.is_sorted());
-            // Who is faster than sound waits by itself: count from when it was let in.
             for (number, when) in &played {
-                let sounded = i64::from(*number) * BLOCK;
-                let let_in = arrivals[*number as usize].max(arrivals[0] + sounded - BOUND);
-                prop_assert!(when - let_in <= BOUND + 2 * BLOCK, "{} {}", number, when - let_in);
+                let delay = when - arrivals[*number as usize];
+                prop_assert!(delay <= BOUND + 2 * BLOCK, "{} {}", number, delay);
             }
         }
     }

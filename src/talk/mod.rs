@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{metrics::Metrics, session::Talked};
+pub use self::{jitter::Pace, metrics::Metrics, session::Talked};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},

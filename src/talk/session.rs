@@ -2,7 +2,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Pieces, Turn, decode::Decoder, jitter::Jitter};
+use super::{
+    Pieces, Turn,
+    decode::{DecodeError, Decoder},
+    jitter::{Jitter, Pace},
+};
 use crate::{
     error::{Error, ErrorKind},
     hal::{HalError, TalkSink},
@@ -35,11 +39,8 @@ impl Turn {
     /// [`ErrorKind::BadRequest`] for sound that is damaged or not played, [`ErrorKind::Busy`] if
     /// something else on the device has the speaker, [`ErrorKind::Unavailable`] if it fails,
     /// [`ErrorKind::Timeout`] if nothing came for a while; the body's own error if it broke off.
-    pub async fn play(&self, body: &mut dyn Pieces) -> Result<Talked, Error> {
-        self.inner.metrics.talkers.inc();
-        let result = Talk::new(self).play(body).await;
-        self.inner.metrics.talkers.dec();
-        result
+    pub async fn play(&self, body: &mut dyn Pieces, pace: Pace) -> Result<Talked, Error> {
+        Talk::new(self, pace).play(body).await
     }
 }
 
@@ -79,13 +80,14 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(turn: &'a Turn) -> Self {
+    fn new(turn: &'a Turn, pace: Pace) -> Self {
+        turn.inner.metrics.talkers.inc();
         let config = &turn.inner.config;
         let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);
         Self {
             turn,
             upload: Upload::new(config.sample_rate),
-            jitter: Jitter::new(bound),
+            jitter: Jitter::new(bound, pace),
             speaker: None,
             pcm: BytesMut::new(),
             played_micros: 0,
@@ -97,11 +99,15 @@ impl<'a> Talk<'a> {
         let clock = self.turn.inner.clock;
         let idle = self.turn.inner.config.idle;
         let mut has_ended = false;
-        let mut last_piece = clock.now();
+        let mut last_sound = clock.now();
         let hung_up = loop {
             let now = clock.now();
             self.jitter.note_gap(now);
-            let is_dry = self.take_blocks(now)?;
+            let (is_dry, any) = self.take_blocks(now)?;
+            // What the device itself holds up is no silence.
+            if any || !is_dry {
+                last_sound = now;
+            }
             if has_ended && is_dry {
                 self.jitter.finish();
             }
@@ -117,18 +123,17 @@ impl<'a> Talk<'a> {
                     None => std::future::pending().await,
                 }
             };
-            let left = idle.saturating_sub(now.duration_from(last_piece));
+            let left = idle.saturating_sub(now.duration_from(last_sound));
             tokio::select! {
                 biased;
                 () = self.turn.hang_up.cancelled() => break true,
                 () = wake => self.play_due(clock.now())?,
                 piece = body.piece(), if !has_ended && is_dry => {
-                    last_piece = clock.now();
                     match piece? {
                         Some(piece) => self.upload.feed(&piece),
                         None => {
                             has_ended = true;
-                            self.upload.finish();
+                            self.upload.finish()?;
                         }
                     }
                 }
@@ -145,19 +150,22 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Takes the blocks that have come, as many as there is room for; whether that was all.
-    fn take_blocks(&mut self, now: MediaTime) -> Result<bool, Error> {
-        while self.jitter.has_room(now) {
+    /// Takes the blocks that have come, as many as there is room for: whether that was all, and
+    /// whether there were any.
+    fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, bool), Error> {
+        let mut any = false;
+        while self.jitter.has_room() {
             let Some(block) = self.upload.next_block()? else {
-                return Ok(true);
+                return Ok((true, any));
             };
+            any = true;
             // A speaker that is taken is told at once, and not when the sound is due.
             if self.speaker.is_none() {
                 self.speaker = Some(self.open(&block.format)?);
             }
             self.jitter.push(block, now);
         }
-        Ok(false)
+        Ok((false, any))
     }
 
     fn play_due(&mut self, now: MediaTime) -> Result<(), Error> {
@@ -179,13 +187,20 @@ impl<'a> Talk<'a> {
         };
         self.pcm.clear();
         let metrics = &self.turn.inner.metrics;
-        match speaker.decoder.decode(&block.data, &mut self.pcm) {
+        let decoded = speaker
+            .decoder
+            .decode(&block.format, &block.data, &mut self.pcm);
+        match decoded {
             Ok(()) => {
                 speaker.sink.push(&self.pcm);
                 metrics.blocks.inc();
                 self.played_micros += block.micros;
             }
-            Err(reason) => {
+            Err(DecodeError::Other) => {
+                let reason = "this AAC is not what its head says, such as HE-AAC; AAC-LC is played";
+                return Err(Error::new(ErrorKind::Unsupported, reason));
+            }
+            Err(DecodeError::Damaged(reason)) => {
                 metrics.lost_damaged.inc();
                 if !std::mem::replace(&mut self.warned, true) {
                     tracing::warn!(channel = %self.turn.channel, reason, "talkback cannot be decoded");
@@ -218,6 +233,7 @@ impl<'a> Talk<'a> {
 impl Drop for Talk<'_> {
     fn drop(&mut self) {
         let metrics = &self.turn.inner.metrics;
+        metrics.talkers.dec();
         metrics.lost_late.inc_by(self.jitter.lost());
         metrics
             .skipped_pictures

@@ -79,7 +79,7 @@ async fn heard(daemon: &Daemon) -> Vec<i16> {
 #[tokio::test]
 async fn what_is_talked_is_heard() {
     let daemon = Daemon::start(&sim_config(""));
-    let mut talker = Talker::start(daemon.address, "channel=0").await;
+    let mut talker = Talker::start(daemon.address, "channel=0&recorded=1").await;
     talker.say(&pcm(300)).await;
     let answer = talker.finish().await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -51,6 +51,8 @@ impl PeerOutbox {
             seconds: view.since.elapsed().as_secs(),
             takes_feedback: claims.scopes.contains(Scope::Feedback)
                 && self.peers.newest(view.id.as_str()).is_some(),
+            may_talk: claims.scopes.contains(Scope::Voice),
+            channels: claims.channels.clone(),
         }
     }
 

@@ -265,26 +265,11 @@ impl Call {
         tell_all(viewers, CallSignal::Timeout)
     }
 
-    /// A viewer has left.
+    /// A viewer has left, which is as if it had hung up.
     pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
-        match &mut self.state {
-            CallState::Calling { viewers, .. } => {
-                viewers.retain(|other| other != viewer);
-                if viewers.is_empty() {
-                    self.state = CallState::Idle;
-                }
-                Vec::new()
-            }
-            CallState::Called { viewer: other, .. } if other == viewer => {
-                self.state = CallState::Idle;
-                Vec::new()
-            }
-            CallState::Talking { viewer: other, .. } if other == viewer => {
-                self.state = CallState::Idle;
-                vec![Effect::EndTalk(viewer.to_owned())]
-            }
-            _ => Vec::new(),
-        }
+        let hangs_up = (ViewerMove::HangUp, ChannelId::default());
+        let moved = self.viewer_moves(viewer, hangs_up, MediaTime::default());
+        moved.unwrap_or_default()
     }
 
     fn answered_by(&mut self, viewer: &str) -> Vec<Effect> {

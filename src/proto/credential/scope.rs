@@ -1,8 +1,11 @@
 use std::{fmt, str::FromStr};
 
-use crate::proto::{
-    command::{Command, Meaning},
-    route::{MediaRequest, Route},
+use crate::{
+    error::{Error, ErrorKind},
+    proto::{
+        command::{Command, Meaning},
+        route::{MediaRequest, Route},
+    },
 };
 
 /// What a credential lets its holder do.
@@ -43,6 +46,23 @@ pub enum Need {
 }
 
 impl Need {
+    /// Makes sure that these scopes are enough.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`], naming the scope that is missing.
+    pub fn check(self, scopes: Scopes) -> Result<(), Error> {
+        match self {
+            Self::Scope(scope) if !scopes.contains(scope) => {
+                let reason = format!(
+                    "this credential does not have the scope {}; pair again with it",
+                    scope.as_str()
+                );
+                Err(Error::new(ErrorKind::Forbidden, reason))
+            }
+            Self::Proof | Self::Scope(_) => Ok(()),
+        }
+    }
+
     /// What a route needs as such, before its parameters are looked at.
     pub const fn of_route(route: Route) -> Self {
         match route {

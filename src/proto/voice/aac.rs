@@ -1,6 +1,10 @@
 use bytes::Bytes;
 
-use crate::media::{SoundCoding, SoundFormat};
+use super::damaged;
+use crate::{
+    error::Error,
+    media::{SoundCoding, SoundFormat},
+};
 
 /// Samples of an access unit, for each channel.
 pub(super) const UNIT: i64 = 1024;
@@ -73,13 +77,20 @@ impl AacConfig {
         })
     }
 
-    /// The same in words of speakers.
-    pub(super) fn format(self, config: Bytes) -> SoundFormat {
-        SoundFormat {
+    /// The same in words of speakers, which have at most two channels.
+    pub(super) fn format(self, config: Bytes) -> Result<SoundFormat, Error> {
+        if self.channels > 2 {
+            let reason = format!(
+                "AAC with {} channels is not played; 1 or 2 are",
+                self.channels
+            );
+            return Err(damaged(reason));
+        }
+        Ok(SoundFormat {
             coding: SoundCoding::Aac(config),
             sample_rate: self.sample_rate,
             channels: self.channels,
-        }
+        })
     }
 
     /// How long an access unit sounds.

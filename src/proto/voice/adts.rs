@@ -88,7 +88,7 @@ impl Adts {
             None => {
                 let parsed =
                     AacConfig::parse(&config).map_err(|error| damaged(error.to_string()))?;
-                let format = Arc::new(parsed.format(config));
+                let format = Arc::new(parsed.format(config)?);
                 self.known.insert((format, parsed.unit_micros())).clone()
             }
         };

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{aac::AacConfig, damaged, pcm::micros};
+use super::{aac::AacConfig, damaged, pcm::Pcm};
 use crate::{
     error::Error,
     media::{AudioCodec, SoundBlock, SoundCoding, SoundFormat},
@@ -15,8 +15,10 @@ pub(super) struct FlvSound {
     reader: Reader,
     /// PCM whose rate the stream does not tell has this one.
     sample_rate: u32,
-    format: Option<Arc<SoundFormat>>,
-    aac: Option<AacConfig>,
+    /// AAC, and how long an access unit of it sounds.
+    aac: Option<(Arc<SoundFormat>, i64)>,
+    /// PCM and G.711: tags are cut into blocks as if there were none.
+    samples: Option<Pcm>,
     skipped_pictures: u64,
 }
 
@@ -28,8 +30,8 @@ impl FlvSound {
         Self {
             reader: Reader::new(),
             sample_rate,
-            format: None,
             aac: None,
+            samples: None,
             skipped_pictures: 0,
         }
     }
@@ -38,21 +40,27 @@ impl FlvSound {
         self.reader.feed(bytes);
     }
 
+    pub(super) fn finish(&mut self) {
+        if let Some(samples) = &mut self.samples {
+            samples.finish();
+        }
+    }
+
     pub(super) fn skipped_pictures(&self) -> u64 {
         self.skipped_pictures
     }
 
     pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
         loop {
+            if let Some(block) = self.samples.as_mut().and_then(Pcm::next_block) {
+                return Ok(Some(block));
+            }
             let tag = self.reader.next_tag();
             let tag = tag.map_err(|error| damaged(format!("the FLV is damaged {error}")))?;
             let Some(tag) = tag else { return Ok(None) };
-            let block = match tag.body {
-                TagBody::Script => None,
-                TagBody::Video(..) | TagBody::OtherVideo(_) => {
-                    self.skipped_pictures += 1;
-                    None
-                }
+            match tag.body {
+                TagBody::Script => {}
+                TagBody::Video(..) | TagBody::OtherVideo(_) => self.skipped_pictures += 1,
                 TagBody::OtherAudio(name) => {
                     let reason = format!("{name} is not played; AAC, G.711 and PCM are");
                     return Err(damaged(reason));
@@ -60,60 +68,51 @@ impl FlvSound {
                 TagBody::Audio(AudioCodec::Aac, AudioPacket::Config(config)) => {
                     let aac = AacConfig::parse(&config);
                     let aac = aac.map_err(|error| damaged(error.to_string()))?;
-                    self.aac = Some(aac);
-                    self.become_format(aac.format(config));
-                    None
+                    self.aac = Some((Arc::new(aac.format(config)?), aac.unit_micros()));
                 }
                 TagBody::Audio(AudioCodec::Aac, AudioPacket::Frame { data, .. }) => {
-                    let (Some(aac), Some(format)) = (self.aac, &self.format) else {
+                    let Some((format, micros)) = &self.aac else {
                         return Err(damaged("AAC comes without its configuration"));
                     };
-                    Some(SoundBlock {
-                        format: Arc::clone(format),
-                        data,
-                        micros: aac.unit_micros(),
-                    })
+                    if !data.is_empty() {
+                        return Ok(Some(SoundBlock {
+                            format: Arc::clone(format),
+                            data,
+                            micros: *micros,
+                        }));
+                    }
                 }
                 TagBody::Audio(codec, AudioPacket::Frame { stereo, data }) => {
                     let coding = match codec {
                         AudioCodec::PcmA => SoundCoding::PcmA,
                         AudioCodec::PcmU | AudioCodec::Aac => SoundCoding::PcmU,
                     };
-                    Some(self.samples(coding, G711_RATE, stereo, data))
+                    self.take(coding, G711_RATE, stereo, &data);
                 }
-                TagBody::Audio(_, AudioPacket::Config(_)) => None,
+                TagBody::Audio(_, AudioPacket::Config(_)) => {}
                 TagBody::Pcm {
                     sample_rate,
                     stereo,
                     data,
                 } => {
                     let rate = sample_rate.unwrap_or(self.sample_rate);
-                    Some(self.samples(SoundCoding::Pcm, rate, stereo, data))
+                    self.take(SoundCoding::Pcm, rate, stereo, &data);
                 }
-            };
-            if let Some(block) = block.filter(|block| !block.data.is_empty()) {
-                return Ok(Some(block));
             }
         }
     }
 
-    fn samples(&mut self, coding: SoundCoding, rate: u32, stereo: bool, data: Bytes) -> SoundBlock {
-        let format = self.become_format(SoundFormat {
+    fn take(&mut self, coding: SoundCoding, sample_rate: u32, stereo: bool, data: &Bytes) {
+        let format = SoundFormat {
             coding,
-            sample_rate: rate,
+            sample_rate,
             channels: 1 + u8::from(stereo),
-        });
-        let micros = micros(&format, data.len());
-        SoundBlock {
-            format,
-            data,
-            micros,
-        }
-    }
-
-    fn become_format(&mut self, format: SoundFormat) -> Arc<SoundFormat> {
-        let known = self.format.take().filter(|known| **known == format);
-        let known = known.unwrap_or_else(|| Arc::new(format));
-        Arc::clone(self.format.insert(known))
+        };
+        let known = self
+            .samples
+            .take()
+            .filter(|known| *known.format() == format);
+        let samples = known.unwrap_or_else(|| Pcm::new(format));
+        self.samples.insert(samples).feed(data);
     }
 }

@@ -19,8 +19,6 @@ use crate::{
 
 /// As many first bytes tell what it is.
 const SNIFFED: usize = 12;
-/// Sound begins within so many bytes of a file.
-const MAX_HEAD: usize = 4096;
 
 /// Takes a body apart, fed in pieces of any size.
 ///
@@ -61,15 +59,27 @@ impl Upload {
         }
     }
 
-    /// The body has ended: PCM that is short of a block is one too.
-    pub fn finish(&mut self) {
-        if let Container::Unknown(head) = &mut self.container {
-            let head = std::mem::take(head);
-            self.open(Container::Pcm(Pcm::new(self.bare())), &head);
+    /// The body has ended: samples that are short of a block are one too.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] if it ended within its head.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        match &mut self.container {
+            Container::Unknown(head) if head.starts_with(b"FLV") || head.starts_with(b"RIFF") => {
+                return Err(damaged("the file ends before its sound begins"));
+            }
+            Container::Unknown(head) => {
+                let head = std::mem::take(head);
+                let mut pcm = Pcm::new(self.bare());
+                pcm.feed(&head);
+                pcm.finish();
+                self.container = Container::Pcm(pcm);
+            }
+            Container::Pcm(pcm) => pcm.finish(),
+            Container::Flv(flv) => flv.finish(),
+            Container::Adts(_) => {}
         }
-        if let Container::Pcm(pcm) = &mut self.container {
-            pcm.finish();
-        }
+        Ok(())
     }
 
     /// Pictures that came with the sound, and that nobody takes.
@@ -108,14 +118,11 @@ impl Upload {
         } else if adts::is_adts(head) {
             Container::Adts(Adts::default())
         } else if is_wav {
-            match wav::parse(head)? {
-                Some(wav) => {
-                    head.advance(wav.sound_at);
-                    Container::Pcm(Pcm::of_length(wav.format, wav.length))
-                }
-                None if head.len() < MAX_HEAD => return Ok(()),
-                None => return Err(damaged("the WAV has no sound in its first 4 KiB")),
-            }
+            let Some(wav) = wav::parse(head)? else {
+                return Ok(());
+            };
+            head.advance(wav.sound_at);
+            Container::Pcm(Pcm::of_length(wav.format, wav.length))
         } else {
             Container::Pcm(Pcm::new(self.bare()))
         };

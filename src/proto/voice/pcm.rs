@@ -33,6 +33,10 @@ impl Pcm {
         }
     }
 
+    pub(super) fn format(&self) -> &SoundFormat {
+        &self.format
+    }
+
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let taken = match &mut self.left {
             None => bytes,
@@ -85,7 +89,7 @@ fn sample_size(format: &SoundFormat) -> usize {
 }
 
 /// How long so many bytes sound.
-pub(super) fn micros(format: &SoundFormat, bytes: usize) -> i64 {
+fn micros(format: &SoundFormat, bytes: usize) -> i64 {
     let samples = (bytes / sample_size(format)) as i64;
     samples * 1_000_000 / i64::from(format.sample_rate.max(1))
 }

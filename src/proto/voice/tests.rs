@@ -17,7 +17,7 @@ fn blocks(body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
             found.push(block);
         }
     }
-    upload.finish();
+    upload.finish()?;
     while let Some(block) = upload.next_block()? {
         found.push(block);
     }
@@ -124,10 +124,14 @@ fn wav_files_say_what_they_are() {
         wav(3, 1, 16_000, 32, 100),
         wav(1, 6, 16_000, 16, 100),
         wav(1, 1, 1, 16, 100),
-        [b"RIFF\0\0\0\0WAVELIST\0\x20\0\0".to_vec(), vec![0; 5000]].concat(),
+        [b"RIFF\0\0\0\0WAVELIST\0\0\x02\0".to_vec(), vec![0; 5000]].concat(),
     ] {
         let error = blocks(&bad, 64).expect_err("not played");
         assert!(error.reason().contains("WAV"), "{error}");
+    }
+    for cut in [&wav(1, 1, 8_000, 16, 9)[..20], b"FLV\x01\x04"] {
+        let error = blocks(cut, 64).expect_err("no sound");
+        assert!(error.reason().contains("before its sound"), "{error}");
     }
 }
 
@@ -184,12 +188,18 @@ fn flv_brings_aac_g711_and_pcm() {
     );
     let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
     for (flags, rate) in [(0x32, 16_000), (0x36, 11_025), (0x3e, 44_100)] {
+        // An odd byte belongs to no sample; 882 are more than one block, or less.
         let picture = tag(9, &[0x17, 1, 0, 0, 0, 1, 2, 3]);
-        let pcm = tag(8, &[vec![flags], vec![0; 882]].concat());
+        let pcm = tag(8, &[vec![flags], vec![0; 4001]].concat());
         let body = [header.clone(), picture, pcm].concat();
         let mut upload = Upload::new(16_000);
         upload.feed(&body);
         let block = upload.next_block().expect("FLV").expect("a block");
+        assert!(
+            block.micros <= 20_000 && block.data.len() % 2 == 0,
+            "{}",
+            block.micros
+        );
         assert_eq!(block.format.coding, SoundCoding::Pcm);
         assert_eq!(block.format.sample_rate, rate);
         assert_eq!(upload.skipped_pictures(), 1);

@@ -13,6 +13,8 @@ pub(super) struct Wav {
     pub(super) length: Option<u64>,
 }
 
+/// Sound begins within so many bytes of a file.
+const MAX_HEAD: usize = 64 << 10;
 const PCM: u16 = 1;
 const ALAW: u16 = 6;
 const ULAW: u16 = 7;
@@ -26,6 +28,9 @@ const EXTENSIBLE: u16 = 0xfffe;
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Wav>, Error> {
     let (mut at, mut format) = (12, None);
     loop {
+        if at > MAX_HEAD {
+            return Err(damaged("the WAV has no sound in its first 64 KiB"));
+        }
         let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
             return Ok(None);
         };
