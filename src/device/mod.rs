@@ -354,7 +354,7 @@ impl Device {
             }
             Command::User { channel, command } => {
                 check(channel)?;
-                self.user(caller, channel, &command).await?
+                Box::pin(self.user(caller, channel, &command)).await?
             }
             Command::Unknown => Reply::Status {
                 status: Status::Unsupported,

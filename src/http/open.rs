@@ -48,7 +48,7 @@ pub(super) async fn answer(
     if let Some(route) = LocalRoute::of_path(path).filter(|_| is_local && origin.is_none()) {
         let body = RequestBody::clear(body);
         let query = parts.uri.query().unwrap_or_default();
-        let answer = local(app, route, (&parts.method, query), body).await;
+        let answer = Box::pin(local(app, route, (&parts.method, query), body)).await;
         let response = answer.unwrap_or_else(|error| {
             tracing::debug!(%peer, path, reason = error.reason(), "refused");
             reply::refusal(&error)

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -38,7 +38,7 @@ impl RequestBody {
 
     /// How long it is, if its head says so.
     pub(super) fn length(&self) -> Option<u64> {
-        hyper::body::Body::size_hint(&self.incoming).exact()
+        self.incoming.size_hint().exact()
     }
 
     /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
@@ -59,6 +59,10 @@ impl RequestBody {
             let frame =
                 frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
             let data = frame.into_data().unwrap_or_default();
+            let is_all = bytes.is_empty() && self.incoming.is_end_stream();
+            if is_all && self.opener.is_none() && data.len() <= MAX_COMMAND_BODY {
+                return Ok(data);
+            }
             self.append(&data, &mut bytes)?;
             // A body that is too long is not read to its end.
             if bytes.len() > MAX_COMMAND_BODY {

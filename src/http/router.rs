@@ -22,7 +22,7 @@ use crate::{
     media::Content,
     playback::unreadable,
     proto::{
-        command,
+        command::{self, Reply, Status},
         credential::{Channels, Claims, Need},
         flv::HevcForm,
         network::Peer,
@@ -34,6 +34,9 @@ use crate::{
 
 /// How long a peer may take to send a request body, if nothing else is configured.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a command may take: apps wait for half a second more.
+const COMMAND_TIME: Duration = Duration::from_secs(7);
 
 /// What all listeners serve.
 pub struct App {
@@ -159,20 +162,21 @@ impl App {
             Ok(channels) => channels,
             Err(error) => {
                 // Whoever still sends sees the reason.
-                request.body.discard().await;
+                Box::pin(request.body.discard()).await;
                 return Err(error);
             }
         };
         match route {
             Route::Command => self.command(request).await,
-            Route::Voice => self.voice(request).await,
+            // Apart, so that a command need not carry room for them.
+            Route::Voice => Box::pin(self.voice(request)).await,
             Route::Health => Ok(self.health(channels)),
             Route::Metrics if *channels != Channels::All => Err(Error::new(
                 ErrorKind::Forbidden,
                 "the counters tell about all channels, and this credential is for some",
             )),
             Route::Metrics => self.metrics_text(),
-            Route::Media => self.media(request).await,
+            Route::Media => Box::pin(self.media(request)).await,
         }
     }
 
@@ -278,7 +282,12 @@ impl App {
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
         let (command, labels) = command::decode_request(request.query, body)?;
         let caller = request.who.caller(&labels);
-        let reply = self.device.apply(&caller, command).await;
+        let done = tokio::time::timeout(COMMAND_TIME, self.device.apply(&caller, command)).await;
+        let reply = done.unwrap_or_else(|_| Reply::Status {
+            status: Status::Failed,
+            reason: "this took longer than 7 s; whether it was or will be done is not known"
+                .to_owned(),
+        });
         Ok(reply::json(StatusCode::OK, reply.encode()))
     }
 

@@ -61,7 +61,7 @@ impl EventRequest {
     ///
     /// # Errors
     /// [`Error::bad_request`] naming the one that is damaged.
-    pub fn decode(query: &Query) -> Result<Self, Error> {
+    pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         const MOTION: u32 = 1;
         let number = |key| match query.value(key)? {
             None | Some("") => Ok(None),
@@ -95,7 +95,7 @@ impl CallRequest {
     ///
     /// # Errors
     /// [`Error::bad_request`] naming the one that is damaged.
-    pub fn decode(query: &Query) -> Result<Self, Error> {
+    pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         let what = match query.value("do")?.unwrap_or_default() {
             "ring" => DeviceMove::Ring,
             "answer" => DeviceMove::Answer,
@@ -129,7 +129,7 @@ impl CallWait {
     ///
     /// # Errors
     /// [`Error::bad_request`] naming the one that is damaged.
-    pub fn decode(query: &Query) -> Result<Self, Error> {
+    pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         const LONGEST: u64 = 60;
         let number = |key| match query.value(key)? {
             None | Some("") => Ok(None),

@@ -18,15 +18,15 @@ pub const MAX_QUERY: usize = 16 * 1024;
 
 /// Parameters in the order they came. Keys are case-sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Query {
+impl<'a> Query<'a> {
     /// Reads a query string without its `?`.
     ///
     /// # Errors
     /// [`Error::bad_request`] for broken percent-encoding, bytes that are not UTF-8, a NUL, or a
     /// query beyond [`MAX_QUERY`].
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &'a str) -> Result<Self, Error> {
         if text.len() > MAX_QUERY {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -64,8 +64,8 @@ impl Query {
         let mut values = self
             .0
             .iter()
-            .filter(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str());
+            .filter(|(name, _)| *name == key)
+            .map(|(_, value)| value.as_ref());
         let value = values.next();
         if values.next().is_some() {
             return Err(Error::bad_request(format!(
@@ -169,7 +169,7 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-fn decode(text: &str) -> Result<String, Error> {
+fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         if rest.get(at + 1..at + 3).and_then(hex_pair).is_none() {
@@ -182,13 +182,14 @@ fn decode(text: &str) -> Result<String, Error> {
     decode_leniently(text)
 }
 
-fn decode_leniently(text: &str) -> Result<String, Error> {
-    let decoded: Cow<'_, [u8]> = percent_decode(text.as_bytes()).into();
-    if decoded.contains(&0) {
-        return Err(Error::bad_request("the query holds a NUL byte"));
+fn decode_leniently(text: &str) -> Result<Cow<'_, str>, Error> {
+    let decoded = percent_decode(text.as_bytes()).decode_utf8();
+    let decoded =
+        decoded.map_err(|_| Error::bad_request("the query is not UTF-8 after percent-decoding"))?;
+    match decoded.contains('\0') {
+        true => Err(Error::bad_request("the query holds a NUL byte")),
+        false => Ok(decoded),
     }
-    String::from_utf8(decoded.into_owned())
-        .map_err(|_| Error::bad_request("the query is not UTF-8 after percent-decoding"))
 }
 
 #[cfg(test)]
@@ -260,7 +261,8 @@ mod tests {
         #[test]
         fn what_is_encoded_comes_back(value in any::<String>().prop_filter("NUL is refused", |v| !v.contains('\0'))) {
             let encoded = percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC);
-            let query = Query::parse(&format!("x=1&cmd={encoded}&y=2")).expect("valid query");
+            let text = format!("x=1&cmd={encoded}&y=2");
+            let query = Query::parse(&text).expect("valid query");
             prop_assert_eq!(query.value("cmd"), Ok(Some(value.as_str())));
             prop_assert_eq!(query.value("y"), Ok(Some("2")));
         }

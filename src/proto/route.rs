@@ -96,7 +96,7 @@ impl Labels {
     ///
     /// # Errors
     /// [`Error::bad_request`] for one that is too long or stands there twice.
-    pub fn of(query: &Query) -> Result<Self, Error> {
+    pub fn of(query: &Query<'_>) -> Result<Self, Error> {
         Ok(Self {
             requester: label(query, &["requester"], MAX_REQUESTER)?,
             req_id: label(query, &["req_id"], MAX_LABEL)?,
@@ -106,7 +106,7 @@ impl Labels {
     }
 }
 
-fn label(query: &Query, keys: &[&str], max: usize) -> Result<Option<String>, Error> {
+fn label(query: &Query<'_>, keys: &[&str], max: usize) -> Result<Option<String>, Error> {
     match query.value_of_any(keys)? {
         Some(value) if value.len() > max => Err(Error::bad_request(format!(
             "the parameter {} has {} bytes; at most {max} are allowed",
@@ -145,7 +145,7 @@ impl MediaRequest {
     ///
     /// # Errors
     /// [`Error::bad_request`] naming the parameter and what it takes.
-    pub fn decode(query: &Query) -> Result<Self, Error> {
+    pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         let action = query.value_of_any(&["action", "type"])?.unwrap_or_default();
         if action.is_empty() {
             return Err(Error::bad_request(
@@ -175,7 +175,7 @@ impl MediaRequest {
     }
 }
 
-fn file_name(query: &Query) -> Result<String, Error> {
+fn file_name(query: &Query<'_>) -> Result<String, Error> {
     match query.value("file_name")? {
         None | Some("") => Err(Error::bad_request(
             "the parameter file_name is missing; get_file_list tells the names",
@@ -184,7 +184,7 @@ fn file_name(query: &Query) -> Result<String, Error> {
     }
 }
 
-fn offset(query: &Query) -> Result<u64, Error> {
+fn offset(query: &Query<'_>) -> Result<u64, Error> {
     match query.value("offset")? {
         None | Some("") => Ok(0),
         Some(text) => text

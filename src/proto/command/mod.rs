@@ -104,7 +104,7 @@ pub enum StatusQuery {
 pub fn decode_request(query: &str, body: &str) -> Result<(Command, Labels), Error> {
     let in_query = Query::parse(query)?;
     let in_body = Query::parse(body.trim_ascii())?;
-    let has_command = |query: &Query| {
+    let has_command = |query: &Query<'_>| {
         query
             .value_of_any(&["action", "cmd"])
             .map(|value| value.is_some())
@@ -121,7 +121,7 @@ pub fn decode_request(query: &str, body: &str) -> Result<(Command, Labels), Erro
     Ok((decode(&query)?, Labels::of(&query)?))
 }
 
-fn decode(query: &Query) -> Result<Command, Error> {
+fn decode(query: &Query<'_>) -> Result<Command, Error> {
     let action = query.value("action")?.unwrap_or_default();
     let cmd = query.value("cmd")?.unwrap_or_default();
     if cmd.is_empty() {
@@ -163,7 +163,7 @@ pub const INNER: [&str; 18] = [
     "call_timeout",
 ];
 
-fn inner(query: &Query, cmd: &str) -> Result<Command, Error> {
+fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
     Ok(match cmd {
         // Clients parse nothing but an array here, so damage is answered in kind.
         "get_device_st" => match query.channel() {
@@ -218,7 +218,7 @@ fn viewer_move(cmd: &str) -> Option<ViewerMove> {
 }
 
 /// The number of a kind of recordings.
-fn kind(query: &Query) -> Result<Option<u32>, Error> {
+fn kind(query: &Query<'_>) -> Result<Option<u32>, Error> {
     match query.value("type")? {
         None | Some("") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {
@@ -228,7 +228,7 @@ fn kind(query: &Query) -> Result<Option<u32>, Error> {
 }
 
 /// The type of files that is asked for, in either dialect.
-fn content(query: &Query) -> Result<Option<Content>, Error> {
+fn content(query: &Query<'_>) -> Result<Option<Content>, Error> {
     match query.value_of_any(&["file_type", "type"])? {
         None | Some("") => Ok(None),
         Some("0" | "video") => Ok(Some(Content::Video)),
@@ -239,7 +239,7 @@ fn content(query: &Query) -> Result<Option<Content>, Error> {
     }
 }
 
-fn status_query(query: &Query) -> Result<StatusQuery, Error> {
+fn status_query(query: &Query<'_>) -> Result<StatusQuery, Error> {
     let kind = query
         .value("type")?
         .unwrap_or_default()

@@ -88,7 +88,7 @@ impl Window {
     ///
     /// # Errors
     /// [`Error::bad_request`] if one is missing or damaged, or if the end is not behind the start.
-    pub fn of(query: &Query) -> Result<Option<Self>, Error> {
+    pub fn of(query: &Query<'_>) -> Result<Option<Self>, Error> {
         let start = seconds(query, &["start_time", "starttime"])?;
         let end = seconds(query, &["end_time", "endtime"])?;
         match (start, end) {
@@ -104,7 +104,7 @@ impl Window {
     }
 }
 
-fn seconds(query: &Query, keys: &[&str]) -> Result<Option<i64>, Error> {
+fn seconds(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
     let value = whole(query, keys)?;
     match value {
         Some(seconds) if !(0..=MAX_SECONDS).contains(&seconds) => Err(Error::bad_request(format!(
@@ -115,7 +115,7 @@ fn seconds(query: &Query, keys: &[&str]) -> Result<Option<i64>, Error> {
     }
 }
 
-fn whole(query: &Query, keys: &[&str]) -> Result<Option<i64>, Error> {
+fn whole(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
     match query.value_of_any(keys)? {
         None | Some("") => Ok(None),
         // Some clients in the field leave a brace behind it.
@@ -134,7 +134,7 @@ impl Month {
     ///
     /// # Errors
     /// [`Error::bad_request`] if it is none.
-    pub fn of(query: &Query) -> Result<Self, Error> {
+    pub fn of(query: &Query<'_>) -> Result<Self, Error> {
         let bad = || Error::bad_request("the parameter time is a year and a month, such as 202401");
         let text = query.value("time")?.ok_or_else(bad)?;
         if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -154,7 +154,7 @@ impl PlaybackCommand {
     ///
     /// # Errors
     /// [`Error::bad_request`] if a parameter is missing or damaged.
-    pub(super) fn of(cmd: &str, query: &Query) -> Result<Option<Self>, Error> {
+    pub(super) fn of(cmd: &str, query: &Query<'_>) -> Result<Option<Self>, Error> {
         let needed =
             |value: Option<i64>, what: &'static str| value.ok_or_else(|| Error::bad_request(what));
         Ok(Some(match cmd {
@@ -211,7 +211,7 @@ impl PlaybackCommand {
 }
 
 /// `progress` is milliseconds from the start; the older `time` seconds, or from 10⁹ on a date.
-fn seek(query: &Query) -> Result<SeekTo, Error> {
+fn seek(query: &Query<'_>) -> Result<SeekTo, Error> {
     const EARLIEST_DATE: i64 = 1_000_000_000;
     let range = 0..=MAX_SECONDS * 1000;
     if let Some(millis) = whole(query, &["progress"])? {
