@@ -206,7 +206,7 @@ impl Daemon {
         let recordings = {
             let index = |channel: &live::Channel| Some((channel.id, channel.camera.recordings()?));
             let indexes = channels.iter().filter_map(index).collect();
-            crate::device::Recordings::new(indexes, zone, Default::default())
+            device::Recordings::new(indexes, zone, Default::default())
         };
         let players = Players::default();
         let talk_metrics = talk::Metrics::default();

@@ -6,6 +6,10 @@ use crate::{
 };
 
 /// Why a block is not played.
+#[cfg_attr(
+    not(feature = "aac"),
+    expect(dead_code, reason = "PCM and G.711 cannot be damaged")
+)]
 pub(super) enum DecodeError {
     /// It is damaged: a sentence for the log.
     Damaged(String),
@@ -19,7 +23,12 @@ pub(super) enum Decoder {
     Nothing,
     G711(fn(u8) -> i16),
     #[cfg(feature = "aac")]
-    Aac(Box<syom::Decoder>),
+    Aac {
+        decoder: Box<syom::Decoder>,
+        /// What was promised.
+        sample_rate: u32,
+        channels: u8,
+    },
 }
 
 impl Decoder {
@@ -32,23 +41,27 @@ impl Decoder {
             SoundCoding::Pcm => Ok(Self::Nothing),
             SoundCoding::PcmA => Ok(Self::G711(audio_codec_algorithms::decode_alaw)),
             SoundCoding::PcmU => Ok(Self::G711(audio_codec_algorithms::decode_ulaw)),
-            SoundCoding::Aac(config) => Self::aac(config),
+            SoundCoding::Aac(config) => Self::aac(config, format),
         }
     }
 
     #[cfg(feature = "aac")]
-    fn aac(config: &[u8]) -> Result<Self, Error> {
+    fn aac(config: &[u8], format: &SoundFormat) -> Result<Self, Error> {
         let mut options = syom::DecodeOptions::audio();
         // A talk has no length; its end is its own.
         options.max_duration_secs = f64::from(u32::MAX);
         let decoder = syom::Decoder::from_asc(config, options);
         let decoder =
             decoder.map_err(|error| unsupported(format!("this AAC is not played: {error}")))?;
-        Ok(Self::Aac(Box::new(decoder)))
+        Ok(Self::Aac {
+            decoder: Box::new(decoder),
+            sample_rate: format.sample_rate,
+            channels: format.channels,
+        })
     }
 
     #[cfg(not(feature = "aac"))]
-    fn aac(_: &[u8]) -> Result<Self, Error> {
+    fn aac(_: &[u8], _: &SoundFormat) -> Result<Self, Error> {
         let reason = "the speaker takes no AAC, and this program was built without the feature aac; send G.711 or PCM";
         Err(unsupported(reason.to_owned()))
     }
@@ -57,12 +70,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`]
-    pub(super) fn decode(
-        &mut self,
-        format: &SoundFormat,
-        block: &[u8],
-        pcm: &mut BytesMut,
-    ) -> Result<(), DecodeError> {
+    pub(super) fn decode(&mut self, block: &[u8], pcm: &mut BytesMut) -> Result<(), DecodeError> {
         match self {
             Self::Nothing => pcm.extend_from_slice(block),
             Self::G711(decode) => {
@@ -71,8 +79,12 @@ impl Decoder {
                 }
             }
             #[cfg(feature = "aac")]
-            Self::Aac(decoder) => {
-                let (rate, planes) = (format.sample_rate, usize::from(format.channels));
+            Self::Aac {
+                decoder,
+                sample_rate,
+                channels,
+            } => {
+                let (rate, planes) = (*sample_rate, usize::from(*channels));
                 let mut is_other = false;
                 let decoded = decoder.decode_au(block, |frame| {
                     // HE-AAC that does not say so.

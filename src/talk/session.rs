@@ -187,9 +187,7 @@ impl<'a> Talk<'a> {
         };
         self.pcm.clear();
         let metrics = &self.turn.inner.metrics;
-        let decoded = speaker
-            .decoder
-            .decode(&block.format, &block.data, &mut self.pcm);
+        let decoded = speaker.decoder.decode(&block.data, &mut self.pcm);
         match decoded {
             Ok(()) => {
                 speaker.sink.push(&self.pcm);

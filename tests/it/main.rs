@@ -22,6 +22,7 @@ mod http;
 mod join;
 mod layering;
 mod many;
+#[cfg(feature = "client")]
 mod mitm;
 #[cfg(feature = "record")]
 mod mutated;

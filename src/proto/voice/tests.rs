@@ -196,7 +196,7 @@ fn flv_brings_aac_g711_and_pcm() {
         upload.feed(&body);
         let block = upload.next_block().expect("FLV").expect("a block");
         assert!(
-            block.micros <= 20_000 && block.data.len() % 2 == 0,
+            block.micros <= 20_000 && block.data.len().is_multiple_of(2),
             "{}",
             block.micros
         );
