@@ -176,7 +176,6 @@ async fn commands() {
     for (query, status) in [
         ("type=live&quality=nice", "404"),
         ("quality=high", "404"),
-        ("type=voice", "406"),
         ("type=live&channel=5", "404"),
     ] {
         let target = format!("/command?action=inner_define&cmd=get_device_st&{query}");
