@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::{
     Failure,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
+    way::{Hidden, Way, pairing_uri, run, until_interrupted},
 };
 use crate::{
     client::{Code, Viewer},
@@ -59,7 +59,7 @@ impl DownloadOptions {
         let uri = pairing_uri(arguments.next())?;
         run(async {
             let mut viewer = self.way.open(uri).await?;
-            let fetched = self.fetch(&mut viewer, name, &output).await;
+            let fetched = until_interrupted(self.fetch(&mut viewer, name, &output)).await;
             viewer.close().await;
             fetched
         })

@@ -47,6 +47,10 @@ pub enum Failure {
         /// What the system says.
         error: io::Error,
     },
+    /// Somebody ended it.
+    #[cfg(feature = "client")]
+    #[error("interrupted")]
+    Interrupted,
     /// The command line does not make sense.
     #[error("{0}")]
     Usage(String),

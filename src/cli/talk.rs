@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Failure,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
+    way::{Hidden, Way, pairing_uri, run, until_interrupted},
 };
 use crate::{
     client::{ClientError, Code, Viewer, upload},
@@ -36,6 +36,10 @@ pub struct TalkOptions {
     /// The camera whose speaker it is.
     #[arg(long, default_value_t = 0)]
     channel: u16,
+    /// The input was recorded before: all of it is played, as fast as it sounds. Without this, what
+    /// comes faster than it sounds on the input (-) is lost, as late words of a talk are.
+    #[arg(long)]
+    recorded: bool,
 }
 
 impl TalkOptions {
@@ -49,13 +53,13 @@ impl TalkOptions {
         }
         let source: Box<dyn Read + Send> = match file {
             "-" => Box::new(io::stdin()),
-            path => Box::new(File::open(path).map_err(Failure::io(path.to_owned()))?),
+            path => sound_file(path)?,
         };
         let uri = pairing_uri(arguments.next())?;
         let path = PathBuf::from(file);
         let answer = run(async {
             let mut viewer = self.way.open(uri).await?;
-            let talked = self.talk(&mut viewer, &path, source).await;
+            let talked = until_interrupted(self.talk(&mut viewer, &path, source)).await;
             viewer.close().await;
             talked
         })?;
@@ -72,7 +76,7 @@ impl TalkOptions {
         // A thread that nobody waits for: a terminal may never end.
         let (sender, read_to_end) = oneshot::channel();
         std::thread::spawn(move || sender.send(read(source, &pieces)));
-        let recorded = u8::from(path != Path::new("-"));
+        let recorded = u8::from(self.recorded || path != Path::new("-"));
         let channel = ChannelId(self.channel);
         let target = format!("/voice?channel={channel}&recorded={recorded}");
         let answer = viewer.send(&target, upload::stream(waiting)).await;
@@ -87,6 +91,27 @@ impl TalkOptions {
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok(text.chars().filter(|c| !c.is_control()).collect())
     }
+}
+
+/// Opens a file, if the device could know what it is.
+fn sound_file(path: &str) -> Result<Box<dyn Read + Send>, Failure> {
+    let failed = || Failure::io(path.to_owned());
+    let mut file = File::open(path).map_err(failed())?;
+    let mut head = Vec::new();
+    let first = (&mut file).take(12).read_to_end(&mut head);
+    first.map_err(failed())?;
+    let is_known = head.starts_with(b"FLV")
+        || head.starts_with(b"RIFF")
+        || matches!(head[..], [0xff, second, ..] if second & 0xf6 == 0xf0);
+    let is_bare = [".pcm", ".raw", ".s16"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    if !is_known && !is_bare {
+        return Err(Failure::Usage(format!(
+            "{path} is no WAV, FLV or ADTS; ffmpeg -i {path} sound.wav makes one (a file of bare PCM ends in .pcm)"
+        )));
+    }
+    Ok(Box::new(io::Cursor::new(head).chain(file)))
 }
 
 /// Hands sound on as fast as the device takes it, which is as fast as it sounds.

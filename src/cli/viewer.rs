@@ -13,7 +13,7 @@ use clap::Args;
 use super::{
     Failure,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
+    way::{Hidden, Way, pairing_uri, run, until_interrupted},
 };
 use crate::{
     client::{Answer, ClientError, Code, Viewer},
@@ -69,7 +69,7 @@ impl CommandOptions {
         let uri = pairing_uri(arguments.next())?;
         let answer = run(async {
             let mut viewer = self.way.open(uri).await?;
-            let answered = ask(&mut viewer, command).await;
+            let answered = until_interrupted(ask(&mut viewer, command)).await;
             viewer.close().await;
             answered
         })?;
@@ -101,7 +101,7 @@ impl PullOptions {
         let uri = pairing_uri(self.uri.as_ref())?;
         run(async {
             let mut viewer = self.way.open(uri).await?;
-            let pulled = self.pull(&mut viewer).await;
+            let pulled = until_interrupted(self.pull(&mut viewer)).await;
             viewer.close().await;
             pulled
         })

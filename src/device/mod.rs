@@ -33,7 +33,7 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, Need, Scopes},
+        credential::{Channels, Claims, Need, Scope, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
         refusal,
@@ -304,9 +304,7 @@ impl Device {
         caller.check(Need::of_command(&command))?;
         let check = |channel| self.hub.check_channel(channel, &caller.channels);
         let reply = match command {
-            Command::DeviceStatus { channel, query } => {
-                self.status(&caller.channels, channel, query)
-            }
+            Command::DeviceStatus { channel, query } => self.status(caller, channel, query),
             Command::RecordIndex {
                 channel,
                 window,
@@ -364,14 +362,26 @@ impl Device {
         Ok(reply)
     }
 
-    fn status(&self, visible: &Channels, channel: ChannelId, query: StatusQuery) -> Reply {
-        let (status, reason) = match (query, self.hub.check_channel(channel, visible)) {
+    fn status(&self, caller: &Caller, channel: ChannelId, query: StatusQuery) -> Reply {
+        let may = match query {
+            StatusQuery::Live(_) => caller.check(Need::Scope(Scope::Live)),
+            StatusQuery::Playback => caller.check(Need::Scope(Scope::Playback)),
+            StatusQuery::Voice => caller.check(Need::Scope(Scope::Voice)),
+            StatusQuery::Damaged => Ok(()),
+        };
+        let (status, reason) = match (
+            query,
+            self.hub.check_channel(channel, &caller.channels).and(may),
+        ) {
             (StatusQuery::Damaged, _) => {
                 let reason = "type is one of live, voice, playback, quality one of standard, high, \
                      super, and channel a number";
                 (Status::BadRequest, Some(reason.to_owned()))
             }
-            (_, Err(error)) => (Status::BadRequest, Some(error.reason().to_owned())),
+            (_, Err(error)) => (
+                refusal::status(error.kind()),
+                Some(error.reason().to_owned()),
+            ),
             (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel) {
                 Ok(()) => (Status::Ok, None),
                 Err(error) => (

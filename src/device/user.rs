@@ -12,10 +12,7 @@ use crate::{
     hal::{BoxFuture, PictureControl, PtzPosition},
     media::ChannelId,
     proto::{
-        command::{
-            Direction, Meaning, NotPanel, Panel, Reply, Speed, Status, Topic, UserCommand,
-            encode_topic,
-        },
+        command::{Meaning, NotPanel, Panel, Reply, Status, Topic, UserCommand, encode_topic},
         credential::{Channels, Need, Scope},
         refusal,
     },
@@ -59,11 +56,12 @@ pub(super) struct Panels {
     pub(super) confirm: Mutex<Option<Confirm>>,
 }
 
-/// What formatting the card waits for.
+/// What formatting the card waits for. The word is a secret between the device and whoever asked
+/// for it, who may come again as another session.
 pub(super) struct Confirm {
-    viewer: String,
     word: String,
     since: Instant,
+    tries: u8,
 }
 
 /// What a topic's answer says beside its result.
@@ -78,14 +76,16 @@ impl Device {
     ) -> Result<Reply, Error> {
         let commands = &self.panels.commands;
         let name = command.name();
-        if let Some(handler) = commands.handlers.get(name) {
+        let first_word = command.text.split_whitespace().next().unwrap_or_default();
+        let handler = commands.handlers.get(first_word);
+        if let Some(handler) = handler.or_else(|| commands.handlers.get(name)) {
             let text = handler.handle(caller, channel, command).await?;
             return Ok(Reply::Text(text));
         }
         let is_allowed = commands.allowed.contains(name);
         match &command.meaning {
             Meaning::Step(direction, speed) if is_allowed => {
-                self.step(channel, *direction, *speed)?;
+                self.panels.motors.step(channel, *direction, *speed)?;
                 return Ok(Reply::Done);
             }
             Meaning::Call(what) if is_allowed => {
@@ -115,10 +115,6 @@ impl Device {
             Meaning::Topic(topic) => Ok(answer(topic, Err(unknown))),
             _ => Err(unknown),
         }
-    }
-
-    fn step(&self, channel: ChannelId, direction: Direction, speed: Speed) -> Result<(), Error> {
-        self.panels.motors.step(channel, direction, speed)
     }
 
     async fn panel(
@@ -180,14 +176,14 @@ impl Device {
             Error::new(ErrorKind::Unsupported, reason)
         })?;
         let Some(confirm) = confirm else {
-            let word = self.panels.ask(caller)?;
+            let word = self.panels.ask()?;
             return Ok(json!({
                 "confirm": word,
                 "reason": "this deletes all recordings; send it again within 60 s with data.confirm",
             }));
         };
-        if !self.panels.is_confirmed(caller, &confirm) {
-            let reason = "this is not the word that was given to this viewer within the last 60 s; send sd_format without data.confirm for one";
+        if !self.panels.is_confirmed(&confirm) {
+            let reason = "this is not the word that was given within the last 60 s; send sd_format without data.confirm for one";
             return Err(Error::new(ErrorKind::Conflict, reason));
         }
         match recording.erase().await {
@@ -201,30 +197,33 @@ impl Device {
 }
 
 impl Panels {
-    /// A new word, which is this viewer's.
-    fn ask(&self, caller: &Caller) -> Result<String, Error> {
+    /// A new word.
+    fn ask(&self) -> Result<String, Error> {
         let mut bytes = [0; 4];
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
         let word = format!("{:08x}", u32::from_be_bytes(bytes));
         let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
         *waiting = Some(Confirm {
-            viewer: caller.viewer.clone(),
             word: word.clone(),
             since: Instant::now(),
+            tries: 3,
         });
         Ok(word)
     }
 
-    /// Whether the word is the one; it is good once.
-    fn is_confirmed(&self, caller: &Caller, word: &str) -> bool {
+    /// Whether the word is the one; it is good once, and for three tries.
+    fn is_confirmed(&self, word: &str) -> bool {
         let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
-        let confirm = waiting.take();
-        confirm.is_some_and(|confirm| {
-            confirm.viewer == caller.viewer
-                && confirm.word == word
-                && confirm.since.elapsed() < CONFIRM
-        })
+        let Some(mut confirm) = waiting.take() else {
+            return false;
+        };
+        let is_it = confirm.word == word && confirm.since.elapsed() < CONFIRM;
+        confirm.tries -= 1;
+        if !is_it && confirm.tries > 0 {
+            *waiting = Some(confirm);
+        }
+        is_it
     }
 }
 

@@ -193,12 +193,13 @@ impl Feeder {
             match self.start() {
                 Ok(mut child) => {
                     let whole = self.feed(&mut child);
-                    end(&mut child, &self.command[0]);
+                    let status = end(&mut child, &self.command[0]);
                     if whole {
                         return;
                     }
                     tracing::warn!(
                         program = self.command[0],
+                        status,
                         "the speaker's program ended; it is started again"
                     );
                 }
@@ -221,7 +222,8 @@ impl Feeder {
             .args(&self.command[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            // What it has to complain about stands in the log's place.
+            .stderr(Stdio::inherit())
             .spawn()
     }
 
@@ -268,18 +270,20 @@ impl Feeder {
 }
 
 /// Waits for the program to play what it has; one that does not end is ended.
-fn end(child: &mut Child, program: &str) {
+fn end(child: &mut Child, program: &str) -> String {
     let until = Instant::now() + GRACE;
     while Instant::now() < until {
         match child.try_wait() {
             Ok(None) => thread::sleep(STEP),
-            Ok(Some(_)) | Err(_) => return,
+            Ok(Some(status)) => return status.to_string(),
+            Err(error) => return error.to_string(),
         }
     }
     tracing::warn!(program, "the speaker's program does not end; it is killed");
     // It may have ended by now.
     let _ = child.kill();
     let _ = child.wait();
+    "killed".to_owned()
 }
 
 /// A camera with another speaker than its own.

@@ -15,8 +15,8 @@ const MAX_COMMAND_BODY: usize = 16 << 10;
 /// A request's body, as it comes.
 pub(super) struct RequestBody {
     incoming: Incoming,
-    /// What opens it, if it is sealed.
-    opener: Option<Opener>,
+    /// What opens it, if it is sealed. Apart, because bodies are handed on several times.
+    opener: Option<Box<Opener>>,
 }
 
 impl RequestBody {
@@ -32,7 +32,7 @@ impl RequestBody {
     pub(super) fn sealed(incoming: Incoming, opener: Opener) -> Self {
         Self {
             incoming,
-            opener: Some(opener),
+            opener: Some(Box::new(opener)),
         }
     }
 

@@ -241,7 +241,13 @@ impl App {
                     Content::Picture => "image/jpeg",
                 };
                 let wanted = (content_type, offset);
-                download::respond(file, wanted, request.headers, is_head, seat)
+                let mut response = download::respond(file, wanted, request.headers, is_head, seat)?;
+                let disposition = format!("attachment; filename=\"{file_name}\"");
+                if let Ok(value) = HeaderValue::try_from(disposition) {
+                    let headers = response.headers_mut();
+                    headers.insert(header::CONTENT_DISPOSITION, value);
+                }
+                Ok(response)
             }
         }
     }

@@ -73,7 +73,7 @@ class Player:
     def __init__(self, daemon, start, end):
         self.daemon, self.data, self.ended = daemon, bytearray(), threading.Event()
         self.answer = urllib.request.urlopen(
-            f"{daemon.base}/ipc.flv?action=playback&channel=0&start_time={start}&end_time={end}", timeout=60)
+            f"{daemon.base}/ipc.flv?action=playback&channel=0&start_time={start}&end_time={end}", timeout=900)
         threading.Thread(target=self.take, daemon=True).start()
 
     def take(self):
