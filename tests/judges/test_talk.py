@@ -58,12 +58,13 @@ def test_what_ffmpeg_writes_is_heard_as_it_was(camera, name):
     assert 1450 <= int(answer["played"]) <= 1700, answer
     samples, _ = heard(daemon)
     loud = numpy.flatnonzero(numpy.abs(samples) > 500)
-    said = samples[loud[0]:loud[-1]]
-    assert 1.45 <= len(said) / RATE <= 1.7, "as long as it was"
-    middle = said[len(said) // 4:len(said) // 4 + RATE // 2]
-    spectrum = numpy.abs(numpy.fft.rfft(middle))
-    assert abs(spectrum.argmax() * RATE / len(middle) - 1000) <= 4, "as high as it was"
-    assert spectrum.max() ** 2 > 0.8 * (spectrum ** 2).sum(), "and nothing else"
+    sounding = (numpy.abs(samples[:len(samples) // 80 * 80].reshape(-1, 80)) > 500).any(axis=1).sum() * 80 / RATE
+    assert 1.4 <= sounding <= 1.7, "all of it, but for what the speaker has in hand"
+    middle = samples[loud[len(loud) // 4]:][:RATE // 2]
+    spectrum = numpy.abs(numpy.fft.rfft(middle)) ** 2
+    # A machine that was busy has put a little silence into it, which is heard as a few Hz more or less.
+    pitch = numpy.arange(len(spectrum)) * RATE / len(middle)
+    assert spectrum[abs(pitch - 1000) <= 20].sum() > 0.8 * spectrum.sum(), "as high as it was, and nothing else"
 
 
 def test_a_beep_is_heard_soon_after_it_was_made(camera):

@@ -15,6 +15,8 @@ use crate::{
 const MEMORY: i64 = 10;
 /// What it plays has this rate, whatever came in.
 const RATE: u32 = 16_000;
+/// So long after silence it begins to sound, in microseconds.
+const START: i64 = 60_000;
 /// As much may wait for the speaker, in microseconds; a fuller one loses its oldest.
 const ROOM: i64 = 500_000;
 
@@ -43,6 +45,12 @@ impl Memory {
     /// Plays samples behind what waits.
     fn play(&mut self, samples: impl Iterator<Item = i16>, now: MediaTime) {
         self.fall_silent(now);
+        if self.until == Some(now) {
+            // It was silent: like a sound card, it begins with a little in hand.
+            self.samples
+                .extend(std::iter::repeat_n(0, samples_in(START)));
+            self.until = Some(now.plus_micros(START));
+        }
         let before = self.samples.len();
         self.samples.extend(samples);
         let micros = (self.samples.len() - before) as i64 * 1_000_000 / i64::from(RATE);
@@ -208,9 +216,11 @@ mod tests {
         // Nothing for a second.
         memory.play([3; 160].into_iter(), at(1_200_000));
         let samples: Vec<i16> = memory.samples.iter().copied().collect();
-        assert_eq!(samples.len(), 1600 * 12 + 160);
-        assert_eq!((samples[0], samples[1600], samples[3200]), (1, 2, 0));
-        assert_eq!(samples[1600 * 12], 3);
+        let start = samples_in(START);
+        assert_eq!(samples.len(), 1600 * 12 + start + 160);
+        let sounding = samples[start..].iter().step_by(1600).take(3);
+        assert_eq!(sounding.copied().collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!(samples[1600 * 12 + start], 3);
         // Two seconds at once: half a second has room.
         memory.play(
             (0..32_000).map(|sample| (sample / 100) as i16),
@@ -234,7 +244,7 @@ mod tests {
                 let heard = speaker.heard().expect("it remembers");
                 let sounding = heard.samples.iter().filter(|sample| **sample != 0).count();
                 // A fifth of a second sounds for a fifth of a second.
-                if heard.samples.len() > 3300 {
+                if heard.samples.len() > 3200 + 2 * samples_in(START) {
                     break sounding;
                 }
                 std::thread::yield_now();
