@@ -52,7 +52,7 @@ pub(super) struct Panels {
     pub(super) pictures: BTreeMap<ChannelId, Arc<dyn PictureControl>>,
     pub(super) standby: Standby,
     pub(super) commands: UserCommands,
-    /// Whoever said it may format the card with this word.
+    /// The word that formatting the card waits for.
     pub(super) confirm: Mutex<Option<Confirm>>,
 }
 
@@ -76,8 +76,7 @@ impl Device {
     ) -> Result<Reply, Error> {
         let commands = &self.panels.commands;
         let name = command.name();
-        let first_word = command.text.split_whitespace().next().unwrap_or_default();
-        let handler = commands.handlers.get(first_word);
+        let handler = commands.handlers.get(command.first_word());
         if let Some(handler) = handler.or_else(|| commands.handlers.get(name)) {
             let text = handler.handle(caller, channel, command).await?;
             return Ok(Reply::Text(text));

@@ -1,7 +1,7 @@
 //! What programs on the device itself may ask, on its loopback listeners (`docs/protocol.md`,
 //! "For the firmware").
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use super::{call::DeviceMove, query::Query};
 use crate::{error::Error, media::ChannelId};
@@ -63,21 +63,25 @@ impl EventRequest {
     /// [`Error::bad_request`] naming the one that is damaged.
     pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         const MOTION: u32 = 1;
-        let number = |key| match query.value(key)? {
-            None | Some("") => Ok(None),
-            Some(text) => text.parse::<u32>().map(Some).map_err(|_| {
-                Error::bad_request(format!("the parameter {key} is a whole number from 0 on"))
-            }),
-        };
-        let seconds = number("seconds")?;
+        let seconds: Option<u32> = number(query, "seconds")?;
         if seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
             return Err(Error::bad_request("the parameter seconds is 1 to 3600"));
         }
         Ok(Self {
             channel: query.channel()?,
-            kind: number("type")?.unwrap_or(MOTION),
+            kind: number(query, "type")?.unwrap_or(MOTION),
             length: seconds.map(|seconds| Duration::from_secs(seconds.into())),
         })
+    }
+}
+
+/// A whole number, if there is one.
+fn number<T: FromStr>(query: &Query<'_>, key: &str) -> Result<Option<T>, Error> {
+    match query.value(key)? {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            Error::bad_request(format!("the parameter {key} is a whole number from 0 on"))
+        }),
     }
 }
 
@@ -131,20 +135,14 @@ impl CallWait {
     /// [`Error::bad_request`] naming the one that is damaged.
     pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         const LONGEST: u64 = 60;
-        let number = |key| match query.value(key)? {
-            None | Some("") => Ok(None),
-            Some(text) => text.parse::<u64>().map(Some).map_err(|_| {
-                Error::bad_request(format!("the parameter {key} is a whole number from 0 on"))
-            }),
-        };
-        let wait = number("wait")?.unwrap_or(0);
+        let wait = number(query, "wait")?.unwrap_or(0);
         if wait > LONGEST {
             return Err(Error::bad_request(
                 "the parameter wait is at most 60 seconds",
             ));
         }
         Ok(Self {
-            after: number("after")?,
+            after: number(query, "after")?,
             wait: Duration::from_secs(wait),
         })
     }

@@ -130,8 +130,13 @@ impl UserCommand {
             Meaning::Topic(topic) => &topic.name,
             Meaning::Step(..) => "ptz",
             Meaning::Call(_) => "call",
-            Meaning::Other => self.text.split_whitespace().next().unwrap_or_default(),
+            Meaning::Other => self.first_word(),
         }
+    }
+
+    /// What stands before the first space.
+    pub fn first_word(&self) -> &str {
+        self.text.split_whitespace().next().unwrap_or_default()
     }
 }
 
