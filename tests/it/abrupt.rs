@@ -92,7 +92,7 @@ async fn viewers_that_are_killed_leave_nothing_behind() {
     let kills = scaled(10_000);
     kill_many(&directory, kills).await;
     emptied(&device).await;
-    device.daemon.descriptors_become(descriptors).await;
+    device.daemon.descriptors_fall_to(descriptors).await;
     let now = device.daemon.resident_kib();
     println!("{resident} KiB after {WARM_UP} kills, {now} KiB after {kills} more");
     // An allocator keeps some of what was in use at once.

@@ -81,7 +81,7 @@ async fn two_hundred_viewers_of_which_twenty_read_nothing() {
     drop(stuck);
     daemon.metric_becomes("peercam_live_viewers", 0.0).await;
     daemon.metric_becomes("peercam_connections", 1.0).await;
-    daemon.descriptors_become(descriptors_before).await;
+    daemon.descriptors_fall_to(descriptors_before).await;
     let kept = daemon.resident_kib().saturating_sub(memory_before);
     assert!(kept < 8192, "{kept} KiB were not given back");
 }
