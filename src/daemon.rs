@@ -1,6 +1,7 @@
 //! Puts the parts together: the only file that knows every one of them.
 
 mod cameras;
+mod error;
 mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;
@@ -18,70 +19,24 @@ use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::error::StartError;
 use self::{
-    cameras::{camera, cameras},
+    cameras::{Workshop, cameras},
     listen::{bind, lan_hints},
 };
 use crate::{
-    access::{self, DataDir, DataDirError, Door, Endpoint, Keeper, Lock, Store, StoreError},
+    access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
     clock::Clock,
     config::{Channel, Config, Listen, ListenAccess, UserDefine},
     device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, UserCommands, Viewers},
-    hal::{Camera, file::FileError},
+    hal::Camera,
     http::{self, App, Listening, LocalHandler},
     live::{self, Hub},
-    media::ChannelId,
     playback::Players,
     proto::peer_info::PeerInfo,
     talk::{self, Talkers},
     transport::{self, Connections, tcp::Listener},
 };
-
-/// Why the daemon does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address cannot be had.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The device's secrets, or the list of who was revoked, cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The UDP port cannot be had.
-    #[error("p2p: cannot listen on UDP port {port}: {error}")]
-    P2p {
-        /// The port.
-        port: u16,
-        /// What the system says.
-        error: String,
-    },
-    /// The authorities of the relays cannot be read.
-    #[cfg(feature = "p2p")]
-    #[error("p2p: {0}")]
-    RelayCa(crate::config::RelayCaError),
-    /// The system gives no thread for recording.
-    #[cfg(feature = "record")]
-    #[error("recording does not start: {0}")]
-    Recorder(std::io::Error),
-    /// The command of a speaker is of no use.
-    #[error(transparent)]
-    Speaker(#[from] crate::hal::ExecError),
-    /// A channel's file cannot be played.
-    #[error("channel {channel}: {error}")]
-    File {
-        /// The channel.
-        channel: ChannelId,
-        /// What is wrong with the file.
-        error: FileError,
-    },
-}
 
 /// A daemon that is ready to serve: its sockets are bound.
 pub struct Daemon {
@@ -143,7 +98,12 @@ impl Daemon {
     /// # Errors
     /// [`StartError`], one clear line.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::with_cameras(config, camera).await
+        let workshop = Workshop::default();
+        let registry = registry(&config);
+        #[cfg(feature = "hal-socket")]
+        let registry = workshop.counting(registry);
+        let camera = |clock, channel: &Channel| workshop.camera(clock, channel);
+        Self::assemble(config, camera, registry).await
     }
 
     /// As [`Daemon::start`], with cameras of one's own in place of those that the configuration
@@ -155,10 +115,17 @@ impl Daemon {
         config: Config,
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
     ) -> Result<Self, StartError> {
+        let registry = registry(&config);
+        Self::assemble(config, camera, registry).await
+    }
+
+    async fn assemble(
+        config: Config,
+        camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
+        mut registry: Registry,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let started = Instant::now();
-        let mut registry = Registry::with_prefix("peercam");
-        register_device(&config, &mut registry);
         let live_metrics = live::Metrics::default();
         live_metrics.register(&mut registry);
         let http_metrics = http::Metrics::default();
@@ -204,7 +171,8 @@ impl Daemon {
             record::recordings(config.record.as_ref(), recorder.as_ref(), zone, &channels);
         #[cfg(not(feature = "record"))]
         let recordings = {
-            let index = |channel: &live::Channel| Some((channel.id, channel.camera.recordings()?));
+            let index =
+                |channel: &live::Channel| Some((channel.id, channel.camera.parts().recordings?));
             let indexes = channels.iter().filter_map(index).collect();
             device::Recordings::new(indexes, zone, Default::default())
         };
@@ -213,7 +181,7 @@ impl Daemon {
         talk_metrics.register(&mut registry);
         let speakers = channels.iter();
         let speakers =
-            speakers.filter_map(|channel| Some((channel.id, channel.camera.talkback()?)));
+            speakers.filter_map(|channel| Some((channel.id, channel.camera.parts().talkback?)));
         let talkers = Talkers::new(clock, config.talk, speakers.collect(), talk_metrics);
         let (calls, call_keeper) = Calls::new(clock, config.call_ring);
         let device = Device::new(device::Parts {
@@ -478,17 +446,18 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     #[cfg(feature = "p2p")]
     p2p::check(config)?;
     let clock = Clock::start();
-    config
-        .channels
-        .iter()
-        .try_for_each(|channel| camera(clock, channel).map(|_| ()))
+    let mut channels = config.channels.iter();
+    channels.try_for_each(|channel| cameras::check(clock, channel))
 }
 
-fn register_device(config: &Config, registry: &mut Registry) {
+/// What the daemon counts; so far, what it is.
+fn registry(config: &Config) -> Registry {
+    let mut registry = Registry::with_prefix("peercam");
     let labels = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("product_id", config.device.product_id.clone()),
         ("device_name", config.device.device_name.clone()),
     ];
     registry.register("device", "What runs here", Info::new(labels));
+    registry
 }

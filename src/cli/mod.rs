@@ -9,7 +9,7 @@ mod doctor;
 mod download;
 mod failure;
 mod pairing;
-#[cfg(feature = "client")]
+mod probe;
 mod progress;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod proxy;
@@ -29,6 +29,7 @@ pub use download::DownloadOptions;
 pub use failure::Failure;
 use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
+pub use probe::ProbeOptions;
 #[cfg(all(feature = "client", feature = "p2p"))]
 pub use proxy::ProxyOptions;
 #[cfg(feature = "record")]
@@ -94,6 +95,9 @@ pub enum Command {
     /// pairing URI, from the viewer's side.
     #[cfg(all(feature = "client", feature = "p2p"))]
     Doctor(DoctorOptions),
+    /// Looks at a camera or a file for some seconds: what it delivers, what viewers get of it, and
+    /// what to change in the camera so that the first picture is there at once.
+    Probe(ProbeOptions),
     /// Says what is on a card with recordings, and whether it is whole.
     #[cfg(feature = "record")]
     #[command(subcommand)]
@@ -127,6 +131,7 @@ impl Command {
             Self::Proxy(options) => options.perform(),
             #[cfg(all(feature = "client", feature = "p2p"))]
             Self::Doctor(options) => options.perform(path),
+            Self::Probe(options) => options.perform(),
             #[cfg(feature = "record")]
             Self::Record(command) => command.perform(path),
             #[cfg(all(feature = "client", feature = "p2p"))]

@@ -4,6 +4,8 @@
 //! in several kinds (`source`, `listen`) are read flat and then converted, so that an error names
 //! the line of the very key. `config/full.toml` shows every key with its default.
 
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+mod audio;
 mod checks;
 mod error;
 #[cfg(feature = "p2p")]
@@ -11,7 +13,11 @@ mod p2p;
 mod raw;
 #[cfg(feature = "record")]
 mod record;
+#[cfg(feature = "rtsp")]
+mod rtsp;
 mod signalling;
+#[cfg(feature = "hal-socket")]
+mod socket;
 mod source;
 mod units;
 
@@ -171,6 +177,18 @@ pub enum Source {
     File {
         /// The file.
         path: PathBuf,
+    },
+    /// `{ kind = "rtsp", url = "…" }`: a camera that speaks RTSP.
+    #[cfg(feature = "rtsp")]
+    Rtsp(Box<crate::hal::rtsp::Config>),
+    /// `{ kind = "socket", path = "…" }`: firmware that connects to a Unix socket. Channels with
+    /// the same path share the socket. The path is relative to the configuration file.
+    #[cfg(feature = "hal-socket")]
+    Socket {
+        /// The socket.
+        config: crate::hal::socket::Config,
+        /// `audio`: what viewers get of the camera's sound.
+        sound: crate::hal::SoundForm,
     },
 }
 

@@ -1,13 +1,17 @@
 //! `[[channel]]`: cameras and where their pictures come from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 #[cfg(feature = "sim")]
 use super::checks::within;
-use super::{checks::refuse, error::Problem, signalling::RawSpeaker};
+use super::{checks::refuse, error::Problem, signalling::RawSpeaker, units::Span};
 use crate::media::ChannelId;
 
 #[derive(Debug, Deserialize)]
@@ -24,12 +28,25 @@ pub(super) struct Channel {
 /// Every option of every kind of source.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Source {
-    kind: Spanned<SourceKind>,
-    // file
-    path: Option<Spanned<PathBuf>>,
+pub(super) struct Source {
+    pub(super) kind: Spanned<SourceKind>,
+    // file, socket
+    pub(super) path: Option<Spanned<PathBuf>>,
+    // rtsp
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) url_high: Option<Spanned<String>>,
+    pub(super) url_standard: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<Masked>>,
+    pub(super) transport: Option<Spanned<String>>,
+    pub(super) pull: Option<Spanned<String>>,
+    pub(super) linger: Option<Spanned<Span>>,
+    // socket
+    pub(super) mode: Option<Spanned<String>>,
+    pub(super) users: Option<Spanned<Vec<u32>>>,
+    // rtsp, sim, socket
+    pub(super) audio: Option<Spanned<String>>,
     // sim
-    audio: Option<Spanned<String>>,
     gop: Option<Spanned<u64>>,
     bitrate: Option<Spanned<Vec<u64>>>,
     force_key: Option<Spanned<bool>>,
@@ -39,10 +56,27 @@ struct Source {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum SourceKind {
-    #[cfg(feature = "sim")]
+pub(super) enum SourceKind {
     Sim,
     File,
+    Rtsp,
+    Socket,
+}
+
+/// A text that is never shown.
+#[derive(Deserialize)]
+pub(super) struct Masked(
+    #[cfg_attr(
+        not(feature = "rtsp"),
+        expect(dead_code, reason = "its source is not built")
+    )]
+    pub(super) String,
+);
+
+impl fmt::Debug for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Channel {
@@ -77,7 +111,8 @@ impl Channel {
 impl Source {
     fn check(self, base: &Path) -> Result<super::Source, Problem> {
         self.refuse_foreign_options()?;
-        match *self.kind.get_ref() {
+        let kind = *self.kind.get_ref();
+        match kind {
             #[cfg(feature = "sim")]
             SourceKind::Sim => self.sim().map(super::Source::Sim),
             SourceKind::File => match self.path {
@@ -86,24 +121,51 @@ impl Source {
                 }),
                 None => Err(Problem::at(self.kind.span(), "a file source needs a path")),
             },
+            #[cfg(feature = "hal-socket")]
+            SourceKind::Socket => self.socket(base),
+            #[cfg(feature = "rtsp")]
+            SourceKind::Rtsp => self
+                .rtsp()
+                .map(|config| super::Source::Rtsp(Box::new(config))),
+            #[cfg(not(all(feature = "hal-socket", feature = "rtsp", feature = "sim")))]
+            _ => {
+                let message = "this program was built without the feature that this source needs";
+                Err(Problem::at(self.kind.span(), message))
+            }
         }
     }
 
     /// An option of another kind is a mistake, not a wish.
     fn refuse_foreign_options(&self) -> Result<(), Problem> {
-        let foreign = match *self.kind.get_ref() {
-            #[cfg(feature = "sim")]
-            SourceKind::Sim => vec![self.path.as_ref().map(Spanned::span)],
-            SourceKind::File => vec![
-                self.audio.as_ref().map(Spanned::span),
-                self.gop.as_ref().map(Spanned::span),
-                self.bitrate.as_ref().map(Spanned::span),
-                self.force_key.as_ref().map(Spanned::span),
-                self.faults.as_ref().map(Spanned::span),
-                self.seed.as_ref().map(Spanned::span),
-            ],
+        let kind = *self.kind.get_ref();
+        let is = |one: SourceKind| kind == one;
+        let (sim, file) = (is(SourceKind::Sim), is(SourceKind::File));
+        let (rtsp, socket) = (is(SourceKind::Rtsp), is(SourceKind::Socket));
+        let mut foreign = Vec::new();
+        let mut take = |is_ours: bool, span: Option<Range<usize>>| {
+            foreign.extend(span.filter(|_| !is_ours));
         };
-        let first = foreign.into_iter().flatten().next();
+        take(file || socket, self.path.as_ref().map(Spanned::span));
+        for url in [&self.url, &self.url_high, &self.url_standard] {
+            take(rtsp, url.as_ref().map(Spanned::span));
+        }
+        take(rtsp, self.user.as_ref().map(Spanned::span));
+        take(rtsp, self.password.as_ref().map(Spanned::span));
+        take(rtsp, self.transport.as_ref().map(Spanned::span));
+        take(rtsp, self.pull.as_ref().map(Spanned::span));
+        take(rtsp, self.linger.as_ref().map(Spanned::span));
+        take(
+            rtsp || sim || socket,
+            self.audio.as_ref().map(Spanned::span),
+        );
+        take(socket, self.mode.as_ref().map(Spanned::span));
+        take(socket, self.users.as_ref().map(Spanned::span));
+        take(sim, self.gop.as_ref().map(Spanned::span));
+        take(sim, self.bitrate.as_ref().map(Spanned::span));
+        take(sim, self.force_key.as_ref().map(Spanned::span));
+        take(sim, self.faults.as_ref().map(Spanned::span));
+        take(sim, self.seed.as_ref().map(Spanned::span));
+        let first = foreign.into_iter().next();
         refuse(first, "this kind of source has no such option")
     }
 

@@ -1,15 +1,29 @@
 //! Cameras, made as the configuration says.
 
-use std::sync::Arc;
+#[cfg(feature = "hal-socket")]
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+use std::{path::Path, sync::Arc};
+
+#[cfg(feature = "hal-socket")]
+use prometheus_client::registry::Registry;
 
 use super::StartError;
+#[cfg(feature = "rtsp")]
+use crate::hal::rtsp::RtspCamera;
 #[cfg(feature = "sim")]
 use crate::hal::sim::SimCamera;
+#[cfg(feature = "hal-socket")]
+use crate::hal::socket::{self, SocketHal};
 use crate::{
     clock::Clock,
     config::{Channel, Source},
     hal::{Camera, ExecSpeaker, WithSpeaker, file::FileCamera},
     live,
+    media::ChannelId,
 };
 
 pub(super) fn cameras(
@@ -35,16 +49,71 @@ pub(super) fn cameras(
         .collect()
 }
 
-/// Makes the camera that the configuration names. Reads the whole file of a file source.
-pub(super) fn camera(clock: Clock, channel: &Channel) -> Result<Arc<dyn Camera>, StartError> {
-    Ok(match &channel.source {
-        #[cfg(feature = "sim")]
-        Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
-        Source::File { path } => Arc::new(FileCamera::new(clock, path.clone()).map_err(
-            |error| StartError::File {
-                channel: channel.id,
-                error,
-            },
-        )?),
-    })
+/// Makes sure that the camera which the configuration names can be made. Reads the whole file of a
+/// file source; connects to nothing.
+pub(super) fn check(clock: Clock, channel: &Channel) -> Result<(), StartError> {
+    match &channel.source {
+        Source::File { path } => file(clock, channel.id, path).map(|_| ()),
+        #[cfg(any(feature = "hal-socket", feature = "rtsp", feature = "sim"))]
+        _ => Ok(()),
+    }
+}
+
+fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, StartError> {
+    let camera = FileCamera::new(clock, path.to_owned());
+    camera.map_err(|error| StartError::File { channel, error })
+}
+
+/// Makes the cameras that a configuration names, in the daemon's runtime.
+#[derive(Default)]
+pub(super) struct Workshop {
+    /// Sockets that are listened on already, by their path.
+    #[cfg(feature = "hal-socket")]
+    sockets: Mutex<BTreeMap<PathBuf, Arc<SocketHal>>>,
+    #[cfg(feature = "hal-socket")]
+    socket_metrics: socket::Metrics,
+}
+
+impl Workshop {
+    /// Counts what is lost on the way from firmware in `registry`.
+    #[cfg(feature = "hal-socket")]
+    pub(super) fn counting(&self, mut registry: Registry) -> Registry {
+        self.socket_metrics.register(&mut registry);
+        registry
+    }
+
+    /// The camera of a channel. Reads the whole file of a file source.
+    pub(super) fn camera(
+        &self,
+        clock: Clock,
+        channel: &Channel,
+    ) -> Result<Arc<dyn Camera>, StartError> {
+        Ok(match &channel.source {
+            #[cfg(feature = "sim")]
+            Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
+            #[cfg(feature = "rtsp")]
+            Source::Rtsp(config) => {
+                let camera = RtspCamera::new(clock, (**config).clone());
+                camera.keep();
+                Arc::new(camera)
+            }
+            #[cfg(feature = "hal-socket")]
+            Source::Socket { config, sound } => {
+                Arc::new(self.socket(clock, config)?.camera(channel.id, *sound))
+            }
+            Source::File { path } => Arc::new(file(clock, channel.id, path)?),
+        })
+    }
+
+    #[cfg(feature = "hal-socket")]
+    fn socket(&self, clock: Clock, config: &socket::Config) -> Result<Arc<SocketHal>, StartError> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = sockets.get(&config.path) {
+            return Ok(Arc::clone(socket));
+        }
+        let socket = SocketHal::listen(clock, config.clone(), self.socket_metrics.clone())?;
+        let socket = Arc::new(socket);
+        sockets.insert(config.path.clone(), Arc::clone(&socket));
+        Ok(socket)
+    }
 }

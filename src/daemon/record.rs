@@ -52,7 +52,10 @@ pub(super) fn recordings(
 ) -> Recordings {
     let index = |channel: &Channel| {
         let own = recorder.map(|recorder| recorder.index(channel.id));
-        Some((channel.id, own.or_else(|| channel.camera.recordings())?))
+        Some((
+            channel.id,
+            own.or_else(|| channel.camera.parts().recordings)?,
+        ))
     };
     let dialect = config.map(|config| config.file_list).unwrap_or_default();
     let recording = recorder.map(|recorder| -> Arc<dyn RecordingControl> {

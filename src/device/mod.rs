@@ -26,7 +26,7 @@ pub use viewers::Viewers;
 use self::{ptz::Motors, user::Panels};
 use crate::{
     error::{Error, ErrorKind},
-    hal::Heard,
+    hal::{HalError, Heard},
     live::{Channel, Hub},
     media::ChannelId,
     playback::Players,
@@ -107,6 +107,16 @@ impl Caller {
     }
 }
 
+/// What a viewer is told of a camera that does not do what it was asked to.
+fn camera_error(channel: ChannelId, error: &HalError) -> Error {
+    let kind = match error {
+        HalError::Busy => ErrorKind::Busy,
+        HalError::Unsupported(_) => ErrorKind::Unsupported,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("the camera of channel {channel}: {error}"))
+}
+
 /// A command that was not done, with the status of its reason.
 fn refused(error: &Error) -> Reply {
     Reply::Status {
@@ -171,14 +181,18 @@ impl Device {
             parts
                 .channels
                 .iter()
-                .map(|channel| (channel.id, &channel.camera))
+                .map(|channel| (channel.id, channel.camera.parts()))
         };
-        let motors = cameras().filter_map(|(id, camera)| Some((id, camera.ptz()?)));
+        let firmware = cameras().filter_map(|(id, camera)| Some((id, camera.commands?)));
+        let upkeep = cameras().filter_map(|(id, camera)| Some((id, camera.upkeep?)));
+        let motors = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
         let motors = Motors::new(motors.collect(), parts.presence.clone());
-        let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture()?)));
+        let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
         let panels = Panels {
             motors,
             pictures: pictures.collect(),
+            firmware: firmware.collect(),
+            upkeep: upkeep.collect(),
             standby: parts.standby,
             commands: parts.commands,
             confirm: Default::default(),
@@ -424,20 +438,15 @@ impl Device {
             let reason = format!("the camera of channel {channel} is on standby");
             return (Status::Refused, Some(reason));
         }
-        let online = self
-            .hub
-            .channels()
-            .iter()
-            .any(|(id, _, online)| *id == channel && *online);
         if let Some(refused) = self.no_place() {
-            refused
-        } else if online {
-            (Status::Ok, None)
-        } else {
-            (
-                Status::Refused,
-                Some(format!("the camera of channel {channel} is off")),
-            )
+            return refused;
+        }
+        match self.hub.offline(channel) {
+            None => (Status::Ok, None),
+            Some(reason) => {
+                let reason = format!("the camera of channel {channel} is off: {reason}");
+                (Status::Refused, Some(reason))
+            }
         }
     }
 }

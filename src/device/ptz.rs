@@ -6,7 +6,7 @@ use std::{
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Presence;
+use super::{Presence, camera_error};
 use crate::{
     error::{Error, ErrorKind},
     hal::{Ptz, PtzMotion, PtzPosition},
@@ -106,7 +106,9 @@ impl Motors {
         }
         turning.told += 1;
         let number = turning.told;
-        motor.start(motion(direction, speed));
+        motor
+            .start(motion(direction, speed))
+            .map_err(|error| camera_error(channel, &error))?;
         let (motors, motor) = (self.clone(), Arc::clone(motor));
         let stop = tokio::spawn(async move {
             held.await;
@@ -174,6 +176,7 @@ fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hal::HalError;
 
     /// Remembers what it was told.
     #[derive(Default)]
@@ -186,12 +189,13 @@ mod tests {
     }
 
     impl Ptz for Noted {
-        fn start(&self, motion: PtzMotion) {
+        fn start(&self, motion: PtzMotion) -> Result<(), HalError> {
             self.0.lock().expect("no panic").push(motion);
+            Ok(())
         }
 
         fn stop(&self) {
-            self.start(PtzMotion::default());
+            self.0.lock().expect("no panic").push(PtzMotion::default());
         }
 
         fn position(&self) -> PtzPosition {

@@ -6,10 +6,10 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Device, Standby, ptz::Motors};
+use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 use crate::{
     error::{Error, ErrorKind},
-    hal::{BoxFuture, PictureControl, PtzPosition},
+    hal::{BoxFuture, Commands, HalError, PictureControl, PtzPosition, Upkeep},
     media::ChannelId,
     proto::{
         command::{Meaning, NotPanel, Panel, Reply, Status, Topic, UserCommand, encode_topic},
@@ -50,6 +50,9 @@ const CONFIRM: Duration = Duration::from_secs(60);
 pub(super) struct Panels {
     pub(super) motors: Motors,
     pub(super) pictures: BTreeMap<ChannelId, Arc<dyn PictureControl>>,
+    /// Firmware that knows commands of its maker.
+    pub(super) firmware: BTreeMap<ChannelId, Arc<dyn Commands>>,
+    pub(super) upkeep: BTreeMap<ChannelId, Arc<dyn Upkeep>>,
     pub(super) standby: Standby,
     pub(super) commands: UserCommands,
     /// The word that formatting the card waits for.
@@ -107,6 +110,17 @@ impl Device {
             let text = handler.handle(caller, channel, command).await?;
             return Ok(Reply::Text(text));
         }
+        if let Some(firmware) = self.panels.firmware.get(&channel) {
+            match firmware.run(&command.text).await {
+                // It has no commands: nobody knows this one.
+                Err(HalError::Unsupported(_)) => {}
+                done => {
+                    return done
+                        .map(Reply::Text)
+                        .map_err(|error| camera_error(channel, &error));
+                }
+            }
+        }
         let reason =
             "this device does not know that command, or its configuration does not allow it";
         let unknown = Error::new(ErrorKind::Unsupported, reason);
@@ -143,11 +157,23 @@ impl Device {
                     let reason = format!("the camera of channel {channel} cannot turn its picture");
                     Error::new(ErrorKind::Unsupported, reason)
                 })?;
-                picture.set_flipped(flipped);
+                picture
+                    .set_flipped(flipped)
+                    .map_err(|error| camera_error(channel, &error))?;
                 json!({})
             }
             Panel::Version => json!({"info": concat!("peercam ", env!("CARGO_PKG_VERSION"))}),
-            Panel::FormatCard { confirm } => self.format(caller, confirm).await?,
+            Panel::FormatCard { confirm } => self.format(caller, channel, confirm).await?,
+            Panel::Reboot => {
+                caller.check(ADMIN)?;
+                let upkeep = panels.upkeep.get(&channel).ok_or_else(|| {
+                    let reason = format!("the camera of channel {channel} cannot be started again");
+                    Error::new(ErrorKind::Unsupported, reason)
+                })?;
+                let asked = upkeep.reboot().await;
+                asked.map_err(|error| camera_error(channel, &error))?;
+                json!({})
+            }
             Panel::BindStatus => {
                 self.talkers.beep(channel)?;
                 json!({})
@@ -164,16 +190,22 @@ impl Device {
     }
 
     /// Gives a word, and deletes all recordings when it comes back.
-    async fn format(&self, caller: &Caller, confirm: Option<String>) -> Result<Value, Error> {
+    async fn format(
+        &self,
+        caller: &Caller,
+        channel: ChannelId,
+        confirm: Option<String>,
+    ) -> Result<Value, Error> {
         caller.check(ADMIN)?;
         if caller.channels != Channels::All {
             let reason = "the card has recordings of all channels, and this credential is for some";
             return Err(Error::new(ErrorKind::Forbidden, reason));
         }
-        let recording = self.recordings.recording().ok_or_else(|| {
+        let upkeep = self.panels.upkeep.get(&channel);
+        if self.recordings.recording().is_none() && upkeep.is_none() {
             let reason = "nothing is recorded here ([record] in the configuration)";
-            Error::new(ErrorKind::Unsupported, reason)
-        })?;
+            return Err(Error::new(ErrorKind::Unsupported, reason));
+        }
         let Some(confirm) = confirm else {
             let word = self.panels.ask()?;
             return Ok(json!({
@@ -185,9 +217,14 @@ impl Device {
             let reason = "this is not the word that was given within the last 60 s; send sd_format without data.confirm for one";
             return Err(Error::new(ErrorKind::Conflict, reason));
         }
-        match recording.erase().await {
-            true => Ok(json!({})),
-            false => Err(Error::new(
+        match (self.recordings.recording(), upkeep) {
+            (Some(recording), _) if recording.erase().await => Ok(json!({})),
+            (None, Some(upkeep)) => {
+                let formatted = upkeep.format().await;
+                formatted.map_err(|error| camera_error(channel, &error))?;
+                Ok(json!({}))
+            }
+            _ => Err(Error::new(
                 ErrorKind::Unavailable,
                 "the card failed; /healthz tells why",
             )),

@@ -14,10 +14,7 @@ use std::{
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use super::{
-    Camera, HalError, MediaInput, PictureControl, Ptz, RecordingIndex, Snapshot, Storage, TalkSink,
-    Talkback,
-};
+use super::{Camera, HalError, MediaInput, Parts, TalkSink, Talkback};
 use crate::media::{Quality, SoundCoding, SoundFormat};
 
 /// Sound that waits for the program, at most so long; the oldest is lost.
@@ -304,28 +301,15 @@ impl Camera for WithSpeaker {
         self.camera.open(quality)
     }
 
-    fn ptz(&self) -> Option<Arc<dyn Ptz>> {
-        self.camera.ptz()
+    fn parts(&self) -> Parts {
+        Parts {
+            talkback: Some(Arc::clone(&self.speaker)),
+            ..self.camera.parts()
+        }
     }
 
-    fn picture(&self) -> Option<Arc<dyn PictureControl>> {
-        self.camera.picture()
-    }
-
-    fn talkback(&self) -> Option<Arc<dyn Talkback>> {
-        Some(Arc::clone(&self.speaker))
-    }
-
-    fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
-        self.camera.snapshot()
-    }
-
-    fn storage(&self) -> Option<Arc<dyn Storage>> {
-        self.camera.storage()
-    }
-
-    fn recordings(&self) -> Option<Arc<dyn RecordingIndex>> {
-        self.camera.recordings()
+    fn offline(&self) -> Option<String> {
+        self.camera.offline()
     }
 }
 

@@ -1,21 +1,33 @@
 //! What the daemon wants from a camera: small traits that hardware, simulators and files implement.
 //!
-//! A [`Camera`] is the factory of one channel. It hands out parts; `None` means that the hardware
+//! A [`Camera`] is one channel. It hands out pictures and [`Parts`]; `None` means that the hardware
 //! has no such part. Parts of one camera may share state: the simulated pan motor moves the
 //! simulated picture. Every trait is object-safe, and none of their methods may block the caller
 //! unless its text says so.
 //!
 //! Does not belong here: viewers, FLV, HTTP. The floors above know those.
 
+#[cfg(any(feature = "aac", feature = "sim"))]
+mod aac;
 mod exec;
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+mod feed;
 mod recordings;
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+mod sound;
 mod source;
 mod storage;
 mod talkback;
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+mod timeline;
 
 pub mod file;
+#[cfg(feature = "rtsp")]
+pub mod rtsp;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "hal-socket")]
+pub mod socket;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -23,6 +35,8 @@ use bytes::Bytes;
 
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+pub use sound::SoundForm;
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 pub use storage::{Storage, StorageState};
 pub use talkback::{Heard, TalkSink, Talkback};
@@ -32,7 +46,7 @@ use crate::media::Quality;
 /// A boxed future: at camera rates the allocation costs nothing, and traits stay object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// One channel's hardware, as a factory of its parts.
+/// One channel's hardware.
 pub trait Camera: Send + Sync + 'static {
     /// Starts reading the picture of `quality`. Called when the first viewer of a stream comes,
     /// and again after it was dropped. Connecting to hardware happens inside
@@ -44,35 +58,36 @@ pub trait Camera: Send + Sync + 'static {
     /// [`HalError`] if the picture can never be had as the camera is configured.
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError>;
 
+    /// What it has beside a picture. Asked once, at the start.
+    fn parts(&self) -> Parts {
+        Parts::default()
+    }
+
+    /// Why it would not deliver a picture now, as a sentence, if it is known without trying.
+    fn offline(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a camera has beside a picture. Default: nothing.
+#[derive(Clone, Default)]
+pub struct Parts {
     /// The pan/tilt motor.
-    fn ptz(&self) -> Option<Arc<dyn Ptz>> {
-        None
-    }
-
+    pub ptz: Option<Arc<dyn Ptz>>,
     /// How the picture is taken.
-    fn picture(&self) -> Option<Arc<dyn PictureControl>> {
-        None
-    }
-
+    pub picture: Option<Arc<dyn PictureControl>>,
     /// The speaker.
-    fn talkback(&self) -> Option<Arc<dyn Talkback>> {
-        None
-    }
-
+    pub talkback: Option<Arc<dyn Talkback>>,
     /// Still pictures.
-    fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
-        None
-    }
-
+    pub snapshot: Option<Arc<dyn Snapshot>>,
     /// The card or disk that recordings go to.
-    fn storage(&self) -> Option<Arc<dyn Storage>> {
-        None
-    }
-
+    pub storage: Option<Arc<dyn Storage>>,
     /// Recordings that the hardware made by itself.
-    fn recordings(&self) -> Option<Arc<dyn RecordingIndex>> {
-        None
-    }
+    pub recordings: Option<Arc<dyn RecordingIndex>>,
+    /// Commands that its maker defined.
+    pub commands: Option<Arc<dyn Commands>>,
+    /// What keeps it in order.
+    pub upkeep: Option<Arc<dyn Upkeep>>,
 }
 
 /// Why a part of the hardware does not do what it was asked to.
@@ -102,7 +117,10 @@ pub enum HalError {
 pub trait Ptz: Send + Sync {
     /// Starts moving and goes on until [`Ptz::stop`] or the end of the range. A second call
     /// replaces the first.
-    fn start(&self, motion: PtzMotion);
+    ///
+    /// # Errors
+    /// [`HalError`] if it does not move.
+    fn start(&self, motion: PtzMotion) -> Result<(), HalError>;
 
     /// Stops. Harmless if nothing moves.
     fn stop(&self);
@@ -138,7 +156,10 @@ pub struct PtzPosition {
 /// How pictures are taken, whichever quality they have.
 pub trait PictureControl: Send + Sync {
     /// Turns the picture by 180°, as for a camera that hangs from the ceiling, or back.
-    fn set_flipped(&self, flipped: bool);
+    ///
+    /// # Errors
+    /// [`HalError`] if it does not turn.
+    fn set_flipped(&self, flipped: bool) -> Result<(), HalError>;
 
     /// Whether it is turned.
     fn is_flipped(&self) -> bool;
@@ -148,4 +169,19 @@ pub trait PictureControl: Send + Sync {
 pub trait Snapshot: Send + Sync {
     /// Takes one picture, as a JPEG file.
     fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>>;
+}
+
+/// Commands that a camera's maker defined.
+pub trait Commands: Send + Sync {
+    /// Has the camera do what `text` says and gives what it answers, for the viewer.
+    fn run<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<String, HalError>>;
+}
+
+/// What keeps a camera in order.
+pub trait Upkeep: Send + Sync {
+    /// Has it start again.
+    fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>>;
+
+    /// Has it format its card.
+    fn format(&self) -> BoxFuture<'_, Result<(), HalError>>;
 }

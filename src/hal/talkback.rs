@@ -3,6 +3,14 @@ use crate::media::SoundFormat;
 
 /// A speaker.
 pub trait Talkback: Send + Sync {
+    /// Whether it could be opened now, if nobody else had it.
+    ///
+    /// # Errors
+    /// Why it could not.
+    fn check(&self) -> Result<(), HalError> {
+        Ok(())
+    }
+
     /// Opens the speaker for one talker.
     ///
     /// A speaker must take PCM; what else it takes is played as it comes, and what it does not

@@ -162,19 +162,24 @@ impl Hub {
         Err(no_such_channel(ids.filter(|id| visible.contains(**id))))
     }
 
-    /// Number and name of every channel, and whether it delivers: false if a stream of it is being
-    /// waited for in vain.
-    pub fn channels(&self) -> Vec<(ChannelId, &str, bool)> {
+    /// Why a channel would not deliver now: a stream of it is waited for in vain, or the camera
+    /// knows that it is off. `None` as far as anybody knows.
+    pub fn offline(&self, channel: ChannelId) -> Option<String> {
+        let known = self.inner.channels.get(&channel)?;
         let streams = self.inner.streams();
-        let is_offline = |channel: ChannelId| {
-            streams.running.values().any(|running| {
-                running.stream.id.channel == channel
-                    && matches!(*running.stream.state.borrow(), State::Offline(_))
-            })
-        };
+        let mut running = streams.running.values();
+        let waited = running.find_map(|running| match &*running.stream.state.borrow() {
+            State::Offline(reason) if running.stream.id.channel == channel => Some(reason.clone()),
+            _ => None,
+        });
+        waited.or_else(|| known.camera.offline())
+    }
+
+    /// Number and name of every channel, and whether it delivers, as [`Hub::offline`] says.
+    pub fn channels(&self) -> Vec<(ChannelId, &str, bool)> {
         let known = self.inner.channels.iter();
         known
-            .map(|(id, known)| (*id, known.name.as_str(), !is_offline(*id)))
+            .map(|(id, known)| (*id, known.name.as_str(), self.offline(*id).is_none()))
             .collect()
     }
 

@@ -12,7 +12,11 @@ pub mod flv;
 #[cfg(feature = "record")]
 pub mod fmp4;
 pub mod guard;
+#[cfg(feature = "hal-socket")]
+pub mod hal_socket;
 pub mod local;
+#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+pub mod nal;
 pub mod network;
 pub mod peer_info;
 pub mod playhead;

@@ -129,7 +129,7 @@ impl Recorder {
     ) -> std::io::Result<Self> {
         let catalog = Catalog::new(config.path.clone());
         let storages = cameras.iter().filter_map(|recorded| {
-            let storage = recorded.camera.storage()?;
+            let storage = recorded.camera.parts().storage?;
             Some((recorded.channel, storage))
         });
         let store = Store::new(
@@ -153,7 +153,11 @@ impl Recorder {
                 clock,
                 catalog: catalog.clone(),
                 queue: queue.clone(),
-                snapshot: recorded.camera.snapshot().filter(|_| config.snapshots),
+                snapshot: recorded
+                    .camera
+                    .parts()
+                    .snapshot
+                    .filter(|_| config.snapshots),
                 stop: stop.clone(),
             };
             events.insert(recorded.channel, event);

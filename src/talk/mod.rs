@@ -118,7 +118,8 @@ impl Talkers {
     /// # Errors
     /// As [`Talkers::take`].
     pub fn check(&self, channel: ChannelId) -> Result<(), Error> {
-        self.speaker(channel)?;
+        let speaker = self.speaker(channel)?;
+        speaker.check().map_err(|error| session::refused(&error))?;
         match self.inner.turns().taken.contains_key(&channel) {
             true => Err(taken()),
             false => Ok(()),

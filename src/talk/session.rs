@@ -247,7 +247,7 @@ fn as_pcm(format: &SoundFormat) -> SoundFormat {
 }
 
 /// What a talker is told of a speaker that does not open.
-fn refused(error: &HalError) -> Error {
+pub(super) fn refused(error: &HalError) -> Error {
     let (kind, reason) = match error {
         HalError::Busy => (
             ErrorKind::Busy,

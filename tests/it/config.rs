@@ -186,11 +186,58 @@ fn errors_in_sources_name_the_key_itself() {
             "kind = \"sim\", faults = [\"fire\"]",
             vec![":3:", "faults", "speaker-busy"],
         ),
+        ("kind = \"rtsp\"", vec![":3: kind:", "needs a url"]),
+        (
+            "kind = \"rtsp\", url = \"192.168.1.64/main\"",
+            vec![":3: url:", "rtsp://HOST"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsps://x/main\"",
+            vec![":3: url:", "rtsps", "not supported"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://admin:hunter2@x/main\"",
+            vec![":3: url:", "keys of their own"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", password = \"hunter2\"",
+            vec![":3: password:", "needs a user"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", transport = \"sctp\"",
+            vec![":3: transport:", "tcp or udp"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", pull = \"never\"",
+            vec![":3: pull:", "watched or always"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", linger = \"2h\"",
+            vec![":3: linger:", "10m"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", audio = \"mp3\"",
+            vec![":3: audio:", "aac, camera or none"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", mode = \"0660\"",
+            vec![":3: mode:", "no such option"],
+        ),
+        ("kind = \"socket\"", vec![":3: kind:", "needs a path"]),
+        (
+            "kind = \"socket\", path = \"x\", mode = \"rw\"",
+            vec![":3: mode:", "0660"],
+        ),
+        (
+            "kind = \"sim\", users = [1]",
+            vec![":3: users:", "no such option"],
+        ),
     ] {
         let error = refused(&channel(source));
         for part in expected {
             assert!(error.contains(part), "{source}: {part:?} in {error:?}");
         }
+        assert!(!error.contains("hunter2"), "{error}");
     }
     let twice = format!("{CHANNEL}{CHANNEL}");
     assert!(

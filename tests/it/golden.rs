@@ -92,6 +92,7 @@ const DIALECTS: &[Row] = &[
     ("format wants the word", r#"POST /command?action=user_define&cmd={"topic":"sd_format","data":{"confirm":"guess"}}"#, "", 200, r#"{"confirmation_topic":"sd_format","reason":"*","result":"1","status":"1"}"#),
     ("bind", r#"POST /command?action=user_define&cmd={"topic":"bind_status","status":"success"}"#, "", 200, r#"{"confirmation_topic":"bind_status","result":"0"}"#),
     ("intercom", r#"POST /command?action=user_define&cmd={"topic":"intercom"}"#, "", 200, r#"{"confirmation_topic":"intercom","result":"0","status":"unused"}"#),
+    ("a drawn camera is not started again", r#"POST /command?action=user_define&cmd={"topic":"reboot"}"#, "", 200, r#"{"confirmation_topic":"reboot","reason":"*","result":"406","status":"406"}"#),
     ("upgrade is not offered", r#"POST /command?action=user_define&cmd={"topic":"upgrade","message_id":9,"data":{"url":"https://x"}}"#, "", 200, r#"{"confirmation_topic":"upgrade","message_id":9,"reason":"*","result":"406","status":"406"}"#),
     ("a topic that says nonsense", r#"POST /command?action=user_define&cmd={"topic":"ptz","data":{"cmd":"ptz_jump"}}"#, "", 200, r#"{"confirmation_topic":"ptz","reason":"*","result":"404","status":"404"}"#),
     ("a shell is no command", r#"POST /command?action=user_define&cmd={"shell":"reboot"}"#, "", 200, r#"{"status":"406","reason":"*"}"#),

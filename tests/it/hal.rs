@@ -1,113 +1,17 @@
-//! What every camera must keep to, run against each that there is; and what the simulated one does
-//! on request.
+//! What the simulated camera does on request.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use peercam::{
     clock::Clock,
     hal::{
-        Camera, ControlOutcome, MediaInput, PtzMotion, SourceEvent,
-        file::FileCamera,
-        sim::{AudioKind, Config, SimCamera},
+        Camera, ControlOutcome, PtzMotion, SourceEvent,
+        sim::{Config, SimCamera},
     },
-    media::{Frame, Quality, TrackKind, Tracks},
+    media::Quality,
 };
 
-use crate::{files::recording, support::HANG};
-
-async fn next(input: &mut MediaInput) -> SourceEvent {
-    tokio::time::timeout(HANG, input.source.next())
-        .await
-        .expect("the source does not hang")
-}
-
-async fn next_picture(input: &mut MediaInput) -> Frame {
-    loop {
-        if let SourceEvent::Frame(frame) = next(input).await
-            && frame.track == TrackKind::Video
-        {
-            return frame;
-        }
-    }
-}
-
-/// The rules of `hal::MediaSource`, over some seconds of a source.
-async fn keeps_the_contract(camera: Arc<dyn Camera>, clock: Clock) {
-    for _ in 0..2 {
-        let mut input = camera.open(Quality::Standard).unwrap();
-        let SourceEvent::Online(tracks) = next(&mut input).await else {
-            panic!("first comes Online")
-        };
-        let Tracks { video, audio } = &tracks;
-        let video = video.as_ref().expect("a picture");
-        assert!(video.width >= 16 && video.height >= 16 && !video.config.is_empty());
-        let mut last = [None; 2];
-        for index in 0..120 {
-            // A wait that is given up must not lose an event.
-            let given_up = tokio::time::timeout(Duration::ZERO, input.source.next()).await;
-            let event = match given_up {
-                Ok(event) => event,
-                Err(_) => next(&mut input).await,
-            };
-            let SourceEvent::Frame(frame) = event else {
-                panic!("{event:?}")
-            };
-            assert!(audio.is_some() || frame.track == TrackKind::Video);
-            assert!(!frame.data.is_empty());
-            let last = &mut last[frame.track as usize];
-            if frame.track == TrackKind::Video {
-                assert!(
-                    last.is_some() || frame.key,
-                    "the first picture is a key frame ({index})"
-                );
-                nal_lengths_fit(&frame.data);
-            }
-            assert!(
-                last.is_none_or(|last| frame.time >= last),
-                "time does not go back"
-            );
-            let early = frame.time.micros_since(clock.now());
-            assert!(early <= 100_000, "{early} µs before its time");
-            *last = Some(frame.time);
-        }
-        assert!(last[0].is_some());
-    }
-}
-
-fn nal_lengths_fit(mut data: &[u8]) {
-    while let Some((length, rest)) = data.split_first_chunk::<4>() {
-        data = &rest[u32::from_be_bytes(*length) as usize..];
-    }
-    assert!(data.is_empty());
-}
-
-#[tokio::test]
-async fn the_simulated_camera_keeps_the_contract() {
-    for audio in [AudioKind::Aac, AudioKind::Pcmu, AudioKind::None] {
-        let clock = Clock::start();
-        let camera = SimCamera::new(
-            clock,
-            Config {
-                audio,
-                ..Config::default()
-            },
-        );
-        keeps_the_contract(Arc::new(camera), clock).await;
-    }
-}
-
-#[tokio::test]
-async fn a_file_keeps_the_contract() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("clip.flv");
-    std::fs::write(&path, recording(60_000).await).unwrap();
-    let clock = Clock::start();
-    keeps_the_contract(Arc::new(FileCamera::new(clock, path).unwrap()), clock).await;
-}
+use crate::contract::{next, next_picture};
 
 #[tokio::test]
 async fn a_key_frame_comes_when_it_is_asked_for() {
@@ -174,18 +78,19 @@ async fn the_motor_moves_the_picture() {
         ..Config::default()
     };
     let camera = SimCamera::new(Clock::start(), config);
-    let motor = camera.ptz().expect("a motor");
+    let motor = camera.parts().ptz.expect("a motor");
     let mut input = camera.open(Quality::Standard).unwrap();
     let SourceEvent::Online(tracks) = next(&mut input).await else {
         panic!("first comes Online")
     };
     let mut stream = annex_b_parameter_sets(&tracks.video.unwrap().config);
     let mut pictures = vec![next_picture(&mut input).await];
-    motor.start(PtzMotion {
+    let motion = PtzMotion {
         pan: 1,
         tilt: 0,
         speed: 10,
-    });
+    };
+    motor.start(motion).unwrap();
     while motor.position().x < 10 {
         pictures.push(next_picture(&mut input).await);
     }
@@ -226,7 +131,8 @@ fn annex_b_parameter_sets(config: &[u8]) -> Vec<u8> {
 async fn a_still_is_a_jpeg_file() {
     let camera = SimCamera::new(Clock::start(), Config::default());
     let still = camera
-        .snapshot()
+        .parts()
+        .snapshot
         .expect("takes stills")
         .capture()
         .await

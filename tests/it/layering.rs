@@ -245,11 +245,13 @@ fn files_stay_small() {
 #[test]
 fn tasks_are_spawned_where_they_are_owned() {
     // Where, and who owns what is spawned there.
-    const OWNERS: [(&str, &str); 7] = [
+    const OWNERS: [(&str, &str); 9] = [
         ("client/mod.rs", "AbortOnDropHandle of who asked for it"),
         ("client/p2p/resume.rs", "AbortOnDropHandle in the answer"),
         ("client/p2p/session.rs", "AbortOnDropHandle in the session"),
         ("device/ptz.rs", "AbortOnDropHandle of the turning camera"),
+        ("hal/rtsp/mod.rs", "AbortOnDropHandle in the camera"),
+        ("hal/socket/mod.rs", "AbortOnDropHandle in the socket"),
         ("live/hub.rs", "AbortOnDropHandle in the stream's entry"),
         ("playback/mod.rs", "AbortOnDropHandle in the playback"),
         ("main.rs", "the process: the task is the second signal"),

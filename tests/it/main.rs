@@ -11,12 +11,19 @@ mod access;
 #[cfg(feature = "record")]
 mod card;
 mod config;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+mod contract;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
 mod files;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+mod firmware;
 #[cfg(feature = "record")]
 mod golden;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod hal;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+mod hal_socket;
 mod hostile;
 mod http;
 mod join;
@@ -38,6 +45,8 @@ mod process;
 mod recording;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod resume;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+mod rtsp_server;
 mod scripted;
 mod secrets;
 mod signalling;

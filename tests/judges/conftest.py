@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -26,6 +27,15 @@ def scaled(seconds):
     return seconds if SOAK else max(3, seconds / 20)
 
 
+def opened(url):
+    """An answer; one that refuses says why."""
+    try:
+        return urllib.request.urlopen(url, timeout=20)
+    except urllib.error.HTTPError as refused:
+        refused.msg += ": " + refused.fp.peek().decode(errors="replace")
+        raise
+
+
 class Camera:
     """A running daemon."""
 
@@ -35,8 +45,13 @@ class Camera:
         # Daemons run side by side, and most tests are not about P2P.
         path.write_text(config if "[p2p]" in config else config + "\n[p2p]\nenabled = false\n")
         self.log = open(directory / "log", "w+")
+        self.start()
+
+    def start(self):
+        """Starts it, also again after it was killed."""
+        directory = self.directory
         self.process = subprocess.Popen(
-            [PROGRAM, "--config", str(path)], stdout=subprocess.PIPE, stderr=self.log, text=True)
+            [PROGRAM, "--config", str(directory / "camera.toml")], stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         found = re.fullmatch(r"peercam is listening on (http://\S+)\n", line)
         assert found, f"{line!r}; {(directory / 'log').read_text()}"
@@ -50,7 +65,7 @@ class Camera:
 
     def record(self, seconds, **parameters):
         """The bytes of a live stream, for this long from its first byte."""
-        with urllib.request.urlopen(self.live(**parameters), timeout=20) as answer:
+        with opened(self.live(**parameters)) as answer:
             assert answer.headers["Content-Type"] == "video/x-flv"
             data = bytearray(answer.read1(1 << 16))
             end = time.monotonic() + seconds

@@ -74,12 +74,17 @@ def tags(data):
     return found
 
 
-def whole(data):
-    """The stream, cut behind its last whole tag."""
-    return data[:13] + b"".join(
+def joined(parts, head=b"FLV\1\5" + (9).to_bytes(4, "big") + bytes(4)):
+    """A stream of these tags."""
+    return head + b"".join(
         bytes([tag.kind]) + len(tag.data).to_bytes(3, "big")
         + (tag.timestamp & 0xFFFFFF).to_bytes(3, "big") + bytes([tag.timestamp >> 24]) + bytes(3)
-        + tag.data + (11 + len(tag.data)).to_bytes(4, "big") for tag in tags(data))
+        + tag.data + (11 + len(tag.data)).to_bytes(4, "big") for tag in parts)
+
+
+def whole(data):
+    """The stream, cut behind its last whole tag."""
+    return joined(tags(data), data[:13])
 
 
 def nal_units(sample):

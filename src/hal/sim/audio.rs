@@ -1,10 +1,11 @@
 //! The simulated microphone: a 1 kHz beep of 100 ms on every second of the wall clock.
 
+use crate::{
+    hal::aac::AacEncoder,
+    media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind},
+};
 use audio_codec_algorithms::{encode_alaw, encode_ulaw};
 use bytes::Bytes;
-use syom::{EncodeOptions, Encoder};
-
-use crate::media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind};
 
 /// How the simulated sound is coded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,27 +32,21 @@ pub(super) struct Microphone {
 
 enum Codec {
     Aac {
-        encoder: Box<Encoder>,
-        /// Index of the first sample that the next access unit decodes to.
-        next_output: i64,
-        /// The access unit that only fills the decoder comes first; nobody needs it.
-        primed: bool,
+        encoder: AacEncoder,
+        /// Index of the first sample that it was given.
+        start: i64,
     },
     G711 {
         encode: fn(i16) -> u8,
     },
 }
 
-/// Samples per AAC access unit, and by how many the encoder is late.
-const AAC_FRAME: i64 = 1024;
-const AAC_DELAY: i64 = 1024;
-
 impl AudioKind {
     /// The track as a viewer sees it; `None` without sound.
     pub(super) fn track(self) -> Option<AudioTrack> {
         let (codec, config) = match self {
             Self::None => return None,
-            Self::Aac => (AudioCodec::Aac, Bytes::copy_from_slice(aac_encoder().asc())),
+            Self::Aac => (AudioCodec::Aac, aac_encoder().config()),
             Self::Pcma => (AudioCodec::PcmA, Bytes::new()),
             Self::Pcmu => (AudioCodec::PcmU, Bytes::new()),
         };
@@ -70,10 +65,8 @@ impl AudioKind {
 
 const AAC_RATE: u32 = 16_000;
 
-fn aac_encoder() -> Encoder {
-    let mut options = EncodeOptions::raw();
-    options.bitrate_bps = 32_000;
-    Encoder::new(AAC_RATE, 1, &options).expect("16 kHz mono is a standard AAC format")
+fn aac_encoder() -> AacEncoder {
+    AacEncoder::new(AAC_RATE, 32_000).expect("16 kHz mono is a standard AAC format")
 }
 
 impl Microphone {
@@ -84,9 +77,8 @@ impl Microphone {
         let codec = match kind {
             AudioKind::None => return None,
             AudioKind::Aac => Codec::Aac {
-                encoder: Box::new(aac_encoder()),
-                next_output: next_sample - AAC_DELAY,
-                primed: false,
+                encoder: aac_encoder(),
+                start: next_sample,
             },
             AudioKind::Pcma => Codec::G711 {
                 encode: encode_alaw,
@@ -121,21 +113,9 @@ impl Microphone {
         let sample_rate = self.sample_rate;
         let mut frames = Vec::new();
         match &mut self.codec {
-            Codec::Aac {
-                encoder,
-                next_output,
-                primed,
-            } => {
-                let pushed = encoder.feed(&[&self.pcm], |unit| {
-                    let time = time_of(*next_output, sample_rate);
-                    *next_output += AAC_FRAME;
-                    if std::mem::replace(primed, true) {
-                        frames.push(frame(time, Bytes::copy_from_slice(unit.payload)));
-                    }
-                    Ok(())
-                });
-                debug_assert!(pushed.is_ok(), "a beep is valid PCM: {pushed:?}");
-            }
+            Codec::Aac { encoder, start } => encoder.feed(&self.pcm, |place, unit| {
+                frames.push(frame(time_of(*start + place, sample_rate), unit));
+            }),
             Codec::G711 { encode } => {
                 let coded: Vec<u8> = self
                     .pcm

@@ -11,10 +11,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    hal::{
-        BoxFuture, Camera, HalError, MediaInput, MediaSource, PictureControl, Ptz, Snapshot,
-        SourceEvent, Storage, Talkback,
-    },
+    hal::{BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent},
     media::Quality,
 };
 
@@ -67,24 +64,16 @@ impl Camera for SimCamera {
         })
     }
 
-    fn ptz(&self) -> Option<Arc<dyn Ptz>> {
-        Some(Arc::new(self.shared.motor.clone()))
-    }
-
-    fn picture(&self) -> Option<Arc<dyn PictureControl>> {
-        Some(Arc::new(SimPicture::new(Arc::clone(&self.shared))))
-    }
-
-    fn talkback(&self) -> Option<Arc<dyn Talkback>> {
-        Some(Arc::new(SimSpeaker::new(Arc::clone(&self.shared))))
-    }
-
-    fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
-        Some(Arc::new(SimSnapshot::new(Arc::clone(&self.shared))))
-    }
-
-    fn storage(&self) -> Option<Arc<dyn Storage>> {
-        Some(Arc::new(SimStorage::new(Arc::clone(&self.shared))))
+    fn parts(&self) -> Parts {
+        let shared = || Arc::clone(&self.shared);
+        Parts {
+            ptz: Some(Arc::new(self.shared.motor.clone())),
+            picture: Some(Arc::new(SimPicture::new(shared()))),
+            talkback: Some(Arc::new(SimSpeaker::new(shared()))),
+            snapshot: Some(Arc::new(SimSnapshot::new(shared()))),
+            storage: Some(Arc::new(SimStorage::new(shared()))),
+            ..Parts::default()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     clock::Clock,
-    hal::{Ptz, PtzMotion, PtzPosition},
+    hal::{HalError, Ptz, PtzMotion, PtzPosition},
     media::MediaTime,
 };
 
@@ -61,8 +61,8 @@ impl Motor {
     }
 }
 
-impl Ptz for Motor {
-    fn start(&self, motion: PtzMotion) {
+impl Motor {
+    fn turn(&self, motion: PtzMotion) {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (x, y) = state.at(now);
@@ -76,9 +76,16 @@ impl Ptz for Motor {
             },
         };
     }
+}
+
+impl Ptz for Motor {
+    fn start(&self, motion: PtzMotion) -> Result<(), HalError> {
+        self.turn(motion);
+        Ok(())
+    }
 
     fn stop(&self) {
-        self.start(PtzMotion::default());
+        self.turn(PtzMotion::default());
     }
 
     fn position(&self) -> PtzPosition {

@@ -31,8 +31,9 @@ impl SimPicture {
 }
 
 impl PictureControl for SimPicture {
-    fn set_flipped(&self, flipped: bool) {
+    fn set_flipped(&self, flipped: bool) -> Result<(), HalError> {
         self.shared.flipped.store(flipped, Ordering::Relaxed);
+        Ok(())
     }
 
     fn is_flipped(&self) -> bool {
@@ -192,7 +193,7 @@ mod tests {
                 ..Config::default()
             },
         );
-        let card = camera.storage().expect("has a card");
+        let card = camera.parts().storage.expect("has a card");
         assert_eq!(card.admit(1 << 20), Ok(()));
         assert!(matches!(card.state(), StorageState::Ready { free, .. } if free > 0));
     }

@@ -96,10 +96,12 @@ pub enum Panel {
     BindStatus,
     /// `intercom`: does somebody talk?
     Intercom,
+    /// `reboot`: start the camera again. No document has it, and every maker does.
+    Reboot,
 }
 
 /// The names of the topics of [`Panel`], as the configuration allows them.
-pub const TOPICS: [&str; 8] = [
+pub const TOPICS: [&str; 9] = [
     "ptz",
     "get_status",
     "set_status",
@@ -108,6 +110,7 @@ pub const TOPICS: [&str; 8] = [
     "sd_format",
     "bind_status",
     "intercom",
+    "reboot",
 ];
 
 impl UserCommand {
@@ -231,6 +234,7 @@ impl Panel {
             },
             "bind_status" => Self::BindStatus,
             "intercom" => Self::Intercom,
+            "reboot" => Self::Reboot,
             _ => return Err(NotPanel::Unknown),
         })
     }
@@ -342,6 +346,7 @@ mod tests {
                 Panel::BindStatus,
             ),
             (r#"{"topic":"intercom"}"#, Panel::Intercom),
+            (r#"{"topic":"reboot"}"#, Panel::Reboot),
         ] {
             assert_eq!(panel(text), Ok(expected), "{text}");
         }

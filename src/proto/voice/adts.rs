@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     aac::{AacConfig, config_of_adts},
@@ -56,6 +56,14 @@ impl AdtsHead {
 /// Whether this is how ADTS begins.
 pub(super) fn is_adts(bytes: &[u8]) -> bool {
     bytes.first_chunk().and_then(AdtsHead::parse).is_some()
+}
+
+/// The configuration that the ADTS head of an access unit stands for, and where the unit itself
+/// begins; `None` if it has no head.
+pub fn adts_unit(unit: &[u8]) -> Option<(Bytes, usize)> {
+    let head = AdtsHead::parse(unit.first_chunk()?)?;
+    let config = config_of_adts(head.profile, head.rate_index, head.channels);
+    (head.frame == unit.len()).then_some((config, head.size))
 }
 
 impl Adts {

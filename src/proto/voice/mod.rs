@@ -8,6 +8,7 @@ mod pcm;
 mod wav;
 
 pub use aac::{AacConfig, AacError};
+pub use adts::adts_unit;
 
 use bytes::{Buf, BytesMut};
 

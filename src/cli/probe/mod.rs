@@ -1,0 +1,209 @@
+//! `peercam probe`: what a camera delivers, and what viewers will make of it.
+
+mod observed;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::time::{Instant, timeout_at};
+
+use self::observed::Observed;
+use super::{Failure, progress::Progress};
+#[cfg(feature = "rtsp")]
+use crate::hal::rtsp;
+use crate::{
+    clock::Clock,
+    hal::{Camera, ControlOutcome, MediaInput, SourceEvent, file::FileCamera},
+    media::Quality,
+};
+#[cfg(feature = "hal-socket")]
+use crate::{hal::socket, media::ChannelId};
+
+/// How long firmware may take to come.
+const FIRMWARE: Duration = Duration::from_secs(60);
+/// How long a camera may take to deliver.
+const CAMERA: Duration = Duration::from_secs(15);
+
+/// Options of `peercam probe`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ProbeOptions {
+    /// What to look at: `rtsp://HOST/PATH`; an FLV or MP4 file; or the path of a socket, at which it
+    /// waits for firmware as the daemon would (stop the daemon first).
+    what: String,
+    /// Who reads an RTSP camera. The password comes from the environment, PEERCAM_CAMERA_PASSWORD:
+    /// arguments are public.
+    #[cfg(feature = "rtsp")]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Has an RTSP camera send by UDP.
+    #[cfg(feature = "rtsp")]
+    #[arg(long)]
+    udp: bool,
+    /// For how long to look; longer if there was no second key frame by then.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+impl ProbeOptions {
+    pub(super) fn perform(self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::io("the runtime"))?;
+        let observed = runtime.block_on(self.look())?;
+        report(&observed).map_err(Failure::io("the output"))
+    }
+
+    async fn look(&self) -> Result<Observed, Failure> {
+        let clock = Clock::start();
+        let (camera, patience) = self.camera(clock)?;
+        let mut input = camera
+            .open(Quality::Super)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", self.what)))?;
+        self.observe(&mut input, clock, patience).await
+    }
+
+    /// The camera, and how long it may take to deliver.
+    fn camera(&self, clock: Clock) -> Result<(Box<dyn Camera>, Duration), Failure> {
+        if self.what.contains("://") {
+            return Ok((self.rtsp(clock)?, CAMERA));
+        }
+        let path = Path::new(&self.what);
+        if path.is_file() {
+            let camera = FileCamera::new(clock, path.to_owned());
+            let camera = camera.map_err(|error| Failure::Usage(error.to_string()))?;
+            return Ok((Box::new(camera), CAMERA));
+        }
+        let is_media = |extension| matches!(extension, "flv" | "mp4" | "m4v" | "mov");
+        let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+        if path.is_dir() || extension.is_some_and(is_media) {
+            let reason = format!("{}: there is no such file", self.what);
+            return Err(Failure::Usage(reason));
+        }
+        self.socket(clock, path.to_owned())
+    }
+
+    #[cfg(feature = "rtsp")]
+    fn rtsp(&self, clock: Clock) -> Result<Box<dyn Camera>, Failure> {
+        let url = rtsp::parse_url(&self.what)
+            .map_err(|reason| Failure::Usage(format!("{}: {reason}", self.what)))?;
+        let credentials = self.user.clone().map(|user| rtsp::Credentials {
+            user,
+            password: rtsp::Password::new(
+                std::env::var("PEERCAM_CAMERA_PASSWORD").unwrap_or_default(),
+            ),
+        });
+        let transport = match self.udp {
+            true => rtsp::Transport::Udp,
+            false => rtsp::Transport::Tcp,
+        };
+        let config = rtsp::Config {
+            urls: [url.clone(), url.clone(), url],
+            credentials,
+            transport,
+            always: false,
+            linger: Duration::ZERO,
+            sound: crate::hal::SoundForm::AsItIs,
+        };
+        Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
+    }
+
+    #[cfg(not(feature = "rtsp"))]
+    fn rtsp(&self, _clock: Clock) -> Result<Box<dyn Camera>, Failure> {
+        let reason = "this program was built without the feature rtsp";
+        Err(Failure::Usage(reason.to_owned()))
+    }
+
+    #[cfg(feature = "hal-socket")]
+    fn socket(&self, clock: Clock, path: PathBuf) -> Result<(Box<dyn Camera>, Duration), Failure> {
+        let config = socket::Config {
+            path,
+            mode: 0o600,
+            users: Vec::new(),
+        };
+        let hal = socket::SocketHal::listen(clock, config, socket::Metrics::default())
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        eprintln!(
+            "waiting {} s for firmware to connect to {} (channel 0)",
+            FIRMWARE.as_secs(),
+            self.what
+        );
+        let camera = std::sync::Arc::new(hal).camera(ChannelId(0), crate::hal::SoundForm::AsItIs);
+        Ok((Box::new(camera), FIRMWARE))
+    }
+
+    #[cfg(not(feature = "hal-socket"))]
+    fn socket(&self, _clock: Clock, path: PathBuf) -> Result<(Box<dyn Camera>, Duration), Failure> {
+        let reason = format!("{}: there is no such file", path.display());
+        Err(Failure::Usage(reason))
+    }
+
+    async fn observe(
+        &self,
+        input: &mut MediaInput,
+        clock: Clock,
+        patience: Duration,
+    ) -> Result<Observed, Failure> {
+        let mut observed = Observed::default();
+        let began = clock.now();
+        let give_up = Instant::now() + patience;
+        let (mut until, mut reason) = (None, "it delivered nothing".to_owned());
+        let mut progress = Progress::start(0, None);
+        let length = Duration::from_secs(self.seconds);
+        loop {
+            let deadline = match until {
+                None => give_up,
+                Some(until) if observed.has_seen_a_gop() => until,
+                Some(until) => until + 2 * length,
+            };
+            match timeout_at(deadline, input.source.next()).await {
+                Err(_) if until.is_some() => break,
+                Err(_) => return Err(Failure::Usage(format!("{}: {reason}", self.what))),
+                Ok(SourceEvent::Online(tracks) | SourceEvent::TracksChanged(tracks)) => {
+                    observed.take_tracks(tracks);
+                }
+                Ok(SourceEvent::Offline(why)) => reason = why,
+                Ok(SourceEvent::Frame(frame)) => {
+                    if until.is_none() {
+                        observed.first_micros = clock.now().micros_since(began);
+                        until = Some(Instant::now() + length);
+                    }
+                    observed.take(&frame);
+                    progress.add(frame.data.len());
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                }
+            }
+        }
+        progress.end();
+        let control = input.control.as_ref();
+        observed.forces_keys =
+            control.is_some_and(|control| control.request_key_frame() == ControlOutcome::Done);
+        Ok(observed)
+    }
+}
+
+fn report(observed: &Observed) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in observed.facts() {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "\nViewers get:")?;
+    for line in observed.viewers() {
+        writeln!(out, "  {line}")?;
+    }
+    let advice = observed.advice();
+    match advice.is_empty() {
+        true => writeln!(out, "\nNothing needs to be changed in the camera.")?,
+        false => writeln!(out, "\nTo be changed in the camera:")?,
+    }
+    for line in advice {
+        writeln!(out, "  {line}")?;
+    }
+    out.flush()
+}

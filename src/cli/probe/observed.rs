@@ -1,0 +1,313 @@
+//! What was seen of a source, and what people should make of it. Pure.
+
+use std::fmt::Write as _;
+
+use crate::media::{AudioCodec, AudioTrack, Frame, TrackKind, Tracks, VideoCodec, VideoTrack};
+
+/// A key frame that is further from the next makes somebody who comes wait, or see an old picture.
+const FAR_MICROS: i64 = 2_500_000;
+/// What small networks carry.
+const FAST_BITS: f64 = 6e6;
+
+/// What a source delivered while it was looked at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed {
+    tracks: Option<Tracks>,
+    first: Option<i64>,
+    last: i64,
+    keys: Vec<(i64, usize)>,
+    pictures: u64,
+    bytes: usize,
+    sound_bytes: usize,
+    is_reordered: bool,
+    /// How long the first picture took from the beginning, in microseconds.
+    pub(super) first_micros: i64,
+    /// Whether the source makes key frames on request.
+    pub(super) forces_keys: bool,
+}
+
+impl Observed {
+    /// The source delivers, or has changed.
+    pub(super) fn take_tracks(&mut self, tracks: Tracks) {
+        self.tracks = Some(tracks);
+    }
+
+    /// A frame came.
+    pub(super) fn take(&mut self, frame: &Frame) {
+        if frame.track == TrackKind::Audio {
+            self.sound_bytes += frame.data.len();
+            return;
+        }
+        let time = frame.time.as_micros();
+        self.first.get_or_insert(time);
+        self.last = time;
+        self.pictures += 1;
+        self.bytes += frame.data.len();
+        self.is_reordered |= frame.composition_micros != 0;
+        if frame.key {
+            self.keys.push((time, frame.data.len()));
+        }
+    }
+
+    /// Whether enough was seen to say something of key frames.
+    pub(super) fn has_seen_a_gop(&self) -> bool {
+        self.keys.len() > 1
+    }
+
+    fn seconds(&self) -> f64 {
+        (self.last - self.first.unwrap_or(self.last)) as f64 / 1e6
+    }
+
+    fn frame_rate(&self) -> f64 {
+        (self.pictures.saturating_sub(1)) as f64 / self.seconds().max(0.001)
+    }
+
+    fn bits_per_second(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.seconds().max(0.001)
+    }
+
+    /// The longest way from one key frame to the next, in microseconds; `None` if only one was
+    /// seen.
+    fn key_distance(&self) -> Option<i64> {
+        self.keys.windows(2).map(|pair| pair[1].0 - pair[0].0).max()
+    }
+
+    /// What it is, a line each.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let Some(tracks) = &self.tracks else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        match &tracks.video {
+            None => lines.push("picture     none".to_owned()),
+            Some(video) => {
+                lines.push(format!(
+                    "picture     {}, {}x{}, {:.1} a second, {:.2} Mbit/s",
+                    profile(video),
+                    video.width,
+                    video.height,
+                    self.frame_rate(),
+                    self.bits_per_second() / 1e6
+                ));
+                lines.push(self.keys_in_words());
+            }
+        }
+        lines.push(match &tracks.audio {
+            None => "sound       none".to_owned(),
+            Some(audio) => format!("sound       {}", sound(audio)),
+        });
+        lines.push(format!(
+            "first       picture after {:.2} s",
+            self.first_micros as f64 / 1e6
+        ));
+        lines
+    }
+
+    fn keys_in_words(&self) -> String {
+        let size = self.keys.iter().map(|(_, size)| *size).max().unwrap_or(0);
+        let mut line = match self.key_distance() {
+            Some(distance) => format!(
+                "key frames  every {:.1} s, up to {} KiB",
+                distance as f64 / 1e6,
+                size.div_ceil(1024)
+            ),
+            None => format!("key frames  one in {:.1} s", self.seconds()),
+        };
+        if self.forces_keys {
+            // Writing to a string cannot fail.
+            let _ = write!(line, ", and on request");
+        }
+        line
+    }
+
+    /// What viewers get of it.
+    pub(super) fn viewers(&self) -> Vec<String> {
+        let Some(tracks) = &self.tracks else {
+            return Vec::new();
+        };
+        let picture = tracks.video.as_ref().map(|video| match video.codec {
+            VideoCodec::H264 => "H.264, which every player and browser shows",
+            VideoCodec::H265 => {
+                "H.265: apps and ffplay show it; most browsers and mini-programs do not"
+            }
+        });
+        let audio = tracks.audio.as_ref().map(|audio| match audio.codec {
+            AudioCodec::Aac => "AAC, which every player and browser plays",
+            AudioCodec::PcmA | AudioCodec::PcmU => {
+                "G.711: apps and ffplay play it; browsers and mini-programs do not"
+            }
+        });
+        [picture, audio]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What should be changed in the camera.
+    pub(super) fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        let Some(tracks) = &self.tracks else {
+            return advice;
+        };
+        if let Some(video) = &tracks.video {
+            let seen = (self.seconds() * 1e6) as i64;
+            let distance = self.key_distance().unwrap_or(seen);
+            if distance > FAR_MICROS && !self.forces_keys {
+                advice.push(format!(
+                    "key frames are {:.1} s apart: somebody who comes may wait that long for the \
+                     first picture. Set the camera's I-frame interval (GOP) to {:.0} pictures, or \
+                     have it read always (pull = \"always\").",
+                    distance as f64 / 1e6,
+                    self.frame_rate()
+                ));
+            }
+            if self.is_reordered {
+                advice.push(
+                    "pictures are reordered (B-frames), which costs viewers some pictures of delay. \
+                     Turn B-frames off, or choose the Baseline or Main profile."
+                        .to_owned(),
+                );
+            }
+            if video.codec == VideoCodec::H265 {
+                advice.push("for browsers and mini-programs, set the camera to H.264.".to_owned());
+            }
+            if self.bits_per_second() > FAST_BITS {
+                advice.push(format!(
+                    "{:.1} Mbit/s is more than many uplinks carry; give viewers a smaller picture \
+                     as well (url_high, url_standard).",
+                    self.bits_per_second() / 1e6
+                ));
+            }
+        }
+        let is_g711 = |audio: &AudioTrack| audio.codec != AudioCodec::Aac;
+        if tracks.audio.as_ref().is_some_and(is_g711) {
+            advice.push(
+                "browsers play no G.711: set audio = \"aac\", or the camera's sound to AAC."
+                    .to_owned(),
+            );
+        }
+        advice
+    }
+}
+
+fn profile(video: &VideoTrack) -> String {
+    let byte = |at: usize| video.config.get(at).copied().unwrap_or(0);
+    match video.codec {
+        VideoCodec::H264 => {
+            let name = match byte(1) {
+                66 => "Baseline",
+                77 => "Main",
+                88 => "Extended",
+                100 => "High",
+                _ => "of another profile",
+            };
+            format!("H.264 {name} {}.{}", byte(3) / 10, byte(3) % 10)
+        }
+        VideoCodec::H265 => {
+            let name = match byte(1) & 0x1f {
+                1 => "Main",
+                2 => "Main 10",
+                _ => "of another profile",
+            };
+            format!("H.265 {name} {:.1}", f64::from(byte(12)) / 30.0)
+        }
+    }
+}
+
+fn sound(audio: &AudioTrack) -> String {
+    let codec = match audio.codec {
+        AudioCodec::Aac => "AAC-LC",
+        AudioCodec::PcmA => "G.711 A-law",
+        AudioCodec::PcmU => "G.711 µ-law",
+    };
+    let channels = match audio.channels {
+        1 => "mono".to_owned(),
+        2 => "stereo".to_owned(),
+        other => format!("{other} channels"),
+    };
+    format!("{codec}, {} Hz, {channels}", audio.sample_rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::MediaTime;
+
+    fn tracks(codec: VideoCodec, audio: AudioCodec) -> Tracks {
+        Tracks {
+            video: Some(VideoTrack {
+                codec,
+                config: Bytes::from_static(&[1, 100, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0, 120]),
+                width: 1920,
+                height: 1080,
+                frame_rate: 0.0,
+            }),
+            audio: Some(AudioTrack {
+                codec: audio,
+                config: Bytes::new(),
+                sample_rate: 8_000,
+                channels: 1,
+            }),
+        }
+    }
+
+    fn observed(gop: i64, size: usize, composition_micros: i32) -> Observed {
+        let mut observed = Observed::default();
+        for number in 0..251 {
+            observed.take(&Frame {
+                track: TrackKind::Video,
+                key: number % gop == 0,
+                time: MediaTime::from_micros(number * 40_000),
+                composition_micros,
+                data: vec![0; size].into(),
+            });
+        }
+        observed
+    }
+
+    #[test]
+    fn a_good_camera_needs_no_advice() {
+        let mut good = observed(25, 10_000, 0);
+        good.take_tracks(tracks(VideoCodec::H264, AudioCodec::Aac));
+        assert_eq!(good.advice(), Vec::<String>::new());
+        let facts = good.facts();
+        assert!(
+            facts[0].contains("H.264 High 4.0, 1920x1080, 25.0 a second, 2.01 Mbit/s"),
+            "{facts:?}"
+        );
+        assert!(facts[1].contains("every 1.0 s, up to 10 KiB"), "{facts:?}");
+        assert!(good.has_seen_a_gop());
+    }
+
+    #[test]
+    fn what_makes_viewers_wait_is_named() {
+        let mut slow = observed(100, 40_000, 40_000);
+        slow.take_tracks(tracks(VideoCodec::H265, AudioCodec::PcmA));
+        let advice = slow.advice().join("\n");
+        for part in ["4.0 s apart", "B-frames", "H.264", "Mbit/s", "G.711"] {
+            assert!(advice.contains(part), "{part:?} in {advice}");
+        }
+        slow.forces_keys = true;
+        assert!(
+            !slow.advice().join("\n").contains("apart"),
+            "they come on request"
+        );
+    }
+
+    #[test]
+    fn nothing_seen_is_nothing_said() {
+        let nothing = Observed::default();
+        assert!(nothing.facts().is_empty() && nothing.advice().is_empty());
+        let mut one = observed(1000, 100, 0);
+        one.take_tracks(tracks(VideoCodec::H264, AudioCodec::Aac));
+        assert!(!one.has_seen_a_gop());
+        assert!(
+            one.facts()[1].contains("one in 10.0 s"),
+            "{:?}",
+            one.facts()
+        );
+    }
+}

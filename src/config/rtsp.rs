@@ -1,0 +1,76 @@
+//! `source = { kind = "rtsp", … }`
+
+use std::time::Duration;
+
+use toml::Spanned;
+use url::Url;
+
+use super::{
+    audio::{needed, sound, word},
+    error::Problem,
+    source::{Masked, Source},
+    units::Span,
+};
+use crate::hal::rtsp::{Config, Credentials, Password, Transport, parse_url};
+
+const LONGEST_LINGER: Duration = Duration::from_secs(600);
+
+impl Source {
+    pub(super) fn rtsp(self) -> Result<Config, Problem> {
+        let kind = self.kind.span();
+        let Some(main) = self.url.as_ref().map(url).transpose()? else {
+            return Err(Problem::at(kind, "an rtsp source needs a url"));
+        };
+        let high = self.url_high.as_ref().map(url).transpose()?;
+        let high = high.unwrap_or_else(|| main.clone());
+        let standard = self.url_standard.as_ref().map(url).transpose()?;
+        let standard = standard.unwrap_or_else(|| high.clone());
+        let transport = match word(self.transport.as_ref()) {
+            None | Some("tcp") => Transport::Tcp,
+            Some("udp") => Transport::Udp,
+            Some(_) => return Err(needed(self.transport, "tcp or udp is needed")),
+        };
+        let always = match word(self.pull.as_ref()) {
+            None | Some("watched") => false,
+            Some("always") => true,
+            Some(_) => return Err(needed(self.pull, "watched or always is needed")),
+        };
+        Ok(Config {
+            urls: [standard, high, main],
+            credentials: credentials(self.user, self.password)?,
+            transport,
+            always,
+            linger: linger(self.linger)?,
+            sound: sound(self.audio)?,
+        })
+    }
+}
+
+fn url(text: &Spanned<String>) -> Result<Url, Problem> {
+    parse_url(text.get_ref()).map_err(|reason| Problem::at(text.span(), reason))
+}
+
+fn credentials(
+    user: Option<Spanned<String>>,
+    password: Option<Spanned<Masked>>,
+) -> Result<Option<Credentials>, Problem> {
+    match (user, password) {
+        (None, None) => Ok(None),
+        (Some(user), password) => Ok(Some(Credentials {
+            user: user.into_inner(),
+            password: Password::new(password.map_or_else(String::new, |it| it.into_inner().0)),
+        })),
+        (None, Some(password)) => Err(Problem::at(password.span(), "a password needs a user")),
+    }
+}
+
+fn linger(value: Option<Spanned<Span>>) -> Result<Duration, Problem> {
+    let Some(value) = value else {
+        return Ok(Duration::from_secs(10));
+    };
+    let span = value.span();
+    match value.into_inner().0 {
+        linger if linger <= LONGEST_LINGER => Ok(linger),
+        _ => Err(Problem::at(span, "0s to 10m are allowed")),
+    }
+}

@@ -1,0 +1,57 @@
+use std::net::SocketAddr;
+
+use crate::{
+    access::{DataDirError, StoreError},
+    hal::file::FileError,
+    media::ChannelId,
+};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The device's secrets, or the list of who was revoked, cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The UDP port cannot be had.
+    #[error("p2p: cannot listen on UDP port {port}: {error}")]
+    P2p {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        error: String,
+    },
+    /// The authorities of the relays cannot be read.
+    #[cfg(feature = "p2p")]
+    #[error("p2p: {0}")]
+    RelayCa(crate::config::RelayCaError),
+    /// The system gives no thread for recording.
+    #[cfg(feature = "record")]
+    #[error("recording does not start: {0}")]
+    Recorder(std::io::Error),
+    /// The command of a speaker is of no use.
+    #[error(transparent)]
+    Speaker(#[from] crate::hal::ExecError),
+    /// A socket for firmware cannot be listened on.
+    #[cfg(feature = "hal-socket")]
+    #[error(transparent)]
+    Socket(#[from] crate::hal::socket::SocketError),
+    /// A channel's file cannot be played.
+    #[error("channel {channel}: {error}")]
+    File {
+        /// The channel.
+        channel: ChannelId,
+        /// What is wrong with the file.
+        error: FileError,
+    },
+}

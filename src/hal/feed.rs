@@ -1,0 +1,391 @@
+//! The way from whatever delivers pictures all the time to those who read them now and then.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use tokio::sync::watch;
+
+use super::{BoxFuture, MediaSource, SourceEvent};
+use crate::media::{Frame, TrackKind, Tracks};
+
+/// Events that wait for one reader. When it is this far behind, its frames are lost up to the
+/// next key frame.
+const QUEUE: usize = 128;
+/// The current GOP is kept up to this many bytes, so that a reader that comes has a picture at
+/// once. A longer one is not kept.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// What one picture of a camera delivers, handed to any number of readers.
+///
+/// Bound: each reader's queue has [`QUEUE`] events beside what was kept when it came; when it is
+/// full, the frames in it are lost and it goes on with the next key frame. Nothing that is pushed
+/// ever waits.
+pub(super) struct Feed {
+    state: Mutex<State>,
+    readers: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    condition: Condition,
+    gop: Gop,
+    queues: Vec<(u64, Queue)>,
+    opened: u64,
+    lost: u64,
+}
+
+/// Whether the camera delivers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Condition {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    Online(Tracks),
+    /// It does not, for this reason.
+    Offline(String),
+}
+
+/// Frames since the newest key frame.
+#[derive(Default)]
+struct Gop {
+    frames: Vec<Frame>,
+    bytes: usize,
+}
+
+/// What one reader has not taken yet.
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<SourceEvent>,
+    /// What was kept when it came, beside which there is room for [`QUEUE`].
+    kept: usize,
+    waker: Option<Waker>,
+    awaits_key: bool,
+}
+
+impl Feed {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            readers: watch::Sender::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many read it.
+    pub(super) fn readers(&self) -> watch::Receiver<usize> {
+        self.readers.subscribe()
+    }
+
+    /// Whether the camera delivers.
+    pub(super) fn condition(&self) -> Condition {
+        self.state().condition.clone()
+    }
+
+    /// Frames that readers were too slow for.
+    #[cfg(feature = "hal-socket")]
+    pub(super) fn lost(&self) -> u64 {
+        self.state().lost
+    }
+
+    /// A reader, who begins with what is known and with the newest key frame.
+    pub(super) fn open(self: &Arc<Self>) -> FeedSource {
+        let mut state = self.state();
+        let mut queue = Queue::default();
+        match &state.condition {
+            Condition::Unknown => {}
+            Condition::Offline(reason) => queue.push(SourceEvent::Offline(reason.clone())),
+            Condition::Online(tracks) => {
+                queue.push(SourceEvent::Online(tracks.clone()));
+                queue.awaits_key = tracks.video.is_some() && state.gop.frames.is_empty();
+                let kept = state.gop.frames.iter().cloned();
+                queue.events.extend(kept.map(SourceEvent::Frame));
+                queue.kept = state.gop.frames.len();
+            }
+        }
+        state.opened += 1;
+        let number = state.opened;
+        state.queues.push((number, queue));
+        self.readers.send_replace(state.queues.len());
+        FeedSource {
+            feed: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// The camera delivers, with these tracks; also when they have changed.
+    pub(super) fn online(&self, tracks: Tracks) {
+        let mut state = self.state();
+        let was_online = matches!(state.condition, Condition::Online(_));
+        state.condition = Condition::Online(tracks.clone());
+        state.gop = Gop::default();
+        state.tell(&match was_online {
+            true => SourceEvent::TracksChanged(tracks),
+            false => SourceEvent::Online(tracks),
+        });
+    }
+
+    /// The camera does not deliver, for this reason.
+    pub(super) fn offline(&self, reason: &str) {
+        let mut state = self.state();
+        state.condition = Condition::Offline(reason.to_owned());
+        state.gop = Gop::default();
+        state.tell(&SourceEvent::Offline(reason.to_owned()));
+    }
+
+    /// Nobody looks after the camera for now, and nobody reads it.
+    pub(super) fn rest(&self) {
+        let mut state = self.state();
+        state.condition = Condition::Unknown;
+        state.gop = Gop::default();
+    }
+
+    /// A frame, after [`Feed::online`].
+    pub(super) fn frame(&self, frame: &Frame) {
+        let mut state = self.state();
+        let has_video = match &state.condition {
+            Condition::Online(tracks) => tracks.video.is_some(),
+            _ => return,
+        };
+        if has_video {
+            state.gop.push(frame);
+        }
+        let mut lost = 0;
+        for (_, queue) in &mut state.queues {
+            lost += queue.push_frame(frame, has_video);
+        }
+        state.lost += lost;
+    }
+}
+
+impl State {
+    fn tell(&mut self, event: &SourceEvent) {
+        for (_, queue) in &mut self.queues {
+            let is_first = |event: &SourceEvent| matches!(event, SourceEvent::Online(_));
+            let is_unread = queue.events.iter().any(is_first);
+            // What came before is of no use after it.
+            queue.events.clear();
+            queue.awaits_key = false;
+            queue.push(match event.clone() {
+                SourceEvent::TracksChanged(tracks) if is_unread => SourceEvent::Online(tracks),
+                event => event,
+            });
+        }
+    }
+}
+
+impl Gop {
+    fn push(&mut self, frame: &Frame) {
+        if frame.is_video_key() {
+            self.frames.clear();
+            self.bytes = 0;
+        } else if self.frames.is_empty() {
+            return;
+        }
+        self.bytes += frame.data.len();
+        self.frames.push(frame.clone());
+        if self.bytes > KEPT_BYTES {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, event: SourceEvent) {
+        self.events.push_back(event);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Gives how many frames were lost.
+    fn push_frame(&mut self, frame: &Frame, has_video: bool) -> u64 {
+        let is_video = frame.track == TrackKind::Video;
+        if self.awaits_key && is_video {
+            self.awaits_key = !frame.key;
+        }
+        if self.awaits_key && has_video {
+            return 0;
+        }
+        let mut lost = 0;
+        if self.events.len() >= QUEUE + self.kept {
+            let before = self.events.len();
+            self.events
+                .retain(|event| !matches!(event, SourceEvent::Frame(_)));
+            lost = (before - self.events.len()) as u64;
+            if has_video && !frame.is_video_key() {
+                self.awaits_key = true;
+                return lost + 1;
+            }
+        }
+        self.push(SourceEvent::Frame(frame.clone()));
+        lost
+    }
+}
+
+/// A reader of a [`Feed`].
+pub(super) struct FeedSource {
+    feed: Arc<Feed>,
+    number: u64,
+}
+
+impl MediaSource for FeedSource {
+    fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
+        Box::pin(poll_fn(|context| {
+            let mut state = self.feed.state();
+            let queue = state
+                .queues
+                .iter_mut()
+                .find(|(number, _)| *number == self.number);
+            let Some((_, queue)) = queue else {
+                return Poll::Pending;
+            };
+            if let Some(event) = queue.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            queue.waker = Some(context.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
+
+impl Drop for FeedSource {
+    fn drop(&mut self) {
+        let mut state = self.feed.state();
+        state.queues.retain(|(number, _)| *number != self.number);
+        self.feed.readers.send_replace(state.queues.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::{MediaTime, VideoCodec, VideoTrack};
+
+    fn tracks(width: u32) -> Tracks {
+        Tracks {
+            video: Some(VideoTrack {
+                codec: VideoCodec::H264,
+                config: Bytes::new(),
+                width,
+                height: 0,
+                frame_rate: 0.0,
+            }),
+            audio: None,
+        }
+    }
+
+    fn picture(key: bool, number: i64) -> Frame {
+        Frame {
+            track: TrackKind::Video,
+            key,
+            time: MediaTime::from_micros(number),
+            composition_micros: 0,
+            data: Bytes::from_static(&[0; 100]),
+        }
+    }
+
+    /// All that a reader can have now: `O` online, `T` new tracks, `-` offline, `K` and `p`
+    /// pictures.
+    fn read(source: &mut FeedSource) -> String {
+        let mut seen = String::new();
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(event) = source.next().as_mut().poll(&mut context) {
+            seen.push(match event {
+                SourceEvent::Online(_) => 'O',
+                SourceEvent::TracksChanged(_) => 'T',
+                SourceEvent::Offline(_) => '-',
+                SourceEvent::Frame(frame) if frame.key => 'K',
+                SourceEvent::Frame(_) => 'p',
+            });
+        }
+        seen
+    }
+
+    #[test]
+    fn who_comes_later_has_the_newest_gop_at_once() {
+        let feed = Feed::new();
+        let mut first = feed.open();
+        assert_eq!(read(&mut first), "");
+        feed.online(tracks(1));
+        for number in 0..30 {
+            feed.frame(&picture(number % 10 == 0, number));
+        }
+        assert_eq!(read(&mut first), format!("O{}", "Kppppppppp".repeat(3)));
+        let mut second = feed.open();
+        assert_eq!(*feed.readers().borrow(), 2);
+        assert_eq!(read(&mut second), "OKppppppppp");
+        drop((first, second));
+        assert_eq!(*feed.readers().borrow(), 0);
+    }
+
+    #[test]
+    fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
+        let feed = Feed::new();
+        let (mut slow, mut quick) = (feed.open(), feed.open());
+        feed.online(tracks(1));
+        let mut seen = String::new();
+        for number in 0..300 {
+            feed.frame(&picture(number % 100 == 0, number));
+            seen += &read(&mut quick);
+        }
+        assert_eq!(seen.len(), 301, "the quick one has all");
+        let left = read(&mut slow);
+        assert!(left.starts_with("OK") && left.len() <= QUEUE, "{left}");
+        assert_eq!(
+            left.matches('K').count(),
+            1,
+            "and then what depends on it: {left}"
+        );
+    }
+
+    #[test]
+    fn what_a_camera_says_of_itself_is_never_lost() {
+        let feed = Feed::new();
+        feed.offline("not yet");
+        let mut reader = feed.open();
+        feed.online(tracks(1));
+        feed.frame(&picture(true, 0));
+        feed.online(tracks(2));
+        assert_eq!(
+            read(&mut reader),
+            "O",
+            "unread tracks are those that hold now"
+        );
+        feed.frame(&picture(true, 1));
+        feed.online(tracks(3));
+        feed.frame(&picture(true, 2));
+        assert_eq!(read(&mut reader), "TK");
+        feed.offline("gone");
+        feed.frame(&picture(true, 3));
+        assert_eq!(read(&mut reader), "-", "no frame of a camera that is off");
+        assert_eq!(feed.condition(), Condition::Offline("gone".to_owned()));
+        feed.rest();
+        assert_eq!(feed.condition(), Condition::Unknown);
+        assert_eq!(read(&mut feed.open()), "");
+    }
+
+    #[test]
+    fn a_gop_that_is_too_long_is_not_kept() {
+        let feed = Feed::new();
+        feed.online(tracks(1));
+        for number in 0..=(KEPT_BYTES / 100) as i64 {
+            feed.frame(&picture(number == 0, number));
+        }
+        let mut late = feed.open();
+        feed.frame(&picture(false, 1 << 40));
+        assert_eq!(read(&mut late), "O", "waits for the next key frame");
+        feed.frame(&picture(true, 1 << 41));
+        assert_eq!(read(&mut late), "K");
+    }
+}

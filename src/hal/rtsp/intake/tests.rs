@@ -1,0 +1,171 @@
+use super::*;
+use crate::media::{AudioCodec, VideoCodec};
+
+const STEP: i64 = 40_000;
+/// A slice of a picture that begins it, and one that does not, behind their lengths.
+const FIRST: &[u8] = &[0, 0, 0, 2, 0x41, 0x9a];
+const LATER: &[u8] = &[0, 0, 0, 2, 0x41, 0x1a];
+
+fn video(width: u32) -> VideoTrack {
+    VideoTrack {
+        codec: VideoCodec::H264,
+        config: Bytes::new(),
+        width,
+        height: 360,
+        frame_rate: 25.0,
+    }
+}
+
+fn audio() -> AudioTrack {
+    AudioTrack {
+        codec: AudioCodec::PcmA,
+        config: Bytes::new(),
+        sample_rate: 8_000,
+        channels: 1,
+    }
+}
+
+fn picture(place: i64, key: bool) -> Picture {
+    Picture {
+        shown: place * STEP,
+        arrival: MediaTime::from_micros(1_000_000 + place * STEP),
+        key,
+        lost: false,
+        data: Bytes::from_static(FIRST),
+    }
+}
+
+/// What becomes of a picture: `T` tracks, `K` key, `p` another; nothing if it is kept back.
+fn take(intake: &mut Intake, picture: Picture, track: &VideoTrack) -> String {
+    let mut told = String::new();
+    intake.picture(picture, Some(track), &mut |what| {
+        told.push(match what {
+            Told::Tracks(_) => 'T',
+            Told::Frame(frame) if frame.key => 'K',
+            Told::Frame(_) => 'p',
+        });
+    });
+    told
+}
+
+#[test]
+fn nothing_is_told_before_a_key_frame() {
+    let mut intake = Intake::new(Some(audio()), true, 0);
+    let mut sounds = 0;
+    let mut sound = |intake: &mut Intake| {
+        let block = Sound {
+            start: 0,
+            arrival: MediaTime::from_micros(1_000_000),
+            data: Bytes::from_static(&[0xd5; 160]),
+        };
+        intake.sound(block, &mut |_| sounds += 1);
+    };
+    let track = video(640);
+    sound(&mut intake);
+    assert_eq!(take(&mut intake, picture(0, false), &track), "");
+    assert_eq!(take(&mut intake, picture(1, true), &track), "TK");
+    assert_eq!(take(&mut intake, picture(2, false), &track), "p");
+    sound(&mut intake);
+    assert_eq!(sounds, 1, "sound waits for the first picture");
+}
+
+#[test]
+fn what_depends_on_what_was_lost_is_kept_back() {
+    let mut intake = Intake::new(None, true, 0);
+    let track = video(640);
+    assert_eq!(take(&mut intake, picture(0, true), &track), "TK");
+    let lost = |place, key, data: &'static [u8]| Picture {
+        lost: true,
+        data: Bytes::from_static(data),
+        ..picture(place, key)
+    };
+    assert_eq!(take(&mut intake, lost(1, false, FIRST), &track), "");
+    assert_eq!(take(&mut intake, picture(2, false), &track), "");
+    assert_eq!(
+        take(&mut intake, lost(3, true, LATER), &track),
+        "",
+        "a key frame without its beginning"
+    );
+    assert_eq!(take(&mut intake, lost(4, true, FIRST), &track), "K");
+    assert_eq!(take(&mut intake, picture(5, false), &track), "p");
+    assert_eq!(intake.kept_back(), 3);
+}
+
+#[test]
+fn new_parameters_hold_from_a_key_frame_on() {
+    let mut intake = Intake::new(None, true, 0);
+    assert_eq!(take(&mut intake, picture(0, true), &video(640)), "TK");
+    assert_eq!(take(&mut intake, picture(1, false), &video(320)), "");
+    assert_eq!(take(&mut intake, picture(2, true), &video(320)), "TK");
+    assert_eq!(take(&mut intake, picture(3, false), &video(320)), "p");
+}
+
+#[test]
+fn reordering_that_nobody_announced_costs_pictures_up_to_the_next_key_frame() {
+    let mut intake = Intake::new(None, true, 0);
+    let track = video(640);
+    let told: Vec<_> = [
+        (0, true),
+        (3, false),
+        (1, false),
+        (2, false),
+        (6, true),
+        (9, false),
+        (7, false),
+    ]
+    .into_iter()
+    .map(|(place, key)| take(&mut intake, picture(place, key), &track))
+    .collect();
+    assert_eq!(told, ["TK", "p", "", "", "K", "p", "p"]);
+    assert_eq!(intake.depth(), 1);
+}
+
+#[test]
+fn sound_follows_the_reports_of_the_camera() {
+    let mut intake = Intake::new(Some(audio()), true, 0);
+    // The sound arrives 300 ms after it was captured, the picture at once.
+    let at = |intake: &mut Intake, place: i64| {
+        let mut times = [0; 2];
+        let mut tell = |told| {
+            if let Told::Frame(frame) = told {
+                times[frame.track as usize] = frame.time.as_micros() - 1_000_000;
+            }
+        };
+        intake.picture(picture(place, place == 0), Some(&video(640)), &mut tell);
+        let block = Sound {
+            start: 77_000_000 + place * STEP,
+            arrival: MediaTime::from_micros(1_300_000 + place * STEP),
+            data: Bytes::from_static(&[0xd5; 320]),
+        };
+        intake.sound(block, &mut tell);
+        times[0] - times[1]
+    };
+    assert_eq!(at(&mut intake, 0), -300_000, "as it arrives");
+    intake.report(TrackKind::Video, 0, 500);
+    assert_eq!(at(&mut intake, 1), -300_000, "one report says nothing");
+    intake.report(TrackKind::Audio, 77_000_000, 500);
+    for place in 2..20 {
+        at(&mut intake, place);
+    }
+    assert_eq!(at(&mut intake, 20), 0, "as it was captured");
+    intake.report(TrackKind::Audio, 77_000_000, 3_600_000_000);
+    at(&mut intake, 21);
+    assert_eq!(
+        at(&mut intake, 40),
+        -300_000,
+        "a report that cannot be true"
+    );
+}
+
+#[test]
+fn sound_alone_is_a_stream() {
+    let mut intake = Intake::new(Some(audio()), false, 0);
+    let mut told = Vec::new();
+    let block = Sound {
+        start: 5,
+        arrival: MediaTime::from_micros(9),
+        data: Bytes::from_static(&[0xd5; 160]),
+    };
+    intake.sound(block, &mut |what| told.push(what));
+    assert!(matches!(&told[..], [Told::Tracks(tracks), Told::Frame(_)] if tracks.audio.is_some()));
+}

@@ -1,0 +1,352 @@
+//! A connection to a camera that speaks RTSP.
+
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
+use futures_core::Stream as _;
+use retina::{
+    client::{
+        Demuxed, InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy,
+        SessionOptions, SetupOptions, Stream, UnknownRtcpSsrcPolicy,
+    },
+    codec::{
+        AudioParameters, CodecItem, FrameFormat, ParametersRef, VideoParameters,
+        VideoParametersCodec,
+    },
+};
+use url::Url;
+
+use super::{
+    Credentials, Transport,
+    intake::{Picture, Sound},
+};
+use crate::{
+    media::{AudioCodec, AudioTrack, MediaTime, TrackKind, VideoCodec, VideoTrack},
+    proto::voice::AacConfig,
+};
+
+/// To connect, be let in and be told what there is.
+const OPEN: Duration = Duration::from_secs(4);
+/// A camera that sends nothing for so long has gone.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Why a camera does not deliver.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// It did not let us in. To try often could lock the account.
+    #[error("it refuses user and password (401)")]
+    Credentials,
+    /// Anything else, as a sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    fn new(error: &retina::Error) -> Self {
+        match error.status_code() {
+            Some(401) => Self::Credentials,
+            Some(404) => {
+                Self::Other("it has no such stream (404); the path of the URL is wrong".to_owned())
+            }
+            Some(code) => Self::Other(format!("it refuses the request ({code})")),
+            // What follows the first line is for people who read network captures.
+            None => Self::Other(
+                error
+                    .to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// What a camera sends.
+pub(super) enum Item {
+    /// A picture.
+    Picture(Picture),
+    /// A block of sound.
+    Sound(Sound),
+    /// The camera's clock of a track was this when the one that both share was that, in µs.
+    Report(TrackKind, i64, i64),
+}
+
+/// A camera that plays.
+pub(super) struct Session {
+    demuxed: Pin<Box<Demuxed>>,
+    video: Option<usize>,
+    audio: Option<usize>,
+    audio_track: Option<AudioTrack>,
+    video_track: Option<VideoTrack>,
+    /// Pictures each second, as the description of the session says; 0 if it does not.
+    frame_rate: f64,
+}
+
+impl Session {
+    /// Connects and has the camera play its first picture and its first sound.
+    pub(super) async fn open(
+        url: &Url,
+        credentials: Option<&Credentials>,
+        transport: Transport,
+        with_sound: bool,
+    ) -> Result<Self, Failure> {
+        let opened =
+            tokio::time::timeout(OPEN, Self::connect(url, credentials, transport, with_sound));
+        opened
+            .await
+            .unwrap_or_else(|_| Err(Failure::Other("it did not answer within 4 s".to_owned())))
+    }
+
+    async fn connect(
+        url: &Url,
+        credentials: Option<&Credentials>,
+        transport: Transport,
+        with_sound: bool,
+    ) -> Result<Self, Failure> {
+        let credentials = credentials.map(|known| retina::client::Credentials {
+            username: known.user.clone(),
+            password: known.password.expose().to_owned(),
+        });
+        let options = SessionOptions::default()
+            .creds(credentials)
+            .session_id(SessionIdPolicy::UseFirst)
+            .user_agent(concat!("peercam/", env!("CARGO_PKG_VERSION")).to_owned());
+        let mut client = Client::describe(url.clone(), options)
+            .await
+            .map_err(|error| Failure::new(&error))?;
+        let streams = client.streams();
+        let video = streams.iter().position(is_video);
+        let audio = streams
+            .iter()
+            .position(|stream| with_sound && audio_track(stream).is_some());
+        let audio_track = audio.and_then(|audio| audio_track(&streams[audio]));
+        let frame_rate = video.and_then(|video| streams[video].framerate());
+        if video.is_none() && audio.is_none() {
+            let offered = streams.iter().map(Stream::encoding_name);
+            let offered: Vec<_> = offered.collect();
+            return Err(Failure::Other(format!(
+                "it offers {}; H.264 and H.265 are taken, with AAC-LC or G.711",
+                if offered.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    offered.join(", ")
+                }
+            )));
+        }
+        for place in [video, audio].into_iter().flatten() {
+            let options = SetupOptions::default()
+                .transport(transport.into())
+                .frame_format(FrameFormat::MP4);
+            client
+                .setup(place, options)
+                .await
+                .map_err(|error| Failure::new(&error))?;
+        }
+        // Cameras are often wrong about both; arrival and sender reports say it better.
+        let options = PlayOptions::default()
+            .initial_timestamp(InitialTimestampPolicy::Ignore)
+            .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::DropPackets);
+        let playing = client
+            .play(options)
+            .await
+            .map_err(|error| Failure::new(&error))?;
+        let demuxed = playing.demuxed().map_err(|error| Failure::new(&error))?;
+        let mut session = Self {
+            demuxed: Box::pin(demuxed),
+            video,
+            audio,
+            audio_track,
+            video_track: None,
+            frame_rate: frame_rate.map_or(0.0, f64::from),
+        };
+        session.read_video_track();
+        Ok(session)
+    }
+
+    /// Whether there is a picture.
+    pub(super) fn has_video(&self) -> bool {
+        self.video.is_some()
+    }
+
+    /// The sound, if there is any.
+    pub(super) fn audio_track(&self) -> Option<&AudioTrack> {
+        self.audio_track.as_ref()
+    }
+
+    /// What the decoder of the newest picture must know, if that is known.
+    pub(super) fn video_track(&self) -> Option<&VideoTrack> {
+        self.video_track.as_ref()
+    }
+
+    /// By how many places pictures are reordered, as far as the camera says.
+    pub(super) fn depth(&self) -> usize {
+        let parameters = self
+            .video
+            .and_then(|video| self.demuxed.streams()[video].parameters());
+        match parameters {
+            Some(ParametersRef::Video(parameters)) => depth(parameters),
+            _ => 0,
+        }
+    }
+
+    /// What comes next; `now` tells the time when it has come. Cancel-safe.
+    pub(super) async fn next(&mut self, now: impl Fn() -> MediaTime) -> Result<Item, Failure> {
+        loop {
+            let next = poll_fn(|context| self.demuxed.as_mut().poll_next(context));
+            let item = match tokio::time::timeout(SILENCE, next).await {
+                Err(_) => return Err(Failure::Other("it sends nothing any more".to_owned())),
+                Ok(None) => return Err(Failure::Other("it ended the connection".to_owned())),
+                Ok(Some(Err(error))) => return Err(Failure::new(&error)),
+                Ok(Some(Ok(item))) => item,
+            };
+            let track = |place| match place {
+                place if Some(place) == self.video => Some(TrackKind::Video),
+                place if Some(place) == self.audio => Some(TrackKind::Audio),
+                _ => None,
+            };
+            match item {
+                CodecItem::VideoFrame(frame) => {
+                    if frame.has_new_parameters() || self.video_track.is_none() {
+                        self.read_video_track();
+                    }
+                    return Ok(Item::Picture(Picture {
+                        shown: micros(frame.timestamp()),
+                        arrival: now(),
+                        key: frame.is_random_access_point(),
+                        lost: frame.loss() > 0,
+                        data: frame.into_data().into(),
+                    }));
+                }
+                CodecItem::AudioFrame(frame) if !frame.data().is_empty() => {
+                    return Ok(Item::Sound(Sound {
+                        start: micros(frame.timestamp()),
+                        arrival: now(),
+                        data: bytes::Bytes::copy_from_slice(frame.data()),
+                    }));
+                }
+                CodecItem::Rtcp(packet) => {
+                    let reports = packet.pkts().filter_map(|one| one.as_sender_report().ok()?);
+                    let shared = reports
+                        .map(|report| ntp_micros(report.ntp_timestamp().0))
+                        .next();
+                    let stamp = packet.rtp_timestamp().map(micros);
+                    if let (Some(track), Some(stamp), Some(Some(shared))) =
+                        (track(packet.stream_id()), stamp, shared)
+                    {
+                        return Ok(Item::Report(track, stamp, shared));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read_video_track(&mut self) {
+        let Some(stream) = self.video.map(|video| &self.demuxed.streams()[video]) else {
+            return;
+        };
+        if let Some(ParametersRef::Video(parameters)) = stream.parameters() {
+            self.video_track = video_track(parameters, self.frame_rate);
+        }
+    }
+}
+
+fn is_video(stream: &Stream) -> bool {
+    stream.media() == "video" && matches!(stream.encoding_name(), "h264" | "h265")
+}
+
+fn video_track(parameters: &VideoParameters, described: f64) -> Option<VideoTrack> {
+    let codec = match parameters.codec_params() {
+        VideoParametersCodec::H264 { .. } => VideoCodec::H264,
+        VideoParametersCodec::H265 { .. } => VideoCodec::H265,
+        _ => return None,
+    };
+    let (width, height) = parameters.pixel_dimensions();
+    let said = parameters
+        .frame_rate()
+        .filter(|(duration, _)| *duration > 0)
+        .map(|(duration, scale)| f64::from(scale) / f64::from(duration));
+    // Encoders that do not know write nonsense.
+    let plausible = |rate: &f64| (1.0..=240.0).contains(rate);
+    let frame_rate = said.filter(plausible).or(Some(described).filter(plausible));
+    Some(VideoTrack {
+        codec,
+        config: bytes::Bytes::copy_from_slice(parameters.extra_data()),
+        width,
+        height,
+        frame_rate: frame_rate.unwrap_or(0.0),
+    })
+}
+
+/// By how many places the parameter sets say that pictures are reordered; 0 if they do not.
+fn depth(parameters: &VideoParameters) -> usize {
+    use h264_reader::nal::{Nal as _, RefNal, sps::SeqParameterSet};
+    let VideoParametersCodec::H264 { sps, .. } = parameters.codec_params() else {
+        return 0;
+    };
+    let sps = RefNal::new(sps, &[], true);
+    let vui = SeqParameterSet::from_bits(sps.rbsp_bits())
+        .ok()
+        .and_then(|sps| sps.vui_parameters);
+    let said = vui.and_then(|vui| vui.bitstream_restrictions);
+    said.map_or(0, |said| said.max_num_reorder_frames as usize)
+}
+
+fn audio_track(stream: &Stream) -> Option<AudioTrack> {
+    if stream.media() != "audio" {
+        return None;
+    }
+    let codec = match stream.encoding_name() {
+        "mpeg4-generic" => AudioCodec::Aac,
+        "pcma" => AudioCodec::PcmA,
+        "pcmu" => AudioCodec::PcmU,
+        _ => return None,
+    };
+    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else {
+        return None;
+    };
+    describe(codec, parameters)
+}
+
+fn describe(codec: AudioCodec, parameters: &AudioParameters) -> Option<AudioTrack> {
+    let config = parameters.extra_data();
+    let (sample_rate, channels) = match codec {
+        AudioCodec::Aac => {
+            let config = AacConfig::parse(config).ok()?;
+            (config.sample_rate, config.channels)
+        }
+        AudioCodec::PcmA | AudioCodec::PcmU => (
+            parameters.clock_rate(),
+            u8::try_from(parameters.channels().get()).ok()?,
+        ),
+    };
+    Some(AudioTrack {
+        codec,
+        config: match codec {
+            AudioCodec::Aac => bytes::Bytes::copy_from_slice(config),
+            AudioCodec::PcmA | AudioCodec::PcmU => bytes::Bytes::new(),
+        },
+        sample_rate,
+        channels,
+    })
+}
+
+fn micros(stamp: retina::Timestamp) -> i64 {
+    let clock_rate = i128::from(stamp.clock_rate().get());
+    (i128::from(stamp.elapsed()) * 1_000_000 / clock_rate) as i64
+}
+
+/// Microseconds of an NTP time; `None` for a camera that does not know any.
+fn ntp_micros(ntp: u64) -> Option<i64> {
+    let micros = (u128::from(ntp) * 1_000_000) >> 32;
+    (ntp != 0).then_some(micros as i64)
+}
+
+impl From<Transport> for retina::client::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp => Self::Tcp(Default::default()),
+            Transport::Udp => Self::Udp(Default::default()),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is known of one channel, whichever firmware delivers it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::link::Link;
+use crate::{
+    hal::{
+        HalError, PtzPosition, SoundForm,
+        feed::{Condition, Feed},
+    },
+    media::{ChannelId, Quality, StreamId},
+    proto::hal_socket::{Abilities, StreamInfo, ToFirmware},
+};
+
+/// A channel that firmware delivers.
+pub(super) struct Channel {
+    pub(super) id: ChannelId,
+    pub(super) sound: SoundForm,
+    /// One for each quality that viewers may ask for.
+    feeds: [Arc<Feed>; Quality::ALL.len()],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    /// What firmware announced.
+    streams: [Option<StreamInfo>; Quality::ALL.len()],
+    /// Whether the firmware was told that a stream is watched.
+    watched: [bool; Quality::ALL.len()],
+    abilities: Abilities,
+    position: PtzPosition,
+    is_flipped: bool,
+    is_talking: bool,
+}
+
+impl Channel {
+    pub(super) fn new(id: ChannelId, sound: SoundForm) -> Arc<Self> {
+        let channel = Self {
+            id,
+            sound,
+            feeds: std::array::from_fn(|_| Feed::new()),
+            state: Mutex::default(),
+        };
+        channel.offline("no firmware has connected yet");
+        Arc::new(channel)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offline(&self, reason: &str) {
+        for feed in &self.feeds {
+            feed.offline(reason);
+        }
+    }
+
+    /// Hands the channel to a firmware; `false` if another one has it.
+    pub(super) fn claim(&self, link: &Link) -> bool {
+        let mut state = self.state();
+        match &state.link {
+            Some(owner) => owner.number == link.number,
+            None => {
+                *state = State {
+                    link: Some(link.clone()),
+                    is_flipped: state.is_flipped,
+                    ..State::default()
+                };
+                if state.is_flipped {
+                    link.send(&ToFirmware::Flip(self.id, true));
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes the channel from a firmware that has gone.
+    pub(super) fn release(&self, number: u64, reason: &str) {
+        let mut state = self.state();
+        if state
+            .link
+            .as_ref()
+            .is_some_and(|link| link.number == number)
+        {
+            *state = State {
+                is_flipped: state.is_flipped,
+                ..State::default()
+            };
+            drop(state);
+            self.offline(reason);
+        }
+    }
+
+    /// A stream was announced.
+    pub(super) fn announce(&self, quality: Quality, info: StreamInfo) {
+        self.state().streams[quality as usize] = Some(info);
+        // Whoever comes now waits for it.
+        for feed in self.feeds_of(quality).into_iter().flatten() {
+            feed.rest();
+        }
+        self.tell_watched();
+    }
+
+    /// Which of the firmware's streams a viewer of `wanted` gets: the nearest, the smaller one of
+    /// two; `None` if there is none yet.
+    pub(super) fn source_of(&self, wanted: Quality) -> Option<Quality> {
+        let state = self.state();
+        nearest(wanted, |quality| state.streams[quality as usize].is_some())
+    }
+
+    /// The feeds that a stream of the firmware goes to.
+    pub(super) fn feeds_of(&self, stream: Quality) -> [Option<&Arc<Feed>>; Quality::ALL.len()] {
+        let state = self.state();
+        Quality::ALL.map(|wanted| {
+            let source = nearest(wanted, |quality| state.streams[quality as usize].is_some());
+            (source == Some(stream)).then(|| self.feed(wanted))
+        })
+    }
+
+    pub(super) fn feed(&self, quality: Quality) -> &Arc<Feed> {
+        &self.feeds[quality as usize]
+    }
+
+    /// Tells the firmware which of its streams are watched, if that has changed.
+    pub(super) fn tell_watched(&self) {
+        let mut state = self.state();
+        let Some(link) = state.link.clone() else {
+            return;
+        };
+        for stream in Quality::ALL {
+            if state.streams[stream as usize].is_none() {
+                continue;
+            }
+            let is_source = |wanted: &Quality| {
+                nearest(*wanted, |quality| state.streams[quality as usize].is_some())
+                    == Some(stream)
+            };
+            let mut wanted = Quality::ALL.into_iter().filter(is_source);
+            let is_watched = wanted.any(|wanted| *self.feed(wanted).readers().borrow() > 0);
+            if state.watched[stream as usize] != is_watched {
+                state.watched[stream as usize] = is_watched;
+                link.send(&ToFirmware::Watch(self.stream(stream), is_watched));
+                let info = state.streams[stream as usize].as_ref();
+                if is_watched && info.is_some_and(|info| info.forces_keys) {
+                    // Who watches does not wait for the next one that is due.
+                    link.send(&ToFirmware::KeyFrame(self.stream(stream)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn stream(&self, quality: Quality) -> StreamId {
+        StreamId {
+            channel: self.id,
+            quality,
+        }
+    }
+
+    /// What the firmware announced of a stream, and how to reach it.
+    pub(super) fn announced(&self, stream: Quality) -> Option<(StreamInfo, Link)> {
+        let state = self.state();
+        let info = state.streams[stream as usize].clone()?;
+        Some((info, state.link.clone()?))
+    }
+
+    pub(super) fn set_abilities(&self, abilities: Abilities) {
+        self.state().abilities = abilities;
+    }
+
+    /// The firmware, if it has this ability, which is called `what`.
+    pub(super) fn able(
+        &self,
+        what: &str,
+        has: impl Fn(&Abilities) -> bool,
+    ) -> Result<Link, HalError> {
+        let state = self.state();
+        let link = state.link.clone().ok_or_else(super::not_connected)?;
+        match has(&state.abilities) {
+            true => Ok(link),
+            false => Err(HalError::Unsupported(what.to_owned())),
+        }
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.state().abilities
+    }
+
+    pub(super) fn set_position(&self, [x, y, x_low, x_high, y_low, y_high]: [i32; 6]) {
+        self.state().position = PtzPosition {
+            x,
+            y,
+            x_range: (x_low, x_high),
+            y_range: (y_low, y_high),
+        };
+    }
+
+    pub(super) fn position(&self) -> PtzPosition {
+        self.state().position
+    }
+
+    pub(super) fn is_flipped(&self) -> bool {
+        self.state().is_flipped
+    }
+
+    pub(super) fn set_flipped(&self, is_flipped: bool) {
+        self.state().is_flipped = is_flipped;
+    }
+
+    /// Takes the speaker; `false` if somebody has it.
+    pub(super) fn take_speaker(&self) -> bool {
+        !std::mem::replace(&mut self.state().is_talking, true)
+    }
+
+    pub(super) fn free_speaker(&self) {
+        self.state().is_talking = false;
+    }
+
+    /// Why it does not deliver, if it is known not to.
+    pub(super) fn problem(&self) -> Option<String> {
+        let sources = Quality::ALL.map(|quality| self.feed(quality).condition());
+        let mut reasons = sources.into_iter().filter_map(|condition| match condition {
+            Condition::Offline(reason) => Some(reason),
+            Condition::Unknown | Condition::Online(_) => None,
+        });
+        reasons.next()
+    }
+}
+
+fn nearest(wanted: Quality, is_there: impl Fn(Quality) -> bool) -> Option<Quality> {
+    let there = Quality::ALL
+        .into_iter()
+        .filter(|&quality| is_there(quality));
+    there.min_by_key(|&quality| (wanted as usize).abs_diff(quality as usize))
+}

@@ -1,0 +1,151 @@
+//! What a channel of a firmware has beside its pictures. All of it is there from the start; what
+//! the firmware does not offer, or that it has not come yet, is said when it is used.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{channel::Channel, link::Link};
+use crate::{
+    hal::{
+        BoxFuture, Commands, HalError, PictureControl, Ptz, PtzMotion, PtzPosition, Snapshot,
+        TalkSink, Talkback, Upkeep,
+    },
+    media::{ChannelId, SoundCoding, SoundFormat},
+    proto::hal_socket::{TalkCoding, ToFirmware},
+};
+
+/// All parts of a channel.
+pub(super) struct SocketParts(pub(super) Arc<Channel>);
+
+impl Ptz for SocketParts {
+    fn start(&self, motion: PtzMotion) -> Result<(), HalError> {
+        let link = self.0.able("turning", |has| has.ptz)?;
+        let PtzMotion { pan, tilt, speed } = motion;
+        link.send(&ToFirmware::Turn(self.0.id, pan, tilt, speed));
+        Ok(())
+    }
+
+    fn stop(&self) {
+        if let Ok(link) = self.0.able("turning", |has| has.ptz) {
+            link.send(&ToFirmware::Turn(self.0.id, 0, 0, 0));
+        }
+    }
+
+    fn position(&self) -> PtzPosition {
+        self.0.position()
+    }
+}
+
+impl PictureControl for SocketParts {
+    fn set_flipped(&self, flipped: bool) -> Result<(), HalError> {
+        let link = self.0.able("turning its picture", |has| has.flip)?;
+        self.0.set_flipped(flipped);
+        link.send(&ToFirmware::Flip(self.0.id, flipped));
+        Ok(())
+    }
+
+    fn is_flipped(&self) -> bool {
+        self.0.is_flipped()
+    }
+}
+
+impl Snapshot for SocketParts {
+    fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>> {
+        Box::pin(async {
+            let link = self.0.able("stills", |has| has.snapshot)?;
+            let still = link
+                .ask(|id| ToFirmware::Snapshot(self.0.id, id).encode())
+                .await?;
+            match still.starts_with(&[0xff, 0xd8]) {
+                true => Ok(still),
+                false => Err(HalError::Failed(
+                    "the firmware's still is no JPEG".to_owned(),
+                )),
+            }
+        })
+    }
+}
+
+impl Commands for SocketParts {
+    fn run<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<String, HalError>> {
+        Box::pin(async move {
+            let link = self.0.able("commands", |has| has.commands)?;
+            let answer = link
+                .ask(|id| ToFirmware::Command(self.0.id, id, text).encode())
+                .await?;
+            let text = String::from_utf8(answer.into());
+            text.map_err(|_| HalError::Failed("the firmware's answer is no text".to_owned()))
+        })
+    }
+}
+
+impl Upkeep for SocketParts {
+    fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>> {
+        Box::pin(async {
+            let link = self.0.able("starting again", |has| has.reboot)?;
+            let asked = link.ask(|id| ToFirmware::Reboot(self.0.id, id).encode());
+            asked.await.map(|_| ())
+        })
+    }
+
+    fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
+        Box::pin(async {
+            let link = self.0.able("formatting its card", |has| has.format)?;
+            let asked = link.ask(|id| ToFirmware::Format(self.0.id, id).encode());
+            asked.await.map(|_| ())
+        })
+    }
+}
+
+impl Talkback for SocketParts {
+    fn check(&self) -> Result<(), HalError> {
+        self.0.able("talkback", |has| has.speaker).map(|_| ())
+    }
+
+    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+        let link = self.0.able("talkback", |has| has.speaker)?;
+        let none = Bytes::new();
+        let (coding, config) = match &format.coding {
+            SoundCoding::Pcm => (TalkCoding::Pcm, &none),
+            SoundCoding::Aac(config) if self.0.abilities().speaker_aac => (TalkCoding::Aac, config),
+            other => return Err(HalError::Unsupported(other.as_str().to_owned())),
+        };
+        if !self.0.take_speaker() {
+            return Err(HalError::Busy);
+        }
+        let channel = self.0.id;
+        link.send(&ToFirmware::TalkStart {
+            channel,
+            coding,
+            channels: format.channels,
+            sample_rate: format.sample_rate,
+            config,
+        });
+        Ok(Box::new(Sink {
+            channel: Arc::clone(&self.0),
+            id: channel,
+            link,
+        }))
+    }
+}
+
+/// An open speaker of a firmware.
+struct Sink {
+    channel: Arc<Channel>,
+    id: ChannelId,
+    link: Link,
+}
+
+impl TalkSink for Sink {
+    fn push(&mut self, block: &[u8]) {
+        self.link.send_sound(&ToFirmware::Talk(self.id, block));
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.link.send(&ToFirmware::TalkStop(self.id));
+        self.channel.free_speaker();
+    }
+}

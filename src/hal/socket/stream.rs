@@ -1,0 +1,245 @@
+//! One stream of a firmware: what it sends, brought to what viewers can decode.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::channel::Channel;
+use crate::{
+    hal::{feed::Feed, sound::SoundPath, timeline::Timeline},
+    media::{
+        AudioCodec, AudioTrack, Frame, MediaTime, Quality, StreamId, TrackKind, Tracks, VideoTrack,
+    },
+    proto::{
+        hal_socket::{Sound, StreamInfo},
+        nal::{Framing, NalError, Pictures},
+        voice::{AacConfig, adts_unit},
+    },
+};
+
+/// Why a stream ends the connection.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error("stream {0}: a picture, and none was announced")]
+    NoPicture(StreamId),
+    #[error("stream {0}: sound, and none was announced")]
+    NoSound(StreamId),
+    #[error("stream {stream}: {track} of {micros} µs before the last; times must not go back")]
+    OutOfOrder {
+        stream: StreamId,
+        track: TrackKind,
+        micros: i64,
+    },
+    #[error("stream {0}: {1}")]
+    Picture(StreamId, NalError),
+    #[error("stream {0}: {1}")]
+    Sound(StreamId, &'static str),
+}
+
+/// A stream as it was announced.
+pub(super) struct Stream {
+    id: StreamId,
+    pictures: Option<Pictures>,
+    video: Option<VideoTrack>,
+    sound: Option<Incoming>,
+    awaits_key: bool,
+    /// It was said once that parameter sets are missing.
+    has_complained: bool,
+    /// Which feeds know the tracks as they are.
+    told: [bool; Quality::ALL.len()],
+    last: [Option<i64>; 2],
+}
+
+/// Sound as the firmware codes it.
+struct Incoming {
+    info: Sound,
+    path: Option<SoundPath>,
+}
+
+impl Stream {
+    pub(super) fn new(
+        id: StreamId,
+        info: &StreamInfo,
+        channel: &Channel,
+    ) -> Result<Self, StreamError> {
+        let sound = match &info.audio {
+            None => None,
+            Some(sound) => {
+                let is_described = sound.codec != AudioCodec::Aac || !sound.config.is_empty();
+                let path = match is_described {
+                    true => Some(SoundPath::new(
+                        Some(&described(id, sound, &sound.config)?),
+                        channel.sound,
+                    )),
+                    // Its units describe themselves.
+                    false => None,
+                };
+                Some(Incoming {
+                    info: sound.clone(),
+                    path,
+                })
+            }
+        };
+        Ok(Self {
+            id,
+            pictures: info
+                .video
+                .map(|codec| Pictures::new(codec, info.frame_rate)),
+            video: None,
+            sound,
+            awaits_key: true,
+            has_complained: false,
+            told: [false; Quality::ALL.len()],
+            last: [None; 2],
+        })
+    }
+
+    /// Takes in a picture, captured at `time` on the firmware's clock.
+    pub(super) fn picture(
+        &mut self,
+        (time, composition_micros): (MediaTime, i32),
+        (framing, data): (Framing, &[u8]),
+        place: (&mut Timeline, MediaTime),
+        channel: &Channel,
+    ) -> Result<(), StreamError> {
+        self.check_order(TrackKind::Video, time)?;
+        let pictures = self
+            .pictures
+            .as_mut()
+            .ok_or(StreamError::NoPicture(self.id))?;
+        let picture = match pictures.read(framing, data) {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return Ok(()),
+            Err(error @ NalError::Missing(_)) => {
+                if !std::mem::replace(&mut self.has_complained, true) {
+                    tracing::warn!(stream = %self.id, %error, "pictures of the firmware are of no use");
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(StreamError::Picture(self.id, error)),
+        };
+        if let Some(track) = picture.new_track {
+            self.video = Some(track);
+            self.told = Default::default();
+        }
+        self.awaits_key &= !picture.key;
+        if self.awaits_key {
+            return Ok(());
+        }
+        let (timeline, arrival) = place;
+        let frame = Frame {
+            track: TrackKind::Video,
+            key: picture.key,
+            time: timeline.place(time.as_micros(), arrival),
+            composition_micros,
+            data: picture.data,
+        };
+        self.hand_out(channel, frame.key, &frame);
+        Ok(())
+    }
+
+    /// Takes in a block of sound, captured at `time` on the firmware's clock.
+    pub(super) fn sound(
+        &mut self,
+        time: MediaTime,
+        data: &Bytes,
+        place: (&mut Timeline, MediaTime),
+        channel: &Channel,
+    ) -> Result<(), StreamError> {
+        self.check_order(TrackKind::Audio, time)?;
+        let sound = self.sound.as_mut().ok_or(StreamError::NoSound(self.id))?;
+        let mut data = data.clone();
+        if sound.info.codec == AudioCodec::Aac
+            && let Some((config, head)) = adts_unit(&data)
+        {
+            data = data.slice(head..);
+            if sound.path.is_none() {
+                let track = described(self.id, &sound.info, &config)?;
+                sound.path = Some(SoundPath::new(Some(&track), channel.sound));
+                self.told = Default::default();
+            }
+        }
+        if sound.path.is_none() {
+            let reason = "AAC that was announced without a configuration, and has no ADTS head";
+            return Err(StreamError::Sound(self.id, reason));
+        }
+        let (timeline, arrival) = place;
+        let frame = Frame {
+            track: TrackKind::Audio,
+            key: true,
+            time: timeline.place(time.as_micros(), arrival),
+            composition_micros: 0,
+            data,
+        };
+        let mut made = Vec::new();
+        if let Some(path) = &mut sound.path {
+            path.pass(frame, |frame| made.push(frame));
+        }
+        let starts = self.pictures.is_none();
+        for frame in made {
+            self.hand_out(channel, starts, &frame);
+        }
+        Ok(())
+    }
+
+    /// The firmware has it off, or has dropped frames of it: it begins anew.
+    pub(super) fn restart(&mut self) {
+        self.awaits_key = true;
+        self.told = Default::default();
+    }
+
+    fn check_order(&mut self, track: TrackKind, time: MediaTime) -> Result<(), StreamError> {
+        let last = &mut self.last[track as usize];
+        let time = time.as_micros();
+        if let Some(before) = last.filter(|&last| time < last) {
+            return Err(StreamError::OutOfOrder {
+                stream: self.id,
+                track,
+                micros: before.saturating_sub(time),
+            });
+        }
+        *last = Some(time);
+        Ok(())
+    }
+
+    /// Gives a frame to all whose picture this is; one that `starts` also to those who do not know
+    /// the tracks yet.
+    fn hand_out(&mut self, channel: &Channel, starts: bool, frame: &Frame) {
+        let feeds = channel.feeds_of(self.id.quality);
+        for (told, feed) in self.told.iter_mut().zip(feeds) {
+            let Some(feed): Option<&Arc<Feed>> = feed else {
+                *told = false;
+                continue;
+            };
+            if starts && !*told {
+                let path = self.sound.as_ref().and_then(|sound| sound.path.as_ref());
+                feed.online(Tracks {
+                    video: self.video.clone(),
+                    audio: path.and_then(SoundPath::track).cloned(),
+                });
+                *told = true;
+            }
+            if *told {
+                feed.frame(frame);
+            }
+        }
+    }
+}
+
+fn described(id: StreamId, sound: &Sound, config: &Bytes) -> Result<AudioTrack, StreamError> {
+    let (sample_rate, channels, config) = match sound.codec {
+        AudioCodec::Aac => {
+            let parsed = AacConfig::parse(config).map_err(|_| {
+                StreamError::Sound(id, "its AAC is not AAC-LC with 1 to 7 channels")
+            })?;
+            (parsed.sample_rate, parsed.channels, config.clone())
+        }
+        AudioCodec::PcmA | AudioCodec::PcmU => (sound.sample_rate, sound.channels, Bytes::new()),
+    };
+    Ok(AudioTrack {
+        codec: sound.codec,
+        config,
+        sample_rate,
+        channels,
+    })
+}

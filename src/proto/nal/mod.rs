@@ -1,0 +1,144 @@
+//! H.264 and H.265 as encoders put them out: NAL units (ITU-T H.264 7.3.1 and Annex B, H.265
+//! 7.3.1.1), brought to the one form that frames have.
+
+mod split;
+mod track;
+
+use bytes::{Bytes, BytesMut};
+
+pub use split::{Framing, units};
+pub use track::NalError;
+
+use self::track::ParameterSets;
+use crate::media::{VideoCodec, VideoTrack};
+
+/// What a NAL unit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A parameter set; its place among [`ParameterSets`].
+    Parameters(usize),
+    /// Part of a picture.
+    Slice {
+        /// Decoding can start with the picture.
+        key: bool,
+    },
+    /// Of no use to a decoder: delimiters, filler, ends.
+    Padding,
+    /// Anything else, such as SEI.
+    Other,
+}
+
+fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
+    let head = *unit.first()?;
+    Some(match codec {
+        VideoCodec::H264 => match head & 0x1f {
+            1..=4 => Kind::Slice { key: false },
+            5 => Kind::Slice { key: true },
+            7 => Kind::Parameters(1),
+            8 => Kind::Parameters(2),
+            9..=12 => Kind::Padding,
+            _ => Kind::Other,
+        },
+        VideoCodec::H265 => match head >> 1 & 0x3f {
+            // IRAP pictures: BLA, IDR, CRA.
+            16..=21 => Kind::Slice { key: true },
+            0..=31 => Kind::Slice { key: false },
+            kind @ 32..=34 => Kind::Parameters(usize::from(kind - 32)),
+            35..=38 => Kind::Padding,
+            _ => Kind::Other,
+        },
+    })
+}
+
+/// Whether a picture has its beginning: the first slice of `data`, in units of 4-byte lengths, is
+/// the first of its picture. What was lost on the way may have been just that.
+pub fn begins_picture(codec: VideoCodec, data: &[u8]) -> bool {
+    let first = units(Framing::Lengths, data)
+        .map_while(Result::ok)
+        .find(|unit| matches!(kind(codec, unit), Some(Kind::Slice { .. })));
+    let at = match codec {
+        VideoCodec::H264 => 1,
+        VideoCodec::H265 => 2,
+    };
+    // `first_mb_in_slice` is 0, or `first_slice_segment_in_pic_flag` is set: both are a single 1.
+    first.is_some_and(|unit| unit.get(at).is_some_and(|byte| byte & 0x80 != 0))
+}
+
+/// A picture of an encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Its NAL units behind 4-byte lengths, without parameter sets.
+    pub data: Bytes,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// What its decoder must know, if that is not what the picture before needed.
+    pub new_track: Option<VideoTrack>,
+}
+
+/// Reads the pictures of one encoder.
+#[derive(Clone, Debug)]
+pub struct Pictures {
+    codec: VideoCodec,
+    frame_rate: f64,
+    sets: ParameterSets,
+    is_known: bool,
+}
+
+impl Pictures {
+    /// Pictures of `codec`, `frame_rate` each second (0 if unknown). Their parameter sets come
+    /// with them.
+    pub fn new(codec: VideoCodec, frame_rate: f64) -> Self {
+        Self {
+            codec,
+            frame_rate,
+            sets: ParameterSets::default(),
+            is_known: false,
+        }
+    }
+
+    /// Takes in an access unit; `None` if there is no picture in it, only parameter sets, say.
+    ///
+    /// # Errors
+    /// [`NalError`] if its units cannot be told apart, or its parameter sets cannot be read.
+    pub fn read(&mut self, framing: Framing, data: &[u8]) -> Result<Option<Picture>, NalError> {
+        let mut out = BytesMut::with_capacity(data.len() + 64);
+        let (mut key, mut has_slice) = (false, false);
+        let mut sets = ParameterSets::default();
+        for unit in units(framing, data) {
+            let unit = unit?;
+            match kind(self.codec, unit) {
+                None | Some(Kind::Padding) => continue,
+                Some(Kind::Parameters(place)) => {
+                    sets.add(place, unit);
+                    continue;
+                }
+                Some(Kind::Slice { key: is_key }) => {
+                    key |= is_key;
+                    has_slice = true;
+                }
+                Some(Kind::Other) => {}
+            }
+            let length = u32::try_from(unit.len()).map_err(|_| NalError::Damaged)?;
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(unit);
+        }
+        self.is_known &= !self.sets.replace(sets);
+        if !has_slice {
+            return Ok(None);
+        }
+        // New parameter sets hold from a key picture on.
+        let new_track = match key && !self.is_known {
+            true => Some(self.sets.track(self.codec, self.frame_rate)?),
+            false => None,
+        };
+        self.is_known |= new_track.is_some();
+        Ok(Some(Picture {
+            data: out.freeze(),
+            key,
+            new_track,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+use super::NalError;
+
+/// How the NAL units of an access unit are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// By start codes (ITU-T H.264 and H.265, Annex B).
+    AnnexB,
+    /// Each behind its length, 4 bytes big-endian (ISO/IEC 14496-15).
+    Lengths,
+}
+
+/// The units of an access unit; an error is the last.
+pub fn units(framing: Framing, data: &[u8]) -> impl Iterator<Item = Result<&[u8], NalError>> {
+    let mut rest = match framing {
+        Framing::Lengths => data,
+        // What is before the first start code belongs to nothing.
+        Framing::AnnexB => start_code(data).map_or(&[][..], |(_, after)| &data[after..]),
+    };
+    let mut is_first = true;
+    std::iter::from_fn(move || {
+        if std::mem::take(&mut is_first) && rest.is_empty() {
+            return Some(Err(NalError::Damaged));
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let (unit, after) = match framing {
+            Framing::AnnexB => match start_code(rest) {
+                Some((end, after)) => (&rest[..end], &rest[after..]),
+                None => (rest, &[][..]),
+            },
+            Framing::Lengths => match length_prefixed(rest) {
+                Some(split) => split,
+                None => {
+                    rest = &[];
+                    return Some(Err(NalError::Damaged));
+                }
+            },
+        };
+        rest = after;
+        Some(Ok(match framing {
+            Framing::AnnexB => without_trailing_zeros(unit),
+            Framing::Lengths => unit,
+        }))
+    })
+}
+
+fn length_prefixed(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = data.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
+/// Where the next `00 00 01` begins and ends.
+fn start_code(data: &[u8]) -> Option<(usize, usize)> {
+    // Looks at every third byte: only where it could be the last of the three at others.
+    let mut at = 2;
+    while let Some(&byte) = data.get(at) {
+        match byte {
+            0 => at += 1,
+            1 if data[at - 2..at] == [0, 0] => return Some((at - 2, at + 1)),
+            _ => at += 3,
+        }
+    }
+    None
+}
+
+fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
+    let end = unit.iter().rposition(|&byte| byte != 0);
+    &unit[..end.map_or(0, |last| last + 1)]
+}
