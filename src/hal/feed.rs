@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{BoxFuture, MediaSource, SourceEvent};
-use crate::media::{Frame, TrackKind, Tracks};
+use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// Events that wait for one reader. When it is this far behind, its frames are lost up to the
 /// next key frame.
@@ -18,6 +18,9 @@ const QUEUE: usize = 128;
 /// The current GOP is kept up to this many bytes, so that a reader that comes has a picture at
 /// once. A longer one is not kept.
 const KEPT_BYTES: usize = 1 << 20;
+
+/// Players want times that differ, and they count in milliseconds.
+const STEP_MICROS: i64 = 1_000;
 
 /// What one picture of a camera delivers, handed to any number of readers.
 ///
@@ -36,6 +39,7 @@ struct State {
     queues: Vec<(u64, Queue)>,
     opened: u64,
     lost: u64,
+    last_times: [Option<MediaTime>; 2],
 }
 
 /// Whether the camera delivers.
@@ -146,13 +150,22 @@ impl Feed {
         state.gop = Gop::default();
     }
 
-    /// A frame, after [`Feed::online`].
-    pub(super) fn frame(&self, frame: &Frame) {
+    /// A frame, after [`Feed::online`]. Times rise, by a millisecond at least, whatever the camera
+    /// was before: a picture that is earlier is moved, and sound that is there already is left out.
+    pub(super) fn frame(&self, mut frame: Frame) {
         let mut state = self.state();
         let has_video = match &state.condition {
             Condition::Online(tracks) => tracks.video.is_some(),
             _ => return,
         };
+        let last = &mut state.last_times[frame.track as usize];
+        let earliest = last.map_or(frame.time, |last| last.plus_micros(STEP_MICROS));
+        if frame.time < earliest && frame.track == TrackKind::Audio {
+            return;
+        }
+        frame.time = frame.time.max(earliest);
+        *last = Some(frame.time);
+        let frame = &frame;
         if has_video {
             state.gop.push(frame);
         }
@@ -270,7 +283,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::{MediaTime, VideoCodec, VideoTrack};
+    use crate::media::{VideoCodec, VideoTrack};
 
     fn tracks(width: u32) -> Tracks {
         Tracks {
@@ -319,7 +332,7 @@ mod tests {
         assert_eq!(read(&mut first), "");
         feed.online(tracks(1));
         for number in 0..30 {
-            feed.frame(&picture(number % 10 == 0, number));
+            feed.frame(picture(number % 10 == 0, number));
         }
         assert_eq!(read(&mut first), format!("O{}", "Kppppppppp".repeat(3)));
         let mut second = feed.open();
@@ -336,7 +349,7 @@ mod tests {
         feed.online(tracks(1));
         let mut seen = String::new();
         for number in 0..300 {
-            feed.frame(&picture(number % 100 == 0, number));
+            feed.frame(picture(number % 100 == 0, number));
             seen += &read(&mut quick);
         }
         assert_eq!(seen.len(), 301, "the quick one has all");
@@ -355,19 +368,19 @@ mod tests {
         feed.offline("not yet");
         let mut reader = feed.open();
         feed.online(tracks(1));
-        feed.frame(&picture(true, 0));
+        feed.frame(picture(true, 0));
         feed.online(tracks(2));
         assert_eq!(
             read(&mut reader),
             "O",
             "unread tracks are those that hold now"
         );
-        feed.frame(&picture(true, 1));
+        feed.frame(picture(true, 1));
         feed.online(tracks(3));
-        feed.frame(&picture(true, 2));
+        feed.frame(picture(true, 2));
         assert_eq!(read(&mut reader), "TK");
         feed.offline("gone");
-        feed.frame(&picture(true, 3));
+        feed.frame(picture(true, 3));
         assert_eq!(read(&mut reader), "-", "no frame of a camera that is off");
         assert_eq!(feed.condition(), Condition::Offline("gone".to_owned()));
         feed.rest();
@@ -376,16 +389,62 @@ mod tests {
     }
 
     #[test]
+    fn times_rise_over_reconnections_too() {
+        let feed = Feed::new();
+        let mut reader = feed.open();
+        for (number, time) in [5_000, 0, 5_500, 90_000].into_iter().enumerate() {
+            feed.online(tracks(number as u32));
+            feed.frame(picture(true, time));
+            feed.frame(Frame {
+                track: TrackKind::Audio,
+                ..picture(true, time)
+            });
+        }
+        let mut times = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        let queues = read_frames(&mut reader, &mut context);
+        times.extend(
+            queues
+                .iter()
+                .map(|frame| (frame.track, frame.time.as_micros())),
+        );
+        assert_eq!(
+            times.len(),
+            2,
+            "unread ones of before are of no use: {times:?}"
+        );
+        assert_eq!(times[0], (TrackKind::Video, 90_000));
+        feed.frame(picture(false, 90_000));
+        feed.frame(Frame {
+            track: TrackKind::Audio,
+            ..picture(true, 90_500)
+        });
+        let left = read_frames(&mut reader, &mut context);
+        let times: Vec<_> = left.iter().map(|frame| frame.time.as_micros()).collect();
+        assert_eq!(times, [91_000], "the picture is moved, the sound left out");
+    }
+
+    fn read_frames(source: &mut FeedSource, context: &mut Context<'_>) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Poll::Ready(event) = source.next().as_mut().poll(context) {
+            if let SourceEvent::Frame(frame) = event {
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    #[test]
     fn a_gop_that_is_too_long_is_not_kept() {
         let feed = Feed::new();
         feed.online(tracks(1));
         for number in 0..=(KEPT_BYTES / 100) as i64 {
-            feed.frame(&picture(number == 0, number));
+            feed.frame(picture(number == 0, number));
         }
         let mut late = feed.open();
-        feed.frame(&picture(false, 1 << 40));
+        feed.frame(picture(false, 1 << 40));
         assert_eq!(read(&mut late), "O", "waits for the next key frame");
-        feed.frame(&picture(true, 1 << 41));
+        feed.frame(picture(true, 1 << 41));
         assert_eq!(read(&mut late), "K");
     }
 }

@@ -40,6 +40,8 @@ mod p2p_attacks;
 mod paired;
 #[cfg(feature = "record")]
 mod power;
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+mod probe;
 mod process;
 #[cfg(feature = "record")]
 mod recording;

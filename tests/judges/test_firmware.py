@@ -128,6 +128,6 @@ def test_either_side_may_be_killed_again_and_again(camera, firmware):
         online(daemon)
         decodes(daemon.record(0.5))
     assert process.poll() is None, "the firmware outlives every daemon"
-    checked = subprocess.run([PROGRAM, "record", "check", str(daemon.directory / "rec")], capture_output=True, text=True,
+    checked = subprocess.run([PROGRAM, "record", "check", str(daemon.directory / "peercam-data/rec")], capture_output=True, text=True,
                              timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr

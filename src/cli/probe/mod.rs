@@ -58,12 +58,21 @@ impl ProbeOptions {
         report(&observed).map_err(Failure::io("the output"))
     }
 
+    /// What is looked at, without anything that may be a password.
+    fn shown(&self) -> String {
+        #[cfg(feature = "rtsp")]
+        if let Ok(url) = rtsp::parse_url(&self.what) {
+            return rtsp::shown(&url);
+        }
+        self.what.clone()
+    }
+
     async fn look(&self) -> Result<Observed, Failure> {
         let clock = Clock::start();
         let (camera, patience) = self.camera(clock)?;
         let mut input = camera
             .open(Quality::Super)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", self.what)))?;
+            .map_err(|error| Failure::Usage(format!("{}: {error}", self.shown())))?;
         self.observe(&mut input, clock, patience).await
     }
 
@@ -89,8 +98,7 @@ impl ProbeOptions {
 
     #[cfg(feature = "rtsp")]
     fn rtsp(&self, clock: Clock) -> Result<Box<dyn Camera>, Failure> {
-        let url = rtsp::parse_url(&self.what)
-            .map_err(|reason| Failure::Usage(format!("{}: {reason}", self.what)))?;
+        let url = rtsp::parse_url(&self.what).map_err(Failure::Usage)?;
         let credentials = self.user.clone().map(|user| rtsp::Credentials {
             user,
             password: rtsp::Password::new(
@@ -162,7 +170,7 @@ impl ProbeOptions {
             };
             match timeout_at(deadline, input.source.next()).await {
                 Err(_) if until.is_some() => break,
-                Err(_) => return Err(Failure::Usage(format!("{}: {reason}", self.what))),
+                Err(_) => return Err(Failure::Usage(format!("{}: {reason}", self.shown()))),
                 Ok(SourceEvent::Online(tracks) | SourceEvent::TracksChanged(tracks)) => {
                     observed.take_tracks(tracks);
                 }

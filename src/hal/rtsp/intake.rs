@@ -11,8 +11,6 @@ use crate::{
 
 /// What pictures are taken to be apart when the camera does not say.
 const USUAL_INTERVAL_MICROS: i64 = 40_000;
-/// Pictures are at least so far apart.
-const STEP_MICROS: i64 = 1_000;
 /// Clocks of picture and sound that a camera says are further apart are wrong.
 const SYNC_MICROS: i64 = 1_000_000;
 
@@ -55,8 +53,6 @@ pub(super) struct Intake {
     pictures: Timeline,
     sounds: Timeline,
     sync: Sync,
-    last_picture: Option<MediaTime>,
-    last_sound: Option<MediaTime>,
     /// Pictures that were kept back because of what was lost before them.
     kept_back: u64,
 }
@@ -82,8 +78,6 @@ impl Intake {
             pictures: Timeline::default(),
             sounds: Timeline::default(),
             sync: Sync::default(),
-            last_picture: None,
-            last_sound: None,
             kept_back: 0,
         }
     }
@@ -139,11 +133,6 @@ impl Intake {
             tell(Told::Tracks(self.tracks()));
         }
         let time = self.pictures.place(decoded, picture.arrival);
-        // What was early, or comes all at once, is 1 ms apart: players want times that rise.
-        let time = self
-            .last_picture
-            .map_or(time, |last| time.max(last.plus_micros(STEP_MICROS)));
-        self.last_picture = Some(time);
         let composition = picture.shown.saturating_sub(decoded);
         tell(Told::Frame(Frame {
             track: TrackKind::Video,
@@ -172,12 +161,6 @@ impl Intake {
                 false => own,
             }
         });
-        // Where reports have moved it back, some of it is there already.
-        let last = &mut self.last_sound;
-        if last.is_some_and(|last| time <= last) {
-            return;
-        }
-        *last = Some(time);
         tell(Told::Frame(Frame {
             track: TrackKind::Audio,
             key: true,

@@ -181,7 +181,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 }
 
 /// A URL as it may be shown: some cameras want a password in the query.
-fn shown(url: &Url) -> String {
+pub fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(url.query().map(|_| "..."));
     shown.to_string()

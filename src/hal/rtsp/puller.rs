@@ -141,9 +141,9 @@ async fn pull(
                 feed.online(tracks);
             }
             Told::Frame(frame) if frame.track == TrackKind::Audio => {
-                path.pass(frame, |frame| feed.frame(&frame));
+                path.pass(frame, |frame| feed.frame(frame));
             }
-            Told::Frame(frame) => feed.frame(&frame),
+            Told::Frame(frame) => feed.frame(frame),
         };
         match session.next(|| clock.now()).await {
             Ok(Item::Picture(picture)) => intake.picture(picture, session.video_track(), &mut tell),

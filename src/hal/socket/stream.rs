@@ -220,7 +220,7 @@ impl Stream {
                 *told = true;
             }
             if *told {
-                feed.frame(frame);
+                feed.frame(frame.clone());
             }
         }
     }

@@ -1,0 +1,96 @@
+//! `peercam probe`: what it says of each kind of source, and what it says when there is none.
+
+use std::{process::Stdio, sync::atomic::Ordering};
+
+use tokio::task::spawn_blocking;
+
+use crate::{
+    files::recording,
+    firmware::Firmware,
+    rtsp_server::{RtspServer, Script},
+    support::{program, run},
+};
+
+/// What it prints, or why it does not.
+async fn probed(what: String) -> Result<String, String> {
+    let arguments = move || run(&["probe", "--seconds", "1", &what]);
+    let output = spawn_blocking(arguments).await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(errors),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_and_a_camera_are_described() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clip.flv");
+    std::fs::write(&path, recording(300_000).await).unwrap();
+    let file = probed(path.display().to_string()).await.unwrap();
+    for part in [
+        "H.264 Baseline",
+        "640x360",
+        "25.0 a second",
+        "AAC-LC, 16000 Hz, mono",
+    ] {
+        assert!(file.contains(part), "{part:?} in {file}");
+    }
+    let server = RtspServer::start(Script::default()).await;
+    let camera = probed(server.url().to_string()).await.unwrap();
+    for part in [
+        "every 0.4 s",
+        "G.711 A-law, 8000 Hz",
+        "browsers play no G.711",
+    ] {
+        assert!(camera.contains(part), "{part:?} in {camera}");
+    }
+    server.script.refuses.store(401, Ordering::SeqCst);
+    let refused = probed(server.url().to_string()).await.unwrap_err();
+    assert!(refused.contains("refuses user and password"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn firmware_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.sock");
+    let probing = program()
+        .args(["probe", "--seconds", "1"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !path.exists() {
+        tokio::task::yield_now().await;
+    }
+    let second = probed(path.display().to_string()).await.unwrap_err();
+    assert!(second.contains("another program listens on it"), "{second}");
+    let _firmware = Firmware::start(&path).await;
+    let output = spawn_blocking(|| probing.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("and on request"), "{said}");
+    assert!(!path.exists(), "it is removed behind it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_said() {
+    for (what, expected) in [
+        ("rtsp://127.0.0.1:1/x", "refused"),
+        ("rtsp://admin:word@127.0.0.1/x", "keys of their own"),
+        ("http://127.0.0.1/x", "rtsp://HOST"),
+        ("missing.mp4", "there is no such file"),
+        ("Cargo.toml", "neither FLV nor MP4"),
+        ("src", "there is no such file"),
+    ] {
+        let said = probed(what.to_owned()).await.unwrap_err();
+        assert!(
+            said.to_lowercase().contains(&expected.to_lowercase()),
+            "{what}: {said}"
+        );
+        assert!(!said.contains("word@"), "{said}");
+    }
+}
