@@ -1,0 +1,26 @@
+//! Pictures of encoders: no bytes panic, and what comes out is well-formed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use peercam::{
+    media::VideoCodec,
+    proto::nal::{Framing, Pictures, begins_picture, units},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((choice, data)) = bytes.split_first() else {
+        return;
+    };
+    let codec = [VideoCodec::H264, VideoCodec::H265][usize::from(choice & 1)];
+    let framing = [Framing::AnnexB, Framing::Lengths][usize::from(choice >> 1 & 1)];
+    let mut pictures = Pictures::new(codec, 25.0);
+    for _ in 0..2 {
+        if let Ok(Some(picture)) = pictures.read(framing, data) {
+            assert!(units(Framing::Lengths, &picture.data).all(|unit| unit.is_ok_and(|unit| !unit.is_empty())));
+            begins_picture(codec, &picture.data);
+            if let Some(track) = picture.new_track {
+                assert!(picture.key && track.width > 0 && track.config.len() > 6);
+            }
+        }
+    }
+});
