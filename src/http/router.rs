@@ -10,8 +10,14 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use super::{
-    Metrics, body::Body, download, live::LiveBody, playback::PlaybackBody, reply,
-    request_body::RequestBody, seat::Seat,
+    Metrics,
+    body::Body,
+    download,
+    live::LiveBody,
+    playback::PlaybackBody,
+    reply,
+    request_body::{RequestBody, within},
+    seat::Seat,
 };
 use crate::{
     clock::Clock,
@@ -142,7 +148,8 @@ impl App {
             }
             response
         });
-        self.count(path, response.status());
+        let label = route.as_ref().map_or("other", |route| route.as_str());
+        self.metrics.request(label, response.status().as_u16());
         response
     }
 
@@ -288,7 +295,7 @@ impl App {
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
         let (command, labels) = command::decode_request(request.query, body)?;
         let caller = request.who.caller(&labels);
-        let done = tokio::time::timeout(COMMAND_TIME, self.device.apply(&caller, command)).await;
+        let done = within(COMMAND_TIME, self.device.apply(&caller, command)).await;
         let reply = done.unwrap_or_else(|_| Reply::Status {
             status: Status::Failed,
             reason: "this took longer than 7 s; whether it was or will be done is not known"

@@ -36,7 +36,8 @@ impl<'a> Query<'a> {
                 ),
             ));
         }
-        let mut parameters = Vec::new();
+        // Commands have a handful.
+        let mut parameters = Vec::with_capacity(if text.is_empty() { 0 } else { 8 });
         let mut rest = text;
         while !rest.is_empty() {
             let (pair, after) = match json_value(rest) {
@@ -61,10 +62,9 @@ impl<'a> Query<'a> {
     /// # Errors
     /// [`Error::bad_request`] if it stands there twice: which one counts must never be a guess.
     pub fn value(&self, key: &str) -> Result<Option<&str>, Error> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(name, _)| *name == key)
+        let pairs = self.0.iter();
+        let mut values = pairs
+            .filter(|(name, _)| name.as_ref() == key)
             .map(|(_, value)| value.as_ref());
         let value = values.next();
         if values.next().is_some() {
@@ -170,6 +170,9 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
+    if text.bytes().all(|byte| byte != b'%' && byte != 0) {
+        return Ok(Cow::Borrowed(text));
+    }
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         if rest.get(at + 1..at + 3).and_then(hex_pair).is_none() {
