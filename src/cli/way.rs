@@ -1,10 +1,12 @@
 //! How a viewer gets to its device: the pairing URI, and who it is to the network.
 
+#[cfg(feature = "p2p")]
+use std::path::PathBuf;
 use std::{
     fmt,
     io::{self, Read},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use clap::Args;

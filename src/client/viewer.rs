@@ -1,3 +1,4 @@
+#[cfg(feature = "p2p")]
 use bytes::Bytes;
 
 #[cfg(feature = "p2p")]

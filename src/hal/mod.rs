@@ -7,7 +7,10 @@
 //!
 //! Does not belong here: viewers, FLV, HTTP. The floors above know those.
 
-#[cfg(any(feature = "aac", feature = "sim"))]
+#[cfg(any(
+    feature = "sim",
+    all(feature = "aac", any(feature = "hal-socket", feature = "rtsp"))
+))]
 mod aac;
 mod exec;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
@@ -20,6 +23,8 @@ mod storage;
 mod talkback;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod timeline;
+#[cfg(all(feature = "aac", any(feature = "hal-socket", feature = "rtsp")))]
+mod transcode;
 
 pub mod file;
 #[cfg(feature = "rtsp")]

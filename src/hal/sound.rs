@@ -1,7 +1,7 @@
 //! The sound of a camera on its way to viewers: as it comes, or in a form that every player knows.
 
 #[cfg(feature = "aac")]
-use super::aac::Transcoder;
+use super::transcode::Transcoder;
 use crate::media::{AudioTrack, Frame};
 
 /// What viewers get of a camera's sound.

@@ -4,7 +4,7 @@ mod observed;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use crate::{
 use crate::{hal::socket, media::ChannelId};
 
 /// How long firmware may take to come.
+#[cfg(feature = "hal-socket")]
 const FIRMWARE: Duration = Duration::from_secs(60);
 /// How long a camera may take to deliver.
 const CAMERA: Duration = Duration::from_secs(15);
@@ -93,7 +94,7 @@ impl ProbeOptions {
             let reason = format!("{}: there is no such file", self.what);
             return Err(Failure::Usage(reason));
         }
-        self.socket(clock, path.to_owned())
+        self.socket(clock, path)
     }
 
     #[cfg(feature = "rtsp")]
@@ -127,9 +128,9 @@ impl ProbeOptions {
     }
 
     #[cfg(feature = "hal-socket")]
-    fn socket(&self, clock: Clock, path: PathBuf) -> Result<(Box<dyn Camera>, Duration), Failure> {
+    fn socket(&self, clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), Failure> {
         let config = socket::Config {
-            path,
+            path: path.to_owned(),
             mode: 0o600,
             users: Vec::new(),
         };
@@ -145,7 +146,7 @@ impl ProbeOptions {
     }
 
     #[cfg(not(feature = "hal-socket"))]
-    fn socket(&self, _clock: Clock, path: PathBuf) -> Result<(Box<dyn Camera>, Duration), Failure> {
+    fn socket(&self, _clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), Failure> {
         let reason = format!("{}: there is no such file", path.display());
         Err(Failure::Usage(reason))
     }
