@@ -101,7 +101,8 @@ typedef struct {
    peercam_answer(), soon: viewers wait for 5 s at most. */
 typedef struct {
     void *user;
-    /* The daemon has taken us in (1), or the connection has ended (0), for this reason. */
+    /* The daemon has taken us in (1); or there is no connection, for this reason, said once (0). After
+       that nobody watches, talks or turns any more, and their callbacks have said so. */
     void (*connected)(void *user, int is_connected, const char *reason);
     /* Somebody watches a stream, or nobody any more: the encoder may rest. */
     void (*watch)(void *user, unsigned channel, int quality, int is_watched);
@@ -124,7 +125,7 @@ typedef struct {
     void (*command)(void *user, unsigned channel, uint32_t id, const char *text);
     /* Answer, then start again. */
     void (*reboot)(void *user, unsigned channel, uint32_t id);
-    /* Format the card, then answer. */
+    /* Answer that it has begun, then format the card: that takes longer than viewers wait. */
     void (*format)(void *user, unsigned channel, uint32_t id);
     /* Pictures and blocks of sound of a stream that the daemon itself has dropped since we
        connected, because whoever reads them is too slow. */
@@ -139,12 +140,13 @@ peercam *peercam_new(const char *path, const char *name, const peercam_callbacks
 /* Ends the connection and frees everything. */
 void peercam_free(peercam *camera);
 
-/* Connects if need be, waits up to `timeout_ms` for the daemon to want something, and makes the
-   callbacks. 0, also while the daemon is away; -1 if this can never work (errno says why). */
+/* Connects if need be, waits up to `timeout_ms` (negative: for ever) for the daemon to want something,
+   and makes the callbacks. 0, also while the daemon is away; -1 if the system cannot wait (errno says
+   why). Callbacks should not take long: nothing else of the daemon is heard meanwhile. */
 int peercam_run(peercam *camera, int timeout_ms);
 
-/* The file to wait for with poll() before peercam_run(camera, 0), in a loop of one's own; -1 while
-   there is no connection: then call it twice a second. */
+/* The file to wait for with poll() before peercam_run(camera, 0), in a loop of one's own, which calls it
+   every 100 ms in any case; -1 while there is no connection. */
 int peercam_fd(peercam *camera);
 
 /* Whether the daemon takes what is sent. */
@@ -210,6 +212,8 @@ int64_t peercam_now(void);
 #define PEERCAM__LARGEST_OUTPUT (PEERCAM_LARGEST_PICTURE + (256u << 10))
 /* A daemon that is away is tried so often, in microseconds. */
 #define PEERCAM__RETRY 500000
+/* How long peercam_run() waits at most before it looks around, in microseconds. */
+#define PEERCAM__LOOK 100000
 
 enum { PEERCAM__NO = 0, PEERCAM__YES = 1, PEERCAM__START = 2 };
 
@@ -220,12 +224,12 @@ typedef struct {
     uint8_t info[12 + 32];
     size_t info_size;
     /* awaits_key is PEERCAM__START before the first key picture of a connection: nothing is dropped yet. */
-    int awaits_key, wants_key;
+    int awaits_key, wants_key, is_watched;
     uint32_t dropped, told;
 } peercam__stream;
 
 typedef struct {
-    int is_used;
+    int is_used, is_talking;
     unsigned channel;
     uint32_t abilities;
 } peercam__channel;
@@ -238,6 +242,8 @@ struct peercam {
     /* Closed by peercam_run() only, so that it never waits for another file. */
     int file;
     int is_broken, is_welcome;
+    /* Of peercam_run() alone. */
+    int was_sent_away, has_complained;
     int64_t tried;
     char reason[128];
     peercam__stream streams[PEERCAM_MOST_STREAMS];
@@ -488,11 +494,12 @@ int peercam_picture(peercam *camera, unsigned channel, int quality,
     }
     if (stream != NULL) {
         /* Only a key picture helps from here on. */
-        if (!sent && !stream->awaits_key) stream->wants_key = 1;
+        int is_lost = stream->awaits_key != PEERCAM__START || (picture->is_key && camera->is_welcome);
+        if (!sent && (picture->is_key || !stream->awaits_key)) stream->wants_key = 1;
         if (sent) {
             stream->awaits_key = PEERCAM__NO;
             peercam__tell_dropped(camera, stream);
-        } else if (stream->awaits_key != PEERCAM__START) {
+        } else if (is_lost) {
             stream->awaits_key = PEERCAM__YES;
             stream->dropped++;
         }
@@ -511,7 +518,7 @@ int peercam_sound(peercam *camera, unsigned channel, int quality, int64_t time, 
         uint8_t fields[8];
         peercam__put64(fields, (uint64_t)time);
         sent = peercam__send(camera, 4, channel, quality, fields, sizeof fields, data, size, 0);
-        if (!sent && stream->awaits_key != PEERCAM__START) stream->dropped++;
+        if (!sent && camera->is_welcome) stream->dropped++;
     }
     pthread_mutex_unlock(&camera->lock);
     return sent;
@@ -583,20 +590,32 @@ int peercam_is_connected(peercam *camera) {
     return is_welcome;
 }
 
-/* Connects and says what there is. -1 if that can never work. */
-static int peercam__connect(peercam *camera) {
+/* Says once why there is no connection. */
+static void peercam__complain(peercam *camera, const char *reason) {
+    if (!camera->has_complained && camera->callbacks.connected)
+        camera->callbacks.connected(camera->callbacks.user, 0, reason);
+    camera->has_complained = 1;
+}
+
+/* Connects and says what there is. What is in the way may pass. */
+static void peercam__connect(peercam *camera) {
     static const uint8_t hello[] = {'P', 'C', 'A', 'M', PEERCAM_PROTOCOL, 0};
     int room = 512 << 10;
     size_t i;
     int file = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (file < 0) return -1;
+    if (file < 0) {
+        peercam__complain(camera, strerror(errno));
+        return;
+    }
     fcntl(file, F_SETFD, FD_CLOEXEC);
     /* Room for a key picture; the system may give less. */
     setsockopt(file, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     if (connect(file, (const struct sockaddr *)&camera->address, sizeof camera->address) != 0) {
+        peercam__complain(camera, strerror(errno));
         close(file);
-        return 0;
+        return;
     }
+    camera->has_complained = 0;
     pthread_mutex_lock(&camera->lock);
     camera->file = file;
     camera->is_broken = camera->is_welcome = 0;
@@ -620,7 +639,28 @@ static int peercam__connect(peercam *camera) {
         }
     }
     pthread_mutex_unlock(&camera->lock);
-    return 0;
+}
+
+/* With the lock. */
+static peercam__channel *peercam__find_channel(peercam *camera, unsigned channel) {
+    size_t i;
+    for (i = 0; i < PEERCAM_MOST_STREAMS; i++)
+        if (camera->channels[i].is_used && camera->channels[i].channel == channel)
+            return &camera->channels[i];
+    return NULL;
+}
+
+/* Remembers what has to be ended when the daemon goes. */
+static void peercam__note(peercam *camera, int kind, unsigned channel, int quality, int is_on) {
+    pthread_mutex_lock(&camera->lock);
+    if (kind == 66) {
+        peercam__stream *stream = peercam__find(camera, channel, quality);
+        if (stream != NULL) stream->is_watched = is_on;
+    } else {
+        peercam__channel *known = peercam__find_channel(camera, channel);
+        if (known != NULL) known->is_talking = is_on;
+    }
+    pthread_mutex_unlock(&camera->lock);
 }
 
 /* Makes the callback of a message. Without the lock. */
@@ -637,6 +677,7 @@ static void peercam__handle(peercam *camera, int kind, unsigned channel, int qua
         if (call->connected) call->connected(user, 1, "");
         break;
     case 65:
+        camera->was_sent_away = 1;
         pthread_mutex_lock(&camera->lock);
         if (size >= sizeof camera->reason) size = sizeof camera->reason - 1;
         memcpy(camera->reason, body, size);
@@ -644,7 +685,9 @@ static void peercam__handle(peercam *camera, int kind, unsigned channel, int qua
         pthread_mutex_unlock(&camera->lock);
         break;
     case 66:
-        if (call->watch && size >= 1) call->watch(user, channel, quality, body[0]);
+        if (size < 1) break;
+        peercam__note(camera, kind, channel, quality, body[0]);
+        if (call->watch) call->watch(user, channel, quality, body[0]);
         break;
     case 67:
         if (call->key_frame) call->key_frame(user, channel, quality);
@@ -660,6 +703,7 @@ static void peercam__handle(peercam *camera, int kind, unsigned channel, int qua
         if (call->flip && size >= 1) call->flip(user, channel, body[0]);
         break;
     case 71:
+        peercam__note(camera, kind, channel, 0, 1);
         if (call->talk_start && size >= 8)
             call->talk_start(user, channel, body[0] == 2 ? PEERCAM_AAC : PEERCAM_PCM,
                              peercam__get32(body + 4), body[1], body + 8, size - 8);
@@ -668,6 +712,7 @@ static void peercam__handle(peercam *camera, int kind, unsigned channel, int qua
         if (call->talk) call->talk(user, channel, body, size);
         break;
     case 73:
+        peercam__note(camera, kind, channel, 0, 0);
         if (call->talk_stop) call->talk_stop(user, channel);
         break;
     case 74:
@@ -723,6 +768,28 @@ static int peercam__read(peercam *camera) {
     return 1;
 }
 
+/* Ends what the daemon has begun: nobody else will. */
+static void peercam__end(peercam *camera) {
+    const peercam_callbacks *call = &camera->callbacks;
+    size_t i;
+    for (i = 0; i < PEERCAM_MOST_STREAMS; i++) {
+        peercam__stream stream;
+        peercam__channel channel;
+        pthread_mutex_lock(&camera->lock);
+        stream = camera->streams[i];
+        channel = camera->channels[i];
+        camera->streams[i].is_watched = 0;
+        camera->channels[i].is_talking = 0;
+        pthread_mutex_unlock(&camera->lock);
+        if (stream.is_used && stream.is_watched && call->watch)
+            call->watch(call->user, stream.channel, stream.quality, 0);
+        if (channel.is_used && channel.is_talking && call->talk_stop)
+            call->talk_stop(call->user, channel.channel);
+        if (channel.is_used && (channel.abilities & PEERCAM_CAN_TURN) != 0 && call->turn)
+            call->turn(call->user, channel.channel, 0, 0, 0);
+    }
+}
+
 /* Closes the connection and says so. */
 static void peercam__close(peercam *camera) {
     char reason[sizeof camera->reason];
@@ -734,6 +801,10 @@ static void peercam__close(peercam *camera) {
     memcpy(reason, camera->reason, sizeof reason);
     for (i = 0; i < PEERCAM_MOST_STREAMS; i++) camera->streams[i].awaits_key = PEERCAM__START;
     pthread_mutex_unlock(&camera->lock);
+    /* One that sent us away would do so again at once. */
+    if (camera->was_sent_away) camera->tried = peercam_now() + 9 * (int64_t)PEERCAM__RETRY;
+    camera->was_sent_away = 0;
+    peercam__end(camera);
     if (camera->callbacks.connected)
         camera->callbacks.connected(camera->callbacks.user, 0,
                                     reason[0] == '\0' ? "the daemon has gone" : reason);
@@ -760,7 +831,7 @@ static void peercam__ask_for_keys(peercam *camera) {
 static int64_t peercam__earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int peercam_run(peercam *camera, int timeout_ms) {
-    int64_t until = peercam_now() + (int64_t)timeout_ms * 1000;
+    int64_t until = timeout_ms < 0 ? INT64_MAX : peercam_now() + (int64_t)timeout_ms * 1000;
     for (;;) {
         struct pollfd waited;
         int64_t left;
@@ -774,14 +845,15 @@ int peercam_run(peercam *camera, int timeout_ms) {
                 continue;
             }
             camera->tried = now;
-            if (peercam__connect(camera) != 0) return -1;
+            peercam__connect(camera);
             continue;
         }
         pthread_mutex_lock(&camera->lock);
         is_pending = !camera->is_broken && !peercam__flush(camera);
         pthread_mutex_unlock(&camera->lock);
         if (!is_pending) peercam__ask_for_keys(camera);
-        left = until - peercam_now();
+        /* Others may want a key picture, or leave something to be sent, meanwhile. */
+        left = peercam__earlier(until - peercam_now(), PEERCAM__LOOK);
         waited.fd = camera->file;
         waited.events = (short)(POLLIN | (is_pending ? POLLOUT : 0));
         waited.revents = 0;

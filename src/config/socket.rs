@@ -7,6 +7,8 @@ use crate::hal::socket::Config;
 
 /// Whoever may open it may deliver pictures, and hear what is talked.
 const MODE: u32 = 0o600;
+/// For users of other names: who they are is asked when they come.
+const MODE_FOR_USERS: u32 = 0o666;
 /// What a socket's address has room for.
 const LONGEST_PATH: usize = 90;
 
@@ -26,6 +28,7 @@ impl Source {
             return Err(Problem::at(span, message));
         }
         let mode = match self.mode {
+            None if self.users.is_some() => MODE_FOR_USERS,
             None => MODE,
             Some(text) => u32::from_str_radix(text.get_ref(), 8)
                 .ok()

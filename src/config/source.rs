@@ -64,7 +64,6 @@ pub(super) enum SourceKind {
 }
 
 /// A text that is never shown.
-#[derive(Deserialize)]
 pub(super) struct Masked(
     #[cfg_attr(
         not(feature = "rtsp"),
@@ -72,6 +71,15 @@ pub(super) struct Masked(
     )]
     pub(super) String,
 );
+
+impl<'de> Deserialize<'de> for Masked {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The usual message would show what is there.
+        let text = String::deserialize(deserializer);
+        text.map(Self)
+            .map_err(|_| serde::de::Error::custom("a text in quotes is needed"))
+    }
+}
 
 impl fmt::Debug for Masked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

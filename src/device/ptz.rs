@@ -164,12 +164,14 @@ fn motion(direction: Direction, speed: Speed) -> PtzMotion {
     }
 }
 
+/// Whether it cannot turn further; a motor that does not say how far it goes can.
 fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
+    let (x, y) = (position.x_range, position.y_range);
     match direction {
-        Direction::Left => position.x <= position.x_range.0,
-        Direction::Right => position.x >= position.x_range.1,
-        Direction::Up => position.y >= position.y_range.1,
-        Direction::Down => position.y <= position.y_range.0,
+        Direction::Left => x.0 < x.1 && position.x <= x.0,
+        Direction::Right => x.0 < x.1 && position.x >= x.1,
+        Direction::Up => y.0 < y.1 && position.y >= y.1,
+        Direction::Down => y.0 < y.1 && position.y <= y.0,
     }
 }
 

@@ -12,7 +12,10 @@ use crate::{
     hal::{BoxFuture, Commands, HalError, PictureControl, PtzPosition, Upkeep},
     media::ChannelId,
     proto::{
-        command::{Meaning, NotPanel, Panel, Reply, Status, Topic, UserCommand, encode_topic},
+        command::{
+            MAX_REPLY, Meaning, NotPanel, Panel, Reply, Status, TOPICS, Topic, UserCommand,
+            encode_topic,
+        },
         credential::{Channels, Need, Scope},
         refusal,
     },
@@ -110,8 +113,21 @@ impl Device {
             let text = handler.handle(caller, channel, command).await?;
             return Ok(Reply::Text(text));
         }
-        if let Some(firmware) = self.panels.firmware.get(&channel) {
+        // What the device knows and the configuration forbids is forbidden.
+        let is_known = match &command.meaning {
+            Meaning::Step(..) | Meaning::Call(_) => true,
+            Meaning::Topic(topic) => TOPICS.contains(&topic.name.as_str()),
+            Meaning::Other => false,
+        };
+        let firmware = self.panels.firmware.get(&channel);
+        if let Some(firmware) = firmware.filter(|_| !is_known) {
             match firmware.run(&command.text).await {
+                Ok(text) if text.len() > MAX_REPLY => {
+                    let reason = format!(
+                        "the answer of the camera of channel {channel} is longer than {MAX_REPLY} bytes"
+                    );
+                    return Err(Error::new(ErrorKind::Unavailable, reason));
+                }
                 // It has no commands: nobody knows this one.
                 Err(HalError::Unsupported(_)) => {}
                 done => {

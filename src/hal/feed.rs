@@ -143,6 +143,12 @@ impl Feed {
         state.tell(&SourceEvent::Offline(reason.to_owned()));
     }
 
+    /// What was kept is not new any more: frames may stop for a while.
+    #[cfg(feature = "hal-socket")]
+    pub(super) fn forget(&self) {
+        self.state().gop = Gop::default();
+    }
+
     /// Nobody looks after the camera for now, and nobody reads it.
     pub(super) fn rest(&self) {
         let mut state = self.state();
@@ -240,6 +246,19 @@ impl Queue {
         self.push(SourceEvent::Frame(frame.clone()));
         lost
     }
+}
+
+/// Why none of these delivers, if that is known.
+pub(super) fn offline<'a>(feeds: impl Iterator<Item = &'a Arc<Feed>>) -> Option<String> {
+    let mut reason = None;
+    for feed in feeds {
+        match feed.condition() {
+            Condition::Online(_) => return None,
+            Condition::Offline(why) => reason = reason.or(Some(why)),
+            Condition::Unknown => {}
+        }
+    }
+    reason
 }
 
 /// A reader of a [`Feed`].

@@ -43,6 +43,12 @@ impl Timeline {
         MediaTime::from_micros(stamp.saturating_add(offset))
     }
 
+    /// Where something stamped `stamp` would lie, as far as is known.
+    pub(super) fn known(&self, stamp: i64) -> Option<MediaTime> {
+        let offset = self.offset?;
+        Some(MediaTime::from_micros(stamp.saturating_add(offset)))
+    }
+
     fn made_up(&mut self, late: i64, arrival: MediaTime) -> i64 {
         let window = self.window.get_or_insert(Window {
             start: arrival,

@@ -107,7 +107,9 @@ async fn whoever_does_it_wrong_is_told_why_and_nobody_else_notices() {
     let mut before = last;
     for _ in 0..25 {
         let (now, _) = viewer.picture().await.expect("the stream goes on");
-        assert_eq!(now - before, 40, "a picture is missing");
+        let step = now - before;
+        // Where a picture lies is learnt from when it comes.
+        assert!((20..=60).contains(&step), "a picture is missing: {step} ms");
         before = now;
     }
 }

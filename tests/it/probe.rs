@@ -38,16 +38,15 @@ async fn a_file_and_a_camera_are_described() {
     }
     let server = RtspServer::start(Script::default()).await;
     let camera = probed(server.url().to_string()).await.unwrap();
-    for part in [
-        "every 0.4 s",
-        "G.711 A-law, 8000 Hz",
-        "browsers play no G.711",
-    ] {
+    for part in ["every 0.4 s", "G.711 A-law, 8000 Hz", "AAC, made of"] {
         assert!(camera.contains(part), "{part:?} in {camera}");
     }
     server.script.refuses.store(401, Ordering::SeqCst);
     let refused = probed(server.url().to_string()).await.unwrap_err();
-    assert!(refused.contains("refuses user and password"), "{refused}");
+    assert!(
+        refused.contains("it asks for a user and a password (401)"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,7 +80,7 @@ def test_the_example_is_a_camera(camera, firmware, clip):
     steps = [after - before for before, after in zip(numbers, numbers[1:])]
     assert len(numbers) > 75 and all(step == 1 or step < -100 for step in steps), "nothing but the loop's seam"
     assert any(tag.is_audio and not tag.is_header for tag in flv.tags(stream))
-    assert "0" in post(daemon, "/command?action=user_define&channel=0&cmd=ptz_left")
+    assert '"status":"0"' in post(daemon, "/command?action=user_define&channel=0&cmd=ptz_left")
     waited(daemon, "turn -1 0 5: -5 0")
     waited(daemon, "turn 0 0 0: -5 0")
     assert post(daemon, "/command?action=user_define&channel=0&cmd=light_on") == '{"channel":0,"letters":8}'
@@ -103,7 +103,7 @@ def online(daemon):
 
 def test_either_side_may_be_killed_again_and_again(camera, firmware):
     """The recorder and a viewer see clean streams in between."""
-    text = '[[channel]]\nid = 1\nsource = { kind = "sim", gop = 25 }\n[record]\npath = "rec"\nmax_size = "64MiB"\n'
+    text = '[[channel]]\nid = 1\nsource = { kind = "sim", gop = 25 }\n[record]\nquality = "standard"\npath = "rec"\nmax_size = "64MiB"\n'
     daemon = camera(text=text, source=SOCKET)
     dice = random.Random(1)
     kills = 500 if SOAK else 25

@@ -175,6 +175,10 @@ impl ProbeOptions {
                 Ok(SourceEvent::Online(tracks) | SourceEvent::TracksChanged(tracks)) => {
                     observed.take_tracks(tracks);
                 }
+                // To try again would not help, and might lock the account.
+                Ok(SourceEvent::Offline(why)) if why.contains("(401)") || why.contains("(404)") => {
+                    return Err(Failure::Usage(format!("{}: {why}", self.shown())));
+                }
                 Ok(SourceEvent::Offline(why)) => reason = why,
                 Ok(SourceEvent::Frame(frame)) => {
                     if until.is_none() {

@@ -108,8 +108,12 @@ impl Intake {
             rate if rate >= 1.0 => (1e6 / rate) as i64,
             _ => USUAL_INTERVAL_MICROS,
         };
-        let is_whole = !picture.lost || nal::begins_picture(track.codec, &picture.data);
-        if picture.key && is_whole {
+        // What has no slices is no picture, whatever it is called.
+        let is_key = picture.key && nal::begins_picture(track.codec, &picture.data);
+        if picture.key && !is_key && !picture.lost {
+            return;
+        }
+        if is_key {
             if self.awaits_key || is_new {
                 self.reorder.restart();
             }
@@ -136,7 +140,7 @@ impl Intake {
         let composition = picture.shown.saturating_sub(decoded);
         tell(Told::Frame(Frame {
             track: TrackKind::Video,
-            key: picture.key,
+            key: is_key,
             time,
             composition_micros: i32::try_from(composition).unwrap_or(0),
             data: picture.data,
@@ -155,9 +159,11 @@ impl Intake {
         let own = self.sounds.place(sound.start, sound.arrival);
         let time = self.sync.shift().map_or(own, |shift| {
             let start = sound.start.saturating_add(shift);
-            let synced = self.pictures.place(start, sound.arrival);
-            match synced.micros_since(own).saturating_abs() < SYNC_MICROS {
-                true => synced,
+            let is_near =
+                |synced: MediaTime| synced.micros_since(own).saturating_abs() < SYNC_MICROS;
+            // A report that cannot be true must not move the pictures either.
+            match self.pictures.known(start).is_some_and(is_near) {
+                true => self.pictures.place(start, sound.arrival),
                 false => own,
             }
         });

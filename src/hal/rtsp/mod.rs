@@ -21,10 +21,7 @@ use std::{
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{
-    Camera, HalError, MediaInput, SoundForm,
-    feed::{Condition, Feed},
-};
+use super::{Camera, HalError, MediaInput, SoundForm, feed::Feed};
 use crate::{clock::Clock, media::Quality};
 
 /// A camera's address and how it is read.
@@ -151,13 +148,7 @@ impl Camera for RtspCamera {
     }
 
     fn offline(&self) -> Option<String> {
-        let conditions = self.pulls.values().map(|pull| pull.feed.condition());
-        conditions
-            .into_iter()
-            .find_map(|condition| match condition {
-                Condition::Offline(reason) => Some(reason),
-                Condition::Unknown | Condition::Online(_) => None,
-            })
+        super::feed::offline(self.pulls.values().map(|pull| &pull.feed))
     }
 }
 
@@ -180,9 +171,12 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A URL as it may be shown: some cameras want a password in the query.
+/// A URL as it may be shown: some cameras want a password in the query, or in the path.
 pub fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(url.query().map(|_| "..."));
+    if url.path().to_ascii_lowercase().contains("pass") || url.path().contains('=') {
+        shown.set_path("...");
+    }
     shown.to_string()
 }

@@ -65,6 +65,8 @@ fn with_jitter(pause: Duration) -> Duration {
 pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: Arc<Feed>) {
     let mut readers = feed.readers();
     let mut depth = 0;
+    let mut backoff = Backoff::default();
+    let mut refused: Option<(Instant, String)> = None;
     let name = super::shown(&url);
     loop {
         if !config.always && readers.wait_for(|&count| count > 0).await.is_err() {
@@ -72,8 +74,18 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
         }
         let abandoned = abandoned(&config, feed.readers());
         tokio::pin!(abandoned);
-        let mut backoff = Backoff::default();
         loop {
+            // Who comes does not make it try earlier than the camera would stand.
+            if let Some((until, reason)) = refused.take_if(|(until, _)| *until > Instant::now()) {
+                feed.offline(&reason);
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = &mut abandoned => {
+                        refused = Some((until, reason));
+                        break;
+                    }
+                }
+            }
             let began = Instant::now();
             let pull = pull(&config, &url, clock, &feed, &mut depth);
             let failure = tokio::select! {
@@ -82,7 +94,18 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
             };
             let pause = with_jitter(backoff.after(&failure, began.elapsed()));
             tracing::debug!(camera = name, %failure, ?pause, "the camera is tried again");
-            feed.offline(&failure.to_string());
+            let reason = match (&failure, &config.credentials) {
+                (Failure::Credentials, None) => {
+                    "it asks for a user and a password (401), and the configuration has none"
+                        .to_owned()
+                }
+                _ => failure.to_string(),
+            };
+            feed.offline(&reason);
+            if failure == Failure::Credentials {
+                refused = Some((Instant::now() + pause, reason));
+                continue;
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = &mut abandoned => break,
@@ -134,7 +157,13 @@ async fn pull(
         transport = ?config.transport,
         "connected to the camera"
     );
+    let mut taken = 0_u32;
     loop {
+        // After a stall much comes at once, and others have to have their turn.
+        taken = taken.wrapping_add(1);
+        if taken.is_multiple_of(16) {
+            tokio::task::yield_now().await;
+        }
         let mut tell = |told| match told {
             Told::Tracks(tracks) => {
                 report(url, &tracks);

@@ -13,6 +13,7 @@ use retina::{
         VideoParametersCodec,
     },
 };
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -42,21 +43,19 @@ pub(super) enum Failure {
 
 impl Failure {
     fn new(error: &retina::Error) -> Self {
+        // What follows the first line is for people who read network captures, and a URL may have
+        // a password in it.
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let line = line.split("rtsp://").next().unwrap_or_default();
         match error.status_code() {
             Some(401) => Self::Credentials,
+            Some(200..300) => Self::Other(format!("its answer is of no use: {line}")),
             Some(404) => {
                 Self::Other("it has no such stream (404); the path of the URL is wrong".to_owned())
             }
             Some(code) => Self::Other(format!("it refuses the request ({code})")),
-            // What follows the first line is for people who read network captures.
-            None => Self::Other(
-                error
-                    .to_string()
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            ),
+            None => Self::Other(line.to_owned()),
         }
     }
 }
@@ -78,6 +77,7 @@ pub(super) struct Session {
     audio: Option<usize>,
     audio_track: Option<AudioTrack>,
     video_track: Option<VideoTrack>,
+    last_picture: Instant,
     /// Pictures each second, as the description of the session says; 0 if it does not.
     frame_rate: f64,
 }
@@ -116,7 +116,7 @@ impl Session {
             .map_err(|error| Failure::new(&error))?;
         let streams = client.streams();
         let video = streams.iter().position(is_video);
-        let audio = streams
+        let mut audio = streams
             .iter()
             .position(|stream| with_sound && audio_track(stream).is_some());
         let audio_track = audio.and_then(|audio| audio_track(&streams[audio]));
@@ -137,10 +137,14 @@ impl Session {
             let options = SetupOptions::default()
                 .transport(transport.into())
                 .frame_format(FrameFormat::MP4);
-            client
-                .setup(place, options)
-                .await
-                .map_err(|error| Failure::new(&error))?;
+            if let Err(error) = client.setup(place, options).await {
+                let failure = Failure::new(&error);
+                if Some(place) == video || failure == Failure::Credentials {
+                    return Err(failure);
+                }
+                tracing::warn!(camera = super::shown(url), %failure, "the camera's sound is left out");
+                audio = None;
+            }
         }
         // Cameras are often wrong about both; arrival and sender reports say it better.
         let options = PlayOptions::default()
@@ -155,8 +159,9 @@ impl Session {
             demuxed: Box::pin(demuxed),
             video,
             audio,
-            audio_track,
+            audio_track: audio_track.filter(|_| audio.is_some()),
             video_track: None,
+            last_picture: Instant::now(),
             frame_rate: frame_rate.map_or(0.0, f64::from),
         };
         session.read_video_track();
@@ -193,8 +198,26 @@ impl Session {
     pub(super) async fn next(&mut self, now: impl Fn() -> MediaTime) -> Result<Item, Failure> {
         loop {
             let next = poll_fn(|context| self.demuxed.as_mut().poll_next(context));
-            let item = match tokio::time::timeout(SILENCE, next).await {
-                Err(_) => return Err(Failure::Other("it sends nothing any more".to_owned())),
+            // Sound and reports do not make up for a picture that does not come.
+            let deadline = match self.video {
+                Some(_) => self.last_picture + SILENCE,
+                None => Instant::now() + SILENCE,
+            };
+            let item = match tokio::time::timeout_at(deadline, next).await {
+                Err(_) => {
+                    let reason = match self.video {
+                        Some(_) => "it sends no pictures any more",
+                        None => "it sends nothing any more",
+                    };
+                    return Err(Failure::Other(reason.to_owned()));
+                }
+                // What has come already is not stopped by a deadline.
+                Ok(Some(Ok(CodecItem::AudioFrame(_) | CodecItem::Rtcp(_))))
+                    if self.video.is_some() && Instant::now() > deadline =>
+                {
+                    let reason = "it sends sound, and no pictures any more";
+                    return Err(Failure::Other(reason.to_owned()));
+                }
                 Ok(None) => return Err(Failure::Other("it ended the connection".to_owned())),
                 Ok(Some(Err(error))) => return Err(Failure::new(&error)),
                 Ok(Some(Ok(item))) => item,
@@ -206,6 +229,7 @@ impl Session {
             };
             match item {
                 CodecItem::VideoFrame(frame) => {
+                    self.last_picture = Instant::now();
                     if frame.has_new_parameters() || self.video_track.is_none() {
                         self.read_video_track();
                     }

@@ -6,7 +6,7 @@ use super::link::Link;
 use crate::{
     hal::{
         HalError, PtzPosition, SoundForm,
-        feed::{Condition, Feed},
+        feed::{Feed, offline},
     },
     media::{ChannelId, Quality, StreamId},
     proto::hal_socket::{Abilities, StreamInfo, ToFirmware},
@@ -26,8 +26,8 @@ struct State {
     link: Option<Link>,
     /// What firmware announced.
     streams: [Option<StreamInfo>; Quality::ALL.len()],
-    /// Whether the firmware was told that a stream is watched.
-    watched: [bool; Quality::ALL.len()],
+    /// What the firmware was told of who watches.
+    told: [Option<bool>; Quality::ALL.len()],
     abilities: Abilities,
     position: PtzPosition,
     is_flipped: bool,
@@ -87,14 +87,19 @@ impl Channel {
                 is_flipped: state.is_flipped,
                 ..State::default()
             };
-            drop(state);
+            // With the lock: what the next firmware delivers comes after it.
             self.offline(reason);
         }
     }
 
     /// A stream was announced.
     pub(super) fn announce(&self, quality: Quality, info: StreamInfo) {
-        self.state().streams[quality as usize] = Some(info);
+        {
+            let mut state = self.state();
+            state.streams[quality as usize] = Some(info);
+            // It is told in any case: it may remember what another daemon said.
+            state.told[quality as usize] = None;
+        }
         // Whoever comes now waits for it.
         for feed in self.feeds_of(quality).into_iter().flatten() {
             feed.rest();
@@ -128,18 +133,22 @@ impl Channel {
         let Some(link) = state.link.clone() else {
             return;
         };
+        let there = Quality::ALL.map(|quality| state.streams[quality as usize].is_some());
         for stream in Quality::ALL {
             if state.streams[stream as usize].is_none() {
                 continue;
             }
             let is_source = |wanted: &Quality| {
-                nearest(*wanted, |quality| state.streams[quality as usize].is_some())
-                    == Some(stream)
+                nearest(*wanted, |quality| there[quality as usize]) == Some(stream)
             };
             let mut wanted = Quality::ALL.into_iter().filter(is_source);
             let is_watched = wanted.any(|wanted| *self.feed(wanted).readers().borrow() > 0);
-            if state.watched[stream as usize] != is_watched {
-                state.watched[stream as usize] = is_watched;
+            if state.told[stream as usize] != Some(is_watched) {
+                state.told[stream as usize] = Some(is_watched);
+                if !is_watched {
+                    let feeds = Quality::ALL.into_iter().filter(is_source);
+                    feeds.for_each(|wanted| self.feed(wanted).forget());
+                }
                 link.send(&ToFirmware::Watch(self.stream(stream), is_watched));
                 let info = state.streams[stream as usize].as_ref();
                 if is_watched && info.is_some_and(|info| info.forces_keys) {
@@ -212,18 +221,18 @@ impl Channel {
         !std::mem::replace(&mut self.state().is_talking, true)
     }
 
-    pub(super) fn free_speaker(&self) {
-        self.state().is_talking = false;
+    /// Frees the speaker that was taken of this firmware.
+    pub(super) fn free_speaker(&self, number: u64) {
+        let mut state = self.state();
+        let is_same = |link: &Link| link.number == number;
+        if state.link.as_ref().is_some_and(is_same) {
+            state.is_talking = false;
+        }
     }
 
     /// Why it does not deliver, if it is known not to.
     pub(super) fn problem(&self) -> Option<String> {
-        let sources = Quality::ALL.map(|quality| self.feed(quality).condition());
-        let mut reasons = sources.into_iter().filter_map(|condition| match condition {
-            Condition::Offline(reason) => Some(reason),
-            Condition::Unknown | Condition::Online(_) => None,
-        });
-        reasons.next()
+        offline(self.feeds.iter())
     }
 }
 

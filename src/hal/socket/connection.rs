@@ -22,7 +22,7 @@ use super::{
 use crate::{
     hal::timeline::Timeline,
     media::{ChannelId, StreamId},
-    proto::hal_socket::{FromFirmware, HEAD, Head, MessageError, ToFirmware, VERSION},
+    proto::hal_socket::{FromFirmware, HEAD, Head, MessageError, ToFirmware, VERSION, text},
 };
 
 /// To say hello, and to end a message that was begun.
@@ -178,12 +178,16 @@ impl Connection {
                 let stream = Stream::new(id, &info, &channel)?;
                 channel.announce(id.quality, info);
                 let before = channel.feed(id.quality).lost();
+                let known = self.streams.remove(&id);
+                let (dropped, before, dropped_there) = known.map_or((0, before, 0), |known| {
+                    (known.dropped, known.before, known.dropped_there)
+                });
                 let announced = Announced {
                     channel,
                     stream,
-                    dropped: 0,
+                    dropped,
                     before,
-                    dropped_there: 0,
+                    dropped_there,
                 };
                 self.streams.insert(id, announced);
             }
@@ -227,7 +231,7 @@ impl Connection {
             FromFirmware::Answer { id, done, data } => {
                 let answer = match done {
                     true => Ok(data),
-                    false => Err(String::from_utf8_lossy(&data).chars().take(200).collect()),
+                    false => Err(text(&data)),
                 };
                 if !self.link.answer(id, answer) {
                     tracing::debug!(id, "an answer of the firmware came too late");

@@ -17,7 +17,7 @@ use crate::{hal::HalError, proto::hal_socket::ToFirmware};
 
 /// Messages that wait for a firmware that does not read. Sound beyond it is lost; anything else
 /// ends the connection.
-pub(super) const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 256;
 /// Requests without an answer yet.
 const MOST_REQUESTS: usize = 16;
 /// How long an answer may take.

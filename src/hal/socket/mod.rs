@@ -133,11 +133,16 @@ fn bind(config: &Config) -> io::Result<UnixListener> {
             let problem = "something that is no socket is in its place";
             return Err(io::Error::other(problem));
         }
-        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-            return Err(io::Error::other("another program listens on it"));
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(io::Error::other("another program listens on it")),
+            // It was left behind.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+            directory.map_or(Ok(()), fs::create_dir_all)?;
         }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let hidden = hidden(path);
@@ -159,7 +164,6 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
     let mut served = JoinSet::new();
     let mut number = 0;
     loop {
-        while served.try_join_next().is_some() {}
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
             Err(error) => {
@@ -168,6 +172,7 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
                 continue;
             }
         };
+        while served.try_join_next().is_some() {}
         if let Err(reason) = admit(&shared, &socket, served.len()) {
             tracing::warn!(path = %shared.path.display(), reason, "a connection is refused");
             let goodbye = ToFirmware::Goodbye(&reason).encode();

@@ -126,6 +126,7 @@ impl Talkback for SocketParts {
             channel: Arc::clone(&self.0),
             id: channel,
             link,
+            is_aac: coding == TalkCoding::Aac,
         }))
     }
 }
@@ -135,17 +136,30 @@ struct Sink {
     channel: Arc<Channel>,
     id: ChannelId,
     link: Link,
+    is_aac: bool,
 }
+
+/// Bytes of a block of what is talked: whole samples.
+const LARGEST_TALK: usize = 8 << 10;
 
 impl TalkSink for Sink {
     fn push(&mut self, block: &[u8]) {
-        self.link.send_sound(&ToFirmware::Talk(self.id, block));
+        if self.is_aac {
+            // An access unit is sent whole; none is that long.
+            if block.len() <= LARGEST_TALK {
+                self.link.send_sound(&ToFirmware::Talk(self.id, block));
+            }
+            return;
+        }
+        for piece in block.chunks(LARGEST_TALK) {
+            self.link.send_sound(&ToFirmware::Talk(self.id, piece));
+        }
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
         self.link.send(&ToFirmware::TalkStop(self.id));
-        self.channel.free_speaker();
+        self.channel.free_speaker(self.link.number);
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Stream {
     has_complained: bool,
     /// Which feeds know the tracks as they are.
     told: [bool; Quality::ALL.len()],
+    /// What they know is not all.
+    is_stale: bool,
     last: [Option<i64>; 2],
 }
 
@@ -90,6 +92,7 @@ impl Stream {
             awaits_key: true,
             has_complained: false,
             told: [false; Quality::ALL.len()],
+            is_stale: false,
             last: [None; 2],
         })
     }
@@ -156,7 +159,8 @@ impl Stream {
             if sound.path.is_none() {
                 let track = described(self.id, &sound.info, &config)?;
                 sound.path = Some(SoundPath::new(Some(&track), channel.sound));
-                self.told = Default::default();
+                // Told with the next key frame; pictures go on meanwhile.
+                self.is_stale = true;
             }
         }
         if sound.path.is_none() {
@@ -211,7 +215,7 @@ impl Stream {
                 *told = false;
                 continue;
             };
-            if starts && !*told {
+            if starts && (self.is_stale || !*told) {
                 let path = self.sound.as_ref().and_then(|sound| sound.path.as_ref());
                 feed.online(Tracks {
                     video: self.video.clone(),
@@ -219,10 +223,12 @@ impl Stream {
                 });
                 *told = true;
             }
-            if *told {
+            let is_known = frame.track == TrackKind::Video || !self.is_stale || starts;
+            if *told && is_known {
                 feed.frame(frame.clone());
             }
         }
+        self.is_stale &= !starts;
     }
 }
 

@@ -251,7 +251,7 @@ impl FromFirmware {
 }
 
 /// What it says for people: one line, without anything that could forge another in a log.
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let printable = text.chars().filter(|character| !character.is_control());
     printable.take(200).collect()

@@ -9,7 +9,7 @@ mod to_firmware;
 
 use std::ops::RangeInclusive;
 
-pub use from_firmware::{Abilities, FromFirmware, Sound, StreamInfo};
+pub use from_firmware::{Abilities, FromFirmware, Sound, StreamInfo, text};
 pub use to_firmware::{TalkCoding, ToFirmware};
 
 use crate::media::{ChannelId, Quality, StreamId};

@@ -92,6 +92,24 @@ fn what_depends_on_what_was_lost_is_kept_back() {
 }
 
 #[test]
+fn what_has_no_slices_is_no_key_frame() {
+    let mut intake = Intake::new(None, true, 0);
+    let track = video(640);
+    let delimiter = |place| Picture {
+        data: Bytes::from_static(&[0, 0, 0, 2, 9, 0x10]),
+        ..picture(place, true)
+    };
+    assert_eq!(take(&mut intake, delimiter(0), &track), "");
+    assert_eq!(take(&mut intake, picture(1, true), &track), "TK");
+    assert_eq!(take(&mut intake, delimiter(2), &track), "");
+    assert_eq!(
+        take(&mut intake, picture(3, false), &track),
+        "p",
+        "nothing was lost"
+    );
+}
+
+#[test]
 fn new_parameters_hold_from_a_key_frame_on() {
     let mut intake = Intake::new(None, true, 0);
     assert_eq!(take(&mut intake, picture(0, true), &video(640)), "TK");
@@ -148,13 +166,20 @@ fn sound_follows_the_reports_of_the_camera() {
         at(&mut intake, place);
     }
     assert_eq!(at(&mut intake, 20), 0, "as it was captured");
-    intake.report(TrackKind::Audio, 77_000_000, 3_600_000_000);
-    at(&mut intake, 21);
-    assert_eq!(
-        at(&mut intake, 40),
-        -300_000,
-        "a report that cannot be true"
-    );
+    let mistakes = [3_600_000_000, 3_000_000, -3_000_000];
+    for (place, wrong) in (21..).step_by(2).zip(mistakes) {
+        intake.report(TrackKind::Audio, 77_000_000, wrong);
+        let apart = at(&mut intake, place);
+        assert_eq!(apart, -300_000, "a report that cannot be true");
+        let mut pictures = Vec::new();
+        intake.picture(picture(place + 1, false), Some(&video(640)), &mut |told| {
+            if let Told::Frame(frame) = told {
+                pictures.push(frame.time.as_micros());
+            }
+        });
+        let expected = 1_000_000 + (place + 1) * STEP;
+        assert_eq!(pictures, [expected], "and moves no picture");
+    }
 }
 
 #[test]
