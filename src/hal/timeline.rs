@@ -44,6 +44,7 @@ impl Timeline {
     }
 
     /// Where something stamped `stamp` would lie, as far as is known.
+    #[cfg(feature = "rtsp")]
     pub(super) fn known(&self, stamp: i64) -> Option<MediaTime> {
         let offset = self.offset?;
         Some(MediaTime::from_micros(stamp.saturating_add(offset)))
