@@ -413,6 +413,15 @@ static peercam__stream *peercam__find(peercam *camera, unsigned channel, int qua
     return NULL;
 }
 
+/* With the lock. */
+static peercam__channel *peercam__find_channel(peercam *camera, unsigned channel) {
+    size_t i;
+    for (i = 0; i < PEERCAM_MOST_STREAMS; i++)
+        if (camera->channels[i].is_used && camera->channels[i].channel == channel)
+            return &camera->channels[i];
+    return NULL;
+}
+
 int peercam_announce(peercam *camera, unsigned channel, int quality, const peercam_stream *stream) {
     peercam__stream *known;
     size_t i;
@@ -448,12 +457,10 @@ int peercam_announce(peercam *camera, unsigned channel, int quality, const peerc
 }
 
 int peercam_abilities(peercam *camera, unsigned channel, unsigned abilities) {
-    peercam__channel *known = NULL;
+    peercam__channel *known;
     size_t i;
     pthread_mutex_lock(&camera->lock);
-    for (i = 0; i < PEERCAM_MOST_STREAMS && known == NULL; i++)
-        if (camera->channels[i].is_used && camera->channels[i].channel == channel)
-            known = &camera->channels[i];
+    known = peercam__find_channel(camera, channel);
     for (i = 0; i < PEERCAM_MOST_STREAMS && known == NULL; i++)
         if (!camera->channels[i].is_used) known = &camera->channels[i];
     if (known != NULL) {
@@ -639,15 +646,6 @@ static void peercam__connect(peercam *camera) {
         }
     }
     pthread_mutex_unlock(&camera->lock);
-}
-
-/* With the lock. */
-static peercam__channel *peercam__find_channel(peercam *camera, unsigned channel) {
-    size_t i;
-    for (i = 0; i < PEERCAM_MOST_STREAMS; i++)
-        if (camera->channels[i].is_used && camera->channels[i].channel == channel)
-            return &camera->channels[i];
-    return NULL;
 }
 
 /* Remembers what has to be ended when the daemon goes. */

@@ -23,6 +23,7 @@ mod storage;
 mod talkback;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod timeline;
+mod tracks;
 #[cfg(all(feature = "aac", any(feature = "hal-socket", feature = "rtsp")))]
 mod transcode;
 

@@ -100,17 +100,20 @@ fn sim(audio: AudioKind) -> (Clock, SimCamera) {
     (clock, SimCamera::new(clock, config))
 }
 
-pub(crate) fn rtsp(server: &RtspServer) -> (Clock, RtspCamera) {
-    let clock = Clock::start();
-    let config = rtsp::Config {
+fn rtsp_config(server: &RtspServer) -> rtsp::Config {
+    rtsp::Config {
         urls: [(); 3].map(|()| server.url()),
         credentials: None,
         transport: rtsp::Transport::Tcp,
         always: false,
         linger: Duration::ZERO,
         sound: SoundForm::default(),
-    };
-    (clock, RtspCamera::new(clock, config))
+    }
+}
+
+fn rtsp(server: &RtspServer) -> (Clock, RtspCamera) {
+    let clock = Clock::start();
+    (clock, RtspCamera::new(clock, rtsp_config(server)))
 }
 
 /// A socket in a directory of its own, and its camera.
@@ -284,16 +287,12 @@ async fn rtsp_keeps_back_what_does_not_decode() {
 #[tokio::test]
 async fn pictures_of_one_url_share_a_connection_which_lingers() {
     let server = RtspServer::start(Script::default()).await;
-    let clock = Clock::start();
     let config = rtsp::Config {
-        urls: [(); 3].map(|()| server.url()),
-        credentials: None,
-        transport: rtsp::Transport::Tcp,
-        always: false,
         linger: HANG,
         sound: SoundForm::AsItIs,
+        ..rtsp_config(&server)
     };
-    let camera = RtspCamera::new(clock, config);
+    let camera = RtspCamera::new(Clock::start(), config);
     let mut inputs = [Quality::High, Quality::Super].map(|quality| camera.open(quality).unwrap());
     for input in &mut inputs {
         assert!(next_picture(input).await.key);

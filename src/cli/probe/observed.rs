@@ -18,7 +18,6 @@ pub(super) struct Observed {
     keys: Vec<(i64, usize)>,
     pictures: u64,
     bytes: usize,
-    sound_bytes: usize,
     is_reordered: bool,
     /// How long the first picture took from the beginning, in microseconds.
     pub(super) first_micros: i64,
@@ -35,7 +34,6 @@ impl Observed {
     /// A frame came.
     pub(super) fn take(&mut self, frame: &Frame) {
         if frame.track == TrackKind::Audio {
-            self.sound_bytes += frame.data.len();
             return;
         }
         let time = frame.time.as_micros();

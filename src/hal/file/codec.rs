@@ -5,8 +5,9 @@ use shiguredo_mp4::bitstream::{h264, h265};
 
 use super::Problem;
 use crate::{
-    media::{AudioCodec, AudioTrack, TrackKind, VideoCodec, VideoTrack},
-    proto::voice::{AacConfig, AacError},
+    hal::tracks,
+    media::{AudioTrack, TrackKind, VideoCodec, VideoTrack},
+    proto::voice::AacError,
 };
 
 /// A video configuration, and how long the NAL lengths of its samples are.
@@ -114,7 +115,7 @@ fn length_prefixed(bytes: &[u8]) -> Option<&[u8]> {
 
 /// A track of AAC with this `AudioSpecificConfig`.
 pub(super) fn aac_track(config: &[u8]) -> Result<AudioTrack, Problem> {
-    let parsed = AacConfig::parse(config).map_err(|error| match error {
+    tracks::aac(Bytes::copy_from_slice(config)).map_err(|error| match error {
         AacError::Damaged => {
             Problem::Damaged("in the AAC configuration of the audio track".to_owned())
         }
@@ -127,23 +128,7 @@ pub(super) fn aac_track(config: &[u8]) -> Result<AudioTrack, Problem> {
                 "AAC with object type {object_type} and channel configuration {channels}"
             ),
         },
-    })?;
-    Ok(AudioTrack {
-        codec: AudioCodec::Aac,
-        config: Bytes::copy_from_slice(config),
-        sample_rate: parsed.sample_rate,
-        channels: parsed.channels,
     })
-}
-
-/// A G.711 track.
-pub(super) fn g711_track(codec: AudioCodec, sample_rate: u32, channels: u8) -> AudioTrack {
-    AudioTrack {
-        codec,
-        config: Bytes::new(),
-        sample_rate,
-        channels,
-    }
 }
 
 #[cfg(test)]

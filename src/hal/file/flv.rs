@@ -8,6 +8,7 @@ use super::{
     codec::{self, VideoConfig},
 };
 use crate::{
+    hal::tracks,
     media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoCodec},
     proto::flv::{AudioPacket, ReadError, Reader, Tag, TagBody, VideoPacket},
 };
@@ -168,7 +169,7 @@ impl FlvFile {
             TagBody::Audio(AudioCodec::Aac, _) => {}
             TagBody::Audio(codec, AudioPacket::Frame { stereo, .. }) if self.audio.is_none() => {
                 const G711_RATE: u32 = 8_000;
-                self.audio = Some(codec::g711_track(*codec, G711_RATE, 1 + u8::from(*stereo)));
+                self.audio = Some(tracks::g711(*codec, G711_RATE, 1 + u8::from(*stereo)));
             }
             TagBody::Audio(..) => {}
         }

@@ -12,6 +12,7 @@ use super::{
     codec::{self, VideoConfig},
 };
 use crate::{
+    hal::tracks,
     media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoCodec},
     proto::flv::MAX_TAG,
 };
@@ -355,9 +356,7 @@ fn g711(codec: AudioCodec, payload: &[u8]) -> Result<AudioTrack, Problem> {
             .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     };
     match (field(16), field(24)) {
-        (Some(channels @ 1..=2), Some(8_000)) => {
-            Ok(codec::g711_track(codec, 8_000, channels as u8))
-        }
+        (Some(channels @ 1..=2), Some(8_000)) => Ok(tracks::g711(codec, 8_000, channels as u8)),
         (Some(channels), Some(rate)) => Err(Problem::UnsupportedCodec {
             track: TrackKind::Audio,
             codec: format!(

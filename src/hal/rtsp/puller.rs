@@ -101,11 +101,11 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
                 }
                 _ => failure.to_string(),
             };
-            feed.offline(&reason);
             if failure == Failure::Credentials {
                 refused = Some((Instant::now() + pause, reason));
                 continue;
             }
+            feed.offline(&reason);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = &mut abandoned => break,

@@ -2,16 +2,14 @@
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
+use bytes::Bytes;
 use futures_core::Stream as _;
 use retina::{
     client::{
         Demuxed, InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy,
         SessionOptions, SetupOptions, Stream, UnknownRtcpSsrcPolicy,
     },
-    codec::{
-        AudioParameters, CodecItem, FrameFormat, ParametersRef, VideoParameters,
-        VideoParametersCodec,
-    },
+    codec::{CodecItem, FrameFormat, ParametersRef, VideoParameters, VideoParametersCodec},
 };
 use tokio::time::Instant;
 use url::Url;
@@ -21,8 +19,8 @@ use super::{
     intake::{Picture, Sound},
 };
 use crate::{
+    hal::tracks,
     media::{AudioCodec, AudioTrack, MediaTime, TrackKind, VideoCodec, VideoTrack},
-    proto::voice::AacConfig,
 };
 
 /// To connect, be let in and be told what there is.
@@ -245,7 +243,7 @@ impl Session {
                     return Ok(Item::Sound(Sound {
                         start: micros(frame.timestamp()),
                         arrival: now(),
-                        data: bytes::Bytes::copy_from_slice(frame.data()),
+                        data: Bytes::copy_from_slice(frame.data()),
                     }));
                 }
                 CodecItem::Rtcp(packet) => {
@@ -295,7 +293,7 @@ fn video_track(parameters: &VideoParameters, described: f64) -> Option<VideoTrac
     let frame_rate = said.filter(plausible).or(Some(described).filter(plausible));
     Some(VideoTrack {
         codec,
-        config: bytes::Bytes::copy_from_slice(parameters.extra_data()),
+        config: Bytes::copy_from_slice(parameters.extra_data()),
         width,
         height,
         frame_rate: frame_rate.unwrap_or(0.0),
@@ -320,39 +318,19 @@ fn audio_track(stream: &Stream) -> Option<AudioTrack> {
     if stream.media() != "audio" {
         return None;
     }
+    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else {
+        return None;
+    };
     let codec = match stream.encoding_name() {
-        "mpeg4-generic" => AudioCodec::Aac,
+        "mpeg4-generic" => {
+            return tracks::aac(Bytes::copy_from_slice(parameters.extra_data())).ok();
+        }
         "pcma" => AudioCodec::PcmA,
         "pcmu" => AudioCodec::PcmU,
         _ => return None,
     };
-    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else {
-        return None;
-    };
-    describe(codec, parameters)
-}
-
-fn describe(codec: AudioCodec, parameters: &AudioParameters) -> Option<AudioTrack> {
-    let config = parameters.extra_data();
-    let (sample_rate, channels) = match codec {
-        AudioCodec::Aac => {
-            let config = AacConfig::parse(config).ok()?;
-            (config.sample_rate, config.channels)
-        }
-        AudioCodec::PcmA | AudioCodec::PcmU => (
-            parameters.clock_rate(),
-            u8::try_from(parameters.channels().get()).ok()?,
-        ),
-    };
-    Some(AudioTrack {
-        codec,
-        config: match codec {
-            AudioCodec::Aac => bytes::Bytes::copy_from_slice(config),
-            AudioCodec::PcmA | AudioCodec::PcmU => bytes::Bytes::new(),
-        },
-        sample_rate,
-        channels,
-    })
+    let channels = u8::try_from(parameters.channels().get()).ok()?;
+    Some(tracks::g711(codec, parameters.clock_rate(), channels))
 }
 
 fn micros(stamp: retina::Timestamp) -> i64 {

@@ -34,6 +34,15 @@ struct State {
     is_talking: bool,
 }
 
+impl State {
+    fn source_of(&self, wanted: Quality) -> Option<Quality> {
+        let there = Quality::ALL
+            .into_iter()
+            .filter(|&quality| self.streams[quality as usize].is_some());
+        there.min_by_key(|&quality| (wanted as usize).abs_diff(quality as usize))
+    }
+}
+
 impl Channel {
     pub(super) fn new(id: ChannelId, sound: SoundForm) -> Arc<Self> {
         let channel = Self {
@@ -110,17 +119,14 @@ impl Channel {
     /// Which of the firmware's streams a viewer of `wanted` gets: the nearest, the smaller one of
     /// two; `None` if there is none yet.
     pub(super) fn source_of(&self, wanted: Quality) -> Option<Quality> {
-        let state = self.state();
-        nearest(wanted, |quality| state.streams[quality as usize].is_some())
+        self.state().source_of(wanted)
     }
 
     /// The feeds that a stream of the firmware goes to.
     pub(super) fn feeds_of(&self, stream: Quality) -> [Option<&Arc<Feed>>; Quality::ALL.len()] {
         let state = self.state();
-        Quality::ALL.map(|wanted| {
-            let source = nearest(wanted, |quality| state.streams[quality as usize].is_some());
-            (source == Some(stream)).then(|| self.feed(wanted))
-        })
+        let is_source = |wanted| state.source_of(wanted) == Some(stream);
+        Quality::ALL.map(|wanted| is_source(wanted).then(|| self.feed(wanted)))
     }
 
     pub(super) fn feed(&self, quality: Quality) -> &Arc<Feed> {
@@ -133,21 +139,20 @@ impl Channel {
         let Some(link) = state.link.clone() else {
             return;
         };
-        let there = Quality::ALL.map(|quality| state.streams[quality as usize].is_some());
+        let sources = Quality::ALL.map(|wanted| state.source_of(wanted));
         for stream in Quality::ALL {
             if state.streams[stream as usize].is_none() {
                 continue;
             }
-            let is_source = |wanted: &Quality| {
-                nearest(*wanted, |quality| there[quality as usize]) == Some(stream)
+            let feeds = || {
+                let all = self.feeds.iter().zip(sources);
+                all.filter_map(|(feed, source)| (source == Some(stream)).then_some(feed))
             };
-            let mut wanted = Quality::ALL.into_iter().filter(is_source);
-            let is_watched = wanted.any(|wanted| *self.feed(wanted).readers().borrow() > 0);
+            let is_watched = feeds().any(|feed| *feed.readers().borrow() > 0);
             if state.told[stream as usize] != Some(is_watched) {
                 state.told[stream as usize] = Some(is_watched);
                 if !is_watched {
-                    let feeds = Quality::ALL.into_iter().filter(is_source);
-                    feeds.for_each(|wanted| self.feed(wanted).forget());
+                    feeds().for_each(|feed| feed.forget());
                 }
                 link.send(&ToFirmware::Watch(self.stream(stream), is_watched));
                 let info = state.streams[stream as usize].as_ref();
@@ -234,11 +239,4 @@ impl Channel {
     pub(super) fn problem(&self) -> Option<String> {
         offline(self.feeds.iter())
     }
-}
-
-fn nearest(wanted: Quality, is_there: impl Fn(Quality) -> bool) -> Option<Quality> {
-    let there = Quality::ALL
-        .into_iter()
-        .filter(|&quality| is_there(quality));
-    there.min_by_key(|&quality| (wanted as usize).abs_diff(quality as usize))
 }

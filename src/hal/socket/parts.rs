@@ -11,7 +11,7 @@ use crate::{
         BoxFuture, Commands, HalError, PictureControl, Ptz, PtzMotion, PtzPosition, Snapshot,
         TalkSink, Talkback, Upkeep,
     },
-    media::{ChannelId, SoundCoding, SoundFormat},
+    media::{SoundCoding, SoundFormat},
     proto::hal_socket::{TalkCoding, ToFirmware},
 };
 
@@ -114,9 +114,8 @@ impl Talkback for SocketParts {
         if !self.0.take_speaker() {
             return Err(HalError::Busy);
         }
-        let channel = self.0.id;
         link.send(&ToFirmware::TalkStart {
-            channel,
+            channel: self.0.id,
             coding,
             channels: format.channels,
             sample_rate: format.sample_rate,
@@ -124,7 +123,6 @@ impl Talkback for SocketParts {
         });
         Ok(Box::new(Sink {
             channel: Arc::clone(&self.0),
-            id: channel,
             link,
             is_aac: coding == TalkCoding::Aac,
         }))
@@ -134,7 +132,6 @@ impl Talkback for SocketParts {
 /// An open speaker of a firmware.
 struct Sink {
     channel: Arc<Channel>,
-    id: ChannelId,
     link: Link,
     is_aac: bool,
 }
@@ -147,19 +144,21 @@ impl TalkSink for Sink {
         if self.is_aac {
             // An access unit is sent whole; none is that long.
             if block.len() <= LARGEST_TALK {
-                self.link.send_sound(&ToFirmware::Talk(self.id, block));
+                self.link
+                    .send_sound(&ToFirmware::Talk(self.channel.id, block));
             }
             return;
         }
         for piece in block.chunks(LARGEST_TALK) {
-            self.link.send_sound(&ToFirmware::Talk(self.id, piece));
+            self.link
+                .send_sound(&ToFirmware::Talk(self.channel.id, piece));
         }
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.link.send(&ToFirmware::TalkStop(self.id));
+        self.link.send(&ToFirmware::TalkStop(self.channel.id));
         self.channel.free_speaker(self.link.number);
     }
 }

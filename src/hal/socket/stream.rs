@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use crate::{
-    hal::{feed::Feed, sound::SoundPath, timeline::Timeline},
+    hal::{feed::Feed, sound::SoundPath, timeline::Timeline, tracks},
     media::{
         AudioCodec, AudioTrack, Frame, MediaTime, Quality, StreamId, TrackKind, Tracks, VideoTrack,
     },
     proto::{
         hal_socket::{Sound, StreamInfo},
         nal::{Framing, NalError, Pictures},
-        voice::{AacConfig, adts_unit},
+        voice::adts_unit,
     },
 };
 
@@ -233,19 +233,9 @@ impl Stream {
 }
 
 fn described(id: StreamId, sound: &Sound, config: &Bytes) -> Result<AudioTrack, StreamError> {
-    let (sample_rate, channels, config) = match sound.codec {
-        AudioCodec::Aac => {
-            let parsed = AacConfig::parse(config).map_err(|_| {
-                StreamError::Sound(id, "its AAC is not AAC-LC with 1 to 7 channels")
-            })?;
-            (parsed.sample_rate, parsed.channels, config.clone())
-        }
-        AudioCodec::PcmA | AudioCodec::PcmU => (sound.sample_rate, sound.channels, Bytes::new()),
-    };
-    Ok(AudioTrack {
-        codec: sound.codec,
-        config,
-        sample_rate,
-        channels,
-    })
+    match sound.codec {
+        AudioCodec::Aac => tracks::aac(config.clone())
+            .map_err(|_| StreamError::Sound(id, "its AAC is not AAC-LC with 1 to 7 channels")),
+        codec => Ok(tracks::g711(codec, sound.sample_rate, sound.channels)),
+    }
 }
