@@ -50,6 +50,7 @@ pub(super) struct Source {
     gop: Option<Spanned<u64>>,
     bitrate: Option<Spanned<Vec<u64>>>,
     force_key: Option<Spanned<bool>>,
+    every_picture: Option<Spanned<bool>>,
     faults: Option<Spanned<Vec<Spanned<String>>>>,
     seed: Option<Spanned<u64>>,
 }
@@ -171,6 +172,7 @@ impl Source {
         take(sim, self.gop.as_ref().map(Spanned::span));
         take(sim, self.bitrate.as_ref().map(Spanned::span));
         take(sim, self.force_key.as_ref().map(Spanned::span));
+        take(sim, self.every_picture.as_ref().map(Spanned::span));
         take(sim, self.faults.as_ref().map(Spanned::span));
         take(sim, self.seed.as_ref().map(Spanned::span));
         let first = foreign.into_iter().next();
@@ -208,6 +210,7 @@ impl Source {
             })?;
         }
         config.force_key = self.force_key.map_or(config.force_key, Spanned::into_inner);
+        config.every_picture = self.every_picture.is_some_and(Spanned::into_inner);
         let faults = self.faults.map(Spanned::into_inner).unwrap_or_default();
         let faults = faults.into_iter().map(|fault| {
             fault

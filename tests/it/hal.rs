@@ -157,3 +157,22 @@ async fn all_qualities_share_one_clock_and_frame_count() {
     let spread = times.iter().max().unwrap() - times.iter().min().unwrap();
     assert!(spread <= 40_000, "{times:?}");
 }
+
+/// What a machine that is late, or a reader that is slow, would lose comes late instead.
+#[tokio::test]
+async fn nothing_is_left_out_of_every_picture() {
+    let config = Config {
+        every_picture: true,
+        ..Config::default()
+    };
+    let camera = SimCamera::new(Clock::start(), config);
+    let mut input = camera.open(Quality::Standard).unwrap();
+    let mut last = next_picture(&mut input).await.time;
+    // Longer than the camera catches up, and more than waits for a reader.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    for _ in 0..75 {
+        let time = next_picture(&mut input).await.time;
+        assert_eq!(time.as_micros() - last.as_micros(), 40_000);
+        last = time;
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(30);
 pub(crate) fn sim_config(extra: &str) -> String {
     format!(
         "[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\nallow_origins = [\"http://console.test\"]\n\
-         [[channel]]\nid = 0\nname = \"front\"\nsource = {{ kind = \"sim\"{extra} }}\n"
+         [[channel]]\nid = 0\nname = \"front\"\nsource = {{ kind = \"sim\", every_picture = true{extra} }}\n"
     )
 }
 

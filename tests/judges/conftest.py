@@ -90,7 +90,7 @@ def camera(tmp_path):
     """Starts daemons: camera('…toml…') or camera(source='{ kind = "sim" }')."""
     started = []
 
-    def start(text="", source='{ kind = "sim" }', origins=()):
+    def start(text="", source='{ kind = "sim", every_picture = true }', origins=()):
         directory = tmp_path / f"daemon{len(started)}"
         directory.mkdir()
         started.append(Camera(directory, f"""

@@ -39,7 +39,7 @@ access = "token"
 [[channel]]
 id = 0
 name = "front"
-source = {{ kind = "sim" }}
+source = {{ kind = "sim", every_picture = true }}
 """)
 
     def admin(self, *arguments):

@@ -27,7 +27,7 @@ def example(tmp_path_factory):
 @pytest.fixture
 def clip(camera, tmp_path):
     """The simulated camera's picture and sound, as an encoder puts them out."""
-    recorded = flv.whole(camera(source='{ kind = "sim", gop = 25 }').record(8, quality="standard"))
+    recorded = flv.whole(camera(source='{ kind = "sim", every_picture = true, gop = 25 }').record(8, quality="standard"))
     for name, codec in (("v.h264", "0:v"), ("a.aac", "0:a")):
         tool("ffmpeg", "-v", "error", "-f", "flv", "-i", "-", "-map", codec, "-c", "copy", str(tmp_path / name),
              data=recorded)
@@ -103,7 +103,7 @@ def online(daemon):
 
 def test_either_side_may_be_killed_again_and_again(camera, firmware):
     """The recorder and a viewer see clean streams in between."""
-    text = '[[channel]]\nid = 1\nsource = { kind = "sim", gop = 25 }\n[record]\nquality = "standard"\npath = "rec"\nmax_size = "64MiB"\n'
+    text = '[[channel]]\nid = 1\nsource = { kind = "sim", every_picture = true, gop = 25 }\n[record]\nquality = "standard"\npath = "rec"\nmax_size = "64MiB"\n'
     daemon = camera(text=text, source=SOCKET)
     dice = random.Random(1)
     kills = 500 if SOAK else 25

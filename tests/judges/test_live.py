@@ -52,7 +52,7 @@ def test_the_stream_is_in_the_order_that_players_want(camera):
 
 
 def test_the_bitrate_is_the_configured_one(camera):
-    source = '{ kind = "sim", bitrate = [400000, 2000000, 8000000] }'
+    source = '{ kind = "sim", every_picture = true, bitrate = [400000, 2000000, 8000000] }'
     daemon = camera(source=source)
     for quality, wanted in [("standard", 400e3), ("high", 2e6), ("super", 8e6)]:
         tags = [tag for tag in flv.tags(daemon.record(4.5, quality=quality)) if tag.is_picture]
@@ -99,7 +99,7 @@ def test_beep_and_clock_agree(camera):
 
 @pytest.mark.parametrize("force_key", ["true", "false"])
 def test_a_late_viewer_shows_the_newest_picture_first(camera, force_key):
-    daemon = camera(source='{ kind = "sim", force_key = %s, gop = 250 }' % force_key)
+    daemon = camera(source='{ kind = "sim", every_picture = true, force_key = %s, gop = 250 }' % force_key)
     stop = threading.Event()
     newest = {}
 
@@ -155,7 +155,7 @@ def test_a_storm_of_joins_does_not_ruin_the_bitrate(camera):
 
 @pytest.mark.parametrize("audio,codec", [("pcma", "pcm_alaw"), ("pcmu", "pcm_mulaw"), ("none", None)])
 def test_other_sounds(camera, audio, codec):
-    stream = flv.whole(camera(source='{ kind = "sim", audio = "%s" }' % audio).record(3, quality="standard"))
+    stream = flv.whole(camera(source='{ kind = "sim", every_picture = true, audio = "%s" }' % audio).record(3, quality="standard"))
     probe = json.loads(tool("ffprobe", "-v", "warning", "-of", "json", "-show_streams", "-f", "flv",
                             "-i", "-", data=stream))
     sounds = [one for one in probe["streams"] if one["codec_type"] == "audio"]
@@ -168,7 +168,7 @@ def test_other_sounds(camera, audio, codec):
 
 
 def test_channels_are_cameras_of_their_own(camera):
-    second = '[[channel]]\nid = 5\nname = "back"\nsource = { kind = "sim", audio = "none" }\n'
+    second = '[[channel]]\nid = 5\nname = "back"\nsource = { kind = "sim", every_picture = true, audio = "none" }\n'
     daemon = camera(second)
     for channel, streams in [(0, 2), (5, 1)]:
         stream = flv.whole(daemon.record(1.5, channel=channel, quality="standard"))
@@ -196,7 +196,7 @@ def test_nobody_watching_costs_nothing(camera):
 
 
 def test_faults_leave_a_stream_that_decodes(camera):
-    daemon = camera(source='{ kind = "sim", faults = ["stall", "late-key", "clock-step"], seed = 11, gop = 25 }')
+    daemon = camera(source='{ kind = "sim", every_picture = true, faults = ["stall", "late-key", "clock-step"], seed = 11, gop = 25 }')
     stream = flv.whole(daemon.record(scaled(60) + 27, quality="standard"))
     shown = timecode.pictures(stream)
     numbers = [number for number, _ in shown]

@@ -20,7 +20,7 @@ RECORD = '[record]\nsegment = "5s"\nquality = "standard"\n'
 
 
 def source(audio="aac"):
-    return f'{{ kind = "sim", gop = {GOP}, audio = "{audio}" }}'
+    return f'{{ kind = "sim", every_picture = true, gop = {GOP}, audio = "{audio}" }}'
 
 
 def command(daemon, text):
@@ -218,7 +218,7 @@ def test_a_pause_costs_nothing_and_lasts_as_long_as_it_lasts(camera):
 
 def test_a_card_with_faults_goes_on_by_itself(camera):
     """Full, pulled and slow, on the schedule of a seed: live never notices, and what is listed plays."""
-    faults = f'{{ kind = "sim", gop = {GOP}, faults = ["card-full", "card-pulled", "slow-disk"], seed = 5 }}'
+    faults = f'{{ kind = "sim", every_picture = true, gop = {GOP}, faults = ["card-full", "card-pulled", "slow-disk"], seed = 5 }}'
     daemon = camera(RECORD, source=faults)
     live = flv.whole(daemon.record(max(scaled(600), 45), quality="standard"))
     numbers = [number for number, _ in timecode.pictures(live)]

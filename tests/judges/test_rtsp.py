@@ -54,7 +54,7 @@ def rtsp():
 
 def origin(camera, audio="aac"):
     """The camera whose picture is given on."""
-    daemon = camera(source=f'{{ kind = "sim", gop = 25, audio = "{audio}" }}')
+    daemon = camera(source=f'{{ kind = "sim", every_picture = true, gop = 25, audio = "{audio}" }}')
     return f"{daemon.base}/ipc.flv?action=live"
 
 
@@ -137,7 +137,7 @@ def test_what_comes_by_rtsp_is_what_the_camera_saw(camera, rtsp, codec, audio, t
 def test_a_camera_that_is_killed_comes_back_and_nobody_else_notices(camera, rtsp):
     url = origin(camera)
     server = rtsp(url)
-    daemon = camera(source=source(server), text='[[channel]]\nid = 1\nsource = { kind = "sim", gop = 25 }\n')
+    daemon = camera(source=source(server), text='[[channel]]\nid = 1\nsource = { kind = "sim", every_picture = true, gop = 25 }\n')
     watcher, other = Watcher(daemon.live(channel=0)), Watcher(daemon.live(channel=1))
     gaps = []
     for _ in range(int(scaled(60) / 3)):
@@ -207,7 +207,7 @@ def test_a_picture_that_changes_its_size_goes_on(camera, rtsp):
 
 
 def test_reordered_pictures_are_shown_in_order(camera, rtsp, tmp_path):
-    clip = flv.whole(camera(source='{ kind = "sim", gop = 50 }').record(12, quality="standard"))
+    clip = flv.whole(camera(source='{ kind = "sim", every_picture = true, gop = 50 }').record(12, quality="standard"))
     path = tmp_path / "reordered.mp4"
     tool("ffmpeg", "-v", "error", "-f", "flv", "-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-bf", "3",
          "-g", "25", "-x264-params", "b-pyramid=normal", "-c:a", "copy", str(path), data=clip)

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc::{
+    self,
+    error::{SendError, TrySendError},
+};
 
 use super::{
     FRAME_INTERVAL_MICROS, FRAME_RATE, Fault,
@@ -29,6 +32,7 @@ struct Output {
     rate: RateControl,
     control: Arc<Control>,
     reader: mpsc::Sender<SourceEvent>,
+    waits_for_reader: bool,
     gop: u64,
     /// Number of the last key frame.
     last_key: u64,
@@ -66,6 +70,7 @@ impl Output {
             rate: RateControl::new(control.bitrate()),
             control,
             reader,
+            waits_for_reader: config.every_picture,
             gop: u64::from(config.gop.max(1)),
             last_key: 0,
             band: 0,
@@ -79,7 +84,7 @@ impl Output {
         if self.reader.is_closed() {
             return false;
         }
-        if self.reader.capacity() == 0 {
+        if self.reader.capacity() == 0 && !self.waits_for_reader {
             self.broken = true;
             return true;
         }
@@ -107,7 +112,7 @@ impl Output {
             composition_micros: 0,
             data: Bytes::from(data),
         };
-        match self.reader.try_send(SourceEvent::Frame(frame)) {
+        match self.send(SourceEvent::Frame(frame)) {
             Ok(()) => self.broken = false,
             Err(TrySendError::Full(_)) => self.broken = true,
             Err(TrySendError::Closed(_)) => return false,
@@ -121,9 +126,17 @@ impl Output {
     /// Says which tracks there are, once. False when the reader has gone.
     fn announce(&mut self) -> bool {
         match self.announcement.take() {
-            Some(tracks) => self.reader.try_send(SourceEvent::Online(tracks)).is_ok(),
+            Some(tracks) => self.send(SourceEvent::Online(tracks)).is_ok(),
             None => true,
         }
+    }
+
+    fn send(&self, event: SourceEvent) -> Result<(), TrySendError<SourceEvent>> {
+        if self.waits_for_reader {
+            let sent = self.reader.blocking_send(event);
+            return sent.map_err(|SendError(event)| TrySendError::Closed(event));
+        }
+        self.reader.try_send(event)
     }
 }
 
@@ -175,11 +188,11 @@ fn run(shared: &Shared) {
             .map(|microphone| microphone.record(time_of(frame + 1), wall_offset_millis))
             .unwrap_or_default();
         for sound in sounds {
-            // A reader that is full loses this block and catches up; one that has gone is noticed
-            // at the next picture.
+            // A full reader that is not waited for loses this block and catches up; one that has gone is
+            // noticed at the next picture.
             outputs.retain(|output| {
                 !matches!(
-                    output.reader.try_send(SourceEvent::Frame(sound.clone())),
+                    output.send(SourceEvent::Frame(sound.clone())),
                     Err(TrySendError::Closed(_))
                 )
             });
@@ -187,7 +200,8 @@ fn run(shared: &Shared) {
         // A machine that is late catches up picture by picture; one that was suspended, or is far
         // too slow, leaves some out.
         frame += 1;
-        if shared.frame_now().saturating_sub(frame) > CATCH_UP_FRAMES {
+        let late = shared.frame_now().saturating_sub(frame);
+        if late > CATCH_UP_FRAMES && !shared.config.every_picture {
             frame = shared.frame_now();
             microphone = Microphone::new(shared.config.audio, time_of(frame));
         }

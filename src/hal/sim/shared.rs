@@ -26,6 +26,9 @@ pub struct Config {
     pub bitrate: [u32; 3],
     /// Whether the encoder makes key frames on request. Default: yes.
     pub force_key: bool,
+    /// Whether pictures rather come late than are left out, on a machine that is late or to a reader
+    /// that is slow. Default: no.
+    pub every_picture: bool,
     /// What goes wrong, and when. Default: nothing.
     pub faults: Faults,
 }
@@ -37,6 +40,7 @@ impl Default for Config {
             gop: 50,
             bitrate: [500_000, 1_500_000, 4_000_000],
             force_key: true,
+            every_picture: false,
             faults: Faults::default(),
         }
     }
@@ -46,7 +50,8 @@ impl Default for Config {
 pub const BITRATES: std::ops::RangeInclusive<u32> = 50_000..=50_000_000;
 
 /// Events that wait for the reader of one picture. When it is this far behind (about half a
-/// second), pictures are lost up to the next key frame, which is then made at once.
+/// second), it is waited for, or pictures are lost up to the next key frame, which is then made at
+/// once: see [`Config::every_picture`].
 pub(super) const EVENT_QUEUE: usize = 32;
 
 /// One camera's state.
