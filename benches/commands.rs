@@ -1,32 +1,33 @@
 //! Commands per second beside a bare hyper echo.
 //!
 //! `cargo bench --bench commands`. Both servers run in this process, one after the other in each
-//! round, on one processor; the client has the other one, and 16 connections.
+//! round, on one processor; the client has the other one, and 64 connections. A word behind `--` asks
+//! only for commands whose name has it.
+//!
+//! What is compared is the processor time that the servers take for a command: unlike the wall clock
+//! it does not count what other programs take from them.
 
 mod support;
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::mpsc, thread};
 
 use http_body_util::BodyExt;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam::{config::Config, daemon::Daemon};
-use support::process::pin;
+use rustix::process::Pid;
+use support::process::{pin, thread_nanos};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Builder,
 };
 
-const ROUNDS: usize = 7;
-const CONNECTIONS: usize = 16;
-const LENGTH: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 101;
+/// So many that a server is never without a request: who waits for whom is not what is measured.
+const CONNECTIONS: usize = 64;
+/// What a connection asks in a round.
+const REQUESTS: u64 = 16;
 
 const COMMANDS: [(&str, &str); 4] = [
     (
@@ -52,12 +53,15 @@ fn main() {
     let echo = serve(echo);
     pin(1);
     let client = runtime();
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|word| name.contains(word));
     println!("{:18} commands/s   beside the echo", "");
-    for (name, body) in COMMANDS {
+    for (name, body) in COMMANDS.into_iter().filter(|(name, _)| is_wanted(name)) {
+        let mut streams = [&peercam, &echo].map(|server| client.block_on(connect(server)));
         let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
             .map(|_| {
-                let asked = client.block_on(ask(peercam, body));
-                let echoed = client.block_on(ask(echo, body));
+                let asked = client.block_on(ask(&peercam, &mut streams[0], body));
+                let echoed = client.block_on(ask(&echo, &mut streams[1], body));
                 (asked / echoed, asked)
             })
             .collect();
@@ -72,16 +76,27 @@ fn runtime() -> tokio::runtime::Runtime {
     runtime.expect("a runtime")
 }
 
-/// Runs a server on the first processor; gives its address.
+struct Server {
+    address: SocketAddr,
+    thread: Pid,
+}
+
+/// Runs a server on the first processor.
 fn serve<F: Future<Output = ()>>(
     server: impl FnOnce(mpsc::Sender<SocketAddr>) -> F + Send + 'static,
-) -> SocketAddr {
+) -> Server {
     let (sender, receiver) = mpsc::channel();
+    let (thread_sender, thread) = mpsc::channel();
     thread::spawn(move || {
         pin(0);
+        let own = rustix::thread::gettid();
+        thread_sender.send(own).expect("the bench waits");
         runtime().block_on(server(sender));
     });
-    receiver.recv().expect("a server")
+    Server {
+        address: receiver.recv().expect("a server"),
+        thread: thread.recv().expect("a thread"),
+    }
 }
 
 async fn peercam(address: mpsc::Sender<SocketAddr>) {
@@ -118,33 +133,51 @@ async fn echo(address: mpsc::Sender<SocketAddr>) {
     }
 }
 
-/// Requests answered in a second.
-async fn ask(address: SocketAddr, body: &str) -> f64 {
+async fn connect(server: &Server) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(server.address).await.expect("connects");
+        stream.set_nodelay(true).expect("an option");
+        streams.push(stream);
+    }
+    streams
+}
+
+/// Requests answered in a second of the server's processor time.
+async fn ask(server: &Server, streams: &mut Vec<TcpStream>, body: &str) -> f64 {
     let request = format!(
         "POST /command HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let began = Instant::now();
+    let used = thread_nanos(server.thread);
     let mut asking = tokio::task::JoinSet::new();
-    for _ in 0..CONNECTIONS {
+    for mut stream in streams.drain(..) {
         let request = request.clone();
         asking.spawn(async move {
-            let mut stream = TcpStream::connect(address).await.expect("connects");
-            stream.set_nodelay(true).expect("an option");
-            let (mut answered, mut answer) = (0_u64, Vec::new());
-            while began.elapsed() < LENGTH {
+            let mut answer = Vec::new();
+            for _ in 0..REQUESTS {
                 stream.write_all(request.as_bytes()).await.expect("sends");
                 answer.clear();
                 while !is_whole(&answer) {
                     assert!(stream.read_buf(&mut answer).await.expect("an answer") > 0);
                 }
-                answered += 1;
             }
-            answered
+            stream
         });
     }
-    let answered: u64 = asking.join_all().await.into_iter().sum();
-    answered as f64 / began.elapsed().as_secs_f64()
+    // A client that sleeps is woken by the server, at the server's cost, and the slower server's client
+    // would sleep more often.
+    let awake = async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    };
+    *streams = tokio::select! {
+        streams = asking.join_all() => streams,
+        () = awake => unreachable!("it has no end"),
+    };
+    let answered = REQUESTS * streams.len() as u64;
+    answered as f64 * 1e9 / (thread_nanos(server.thread) - used) as f64
 }
 
 fn is_whole(answer: &[u8]) -> bool {

@@ -15,6 +15,14 @@ pub(crate) fn cpu_nanos(pid: u32) -> u64 {
         .sum()
 }
 
+/// Processor time of one thread of this process, in nanoseconds: all of it once it waits.
+pub(crate) fn thread_nanos(thread: Pid) -> u64 {
+    let path = format!("/proc/self/task/{thread}/schedstat");
+    let text = std::fs::read_to_string(path).expect("/proc");
+    let nanos = text.split(' ').next().expect("a number");
+    nanos.parse().expect("a number")
+}
+
 /// Resident memory in KiB.
 pub(crate) fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");

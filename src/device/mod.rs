@@ -11,7 +11,7 @@ mod standby;
 mod user;
 mod viewers;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 pub use calls::{CallKeeper, Calls, Shown};
 pub use card::{CardState, RecordingControl};
@@ -47,9 +47,9 @@ use crate::{
 pub struct Caller {
     /// The name in its credential. Without one, the name it gave itself, or its address: that tells
     /// viewers apart and proves nothing.
-    pub name: String,
+    pub name: Arc<str>,
     /// What tells it apart from others: its session; without one, its name.
-    pub viewer: String,
+    pub viewer: Arc<str>,
     /// The wire it came by.
     pub transport: Transport,
     /// Its name for this request, to find it in the log.
@@ -71,13 +71,11 @@ pub enum Transport {
 
 impl Caller {
     /// A caller on a listener without access control: named by its labels, or by its address.
-    pub fn on_tcp(labels: &Labels, address: IpAddr) -> Self {
-        let name = labels
-            .peer_name
-            .clone()
-            .unwrap_or_else(|| address.to_string());
+    pub fn on_tcp(labels: &Labels, address: &Arc<str>) -> Self {
+        let name = labels.peer_name.as_deref().map(Arc::from);
+        let name = name.unwrap_or_else(|| Arc::clone(address));
         Self {
-            viewer: name.clone(),
+            viewer: Arc::clone(&name),
             name,
             transport: Transport::Tcp,
             req_id: labels.req_id.clone(),
@@ -89,8 +87,8 @@ impl Caller {
     /// A caller that proved to hold a credential with these claims, and has this session.
     pub fn holder(claims: &Claims, session: &str, labels: &Labels, transport: Transport) -> Self {
         Self {
-            name: claims.name.clone(),
-            viewer: session.to_owned(),
+            name: claims.name.as_str().into(),
+            viewer: session.into(),
             transport,
             req_id: labels.req_id.clone(),
             scopes: claims.scopes,

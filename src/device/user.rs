@@ -4,8 +4,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value, json};
-
 use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 use crate::{
     error::{Error, ErrorKind},
@@ -13,8 +11,8 @@ use crate::{
     media::ChannelId,
     proto::{
         command::{
-            MAX_REPLY, Meaning, NotPanel, Panel, Reply, Status, TOPICS, Topic, UserCommand,
-            encode_topic,
+            MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, TOPICS, Topic,
+            UserCommand, encode_topic,
         },
         credential::{Channels, Need, Scope},
         refusal,
@@ -69,9 +67,6 @@ pub(super) struct Confirm {
     since: Instant,
     tries: u8,
 }
-
-/// What a topic's answer says beside its result.
-type Fields = Map<String, Value>;
 
 impl Device {
     pub(super) async fn user(
@@ -151,22 +146,22 @@ impl Device {
         caller: &Caller,
         channel: ChannelId,
         panel: Panel,
-    ) -> Result<Fields, Error> {
+    ) -> Result<PanelReply, Error> {
         let panels = &self.panels;
-        let fields = match panel {
+        Ok(match panel {
             Panel::Press(direction) => {
-                let who = (channel, caller.viewer.as_str());
+                let who = (channel, &*caller.viewer);
                 place(panels.motors.press(who, direction)?)
             }
             Panel::Release => place(panels.motors.release(channel)?),
-            Panel::GetStatus => json!({
-                "status": if self.hub.is_working(channel) { "working" } else { "standby" },
-                "user_num": self.viewers.count(),
-            }),
+            Panel::GetStatus => PanelReply::Status {
+                working: self.hub.is_working(channel),
+                viewers: self.viewers.count(),
+            },
             Panel::SetStatus { working } => {
                 caller.check(ADMIN)?;
                 panels.standby.set(channel, working).await?;
-                json!({})
+                PanelReply::Done
             }
             Panel::Flip { flipped } => {
                 let picture = panels.pictures.get(&channel).ok_or_else(|| {
@@ -176,9 +171,9 @@ impl Device {
                 picture
                     .set_flipped(flipped)
                     .map_err(|error| camera_error(channel, &error))?;
-                json!({})
+                PanelReply::Done
             }
-            Panel::Version => json!({"info": concat!("peercam ", env!("CARGO_PKG_VERSION"))}),
+            Panel::Version => PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION"))),
             Panel::FormatCard { confirm } => self.format(caller, channel, confirm).await?,
             Panel::Reboot => {
                 caller.check(ADMIN)?;
@@ -188,21 +183,16 @@ impl Device {
                 })?;
                 let asked = upkeep.reboot().await;
                 asked.map_err(|error| camera_error(channel, &error))?;
-                json!({})
+                PanelReply::Done
             }
             Panel::BindStatus => {
                 self.talkers.beep(channel)?;
-                json!({})
+                PanelReply::Done
             }
-            Panel::Intercom => {
-                let is_used = self.talkers.is_taken(channel);
-                json!({"status": if is_used { "using" } else { "unused" }})
-            }
-        };
-        match fields {
-            Value::Object(fields) => Ok(fields),
-            _ => Ok(Fields::new()),
-        }
+            Panel::Intercom => PanelReply::Intercom {
+                is_used: self.talkers.is_taken(channel),
+            },
+        })
     }
 
     /// Gives a word, and deletes all recordings when it comes back.
@@ -211,7 +201,7 @@ impl Device {
         caller: &Caller,
         channel: ChannelId,
         confirm: Option<String>,
-    ) -> Result<Value, Error> {
+    ) -> Result<PanelReply, Error> {
         caller.check(ADMIN)?;
         if caller.channels != Channels::All {
             let reason = "the card has recordings of all channels, and this credential is for some";
@@ -223,22 +213,18 @@ impl Device {
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
         let Some(confirm) = confirm else {
-            let word = self.panels.ask()?;
-            return Ok(json!({
-                "confirm": word,
-                "reason": "this deletes all recordings; send it again within 60 s with data.confirm",
-            }));
+            return Ok(PanelReply::Confirm(self.panels.ask()?));
         };
         if !self.panels.is_confirmed(&confirm) {
             let reason = "this is not the word that was given within the last 60 s; send sd_format without data.confirm for one";
             return Err(Error::new(ErrorKind::Conflict, reason));
         }
         match (self.recordings.recording(), upkeep) {
-            (Some(recording), _) if recording.erase().await => Ok(json!({})),
+            (Some(recording), _) if recording.erase().await => Ok(PanelReply::Done),
             (None, Some(upkeep)) => {
                 let formatted = upkeep.format().await;
                 formatted.map_err(|error| camera_error(channel, &error))?;
-                Ok(json!({}))
+                Ok(PanelReply::Done)
             }
             _ => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -279,24 +265,19 @@ impl Panels {
     }
 }
 
-fn answer(topic: &Topic, done: Result<Fields, Error>) -> Reply {
-    Reply::Text(match done {
-        Ok(fields) => encode_topic(topic, (Status::Ok, None), fields),
-        Err(error) => {
-            let status = refusal::status(error.kind());
-            encode_topic(topic, (status, Some(error.reason())), Fields::new())
-        }
-    })
+fn answer(topic: &Topic, done: Result<PanelReply, Error>) -> Reply {
+    let told = |error| (refusal::status(Error::kind(error)), Error::reason(error));
+    Reply::Text(encode_topic(topic, done.as_ref().map_err(told)))
 }
 
-fn place((position, is_at_end): (PtzPosition, bool)) -> Value {
-    json!({
-        "apex": if is_at_end { "yes" } else { "no" },
-        "current_x": position.x,
-        "current_y": position.y,
-        "min_x": position.x_range.0,
-        "max_x": position.x_range.1,
-        "min_y": position.y_range.0,
-        "max_y": position.y_range.1,
-    })
+fn place((position, is_at_end): (PtzPosition, bool)) -> PanelReply {
+    PanelReply::Place {
+        position: Position {
+            x: position.x,
+            y: position.y,
+            x_range: position.x_range,
+            y_range: position.y_range,
+        },
+        is_at_end,
+    }
 }

@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    io::IoSlice,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -28,6 +29,15 @@ pub(super) struct Body {
     serving: Option<Serving>,
 }
 
+/// What a body has next.
+#[derive(Debug)]
+pub(super) enum Data {
+    /// Bytes as they are.
+    Bytes(Bytes),
+    /// Tags.
+    Tags(TagBatch),
+}
+
 enum Content {
     /// Whole in memory, until it was taken.
     Whole(Option<Bytes>),
@@ -49,7 +59,7 @@ struct SealedBody {
     sealer: Option<Sealer>,
     head: Option<Head>,
     /// Taken from the body and not sealed yet.
-    pending: TagBatch,
+    pending: Data,
 }
 
 impl Body {
@@ -91,7 +101,7 @@ impl Body {
             inner: self,
             sealer: Some(sealer),
             head: Some(head),
-            pending: TagBatch::default(),
+            pending: Data::Bytes(Bytes::new()),
         };
         Self {
             content: Content::Sealed(Box::new(sealed)),
@@ -100,13 +110,19 @@ impl Body {
     }
 
     /// The next bytes; `None` at the end.
-    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+    pub(super) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Data>> {
         match &mut self.content {
-            Content::Whole(bytes) => Poll::Ready(bytes.take().map(TagBatch::from_bytes)),
-            Content::Live(live) => live.poll_batch(context),
-            Content::Playback(playback) => playback.poll_batch(context),
-            Content::Download(download) => download.poll_batch(context),
-            Content::Sealed(sealed) => sealed.poll_batch(context),
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(Data::Bytes)),
+            Content::Live(live) => live.poll_batch(context).map(|tags| tags.map(Data::Tags)),
+            Content::Playback(playback) => playback
+                .poll_batch(context)
+                .map(|tags| tags.map(Data::Tags)),
+            Content::Download(download) => download
+                .poll_bytes(context)
+                .map(|bytes| bytes.map(Data::Bytes)),
+            Content::Sealed(sealed) => sealed
+                .poll_records(context)
+                .map(|records| records.map(Data::Bytes)),
         }
     }
 
@@ -129,27 +145,24 @@ impl Body {
     }
 
     /// Holds on to `serving` for as long as the body lives.
-    #[must_use]
-    pub(super) fn holding(mut self, serving: Serving) -> Self {
+    pub(super) fn hold(&mut self, serving: Serving) {
         self.serving = Some(serving);
-        self
     }
 }
 
 impl SealedBody {
     /// The next records; `None` behind the last one.
-    fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+    fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let Some(sealer) = &mut self.sealer else {
             return Poll::Ready(None);
         };
-        let records = |bytes: Bytes| Poll::Ready(Some(TagBatch::from_bytes(bytes)));
         if let Some(head) = self.head.take() {
-            return records(sealer.head(&head));
+            return Poll::Ready(Some(sealer.head(&head)));
         }
         let mut has_ended = false;
         while !has_ended && !self.pending.has_remaining() {
-            match ready!(self.inner.poll_batch(context)) {
-                Some(batch) => self.pending = batch,
+            match ready!(self.inner.poll_data(context)) {
+                Some(data) => self.pending = data,
                 None => has_ended = true,
             }
         }
@@ -164,9 +177,9 @@ impl SealedBody {
                 .sealer
                 .take()
                 .map(|sealer| sealer.last(&mut self.pending));
-            return records(last.unwrap_or_default());
+            return Poll::Ready(Some(last.unwrap_or_default()));
         }
-        records(sealer.data(&mut self.pending, BITE))
+        Poll::Ready(Some(sealer.data(&mut self.pending, BITE)))
     }
 
     /// Whether the last record was made.
@@ -175,16 +188,46 @@ impl SealedBody {
     }
 }
 
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.remaining(),
+            Self::Tags(tags) => tags.remaining(),
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.chunk(),
+            Self::Tags(tags) => tags.chunk(),
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.chunks_vectored(into),
+            Self::Tags(tags) => tags.chunks_vectored(into),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(count),
+            Self::Tags(tags) => tags.advance(count),
+        }
+    }
+}
+
 impl HttpBody for Body {
-    type Data = TagBatch;
+    type Data = Data;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<TagBatch>, Infallible>>> {
-        self.poll_batch(context)
-            .map(|batch| batch.map(|batch| Ok(BodyFrame::data(batch))))
+    ) -> Poll<Option<Result<BodyFrame<Data>, Infallible>>> {
+        self.poll_data(context)
+            .map(|data| data.map(|data| Ok(BodyFrame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -112,7 +112,7 @@ impl Door {
         match self.admit(holder) {
             Err(error) => self.refuse(app, target.path, body, &error).await,
             Ok((holder, entered)) => {
-                let request = router::Request {
+                let mut request = router::Request {
                     method,
                     path: target.path,
                     query: target.rest.unwrap_or_default(),
@@ -121,7 +121,7 @@ impl Door {
                     who: self.who(&holder, &entered),
                     asked_at,
                 };
-                app.respond(request).await
+                app.respond(&mut request).await
             }
         }
     }
@@ -175,7 +175,7 @@ impl Door {
             true => RequestBody::clear(body),
             false => RequestBody::sealed(body, Opener::request(opening)),
         };
-        let request = router::Request {
+        let mut request = router::Request {
             method,
             path: target.path,
             query,
@@ -184,7 +184,7 @@ impl Door {
             who: self.who(&holder, &entered),
             asked_at,
         };
-        let response = app.respond(request).await;
+        let response = app.respond(&mut request).await;
         // Refusals are sealed in any case: clear is what the media alone may be.
         if wants_clear && response.status().is_success() {
             return response;

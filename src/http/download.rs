@@ -10,7 +10,6 @@ use super::{body::Body, reply, seat::Seat};
 use crate::{
     error::{Error, ErrorKind},
     hal::{BoxFuture, HalError, RecordingFile},
-    proto::flv::TagBatch,
 };
 
 /// What is read at a time. One block is on its way, and one is read ahead.
@@ -35,7 +34,7 @@ enum State {
 impl DownloadBody {
     /// The next bytes; `None` at the end. A file that cannot be read ends too early, which the
     /// viewer sees by the length that was promised.
-    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
+    pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
@@ -56,12 +55,12 @@ impl DownloadBody {
         &mut self,
         file: Box<dyn RecordingFile>,
         bytes: Result<Bytes, HalError>,
-    ) -> Option<TagBatch> {
+    ) -> Option<Bytes> {
         match bytes {
             Ok(bytes) if !bytes.is_empty() => {
                 self.rest.start += bytes.len() as u64;
                 self.state = State::Idle(file);
-                Some(TagBatch::from_bytes(bytes))
+                Some(bytes)
             }
             Ok(_) => {
                 tracing::warn!("a file that is being fetched became shorter");

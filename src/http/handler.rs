@@ -76,7 +76,7 @@ impl UserHandler for LocalHandler {
             "name": command.name(),
             "cmd": command.text,
             "channel": channel.0,
-            "caller": caller.name,
+            "caller": &*caller.name,
         });
         Box::pin(async move {
             let asked = tokio::time::timeout(self.timeout, self.ask(text.to_string())).await;

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -26,14 +26,13 @@ use crate::{
 };
 
 /// Answers a request on a listener without access control. What is for programs on the device
-/// itself it has only if it `is_local`.
+/// itself it has only if it `is_local`. The peer's name is its address without the port.
 pub(super) async fn answer(
     app: &App,
     (allow_origins, is_local): (&[Origin], bool),
-    peer: SocketAddr,
-    request: Request<Incoming>,
+    (peer, name): (SocketAddr, &Arc<str>),
+    (request, asked_at): (Request<Incoming>, Instant),
 ) -> Response<Body> {
-    let asked_at = Instant::now();
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let origin = match guard::check(&parts.headers, allow_origins) {
@@ -45,7 +44,10 @@ pub(super) async fn answer(
             return response;
         }
     };
-    if let Some(route) = LocalRoute::of_path(path).filter(|_| is_local && origin.is_none()) {
+    if is_local
+        && origin.is_none()
+        && let Some(route) = LocalRoute::of_path(path)
+    {
         let body = RequestBody::clear(body);
         let query = parts.uri.query().unwrap_or_default();
         let answer = Box::pin(local(app, route, (&parts.method, query), body)).await;
@@ -65,16 +67,19 @@ pub(super) async fn answer(
             response
         }
         _ => {
-            let request = router::Request {
+            let mut request = router::Request {
                 method: &parts.method,
                 path,
                 query: parts.uri.query().unwrap_or_default(),
                 headers: &parts.headers,
                 body: RequestBody::clear(body),
-                who: Who::Anybody(peer),
+                who: Who::Anybody {
+                    address: peer,
+                    name,
+                },
                 asked_at,
             };
-            app.respond(request).await
+            app.respond(&mut request).await
         }
     };
     if let Some(origin) = origin {
@@ -90,7 +95,7 @@ async fn local(
     app: &App,
     route: LocalRoute<'_>,
     (method, query): (&Method, &str),
-    body: RequestBody,
+    mut body: RequestBody,
 ) -> Result<Response<Body>, Error> {
     let allowed = match route {
         LocalRoute::Feedback { .. } | LocalRoute::Event => "POST",

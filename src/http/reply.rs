@@ -1,4 +1,6 @@
-use http::{HeaderValue, Response, StatusCode, header};
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::body::Body;
 use crate::{
@@ -11,7 +13,11 @@ use crate::{
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {
-    with_type(status, "application/json", Body::whole(text.into()))
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
+    let mut response = Response::new(Body::whole(text.into()));
+    *response.status_mut() = status;
+    *response.headers_mut() = HEADERS.clone();
+    response
 }
 
 /// An answer with a body of this type.
@@ -22,10 +28,15 @@ pub(super) fn with_type(
 ) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    let headers = response.headers_mut();
+    *response.headers_mut() = headers(content_type);
+    response
+}
+
+fn headers(content_type: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    headers
 }
 
 /// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.

@@ -43,7 +43,7 @@ impl RequestBody {
 
     /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
     /// before its last record has come.
-    pub(super) async fn read(mut self, timeout: Duration) -> Result<Bytes, Error> {
+    pub(super) async fn read(&mut self, timeout: Duration) -> Result<Bytes, Error> {
         let timed_out = || Error::new(ErrorKind::Timeout, "the body did not come in time");
         let read = within(timeout, self.read_all()).await;
         let result = read.unwrap_or_else(|_| Err(timed_out()));

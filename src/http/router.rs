@@ -84,8 +84,12 @@ pub(super) struct Request<'a> {
 /// Who made a request.
 #[derive(Clone, Copy)]
 pub(super) enum Who<'a> {
-    /// Somebody at this address, on a listener that is open.
-    Anybody(SocketAddr),
+    /// Somebody on a listener that is open.
+    Anybody {
+        address: SocketAddr,
+        /// The address without its port.
+        name: &'a Arc<str>,
+    },
     /// The holder of a credential.
     Holder {
         claims: &'a Claims,
@@ -101,7 +105,7 @@ pub(super) enum Who<'a> {
 impl<'a> Who<'a> {
     pub(super) fn caller(self, labels: &Labels) -> Caller {
         match self {
-            Self::Anybody(address) => Caller::on_tcp(labels, address.ip()),
+            Self::Anybody { name, .. } => Caller::on_tcp(labels, name),
             Self::Holder {
                 claims,
                 session,
@@ -114,7 +118,7 @@ impl<'a> Who<'a> {
     /// Makes sure that it may do something; gives the channels for which it may.
     fn check(self, need: Need) -> Result<&'a Channels, Error> {
         match self {
-            Self::Anybody(_) => Ok(&Channels::All),
+            Self::Anybody { .. } => Ok(&Channels::All),
             Self::Holder { claims, .. } => {
                 need.check(claims.scopes)?;
                 Ok(&claims.channels)
@@ -124,7 +128,7 @@ impl<'a> Who<'a> {
 
     fn peer(self) -> Peer {
         match self {
-            Self::Anybody(address) => Peer::At(address),
+            Self::Anybody { address, .. } => Peer::At(address),
             Self::Holder { peer, .. } => peer,
         }
     }
@@ -132,22 +136,25 @@ impl<'a> Who<'a> {
 
 impl App {
     /// Answers a request: whatever goes wrong is an answer too.
-    pub(super) async fn respond(&self, request: Request<'_>) -> Response<Body> {
+    pub(super) async fn respond(&self, request: &mut Request<'_>) -> Response<Body> {
         let (method, path, query, who) = (request.method, request.path, request.query, request.who);
         let route = Route::of_path(path);
         let result = match &route {
             Ok(route) => self.dispatch(*route, request).await,
             Err(error) => Err(error.clone()),
         };
-        let response = result.unwrap_or_else(|error| {
-            log_refusal((method, path, query), who.peer(), &error);
-            let mut response = reply::refusal(&error);
-            if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
-                let allowed = HeaderValue::from_static(route.allowed_methods());
-                response.headers_mut().insert(header::ALLOW, allowed);
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                log_refusal((method, path, query), who.peer(), &error);
+                let mut response = reply::refusal(&error);
+                if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
+                    let allowed = HeaderValue::from_static(route.allowed_methods());
+                    response.headers_mut().insert(header::ALLOW, allowed);
+                }
+                response
             }
-            response
-        });
+        };
         let label = route.as_ref().map_or("other", |route| route.as_str());
         self.metrics.request(label, response.status().as_u16());
         response
@@ -162,7 +169,7 @@ impl App {
     async fn dispatch(
         &self,
         route: Route,
-        mut request: Request<'_>,
+        request: &mut Request<'_>,
     ) -> Result<Response<Body>, Error> {
         check_method(route.allowed_methods(), request.method)?;
         let channels = match request.who.check(Need::of_route(route)) {
@@ -187,7 +194,7 @@ impl App {
         }
     }
 
-    async fn media(&self, request: Request<'_>) -> Result<Response<Body>, Error> {
+    async fn media(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
         let query = Query::parse(request.query)?;
         let labels = Labels::of(&query)?;
         let caller = request.who.caller(&labels);
@@ -289,7 +296,7 @@ impl App {
         Ok(Some(place))
     }
 
-    async fn command(&self, request: Request<'_>) -> Result<Response<Body>, Error> {
+    async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
         let body = request.body.read(self.body_timeout).await?;
         let body =
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;

@@ -163,17 +163,22 @@ async fn talk_openly(
         return Ok(());
     };
     let must_close = connection.is_repaired();
+    let name: Arc<str> = address.ip().to_string().into();
     let service = service_fn(move |request| {
-        let serving = activity.serve();
+        let asked_at = Instant::now();
+        let serving = activity.serve(asked_at);
         let (app, allow_origins) = (Arc::clone(&app), Arc::clone(&allow_origins));
+        let peer = (address, Arc::clone(&name));
         async move {
-            let mut response =
-                open::answer(&app, (&allow_origins, is_local), address, request).await;
+            let rules = (&allow_origins[..], is_local);
+            let request = (request, asked_at);
+            let mut response = open::answer(&app, rules, (peer.0, &peer.1), request).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok::<_, Infallible>(response.map(|body| body.holding(serving)))
+            response.body_mut().hold(serving);
+            Ok::<_, Infallible>(response)
         }
     });
     http1(BUFFER)
@@ -203,11 +208,12 @@ async fn talk_sealed(
     };
     let door = Arc::new(Door::new(gate, access, wire));
     let service = service_fn(move |request| {
-        let serving = activity.serve();
+        let serving = activity.serve(Instant::now());
         let (app, door) = (Arc::clone(&app), Arc::clone(&door));
         async move {
-            let response = door.answer(&app, request).await?;
-            Ok::<_, Spent>(response.map(|body| body.holding(serving)))
+            let mut response = door.answer(&app, request).await?;
+            response.body_mut().hold(serving);
+            Ok::<_, Spent>(response)
         }
     });
     http1(BUFFER_OF_NOBODY)

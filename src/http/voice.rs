@@ -19,12 +19,9 @@ use crate::{
 
 impl App {
     /// Plays a body through a speaker. It is answered when it has ended; a refusal comes at once.
-    pub(super) async fn voice(&self, request: Request<'_>) -> Result<Response<Body>, Error> {
+    pub(super) async fn voice(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
         let Request {
-            query,
-            mut body,
-            who,
-            ..
+            query, body, who, ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
             let caller = who.caller(&Labels::of(&query)?);
@@ -36,7 +33,7 @@ impl App {
         let talked = match asked {
             Ok((caller, channel, is_recorded)) => {
                 let what = (&caller, channel, is_recorded);
-                self.talk(what, who, &mut body).await
+                self.talk(what, *who, body).await
             }
             Err(error) => Err(error),
         };

@@ -4,7 +4,10 @@
 //! reaches it *through* that machine without its owner's will: web pages, rebound names,
 //! forwarded requests. `docs/protocol.md`, "Open listeners".
 
-use std::{net::Ipv4Addr, str::FromStr};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    str::FromStr,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::{Host, Url};
@@ -45,13 +48,14 @@ pub fn check<'a>(
     headers: &HeaderMap,
     allowed: &'a [Origin],
 ) -> Result<Option<&'a HeaderValue>, Error> {
-    check_host(headers)?;
-    if let Some(name) = FORWARDED.iter().find(|name| headers.contains_key(*name)) {
+    let told = Told::of(headers);
+    check_host(&told)?;
+    if let Some(name) = told.forwarded {
         return Err(forbidden(format!(
             "the request was forwarded (it has {name}); this listener is for programs on this machine only"
         )));
     }
-    if let Some(origin) = headers.get(header::ORIGIN) {
+    if let Some(origin) = told.origin {
         return match allowed.iter().find(|Origin(allowed)| allowed == origin) {
             Some(Origin(allowed)) => Ok(Some(allowed)),
             None => Err(forbidden(
@@ -59,14 +63,52 @@ pub fn check<'a>(
             )),
         };
     }
-    match headers.get(&SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+    match told.fetch_site.map(HeaderValue::as_bytes) {
         Some(b"none" | b"same-origin") => Ok(None),
         // Browsers say nothing of the kind to a plain address of the network, but where they come
         // from.
-        None if comes_from_itself(headers) => Ok(None),
+        None if told.referer.is_none_or(|page| is_page_of(page, told.host)) => Ok(None),
         _ => Err(forbidden(
             "a web page of another site may not use this listener",
         )),
+    }
+}
+
+/// What the headers of a request say about where it comes from; of each the first.
+#[derive(Default)]
+struct Told<'a> {
+    host: Option<&'a HeaderValue>,
+    has_more_hosts: bool,
+    /// A header that proxies add.
+    forwarded: Option<&'a HeaderName>,
+    origin: Option<&'a HeaderValue>,
+    fetch_site: Option<&'a HeaderValue>,
+    referer: Option<&'a HeaderValue>,
+}
+
+impl<'a> Told<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        // Most requests have few: reading them once is less than looking for each of these.
+        for (name, value) in headers {
+            let told_before = match name.as_str() {
+                "host" => {
+                    told.has_more_hosts = told.host.is_some();
+                    &mut told.host
+                }
+                "origin" => &mut told.origin,
+                "sec-fetch-site" => &mut told.fetch_site,
+                "referer" => &mut told.referer,
+                "via" | "forwarded" | "x-forwarded-for" | "x-forwarded-host"
+                | "x-forwarded-proto" | "x-real-ip" => {
+                    told.forwarded = Some(name);
+                    continue;
+                }
+                _ => continue,
+            };
+            told_before.get_or_insert(value);
+        }
+        told
     }
 }
 
@@ -95,35 +137,17 @@ pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether the page that made the request, if one did, came from this listener.
-fn comes_from_itself(headers: &HeaderMap) -> bool {
-    let Some(referer) = headers.get(header::REFERER) else {
-        return true;
-    };
+/// Whether the page that made the request came from this listener.
+fn is_page_of(page: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let authority = |text: &str| Url::parse(text).ok().map(|url| url.origin());
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    referer.to_str().ok().and_then(authority) == authority(&format!("http://{host}"))
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    page.to_str().ok().and_then(authority) == authority(&format!("http://{host}"))
 }
-
-/// Headers that proxies add.
-static FORWARDED: [HeaderName; 6] = [
-    header::VIA,
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A name that somebody's DNS made point here is refused; IP literals and the placeholders that
 /// apps use cannot be such names.
-fn check_host(headers: &HeaderMap) -> Result<(), Error> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+fn check_host(told: &Told<'_>) -> Result<(), Error> {
+    let (Some(host), false) = (told.host, told.has_more_hosts) else {
         return Err(Error::bad_request(
             "the request needs exactly one Host header",
         ));
@@ -137,14 +161,16 @@ fn check_host(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 fn is_trusted_host(authority: &str) -> bool {
+    // What nearly everybody sends needs no parser of names.
+    let address = authority.parse::<Ipv4Addr>();
+    let with_port = |_| authority.parse().map(|address: SocketAddrV4| *address.ip());
+    if let Ok(address) = address.or_else(with_port) {
+        return !address.is_unspecified();
+    }
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
     };
-    // What nearly everybody sends needs no parser of names.
-    if let Ok(address) = name.parse::<Ipv4Addr>() {
-        return !address.is_unspecified();
-    }
     match Host::parse(name) {
         Ok(Host::Ipv4(address)) => !address.is_unspecified(),
         Ok(Host::Ipv6(address)) => !address.is_unspecified(),

@@ -3,7 +3,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::{call::DeviceMove, query::Query};
+use super::{call::DeviceMove, query::Query, route::last_part};
 use crate::{error::Error, media::ChannelId};
 
 /// A path that only programs on the device itself may use.
@@ -27,20 +27,20 @@ pub enum LocalRoute<'a> {
 impl<'a> LocalRoute<'a> {
     /// The local route of a path, if it is one.
     pub fn of_path(path: &'a str) -> Option<Self> {
-        let mut parts = path.split('/');
-        let last = parts.next_back()?;
-        match last {
-            "sessions" => return Some(Self::Sessions),
-            "event" => return Some(Self::Event),
-            "call" => return Some(Self::Call),
-            "speaker.wav" => return Some(Self::Speaker),
-            _ => {}
-        }
-        if last != "feedback" || !parts.any(|part| part == "forward") {
-            return None;
-        }
-        Some(Self::Feedback {
-            session: parts.next().unwrap_or_default(),
+        Some(match last_part(path) {
+            "sessions" => Self::Sessions,
+            "event" => Self::Event,
+            "call" => Self::Call,
+            "speaker.wav" => Self::Speaker,
+            "feedback" => {
+                let mut parts = path.split('/');
+                parts.next_back();
+                parts.find(|part| *part == "forward")?;
+                Self::Feedback {
+                    session: parts.next().unwrap_or_default(),
+                }
+            }
+            _ => return None,
         })
     }
 }

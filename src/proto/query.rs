@@ -38,13 +38,18 @@ impl<'a> Query<'a> {
         }
         // Commands have a handful.
         let mut parameters = Vec::with_capacity(if text.is_empty() { 0 } else { 8 });
+        // Most have nothing that is encoded: seen once for all parts.
+        let is_plain = text.bytes().all(is_plain);
+        let as_it_is = |part: &'a str| is_plain.then_some(Cow::Borrowed(part)).map(Ok);
+        let decode = |part| as_it_is(part).unwrap_or_else(|| decode(part));
+        let decode_leniently = |part| as_it_is(part).unwrap_or_else(|| decode_leniently(part));
         let mut rest = text;
         while !rest.is_empty() {
             let (pair, after) = match json_value(rest) {
                 Some((key, json, after)) => ((key, decode_leniently(json)?), after),
                 None => {
-                    let (pair, after) = rest.split_once('&').unwrap_or((rest, ""));
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    let (pair, after) = split(rest, b'&');
+                    let (key, value) = split(pair, b'=');
                     ((key, decode(value)?), after)
                 }
             };
@@ -116,6 +121,15 @@ impl<'a> Query<'a> {
     }
 }
 
+/// What stands before and behind the first `mark`, which is ASCII. Texts are too short for a search
+/// that prepares itself.
+fn split(text: &str, mark: u8) -> (&str, &str) {
+    match text.bytes().position(|byte| byte == mark) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
+}
+
 /// If `rest` begins with `cmd={…}`, gives key, raw JSON and what follows its `&`.
 fn json_value(rest: &str) -> Option<(&'static str, &str, &str)> {
     let value = rest.strip_prefix("cmd=")?;
@@ -169,8 +183,12 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
+fn is_plain(byte: u8) -> bool {
+    byte != b'%' && byte != 0
+}
+
 fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
-    if text.bytes().all(|byte| byte != b'%' && byte != 0) {
+    if text.bytes().all(is_plain) {
         return Ok(Cow::Borrowed(text));
     }
     let mut rest = text.as_bytes();

@@ -57,7 +57,7 @@ impl Route {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the last part names none.
     pub fn of_path(path: &str) -> Result<Self, Error> {
-        let last = path.rsplit('/').next().unwrap_or_default();
+        let last = last_part(path);
         Self::ALL
             .into_iter()
             .find(|route| route.as_str() == last)
@@ -76,6 +76,12 @@ impl Route {
             Self::Media | Self::Health | Self::Metrics => "GET, HEAD",
         }
     }
+}
+
+/// What stands behind the last slash of a path.
+pub(super) fn last_part(path: &str) -> &str {
+    let slash = path.bytes().rposition(|byte| byte == b'/');
+    slash.map_or(path, |at| &path[at + 1..])
 }
 
 /// Who asks, as far as the request says. Labels for logs: none of them proves anything.

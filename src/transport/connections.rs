@@ -278,10 +278,10 @@ impl Shared {
         is_waiting.then_some(state.since)
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: Phase, now: Instant) {
         let mut state = self.lock();
         state.phase = phase;
-        state.since = Instant::now();
+        state.since = now;
     }
 
     /// Has the connection's task dropped where it stands, and the socket with it.
@@ -324,9 +324,9 @@ impl Activity {
         self.shared.end(reason);
     }
 
-    /// Marks the connection as being served until the returned value is dropped.
-    pub fn serve(&self) -> Serving {
-        self.shared.enter(Phase::Serving);
+    /// Marks the connection as being served from `now` until the returned value is dropped.
+    pub fn serve(&self, now: Instant) -> Serving {
+        self.shared.enter(Phase::Serving, now);
         Serving {
             shared: Arc::clone(&self.shared),
         }
@@ -346,7 +346,7 @@ pub struct Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.shared.enter(Phase::Idle);
+        self.shared.enter(Phase::Idle, Instant::now());
     }
 }
 
@@ -373,12 +373,12 @@ mod tests {
         let served = connections
             .admit(PEER, Standing::Trusted, start + SECOND)
             .expect("room");
-        let serving = served.serve();
+        let serving = served.serve(Instant::now());
         let third = connections
             .admit(PEER, Standing::Trusted, start + 2 * SECOND)
             .expect("displaces the silent one");
         assert!(has_ended(&silent) && !has_ended(&served));
-        let serving_third = third.serve();
+        let serving_third = third.serve(Instant::now());
         assert!(
             connections
                 .admit(PEER, Standing::Trusted, start + 3 * SECOND)
@@ -406,10 +406,10 @@ mod tests {
                 .admit(PEER, Standing::Trusted, start)
                 .expect("room")
         });
-        drop(idle.serve());
-        let _stuck = stuck.serve();
+        drop(idle.serve(Instant::now()));
+        let _stuck = stuck.serve(Instant::now());
         stuck.note_write(true);
-        let _serving = serving.serve();
+        let _serving = serving.serve(Instant::now());
         let ended_after = |seconds: u32| {
             connections.sweep(Instant::now() + seconds * SECOND);
             [&silent, &idle, &stuck, &serving].map(has_ended)
@@ -434,7 +434,7 @@ mod tests {
         let slow = connections
             .admit(PEER, Standing::Trusted, Instant::now())
             .expect("room");
-        let _serving = slow.serve();
+        let _serving = slow.serve(Instant::now());
         slow.note_write(true);
         slow.note_write(false);
         connections.sweep(Instant::now() + 9 * SECOND);
@@ -447,7 +447,7 @@ mod tests {
         let only = connections
             .admit(PEER, Standing::Trusted, Instant::now())
             .expect("room");
-        let _serving = only.serve();
+        let _serving = only.serve(Instant::now());
         assert_eq!(connections.count(), 1);
         drop((only, _serving));
         assert_eq!(connections.count(), 0);
@@ -489,7 +489,7 @@ mod tests {
             admitted.expect("room")
         });
         proved.proved();
-        let _serving = [nobody.serve(), proved.serve()];
+        let _serving = [nobody.serve(Instant::now()), proved.serve(Instant::now())];
         connections.sweep(Instant::now() + 9 * SECOND);
         assert!(!has_ended(&nobody));
         connections.sweep(Instant::now() + 11 * SECOND);

@@ -132,7 +132,7 @@ async fn talk(
     // Other users of the machine get their answer and no more.
     let must_close = connection.is_repaired() || !is_own;
     let service = service_fn(move |request| {
-        let serving = activity.serve();
+        let serving = activity.serve(Instant::now());
         let (session, rules) = (session.clone(), rules.clone());
         async move {
             let mut response = requests::answer(&session, &rules, is_own, request).await;

@@ -95,7 +95,7 @@ impl Service {
     /// Serves one connection to its end.
     async fn talk(self, incoming: Incoming, activity: Activity, stop: CancellationToken) {
         // It is never ended for waiting: how long a peer may be silent is QUIC's to say.
-        let _serving = activity.serve();
+        let _serving = activity.serve(Instant::now());
         let connection = match incoming.accept().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -216,11 +216,14 @@ async fn exchange(
         if Route::of_path(request.uri().path()) == Ok(Route::Media) {
             is_media.mark();
         }
-        let serving = activity.serve();
+        let serving = activity.serve(Instant::now());
         let (app, door) = (Arc::clone(&app), Arc::clone(&door));
         async move {
             let answer = door.answer(&app, request).await;
-            answer.map(|response| response.map(|body| body.holding(serving)))
+            answer.map(|mut response| {
+                response.body_mut().hold(serving);
+                response
+            })
         }
     });
     let served = http1(BUFFER_OF_NOBODY)

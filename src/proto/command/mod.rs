@@ -3,6 +3,7 @@
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
 
+mod panel;
 mod records;
 mod reply;
 mod user;
@@ -11,10 +12,9 @@ pub use records::{
     FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
 };
 
+pub use panel::{NotPanel, Panel, PanelReply, Position, TOPICS, Topic, encode_topic};
 pub use reply::{ChannelState, Reply, Status};
-pub use user::{
-    Direction, Meaning, NotPanel, Panel, Speed, TOPICS, Topic, UserCommand, encode_topic,
-};
+pub use user::{Direction, Meaning, Speed, UserCommand};
 
 use super::{call::ViewerMove, query::Query, route::Labels};
 use crate::{
@@ -240,17 +240,18 @@ fn content(query: &Query<'_>) -> Result<Option<Content>, Error> {
 }
 
 fn status_query(query: &Query<'_>) -> Result<StatusQuery, Error> {
-    let kind = query
-        .value("type")?
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    Ok(match kind.as_str() {
-        "live" => query
-            .quality()
-            .map_or(StatusQuery::Damaged, StatusQuery::Live),
-        "playback" => StatusQuery::Playback,
-        "voice" => StatusQuery::Voice,
-        _ => StatusQuery::Damaged,
+    let kind = query.value("type")?.unwrap_or_default();
+    let is = |word| kind.eq_ignore_ascii_case(word);
+    if is("live") {
+        let quality = query.quality();
+        return Ok(quality.map_or(StatusQuery::Damaged, StatusQuery::Live));
+    }
+    Ok(if is("playback") {
+        StatusQuery::Playback
+    } else if is("voice") {
+        StatusQuery::Voice
+    } else {
+        StatusQuery::Damaged
     })
 }
 

@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::records::{self, FileEntry, ListDialect, RecordSpan};
@@ -103,10 +105,10 @@ pub struct ChannelState {
 #[derive(Serialize)]
 struct DeviceStatusJson<'a> {
     status: Status,
-    #[serde(rename = "appConnectNum")]
-    viewers: String,
-    #[serde(rename = "maxConnectNum")]
-    max_viewers: String,
+    #[serde(rename = "appConnectNum", serialize_with = "as_text")]
+    viewers: usize,
+    #[serde(rename = "maxConnectNum", serialize_with = "as_text")]
+    max_viewers: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -115,8 +117,8 @@ struct DeviceStatusJson<'a> {
 struct ChannelJson<'a> {
     #[serde(rename = "DeviceName")]
     name: &'a str,
-    #[serde(rename = "Channel")]
-    channel: String,
+    #[serde(rename = "Channel", serialize_with = "as_text")]
+    channel: ChannelId,
     #[serde(rename = "Online")]
     online: &'static str,
 }
@@ -129,17 +131,17 @@ struct StatusJson<'a> {
 
 impl Reply {
     /// The answer as JSON text.
-    pub fn encode(&self) -> String {
-        let text = match self {
+    pub fn encode(self) -> String {
+        match self {
             Self::DeviceStatus {
                 status,
                 viewers,
                 max_viewers,
                 reason,
-            } => serde_json::to_string(&[DeviceStatusJson {
-                status: *status,
-                viewers: viewers.to_string(),
-                max_viewers: max_viewers.to_string(),
+            } => to_json(&[DeviceStatusJson {
+                status,
+                viewers,
+                max_viewers,
                 reason: reason.as_deref(),
             }]),
             Self::ChannelList(channels) => {
@@ -147,29 +149,38 @@ impl Reply {
                     .iter()
                     .map(|state| ChannelJson {
                         name: &state.name,
-                        channel: state.channel.to_string(),
+                        channel: state.channel,
                         online: if state.online { "1" } else { "0" },
                     })
                     .collect();
-                serde_json::to_string(&channels)
+                to_json(&channels)
             }
-            Self::RecordIndex { spans, newest } => Ok(records::encode_spans(spans, *newest)),
-            Self::MonthRecord(days) => Ok(format!("{{\"video_list\":\"{days}\"}}")),
+            Self::RecordIndex { spans, newest } => records::encode_spans(&spans, newest),
+            Self::MonthRecord(days) => format!("{{\"video_list\":\"{days}\"}}"),
             Self::FileList {
                 files,
                 dialect,
                 newest,
-            } => Ok(records::encode_files(files, *dialect, *newest)),
-            Self::Progress(millis) => Ok(records::encode_progress(*millis)),
-            Self::Text(text) if !text.is_empty() => Ok(text.clone()),
-            Self::Text(_) | Self::Done => Ok(r#"{"status":"0"}"#.to_owned()),
-            Self::Status { status, reason } => serde_json::to_string(&StatusJson {
-                status: *status,
-                reason,
+            } => records::encode_files(&files, dialect, newest),
+            Self::Progress(millis) => records::encode_progress(millis),
+            Self::Text(text) if !text.is_empty() => text,
+            Self::Text(_) | Self::Done => r#"{"status":"0"}"#.to_owned(),
+            Self::Status { status, reason } => to_json(&StatusJson {
+                status,
+                reason: &reason,
             }),
-        };
-        text.expect("strings and flat structs always serialize")
+        }
     }
+}
+
+/// Of what always serializes: texts, numbers and flat structs.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts, numbers and flat structs always serialize")
+}
+
+/// As the protocol has numbers: as text.
+fn as_text<S: serde::Serializer>(number: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(number)
 }
 
 #[cfg(test)]

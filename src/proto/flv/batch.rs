@@ -42,14 +42,7 @@ impl Part {
 }
 
 impl TagBatch {
-    /// A batch of bytes that are whole tags already, such as the preamble.
-    pub fn from_bytes(bytes: Bytes) -> Self {
-        let mut batch = Self::default();
-        batch.push_bytes(bytes);
-        batch
-    }
-
-    /// Appends whole tags.
+    /// Appends bytes that are whole tags already, such as the preamble.
     pub fn push_bytes(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;

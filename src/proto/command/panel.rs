@@ -1,0 +1,366 @@
+//! Messages of the standard panel, and what is answered (`docs/protocol.md`, "Commands that makers
+//! define").
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Status,
+    reply::to_json,
+    user::{Direction, direction},
+};
+
+/// A message of a panel: `{"topic":"…","message_id":…,"data":{…}}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// What its answer is told by: a number, a string, or missing.
+    pub message_id: Option<Value>,
+    /// What it says.
+    pub data: Map<String, Value>,
+}
+
+/// A topic that this device knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Panel {
+    /// `ptz`: turn until the finger leaves.
+    Press(Direction),
+    /// `ptz`: the finger has left.
+    Release,
+    /// `get_status`: is it working?
+    GetStatus,
+    /// `set_status`: work, or stand by.
+    SetStatus {
+        /// Work.
+        working: bool,
+    },
+    /// `Mirror_flip`: turn the picture.
+    Flip {
+        /// By 180°; or as it was.
+        flipped: bool,
+    },
+    /// `version`: which firmware is it?
+    Version,
+    /// `sd_format`: delete all recordings. The first time it gives a word, with which it does it.
+    FormatCard {
+        /// The word.
+        confirm: Option<String>,
+    },
+    /// `bind_status`: somebody has bound the device; it beeps.
+    BindStatus,
+    /// `intercom`: does somebody talk?
+    Intercom,
+    /// `reboot`: start the camera again. No document has it, and every maker does.
+    Reboot,
+}
+
+/// The names of the topics of [`Panel`], as the configuration allows them.
+pub const TOPICS: [&str; 9] = [
+    "ptz",
+    "get_status",
+    "set_status",
+    "Mirror_flip",
+    "version",
+    "sd_format",
+    "bind_status",
+    "intercom",
+    "reboot",
+];
+
+#[derive(Deserialize)]
+struct TopicJson<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    message_id: Option<Value>,
+    data: Option<Value>,
+}
+
+impl Topic {
+    /// Reads a message, if it is one.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        // An array would be read as the values of the fields.
+        let json: TopicJson<'_> = text
+            .starts_with('{')
+            .then(|| serde_json::from_str(text).ok())??;
+        Some(Self {
+            name: json.topic.into_owned(),
+            message_id: json.message_id,
+            data: match json.data {
+                Some(Value::Object(data)) => data,
+                _ => Map::new(),
+            },
+        })
+    }
+}
+
+/// Why a topic is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPanel {
+    /// No topic of this name is known.
+    Unknown,
+    /// What it says makes no sense: how it should be.
+    Damaged(&'static str),
+}
+
+impl Panel {
+    /// What a topic says.
+    ///
+    /// # Errors
+    /// [`NotPanel`]
+    pub fn of(topic: &Topic) -> Result<Self, NotPanel> {
+        let word = |key: &str| topic.data.get(key).and_then(Value::as_str);
+        Ok(match topic.name.as_str() {
+            "ptz" => match word("cmd") {
+                Some("ptz_release_pre") => Self::Release,
+                Some(cmd) => {
+                    let pressed = cmd.strip_prefix("ptz_");
+                    let pressed = pressed.and_then(|word| word.strip_suffix("_press"));
+                    let direction = pressed.and_then(direction);
+                    Self::Press(direction.ok_or(NotPanel::Damaged(PTZ))?)
+                }
+                None => return Err(NotPanel::Damaged(PTZ)),
+            },
+            "get_status" => Self::GetStatus,
+            "set_status" => match word("status") {
+                Some("working") => Self::SetStatus { working: true },
+                Some("standby") => Self::SetStatus { working: false },
+                _ => return Err(NotPanel::Damaged("data.status is working or standby")),
+            },
+            "Mirror_flip" => match word("mode") {
+                Some("normal") => Self::Flip { flipped: false },
+                Some("flip") => Self::Flip { flipped: true },
+                _ => return Err(NotPanel::Damaged("data.mode is normal or flip")),
+            },
+            "version" => Self::Version,
+            "sd_format" => Self::FormatCard {
+                confirm: word("confirm").map(str::to_owned),
+            },
+            "bind_status" => Self::BindStatus,
+            "intercom" => Self::Intercom,
+            "reboot" => Self::Reboot,
+            _ => return Err(NotPanel::Unknown),
+        })
+    }
+}
+
+const PTZ: &str = "data.cmd is one of ptz_left_press, ptz_right_press, ptz_up_press, ptz_down_press, ptz_release_pre";
+
+/// What a [`Panel`] that was done says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PanelReply {
+    /// That it was done.
+    Done,
+    /// Where the camera looks.
+    Place {
+        /// Where.
+        position: Position,
+        /// It turns no further there.
+        is_at_end: bool,
+    },
+    /// How it stands with the device.
+    Status {
+        /// It works; or it stands by.
+        working: bool,
+        /// Viewers being served.
+        viewers: usize,
+    },
+    /// Which firmware it is.
+    Version(&'static str),
+    /// The word without which the card is not formatted.
+    Confirm(String),
+    /// Whether somebody talks.
+    Intercom {
+        /// Somebody does.
+        is_used: bool,
+    },
+}
+
+/// Where a camera looks, in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// To the right.
+    pub x: i32,
+    /// Upwards.
+    pub y: i32,
+    /// The least and the greatest x.
+    pub x_range: (i32, i32),
+    /// The least and the greatest y.
+    pub y_range: (i32, i32),
+}
+
+#[derive(Default, Serialize)]
+struct AnswerJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apex: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirm: Option<&'a str>,
+    confirmation_topic: &'a str,
+    #[serde(flatten)]
+    place: Option<PlaceJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_num: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct PlaceJson {
+    current_x: i32,
+    current_y: i32,
+    max_x: i32,
+    max_y: i32,
+    min_x: i32,
+    min_y: i32,
+}
+
+/// The answer to a topic: `{"confirmation_topic":"…","message_id":…,"result":"0",…}`; if it was not
+/// done, with the status and the reason.
+pub fn encode_topic(topic: &Topic, done: Result<&PanelReply, (Status, &str)>) -> String {
+    let mut answer = AnswerJson {
+        confirmation_topic: &topic.name,
+        message_id: topic.message_id.as_ref(),
+        result: Status::Ok.as_str(),
+        ..AnswerJson::default()
+    };
+    match done {
+        Ok(PanelReply::Done) => {}
+        Ok(PanelReply::Place {
+            position,
+            is_at_end,
+        }) => {
+            answer.apex = Some(if *is_at_end { "yes" } else { "no" });
+            answer.place = Some(PlaceJson {
+                current_x: position.x,
+                current_y: position.y,
+                max_x: position.x_range.1,
+                max_y: position.y_range.1,
+                min_x: position.x_range.0,
+                min_y: position.y_range.0,
+            });
+        }
+        Ok(PanelReply::Status { working, viewers }) => {
+            answer.status = Some(if *working { "working" } else { "standby" });
+            answer.user_num = Some(*viewers);
+        }
+        Ok(PanelReply::Version(info)) => answer.info = Some(info),
+        Ok(PanelReply::Confirm(word)) => {
+            answer.confirm = Some(word);
+            answer.reason =
+                Some("this deletes all recordings; send it again within 60 s with data.confirm");
+        }
+        Ok(PanelReply::Intercom { is_used }) => {
+            answer.status = Some(if *is_used { "using" } else { "unused" });
+        }
+        Err((status, reason)) => {
+            answer.result = status.as_str();
+            // Clients that know no topics look for this.
+            answer.status = Some(status.as_str());
+            answer.reason = Some(reason);
+        }
+    }
+    to_json(&answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel(text: &str) -> Result<Panel, NotPanel> {
+        Panel::of(&Topic::parse(text).expect(text))
+    }
+
+    #[test]
+    fn topics_of_the_standard_panel() {
+        for (text, expected) in [
+            (
+                r#"{"topic":"ptz","message_id":0,"data":{"cmd":"ptz_release_pre"}}"#,
+                Panel::Release,
+            ),
+            (
+                r#"{"topic":"ptz","data":{"cmd":"ptz_up_press"}}"#,
+                Panel::Press(Direction::Up),
+            ),
+            (
+                r#"{"topic":"ptz","data":{"cmd":"ptz_left_press"}}"#,
+                Panel::Press(Direction::Left),
+            ),
+            (
+                r#"{"topic":"get_status","data":{"user":"owner"}}"#,
+                Panel::GetStatus,
+            ),
+            (
+                r#"{"topic":"set_status","data":{"status":"standby"}}"#,
+                Panel::SetStatus { working: false },
+            ),
+            (
+                r#"{"topic":"Mirror_flip","data":{"mode":"flip"}}"#,
+                Panel::Flip { flipped: true },
+            ),
+            (r#"{"topic":"version"}"#, Panel::Version),
+            (
+                r#"{"topic":"sd_format","data":null}"#,
+                Panel::FormatCard { confirm: None },
+            ),
+            (
+                r#"{"topic":"sd_format","data":{"confirm":"x"}}"#,
+                Panel::FormatCard {
+                    confirm: Some("x".into()),
+                },
+            ),
+            (
+                r#"{"topic":"bind_status","status":"success"}"#,
+                Panel::BindStatus,
+            ),
+            (r#"{"topic":"intercom"}"#, Panel::Intercom),
+            (r#"{"topic":"reboot"}"#, Panel::Reboot),
+        ] {
+            assert_eq!(panel(text), Ok(expected), "{text}");
+        }
+        assert_eq!(panel(r#"{"topic":"upgrade"}"#), Err(NotPanel::Unknown));
+        for text in [
+            r#"{"topic":"ptz"}"#,
+            r#"{"topic":"ptz","data":{"cmd":"ptz_in_press"}}"#,
+            r#"{"topic":"set_status","data":{"status":"asleep"}}"#,
+            r#"{"topic":"Mirror_flip","data":{}}"#,
+        ] {
+            assert!(matches!(panel(text), Err(NotPanel::Damaged(_))), "{text}");
+        }
+        for name in TOPICS {
+            assert_ne!(
+                panel(&format!("{{\"topic\":\"{name}\"}}")),
+                Err(NotPanel::Unknown)
+            );
+        }
+    }
+
+    #[test]
+    fn answers_carry_the_number_of_the_question() {
+        let answer = |id: &str| {
+            let text = format!(r#"{{"topic":"ptz"{id}}}"#);
+            let topic = Topic::parse(&text).expect("a topic");
+            encode_topic(&topic, Ok(&PanelReply::Done))
+        };
+        let start = r#"{"confirmation_topic":"ptz","#;
+        for (id, end) in [
+            ("", r#""result":"0"}"#),
+            (r#","message_id":7"#, r#""message_id":7,"result":"0"}"#),
+            (
+                r#","message_id":"x-1""#,
+                r#""message_id":"x-1","result":"0"}"#,
+            ),
+        ] {
+            assert_eq!(answer(id), format!("{start}{end}"), "{id}");
+        }
+    }
+}
