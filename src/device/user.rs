@@ -95,10 +95,10 @@ impl Device {
             Meaning::Topic(topic) if is_allowed => match Panel::of(topic) {
                 Ok(panel) => {
                     let done = self.panel(caller, channel, panel).await;
-                    return Ok(answer(topic, done));
+                    return Ok(answer(topic, done.as_ref()));
                 }
                 Err(NotPanel::Damaged(reason)) => {
-                    return Ok(answer(topic, Err(Error::bad_request(reason))));
+                    return Ok(answer(topic, Err(&Error::bad_request(reason))));
                 }
                 Err(NotPanel::Unknown) => {}
             },
@@ -136,7 +136,7 @@ impl Device {
             "this device does not know that command, or its configuration does not allow it";
         let unknown = Error::new(ErrorKind::Unsupported, reason);
         match &command.meaning {
-            Meaning::Topic(topic) => Ok(answer(topic, Err(unknown))),
+            Meaning::Topic(topic) => Ok(answer(topic, Err(&unknown))),
             _ => Err(unknown),
         }
     }
@@ -265,9 +265,9 @@ impl Panels {
     }
 }
 
-fn answer(topic: &Topic, done: Result<PanelReply, Error>) -> Reply {
-    let told = |error| (refusal::status(Error::kind(error)), Error::reason(error));
-    Reply::Text(encode_topic(topic, done.as_ref().map_err(told)))
+fn answer(topic: &Topic, done: Result<&PanelReply, &Error>) -> Reply {
+    let done = done.map_err(|error| (refusal::status(error.kind()), error.reason()));
+    Reply::Text(encode_topic(topic, done))
 }
 
 fn place((position, is_at_end): (PtzPosition, bool)) -> PanelReply {
