@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ const MAX_GONE: usize = 256;
 /// those that asked something a moment ago.
 #[derive(Clone)]
 pub struct Presence {
-    here: Arc<Mutex<HashMap<String, Here>>>,
+    here: Arc<Mutex<BTreeMap<String, Here>>>,
     has_session: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
@@ -39,7 +39,7 @@ impl Presence {
         }
     }
 
-    fn here(&self) -> MutexGuard<'_, HashMap<String, Here>> {
+    fn here(&self) -> MutexGuard<'_, BTreeMap<String, Here>> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

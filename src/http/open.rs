@@ -25,69 +25,88 @@ use crate::{
     },
 };
 
-/// Answers a request on a listener without access control. What is for programs on the device
-/// itself it has only if it `is_local`. The peer's name is its address without the port.
-pub(super) async fn answer(
-    app: &App,
-    (allow_origins, is_local): (&[Origin], bool),
-    (peer, name): (SocketAddr, &Arc<str>),
-    (request, asked_at): (Request<Incoming>, Instant),
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let origin = match guard::check(&parts.headers, allow_origins) {
-        Ok(origin) => origin,
-        Err(error) => {
-            tracing::debug!(%peer, path, reason = error.reason(), "refused");
-            let response = reply::refusal(&error);
+/// Whoever has a connection to a listener without access control.
+pub(super) struct Peer {
+    pub(super) app: Arc<App>,
+    /// Web pages that may call it.
+    pub(super) allow_origins: Arc<[Origin]>,
+    /// The listener is on loopback: it has what is for programs on the device itself.
+    pub(super) is_local: bool,
+    pub(super) address: SocketAddr,
+    /// The address without its port.
+    pub(super) name: Arc<str>,
+}
+
+impl Peer {
+    /// Answers a request.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        asked_at: Instant,
+    ) -> Response<Body> {
+        let Self {
+            app,
+            allow_origins,
+            is_local,
+            address,
+            name,
+        } = self;
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let origin = match guard::check(&parts.headers, allow_origins) {
+            Ok(origin) => origin,
+            Err(error) => {
+                tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
+                let response = reply::refusal(&error);
+                app.count(path, response.status());
+                return response;
+            }
+        };
+        if *is_local
+            && origin.is_none()
+            && let Some(route) = LocalRoute::of_path(path)
+        {
+            let body = RequestBody::clear(body);
+            let query = parts.uri.query().unwrap_or_default();
+            let answer = Box::pin(local(app, route, (&parts.method, query), body)).await;
+            let response = answer.unwrap_or_else(|error| {
+                tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
+                reply::refusal(&error)
+            });
             app.count(path, response.status());
             return response;
         }
-    };
-    if is_local
-        && origin.is_none()
-        && let Some(route) = LocalRoute::of_path(path)
-    {
-        let body = RequestBody::clear(body);
-        let query = parts.uri.query().unwrap_or_default();
-        let answer = Box::pin(local(app, route, (&parts.method, query), body)).await;
-        let response = answer.unwrap_or_else(|error| {
-            tracing::debug!(%peer, path, reason = error.reason(), "refused");
-            reply::refusal(&error)
-        });
-        app.count(path, response.status());
-        return response;
-    }
-    let mut response = match Route::of_path(path) {
-        Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
-            let mut response = Response::new(Body::whole(Bytes::new()));
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            *response.headers_mut() = guard::preflight(route.allowed_methods(), &parts.headers);
-            app.count(path, response.status());
-            response
+        let mut response = match Route::of_path(path) {
+            Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
+                let mut response = Response::new(Body::whole(Bytes::new()));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                *response.headers_mut() = guard::preflight(route.allowed_methods(), &parts.headers);
+                app.count(path, response.status());
+                response
+            }
+            _ => {
+                let mut request = router::Request {
+                    method: &parts.method,
+                    path,
+                    query: parts.uri.query().unwrap_or_default(),
+                    headers: &parts.headers,
+                    body: RequestBody::clear(body),
+                    who: Who::Anybody {
+                        address: *address,
+                        name,
+                    },
+                    asked_at,
+                };
+                app.respond(&mut request).await
+            }
+        };
+        if let Some(origin) = origin {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
-        _ => {
-            let mut request = router::Request {
-                method: &parts.method,
-                path,
-                query: parts.uri.query().unwrap_or_default(),
-                headers: &parts.headers,
-                body: RequestBody::clear(body),
-                who: Who::Anybody {
-                    address: peer,
-                    name,
-                },
-                asked_at,
-            };
-            app.respond(&mut request).await
-        }
-    };
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        response
     }
-    response
 }
 
 /// Answers a program on the device itself.

@@ -1,4 +1,9 @@
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -45,7 +50,7 @@ impl RequestBody {
     /// before its last record has come.
     pub(super) async fn read(&mut self, timeout: Duration) -> Result<Bytes, Error> {
         let timed_out = || Error::new(ErrorKind::Timeout, "the body did not come in time");
-        let read = within(timeout, self.read_all()).await;
+        let read = within(timeout, pin!(self.read_all())).await;
         let result = read.unwrap_or_else(|_| Err(timed_out()));
         if result.is_err() {
             self.discard().await;
@@ -136,9 +141,8 @@ impl RequestBody {
 /// What a future gives within this time. Most give it at once, and need no timer.
 pub(super) async fn within<F: Future>(
     time: Duration,
-    future: F,
+    mut future: Pin<&mut F>,
 ) -> Result<F::Output, tokio::time::error::Elapsed> {
-    let mut future = pin!(future);
     match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
         Poll::Ready(output) => Ok(output),
         Poll::Pending => tokio::time::timeout(time, future).await,

@@ -1,5 +1,6 @@
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -302,7 +303,8 @@ impl App {
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
         let (command, labels) = command::decode_request(request.query, body)?;
         let caller = request.who.caller(&labels);
-        let done = within(COMMAND_TIME, self.device.apply(&caller, command)).await;
+        let doing = pin!(self.device.apply(&caller, command));
+        let done = within(COMMAND_TIME, doing).await;
         let reply = done.unwrap_or_else(|_| Reply::Status {
             status: Status::Failed,
             reason: "this took longer than 7 s; whether it was or will be done is not known"

@@ -163,16 +163,19 @@ async fn talk_openly(
         return Ok(());
     };
     let must_close = connection.is_repaired();
-    let name: Arc<str> = address.ip().to_string().into();
+    let peer = Arc::new(open::Peer {
+        app,
+        allow_origins,
+        is_local,
+        address,
+        name: address.ip().to_string().into(),
+    });
     let service = service_fn(move |request| {
         let asked_at = Instant::now();
         let serving = activity.serve(asked_at);
-        let (app, allow_origins) = (Arc::clone(&app), Arc::clone(&allow_origins));
-        let peer = (address, Arc::clone(&name));
+        let peer = Arc::clone(&peer);
         async move {
-            let rules = (&allow_origins[..], is_local);
-            let request = (request, asked_at);
-            let mut response = open::answer(&app, rules, (peer.0, &peer.1), request).await;
+            let mut response = peer.answer(request, asked_at).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);

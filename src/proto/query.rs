@@ -148,9 +148,10 @@ fn end_of_object(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut in_string, mut at) = (0_u32, false, 0);
     while at < bytes.len() {
-        let (byte, width) = match (bytes[at], bytes.get(at + 1..at + 3).and_then(hex_pair)) {
-            (b'%', Some(byte)) => (byte, 3),
-            (byte, _) => (byte, 1),
+        let encoded = || bytes.get(at + 1..at + 3).and_then(hex_pair);
+        let (byte, width) = match bytes[at] {
+            b'%' => encoded().map_or((b'%', 1), |byte| (byte, 3)),
+            byte => (byte, 1),
         };
         at += width;
         match byte {

@@ -22,8 +22,9 @@ pub fn refusal(error: &Error) -> (StatusCode, String) {
 /// # Errors
 /// [`ErrorKind::MethodNotAllowed`], naming the right ones.
 pub fn check_method(allowed: &str, method: &Method) -> Result<(), Error> {
+    let method = method.as_str();
     let mut methods = allowed.split(',').map(str::trim_ascii_start);
-    match methods.any(|allowed| allowed == method.as_str()) {
+    match allowed == method || methods.any(|allowed| allowed == method) {
         true => Ok(()),
         false => Err(Error::new(
             ErrorKind::MethodNotAllowed,

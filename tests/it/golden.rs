@@ -55,7 +55,7 @@ const DOCUMENTS: &[Row] = &[
     ("S user-defined: PTZ", "POST /command?_token=123456789&_peername=xxxxxxx&action=user_define&cmd=ptz_left_speed_1", "", 200, DONE),
     ("S user-defined: PTZ", "POST /command?_token=123456789&_peername=xxxxxxx&action=user_define&cmd=ptz_right_speed_1", "", 200, DONE),
     ("S user-defined: binary", "POST /command?_token=123456789&_peername=xxxxxxx&action=user_define&cmd=36D7F336FCEC9E57318ECA0323BA94970296A776CE028D19F5CA5AC44E92952B4CE77642354CBAE7036F4DA954317462C61A1BC033DAC882FAAB9EDCBFEE47DA", "", 200, r#"{"status":"406","reason":"*"}"#),
-    ("P PTZ: release", r#"POST /command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":0,"data":{"cmd":"ptz_release_pre"}}"#, "", 200, r#"{"apex":"no","confirmation_topic":"ptz","current_x":*,"current_y":*,"max_x":100,"max_y":50,"min_x":-100,"min_y":-50,"message_id":0,"result":"0"}"#),
+    ("P PTZ: release", r#"POST /command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":0,"data":{"cmd":"ptz_release_pre"}}"#, "", 200, r#"{"apex":"no","confirmation_topic":"ptz","current_x":*,"current_y":*,"max_x":100,"max_y":50,"message_id":0,"min_x":-100,"min_y":-50,"result":"0"}"#),
     ("P PTZ: up", r#"POST /command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":"1","data":{"cmd":"ptz_up_press"}}"#, "", 200, r#"{"apex":"no",*"message_id":"1",*"result":"0"}"#),
     ("P PTZ: right", r#"POST /command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":2,"data":{"cmd":"ptz_right_press"}}"#, "", 200, r#"{"apex":"no",*"result":"0"}"#),
     ("P PTZ: down", r#"POST /command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":3,"data":{"cmd":"ptz_down_press"}}"#, "", 200, r#"{"apex":"no",*"result":"0"}"#),

@@ -199,12 +199,22 @@ struct AnswerJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     confirm: Option<&'a str>,
     confirmation_topic: &'a str,
-    #[serde(flatten)]
-    place: Option<PlaceJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_x: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_y: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_x: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_y: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_x: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_y: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     result: &'static str,
@@ -212,16 +222,6 @@ struct AnswerJson<'a> {
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_num: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct PlaceJson {
-    current_x: i32,
-    current_y: i32,
-    max_x: i32,
-    max_y: i32,
-    min_x: i32,
-    min_y: i32,
 }
 
 /// The answer to a topic: `{"confirmation_topic":"…","message_id":…,"result":"0",…}`; if it was not
@@ -240,14 +240,9 @@ pub fn encode_topic(topic: &Topic, done: Result<&PanelReply, (Status, &str)>) ->
             is_at_end,
         }) => {
             answer.apex = Some(if *is_at_end { "yes" } else { "no" });
-            answer.place = Some(PlaceJson {
-                current_x: position.x,
-                current_y: position.y,
-                max_x: position.x_range.1,
-                max_y: position.y_range.1,
-                min_x: position.x_range.0,
-                min_y: position.y_range.0,
-            });
+            (answer.current_x, answer.current_y) = (Some(position.x), Some(position.y));
+            (answer.min_x, answer.max_x) = (Some(position.x_range.0), Some(position.x_range.1));
+            (answer.min_y, answer.max_y) = (Some(position.y_range.0), Some(position.y_range.1));
         }
         Ok(PanelReply::Status { working, viewers }) => {
             answer.status = Some(if *working { "working" } else { "standby" });

@@ -79,7 +79,8 @@ impl UserCommand {
 
     /// What stands before the first space.
     pub fn first_word(&self) -> &str {
-        self.text.split_whitespace().next().unwrap_or_default()
+        let mut words = self.text.split_ascii_whitespace();
+        words.next().unwrap_or_default()
     }
 }
 
