@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use peercam::proto::command::{
-    Command, Meaning, Panel, Status, decode_request, encode_topic,
+    Command, Meaning, Panel, PanelReply, decode_request, encode_topic,
 };
 
 fuzz_target!(|text: &str| {
@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
     let _ = command.name();
     if let Meaning::Topic(topic) = &command.meaning {
         let _ = Panel::of(topic);
-        let answer = encode_topic(topic, (Status::Ok, None), Default::default());
+        let answer = encode_topic(topic, Ok(&PanelReply::Done));
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["confirmation_topic"], topic.name.as_str());
     }
