@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use peercam::{
     media::VideoCodec,
-    proto::nal::{Framing, Pictures, begins_picture, units},
+    proto::nal::{FirstSlice, Framing, Pictures, units},
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     for _ in 0..2 {
         if let Ok(Some(picture)) = pictures.read(framing, data) {
             assert!(units(Framing::Lengths, &picture.data).all(|unit| unit.is_ok_and(|unit| !unit.is_empty())));
-            begins_picture(codec, &picture.data);
+            let slice = FirstSlice::of(codec, &picture.data).expect("a picture has slices");
+            assert!(picture.key || !slice.key);
             if let Some(track) = picture.new_track {
                 assert!(picture.key && track.width > 0 && track.config.len() > 6);
             }

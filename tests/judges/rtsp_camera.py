@@ -2,7 +2,7 @@
 keeps. Runs under Debian's Python, which has GStreamer's bindings.
 
     rtsp_camera.py LIVE_URL [--codec h264|h265] [--audio aac|pcma|none] [--password WORD [--basic]] [--loss 0.02]
-    rtsp_camera.py FILE.mp4
+    rtsp_camera.py FILE.mp4 [--codec h264|h265] [--loss 0.02]
 
 LIVE_URL is a peercam's `/ipc.flv?action=live…`. Prints the port it listens on; the picture is at /cam.
 A line `quality WORD` on its input changes the size in mid-stream.
@@ -88,9 +88,9 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.set_shared(True)
         self.set_latency(0)
         source = "appsrc is-live=true format=time max-bytes=4000000"
+        # What is lost on the way is lost behind the packer, so that the numbers of packets show it.
+        pay = "name=pay0" if not options.loss else f"! identity name=pay0 drop-probability={options.loss}"
         if options.source.startswith("http"):
-            # What is lost on the way is lost behind the packer, so that the numbers of packets show it.
-            pay = "name=pay0" if not options.loss else f"! identity name=pay0 drop-probability={options.loss}"
             video = {
                 "h264": f"h264parse config-interval=-1 ! rtph264pay pt=96 aggregate-mode=zero-latency {pay}",
                 "h265": "h264parse ! avdec_h264 ! x265enc speed-preset=ultrafast tune=zerolatency key-int-max=25 "
@@ -104,8 +104,9 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             self.set_launch(f"( {source} name=video ! {video} {audio} )")
             self.connect("media-configure", self.feed)
         else:
+            codec = options.codec
             self.set_launch(f"( filesrc location={options.source} ! qtdemux name=d "
-                            "d.video_0 ! queue ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 "
+                            f"d.video_0 ! queue ! {codec}parse config-interval=-1 ! rtp{codec}pay pt=96 {pay} "
                             "d.audio_0 ! queue ! aacparse ! rtpmp4gpay name=pay1 pt=97 )")
 
     def feed(self, _factory, media):

@@ -67,6 +67,15 @@ def decodes(stream):
          "-enc_time_base", "1:1000", "-", data=flv.whole(stream))
 
 
+def decoded(stream, codec):
+    """The pictures that are shown; whatever a decoder complains about fails."""
+    if codec == "h264":
+        decodes(stream)
+        return timecode.pictures(flv.whole(stream))
+    # Debian's ffmpeg knows no CodecID 12: the elementary stream is looked at.
+    return timecode.pictures(flv.hevc_elementary_stream(stream), "hevc")
+
+
 class Watcher(threading.Thread):
     """A viewer that goes on until it is told to stop, and knows when each tag came."""
 
@@ -111,12 +120,7 @@ def test_what_comes_by_rtsp_is_what_the_camera_saw(camera, rtsp, codec, audio, t
     stream = daemon.record(max(11, scaled(120)))
     headers = [tag for tag in flv.tags(stream) if tag.is_header]
     assert len(headers) == 2 and headers[1].is_audio, "one for the picture, one for AAC"
-    if codec == "h265":
-        # Debian's ffmpeg knows no CodecID 12: the elementary stream is looked at.
-        shown = timecode.pictures(flv.hevc_elementary_stream(stream), "hevc")
-    else:
-        decodes(stream)
-        shown = timecode.pictures(flv.whole(stream))
+    shown = decoded(stream, codec)
     numbers = [number for number, _ in shown]
     assert len(numbers) > 150
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a picture is missing"
@@ -134,33 +138,55 @@ def test_what_comes_by_rtsp_is_what_the_camera_saw(camera, rtsp, codec, audio, t
         assert len(offs) > 2 and max(map(abs, offs)) <= 40
 
 
-def test_a_camera_that_is_killed_comes_back_and_nobody_else_notices(camera, rtsp):
+@pytest.mark.parametrize("codec,transport", [("h264", "tcp"), ("h264", "udp"), ("h265", "tcp"), ("h265", "udp")])
+def test_a_camera_that_is_killed_comes_back_and_nobody_else_notices(camera, rtsp, codec, transport):
     url = origin(camera)
-    server = rtsp(url)
-    daemon = camera(source=source(server), text='[[channel]]\nid = 1\nsource = { kind = "sim", every_picture = true, gop = 25 }\n')
+    server = rtsp(url, "--codec", codec)
+    daemon = camera(source=source(server, f', transport = "{transport}"'), text='[[channel]]\nid = 1\nsource = { kind = "sim", every_picture = true, gop = 25 }\n')
     watcher, other = Watcher(daemon.live(channel=0)), Watcher(daemon.live(channel=1))
     gaps = []
     for _ in range(int(scaled(60) / 3)):
         time.sleep(2)  # lets it play; nothing is ordered by it
         server.kill()
         time.sleep(2)  # the camera is off for so long
-        server = rtsp(url, port=server.port)
+        server = rtsp(url, "--codec", codec, port=server.port)
         back = time.monotonic()
         time.sleep(BACK * 2)
         gaps.append(watcher.first_key_after(back) - back)
     print(f"pictures were back {max(gaps):.2f} s after the camera at most")
     assert max(gaps) <= 2 * BACK
-    decodes(watcher.stop())
+    decoded(watcher.stop(), codec)
     numbers = [number for number, _ in timecode.pictures(flv.whole(other.stop()))]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "the other channel lost a picture"
 
 
-def test_lost_packets_never_show(camera, rtsp):
-    server = rtsp(origin(camera), "--loss", "0.02")
+def test_a_camera_may_come_back_with_another_codec(camera, rtsp):
+    url = origin(camera)
+    server = rtsp(url)
+    daemon = camera(source=source(server))
+    watcher = Watcher(daemon.live()).began()
+    time.sleep(2)  # lets it play
+    server.kill()
+    rtsp(url, "--codec", "h265", port=server.port)
+    time.sleep(2 * BACK + 2)
+    tags = [tag for tag in flv.tags(watcher.stop()) if tag.is_video]
+    configs = [index for index, tag in enumerate(tags) if tag.is_header]
+    assert len(configs) == 2, "the same viewer sees both"
+    for part, codec in ((tags[:configs[1]], "h264"), (tags[configs[1]:], "h265")):
+        numbers = [number for number, _ in decoded(flv.joined(part), codec)]
+        assert len(numbers) > 20 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_lost_packets_never_show(camera, rtsp, codec):
+    server = rtsp(origin(camera), "--codec", codec, "--loss", "0.02")
     daemon = camera(source=source(server, ', transport = "udp"'))
-    stream = daemon.record(max(10, scaled(120)))
-    decodes(stream)
-    numbers = [number for number, _ in timecode.pictures(flv.whole(stream))]
+    shown_without_harm(daemon.record(max(10, scaled(120))), codec)
+
+
+def shown_without_harm(stream, codec):
+    """Every picture that was sent decodes; some are missing, and not too many."""
+    numbers = [number for number, _ in decoded(stream, codec)]
     made = numbers[-1] - numbers[0] + 1
     print(f"{len(numbers)} of {made} pictures shown with 2 % of packets lost")
     assert numbers == sorted(set(numbers))
@@ -206,17 +232,29 @@ def test_a_picture_that_changes_its_size_goes_on(camera, rtsp):
         assert len(numbers) > 20 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def test_reordered_pictures_are_shown_in_order(camera, rtsp, tmp_path):
+def reordered(camera, path, codec):
+    """A film with B-pictures; with H.265 some lead the key picture that they follow."""
     clip = flv.whole(camera(source='{ kind = "sim", every_picture = true, gop = 50 }').record(12, quality="standard"))
-    path = tmp_path / "reordered.mp4"
-    tool("ffmpeg", "-v", "error", "-f", "flv", "-i", "-", "-c:v", "libx264", "-preset", "veryfast", "-bf", "3",
-         "-g", "25", "-x264-params", "b-pyramid=normal", "-c:a", "copy", str(path), data=clip)
-    server = rtsp(str(path))
+    options = {"h264": ["libx264", "-x264-params", "b-pyramid=normal"],
+               "h265": ["libx265", "-x265-params", "open-gop=1:log-level=error"]}[codec]
+    tool("ffmpeg", "-v", "error", "-f", "flv", "-i", "-", "-c:v", *options, "-preset", "veryfast", "-bf", "3",
+         "-g", "25", "-c:a", "copy", str(path), data=clip)
+    return str(path)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_reordered_pictures_are_shown_in_order(camera, rtsp, tmp_path, codec):
+    server = rtsp(reordered(camera, tmp_path / "reordered.mp4", codec), "--codec", codec)
     daemon = camera(source=source(server))
     stream = daemon.record(5)
-    decodes(stream)
     assert any(tag.composition for tag in flv.tags(stream) if tag.is_picture), "it has B-pictures"
-    numbers = [number for number, _ in timecode.pictures(flv.whole(stream))]
+    numbers = [number for number, _ in decoded(stream, codec)]
     assert len(numbers) > 50
     # The last few wait for pictures behind the end of what was recorded.
     assert numbers[:-4] == list(range(numbers[0], numbers[0] + len(numbers) - 4))
+
+
+def test_pictures_that_lead_a_key_picture_are_shown_only_if_nothing_is_missing(camera, rtsp, tmp_path):
+    server = rtsp(reordered(camera, tmp_path / "reordered.mp4", "h265"), "--codec", "h265", "--loss", "0.02")
+    daemon = camera(source=source(server, ', transport = "udp"'))
+    shown_without_harm(daemon.record(8), "h265")

@@ -19,7 +19,6 @@ pub(super) struct Picture {
     /// When it is to be shown, on the camera's clock of pictures, in microseconds.
     pub(super) shown: i64,
     pub(super) arrival: MediaTime,
-    pub(super) key: bool,
     /// Packets were lost before it, or the first of its own.
     pub(super) lost: bool,
     pub(super) data: Bytes,
@@ -49,6 +48,8 @@ pub(super) struct Intake {
     /// The tracks were told.
     is_online: bool,
     awaits_key: bool,
+    /// Of what came before the last key picture something is missing.
+    has_gap: bool,
     reorder: Reorder,
     pictures: Timeline,
     sounds: Timeline,
@@ -74,6 +75,7 @@ impl Intake {
             has_video,
             is_online: false,
             awaits_key: has_video,
+            has_gap: false,
             reorder: Reorder::new(depth),
             pictures: Timeline::default(),
             sounds: Timeline::default(),
@@ -108,13 +110,14 @@ impl Intake {
             rate if rate >= 1.0 => (1e6 / rate) as i64,
             _ => USUAL_INTERVAL_MICROS,
         };
-        // What has no slices is no picture, whatever it is called.
-        let is_key = picture.key && nal::begins_picture(track.codec, &picture.data);
-        if picture.key && !is_key && !picture.lost {
+        let slice = nal::FirstSlice::of(track.codec, &picture.data);
+        if slice.is_none() && !picture.lost {
             return;
         }
+        let is_key = slice.is_some_and(|slice| slice.key && slice.begins);
         if is_key {
-            if self.awaits_key || is_new {
+            self.has_gap = self.awaits_key || is_new || picture.lost;
+            if self.has_gap {
                 self.reorder.restart();
             }
             self.awaits_key = false;
@@ -122,7 +125,8 @@ impl Intake {
             // What depends on what was lost does not decode.
             self.awaits_key = true;
         }
-        if self.awaits_key {
+        let is_missed = self.has_gap && slice.is_some_and(|slice| slice.needs_earlier);
+        if self.awaits_key || is_missed {
             self.kept_back += 1;
             return;
         }

@@ -6,6 +6,7 @@
 //! URL share a connection. RTSP has no way to ask for a key frame: the newest GOP is kept for who
 //! comes.
 
+mod depth;
 mod intake;
 mod puller;
 mod reorder;

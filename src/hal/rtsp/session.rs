@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    Credentials, Transport,
+    Credentials, Transport, depth,
     intake::{Picture, Sound},
 };
 use crate::{
@@ -186,10 +186,15 @@ impl Session {
         let parameters = self
             .video
             .and_then(|video| self.demuxed.streams()[video].parameters());
-        match parameters {
-            Some(ParametersRef::Video(parameters)) => depth(parameters),
-            _ => 0,
-        }
+        let Some(ParametersRef::Video(parameters)) = parameters else {
+            return 0;
+        };
+        let said = match parameters.codec_params() {
+            VideoParametersCodec::H264 { sps, .. } => depth::h264(sps),
+            VideoParametersCodec::H265 { sps, .. } => depth::h265(sps),
+            _ => None,
+        };
+        said.unwrap_or(0)
     }
 
     /// What comes next; `now` tells the time when it has come. Cancel-safe.
@@ -234,7 +239,6 @@ impl Session {
                     return Ok(Item::Picture(Picture {
                         shown: micros(frame.timestamp()),
                         arrival: now(),
-                        key: frame.is_random_access_point(),
                         lost: frame.loss() > 0,
                         data: frame.into_data().into(),
                     }));
@@ -298,20 +302,6 @@ fn video_track(parameters: &VideoParameters, described: f64) -> Option<VideoTrac
         height,
         frame_rate: frame_rate.unwrap_or(0.0),
     })
-}
-
-/// By how many places the parameter sets say that pictures are reordered; 0 if they do not.
-fn depth(parameters: &VideoParameters) -> usize {
-    use h264_reader::nal::{Nal as _, RefNal, sps::SeqParameterSet};
-    let VideoParametersCodec::H264 { sps, .. } = parameters.codec_params() else {
-        return 0;
-    };
-    let sps = RefNal::new(sps, &[], true);
-    let vui = SeqParameterSet::from_bits(sps.rbsp_bits())
-        .ok()
-        .and_then(|sps| sps.vui_parameters);
-    let said = vui.and_then(|vui| vui.bitstream_restrictions);
-    said.map_or(0, |said| said.max_num_reorder_frames as usize)
 }
 
 fn audio_track(stream: &Stream) -> Option<AudioTrack> {

@@ -4,6 +4,8 @@
 mod split;
 mod track;
 
+use std::ops::RangeInclusive;
+
 use bytes::{Bytes, BytesMut};
 
 pub use split::{Framing, units};
@@ -50,18 +52,42 @@ fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
     })
 }
 
-/// Whether a picture has its beginning: the first slice of `data`, in units of 4-byte lengths, is
-/// the first of its picture. What was lost on the way may have been just that.
-pub fn begins_picture(codec: VideoCodec, data: &[u8]) -> bool {
-    let first = units(Framing::Lengths, data)
-        .map_while(Result::ok)
-        .find(|unit| matches!(kind(codec, unit), Some(Kind::Slice { .. })));
-    let at = match codec {
-        VideoCodec::H264 => 1,
-        VideoCodec::H265 => 2,
-    };
-    // `first_mb_in_slice` is 0, or `first_slice_segment_in_pic_flag` is set: both are a single 1.
-    first.is_some_and(|unit| unit.get(at).is_some_and(|byte| byte & 0x80 != 0))
+/// What a picture is, by the first of its slices that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstSlice {
+    /// Decoding can start with the picture: IDR; in H.265 any IRAP picture, also a CRA, which is all
+    /// that encoders with open groups of pictures have.
+    pub key: bool,
+    /// It is the first one of its picture. What was lost on the way may have been just that.
+    pub begins: bool,
+    /// The picture is shown before the key picture that it follows, and can be decoded only by who
+    /// has what came before that (RASL, H.265 3.115).
+    pub needs_earlier: bool,
+}
+
+impl FirstSlice {
+    /// Looks for it in units behind 4-byte lengths; `None` if there is no slice.
+    pub fn of(codec: VideoCodec, data: &[u8]) -> Option<Self> {
+        const RASL: RangeInclusive<u8> = 8..=9;
+        units(Framing::Lengths, data)
+            .map_while(Result::ok)
+            .find_map(|unit| {
+                let Kind::Slice { key } = kind(codec, unit)? else {
+                    return None;
+                };
+                // `first_mb_in_slice` is 0, or `first_slice_segment_in_pic_flag` is set: both are a
+                // single 1 behind the unit's header.
+                let (header, needs_earlier) = match codec {
+                    VideoCodec::H264 => (1, false),
+                    VideoCodec::H265 => (2, RASL.contains(&(unit[0] >> 1 & 0x3f))),
+                };
+                Some(Self {
+                    key,
+                    begins: unit.get(header).is_some_and(|byte| byte & 0x80 != 0),
+                    needs_earlier,
+                })
+            })
+    }
 }
 
 /// A picture of an encoder.

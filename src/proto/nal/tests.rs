@@ -93,7 +93,8 @@ fn h265_as_x265_writes_it() {
     let track = picture.new_track.expect("the first one");
     assert_eq!((track.width, track.height), (322, 242));
     assert_eq!(picture.data, lengths(&[slice]));
-    assert!(begins_picture(VideoCodec::H265, &picture.data));
+    let slice = FirstSlice::of(VideoCodec::H265, &picture.data);
+    assert!(slice.is_some_and(|slice| slice.key && slice.begins));
     let other = pictures
         .read(Framing::AnnexB, &annex_b(&[&[2, 1, 0xd0]]))
         .expect("well-formed");
@@ -153,8 +154,37 @@ fn what_is_no_picture_is_told_apart() {
 fn a_picture_whose_beginning_is_missing_is_seen() {
     for (first, begins) in [(0x88, true), (0x42, false)] {
         let data = lengths(&[&[6, 5], &[0x65, first]]);
-        assert_eq!(begins_picture(VideoCodec::H264, &data), begins);
+        let slice = FirstSlice::of(VideoCodec::H264, &data);
+        assert_eq!(slice.map(|slice| slice.begins), Some(begins));
     }
-    assert!(!begins_picture(VideoCodec::H264, &[]));
-    assert!(!begins_picture(VideoCodec::H264, &lengths(&[&[0x65]])));
+    assert_eq!(FirstSlice::of(VideoCodec::H264, &[]), None);
+    assert_eq!(FirstSlice::of(VideoCodec::H264, &lengths(&[&[6, 5]])), None);
+    let cut = FirstSlice::of(VideoCodec::H264, &lengths(&[&[0x65]]));
+    assert!(cut.is_some_and(|slice| !slice.begins));
+}
+
+#[test]
+fn h265_has_several_kinds_of_key_pictures() {
+    for (kind, key, needs_earlier) in [
+        (1, false, false),
+        (7, false, false),
+        (8, false, true),
+        (9, false, true),
+        (16, true, false),
+        (19, true, false),
+        (20, true, false),
+        (21, true, false),
+    ] {
+        let expected = FirstSlice {
+            key,
+            begins: true,
+            needs_earlier,
+        };
+        let data = lengths(&[&[39 << 1, 1, 5], &[kind << 1, 1, 0x80]]);
+        assert_eq!(
+            FirstSlice::of(VideoCodec::H265, &data),
+            Some(expected),
+            "{kind}"
+        );
+    }
 }

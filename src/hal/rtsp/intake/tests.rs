@@ -2,9 +2,11 @@ use super::*;
 use crate::media::{AudioCodec, VideoCodec};
 
 const STEP: i64 = 40_000;
-/// A slice of a picture that begins it, and one that does not, behind their lengths.
+/// Slices that begin a picture, of a key picture and of another, and one of a key picture that does
+/// not, behind their lengths.
+const KEY: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
 const FIRST: &[u8] = &[0, 0, 0, 2, 0x41, 0x9a];
-const LATER: &[u8] = &[0, 0, 0, 2, 0x41, 0x1a];
+const KEY_LATER: &[u8] = &[0, 0, 0, 2, 0x65, 0x08];
 
 fn video(width: u32) -> VideoTrack {
     VideoTrack {
@@ -29,9 +31,8 @@ fn picture(place: i64, key: bool) -> Picture {
     Picture {
         shown: place * STEP,
         arrival: MediaTime::from_micros(1_000_000 + place * STEP),
-        key,
         lost: false,
-        data: Bytes::from_static(FIRST),
+        data: Bytes::from_static(if key { KEY } else { FIRST }),
     }
 }
 
@@ -70,34 +71,75 @@ fn nothing_is_told_before_a_key_frame() {
 }
 
 #[test]
+fn what_leads_a_key_picture_needs_what_came_before_it() {
+    // Slices that begin a CRA, a RASL, a RADL and a trailing picture.
+    const CRA: &[u8] = &[0, 0, 0, 3, 21 << 1, 1, 0x80];
+    const RASL: &[u8] = &[0, 0, 0, 3, 9 << 1, 1, 0x80];
+    const RADL: &[u8] = &[0, 0, 0, 3, 7 << 1, 1, 0x80];
+    const TRAIL: &[u8] = &[0, 0, 0, 3, 1 << 1, 1, 0x80];
+    let mut intake = Intake::new(None, true, 0);
+    let track = VideoTrack {
+        codec: VideoCodec::H265,
+        ..video(640)
+    };
+    let mut place = 0;
+    let mut take = |data, lost| {
+        place += 1;
+        let picture = Picture {
+            data: Bytes::from_static(data),
+            lost,
+            ..picture(place, false)
+        };
+        take(&mut intake, picture, &track)
+    };
+    assert_eq!(take(CRA, false), "TK");
+    assert_eq!(take(RASL, false), "", "nothing came before it");
+    assert_eq!(take(RADL, false), "p");
+    assert_eq!(take(TRAIL, false), "p");
+    assert_eq!(take(CRA, false), "K");
+    assert_eq!(take(RASL, false), "p", "all is there");
+    assert_eq!(take(TRAIL, true), "");
+    assert_eq!(take(CRA, false), "K");
+    assert_eq!(take(RASL, false), "", "something is missing");
+    assert_eq!(take(CRA, true), "K");
+    assert_eq!(
+        take(RASL, false),
+        "",
+        "something was lost before the key picture"
+    );
+    assert_eq!(take(CRA, false), "K");
+    assert_eq!(take(RASL, false), "p");
+}
+
+#[test]
 fn what_depends_on_what_was_lost_is_kept_back() {
     let mut intake = Intake::new(None, true, 0);
     let track = video(640);
     assert_eq!(take(&mut intake, picture(0, true), &track), "TK");
-    let lost = |place, key, data: &'static [u8]| Picture {
+    let lost = |place, data: &'static [u8]| Picture {
         lost: true,
         data: Bytes::from_static(data),
-        ..picture(place, key)
+        ..picture(place, false)
     };
-    assert_eq!(take(&mut intake, lost(1, false, FIRST), &track), "");
+    assert_eq!(take(&mut intake, lost(1, FIRST), &track), "");
     assert_eq!(take(&mut intake, picture(2, false), &track), "");
     assert_eq!(
-        take(&mut intake, lost(3, true, LATER), &track),
+        take(&mut intake, lost(3, KEY_LATER), &track),
         "",
         "a key frame without its beginning"
     );
-    assert_eq!(take(&mut intake, lost(4, true, FIRST), &track), "K");
+    assert_eq!(take(&mut intake, lost(4, KEY), &track), "K");
     assert_eq!(take(&mut intake, picture(5, false), &track), "p");
     assert_eq!(intake.kept_back(), 3);
 }
 
 #[test]
-fn what_has_no_slices_is_no_key_frame() {
+fn what_has_no_slices_is_no_picture() {
     let mut intake = Intake::new(None, true, 0);
     let track = video(640);
     let delimiter = |place| Picture {
         data: Bytes::from_static(&[0, 0, 0, 2, 9, 0x10]),
-        ..picture(place, true)
+        ..picture(place, false)
     };
     assert_eq!(take(&mut intake, delimiter(0), &track), "");
     assert_eq!(take(&mut intake, picture(1, true), &track), "TK");
