@@ -364,7 +364,7 @@ impl Device {
             }
             Command::User { channel, command } => {
                 check(channel)?;
-                Box::pin(self.user(caller, channel, &command)).await?
+                self.user(caller, channel, &command).await?
             }
             Command::Unknown => Reply::Status {
                 status: Status::Unsupported,

@@ -112,7 +112,7 @@ impl Device {
         let is_known = match &command.meaning {
             Meaning::Step(..) | Meaning::Call(_) => true,
             Meaning::Topic(topic) => TOPICS.contains(&topic.name.as_str()),
-            Meaning::Other => false,
+            Meaning::Other | Meaning::Damaged => false,
         };
         let firmware = self.panels.firmware.get(&channel);
         if let Some(firmware) = firmware.filter(|_| !is_known) {
@@ -137,6 +137,9 @@ impl Device {
         let unknown = Error::new(ErrorKind::Unsupported, reason);
         match &command.meaning {
             Meaning::Topic(topic) => Ok(answer(topic, Err(&unknown))),
+            Meaning::Damaged => Err(Error::bad_request(
+                "the command begins as JSON does, and is none; is it cut off or escaped twice?",
+            )),
             _ => Err(unknown),
         }
     }
@@ -160,7 +163,7 @@ impl Device {
             },
             Panel::SetStatus { working } => {
                 caller.check(ADMIN)?;
-                panels.standby.set(channel, working).await?;
+                Box::pin(panels.standby.set(channel, working)).await?;
                 PanelReply::Done
             }
             Panel::Flip { flipped } => {
@@ -174,7 +177,9 @@ impl Device {
                 PanelReply::Done
             }
             Panel::Version => PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION"))),
-            Panel::FormatCard { confirm } => self.format(caller, channel, confirm).await?,
+            Panel::FormatCard { confirm } => {
+                Box::pin(self.format(caller, channel, confirm)).await?
+            }
             Panel::Reboot => {
                 caller.check(ADMIN)?;
                 let upkeep = panels.upkeep.get(&channel).ok_or_else(|| {

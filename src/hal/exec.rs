@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Write},
+    os::unix::process::CommandExt as _,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -12,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::{
+    fs::{OFlags, fcntl_setfl},
+    process::{Pid, Signal, kill_process_group},
+};
 
 use super::{Camera, HalError, MediaInput, Parts, TalkSink, Talkback};
 use crate::media::{Quality, SoundCoding, SoundFormat};
@@ -221,6 +225,8 @@ impl Feeder {
             .stdout(Stdio::null())
             // What it has to complain about stands in the log's place.
             .stderr(Stdio::inherit())
+            // A group, so that what it starts can be ended with it.
+            .process_group(0)
             .spawn()
     }
 
@@ -277,8 +283,8 @@ fn end(child: &mut Child, program: &str) -> String {
         }
     }
     tracing::warn!(program, "the speaker's program does not end; it is killed");
-    // It may have ended by now.
-    let _ = child.kill();
+    // It may have ended by now. Not waited for yet, its number is still its own.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.wait();
     "killed".to_owned()
 }
@@ -368,6 +374,24 @@ mod tests {
             }
         }
         wait(&speaker);
+    }
+
+    #[test]
+    fn what_a_program_started_is_killed_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("child");
+        let script = format!("sleep 1000 & echo $! > {}; wait", path.display());
+        let speaker = shell(&script);
+        drop(speaker.open(&pcm()).expect("free"));
+        wait(&speaker);
+        let child = std::fs::read_to_string(&path).expect("a file");
+        let stat = format!("/proc/{}/stat", child.trim());
+        let until = Instant::now() + Duration::from_secs(20);
+        // Whoever inherits it may not have waited for it yet.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < until, "it lives on");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

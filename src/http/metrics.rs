@@ -4,16 +4,35 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::proto::route::Route;
+
 /// Counters of the HTTP surface.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
+    /// Of them those that are counted most often, so that they are not looked up.
+    commands: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
     route: &'static str,
     status: u16,
+}
+
+const COMMAND: Request = Request {
+    route: Route::Command.as_str(),
+    status: 200,
+};
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let requests = Family::<Request, Counter>::default();
+        Self {
+            commands: requests.get_or_create_owned(&COMMAND),
+            requests,
+        }
+    }
 }
 
 impl Metrics {
@@ -24,8 +43,11 @@ impl Metrics {
     }
 
     pub(super) fn request(&self, route: &'static str, status: u16) {
-        self.requests
-            .get_or_create(&Request { route, status })
-            .inc();
+        let request = Request { route, status };
+        if request == COMMAND {
+            self.commands.inc();
+        } else {
+            self.requests.get_or_create(&request).inc();
+        }
     }
 }

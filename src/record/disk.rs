@@ -187,8 +187,12 @@ impl Disk for SystemDisk {
 
 /// Whether something is mounted here: what is above is on another device.
 fn is_mount_point(path: &Path) -> io::Result<bool> {
-    let above = path.canonicalize()?;
-    let above = above.parent().unwrap_or(Path::new("/"));
+    let own = match path.canonicalize() {
+        // A card may be mounted on a directory that is made for it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        own => own?,
+    };
+    let above = own.parent().unwrap_or(Path::new("/"));
     let [own, above] = [fs::metadata(path)?, fs::metadata(above)?];
     Ok(own.dev() != above.dev() || own.ino() == above.ino())
 }
@@ -237,4 +241,22 @@ pub(super) fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Resu
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_on_which_nothing_is_mounted_is_no_card() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for mount in [directory.path().to_owned(), directory.path().join("none")] {
+            let root = mount.join("recordings");
+            let refused = SystemDisk::new(Some(mount.clone())).claim(&root);
+            let reason = refused.expect_err("no card").to_string();
+            assert!(reason.contains("no card is mounted at"), "{reason}");
+            assert!(!root.exists(), "nothing is written beside the card");
+        }
+        assert!(is_mount_point(Path::new("/proc")).expect("it can be read"));
+    }
 }

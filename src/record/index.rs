@@ -25,13 +25,15 @@ impl ChannelIndex {
 
     async fn wait_until_readable(&self) -> Result<(), HalError> {
         let mut states = self.catalog.state();
-        let settled = states.wait_for(|state| *state != State::Starting);
-        match tokio::time::timeout(PATIENCE, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Gone(reason) => Err(HalError::Failed(format!("the card is gone: {reason}"))),
-                State::Starting | State::Ready | State::Stuck(_) => Ok(()),
-            },
-            Ok(Err(_)) | Err(_) => Err(HalError::Failed("the card is being looked at".to_owned())),
+        if *states.borrow() == State::Starting {
+            // What came of it is seen below.
+            let settled = states.wait_for(|state| *state != State::Starting);
+            let _ = tokio::time::timeout(PATIENCE, settled).await;
+        }
+        match &*states.borrow() {
+            State::Ready | State::Stuck(_) => Ok(()),
+            State::Gone(reason) => Err(HalError::Failed(format!("the card is gone: {reason}"))),
+            State::Starting => Err(HalError::Failed("the card is being looked at".to_owned())),
         }
     }
 }

@@ -95,6 +95,7 @@ const DIALECTS: &[Row] = &[
     ("a drawn camera is not started again", r#"POST /command?action=user_define&cmd={"topic":"reboot"}"#, "", 200, r#"{"confirmation_topic":"reboot","reason":"*","result":"406","status":"406"}"#),
     ("upgrade is not offered", r#"POST /command?action=user_define&cmd={"topic":"upgrade","message_id":9,"data":{"url":"https://x"}}"#, "", 200, r#"{"confirmation_topic":"upgrade","message_id":9,"reason":"*","result":"406","status":"406"}"#),
     ("a topic that says nonsense", r#"POST /command?action=user_define&cmd={"topic":"ptz","data":{"cmd":"ptz_jump"}}"#, "", 200, r#"{"confirmation_topic":"ptz","reason":"*","result":"404","status":"404"}"#),
+    ("JSON that is cut off", r#"POST /command?action=user_define&cmd={"topic":"version""#, "", 200, r#"{"status":"404","reason":"*"}"#),
     ("a shell is no command", r#"POST /command?action=user_define&cmd={"shell":"reboot"}"#, "", 200, r#"{"status":"406","reason":"*"}"#),
     ("a call by words", "POST /command?action=user_define&cmd=wx_call_start&_peername=one", "", 200, DONE),
     ("a second caller", "POST /command?action=user_define&cmd=wx_call_start&_peername=two", "", 200, r#"{"status":"1","reason":"the device is in a call*"}"#),

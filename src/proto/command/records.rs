@@ -1,10 +1,11 @@
 //! Commands about recordings: what there is, and how it is played.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use super::Status;
+use super::{
+    Status,
+    reply::{as_text, to_json},
+};
 use crate::{error::Error, media::Content, proto::query::Query};
 
 /// The longest answer, in bytes: what is longer some clients do not take.
@@ -274,33 +275,30 @@ pub enum ListDialect {
 struct SpanJson {
     #[serde(rename = "type")]
     kind: u32,
-    start_time: String,
-    end_time: String,
+    #[serde(serialize_with = "as_text")]
+    start_time: i64,
+    #[serde(serialize_with = "as_text")]
+    end_time: i64,
 }
 
 #[derive(Serialize)]
 struct FileJson<'a> {
     file_type: &'static str,
     file_name: &'a str,
-    file_size: String,
+    #[serde(serialize_with = "as_text")]
+    file_size: u64,
     start_time: &'a str,
     end_time: &'a str,
 }
 
 /// `{"video_list":[…]}`
 pub(super) fn encode_spans(spans: &[RecordSpan], newest_first: bool) -> String {
-    let texts = spans.iter().map(|span| {
-        serde_json::to_string(&SpanJson {
-            kind: span.kind,
-            start_time: span.start.to_string(),
-            end_time: span.end.to_string(),
-        })
+    let spans = spans.iter().map(|span| SpanJson {
+        kind: span.kind,
+        start_time: span.start,
+        end_time: span.end,
     });
-    page(
-        "video_list",
-        &texts.filter_map(Result::ok).collect::<Vec<_>>(),
-        newest_first,
-    )
+    page("video_list", spans, newest_first)
 }
 
 /// `{"file_list":[…]}`
@@ -309,55 +307,48 @@ pub(super) fn encode_files(
     dialect: ListDialect,
     newest_first: bool,
 ) -> String {
-    let texts = files.iter().map(|file| {
-        serde_json::to_string(&FileJson {
-            file_type: match (dialect, file.content) {
-                (ListDialect::Numbers, Content::Video) => "0",
-                (ListDialect::Numbers, Content::Picture) => "1",
-                (ListDialect::Words, Content::Video) => "video",
-                (ListDialect::Words, Content::Picture) => "picture",
-            },
-            file_name: &file.name,
-            file_size: file.size.to_string(),
-            start_time: &file.times[0],
-            end_time: &file.times[1],
-        })
+    let files = files.iter().map(|file| FileJson {
+        file_type: match (dialect, file.content) {
+            (ListDialect::Numbers, Content::Video) => "0",
+            (ListDialect::Numbers, Content::Picture) => "1",
+            (ListDialect::Words, Content::Video) => "video",
+            (ListDialect::Words, Content::Picture) => "picture",
+        },
+        file_name: &file.name,
+        file_size: file.size,
+        start_time: &file.times[0],
+        end_time: &file.times[1],
     });
-    page(
-        "file_list",
-        &texts.filter_map(Result::ok).collect::<Vec<_>>(),
-        newest_first,
-    )
+    page("file_list", files, newest_first)
 }
 
 /// As many entries as an answer holds, in their order: the first ones, or the last ones if the
 /// newest are wanted. `"more":"1"` says that there are more.
-fn page(key: &str, entries: &[String], newest_first: bool) -> String {
+fn page(
+    key: &str,
+    entries: impl DoubleEndedIterator<Item = impl Serialize>,
+    newest_first: bool,
+) -> String {
     const FRAME: usize = 64;
     let mut left = MAX_REPLY - FRAME;
-    let fits = |entry: &&String| {
-        let size = entry.len() + 1;
-        let is_in = size <= left;
-        left = left.saturating_sub(size);
-        is_in
-    };
-    let count = match newest_first {
-        true => entries.iter().rev().take_while(fits).count(),
-        false => entries.iter().take_while(fits).count(),
-    };
-    let shown = match newest_first {
-        true => &entries[entries.len() - count..],
-        false => &entries[..count],
-    };
-    let more = if count < entries.len() {
-        ",\"more\":\"1\""
-    } else {
-        ""
-    };
-    let mut text = String::new();
-    // A String takes everything.
-    let _ = write!(text, "{{\"{key}\":[{}]{more}}}", shown.join(","));
-    text
+    let mut entries = entries.map(|entry| to_json(&entry));
+    let mut fitting = Vec::new();
+    let mut more = "";
+    while let Some(entry) = match newest_first {
+        true => entries.next_back(),
+        false => entries.next(),
+    } {
+        let Some(rest) = left.checked_sub(entry.len() + 1) else {
+            more = ",\"more\":\"1\"";
+            break;
+        };
+        left = rest;
+        fitting.push(entry);
+    }
+    if newest_first {
+        fitting.reverse();
+    }
+    format!("{{\"{key}\":[{}]{more}}}", fitting.join(","))
 }
 
 /// `{"status":"0","progress":"…"}`

@@ -179,7 +179,10 @@ pub(super) fn to_json(value: &impl Serialize) -> String {
 }
 
 /// As the protocol has numbers: as text.
-fn as_text<S: serde::Serializer>(number: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(
+    number: &impl Display,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.collect_str(number)
 }
 

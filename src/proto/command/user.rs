@@ -1,6 +1,8 @@
 //! `user_define`: what a device's maker defined, and what standard panels send
 //! (`docs/protocol.md`, "Commands that makers define").
 
+use serde::de::IgnoredAny;
+
 use super::Topic;
 use crate::proto::call::ViewerMove;
 
@@ -24,6 +26,8 @@ pub enum Meaning {
     Call(ViewerMove),
     /// Nothing that is known here.
     Other,
+    /// It begins as JSON does, and is none.
+    Damaged,
 }
 
 /// Where a camera turns.
@@ -62,7 +66,10 @@ impl UserCommand {
             .or_else(|| call(text).map(Meaning::Call));
         Self {
             text: text.to_owned(),
-            meaning: meaning.unwrap_or(Meaning::Other),
+            meaning: meaning.unwrap_or_else(|| match is_damaged(text) {
+                true => Meaning::Damaged,
+                false => Meaning::Other,
+            }),
         }
     }
 
@@ -73,7 +80,7 @@ impl UserCommand {
             Meaning::Topic(topic) => &topic.name,
             Meaning::Step(..) => "ptz",
             Meaning::Call(_) => "call",
-            Meaning::Other => self.first_word(),
+            Meaning::Other | Meaning::Damaged => self.first_word(),
         }
     }
 
@@ -82,6 +89,10 @@ impl UserCommand {
         let mut words = self.text.split_ascii_whitespace();
         words.next().unwrap_or_default()
     }
+}
+
+fn is_damaged(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_err()
 }
 
 /// `ptz_left`, `ptz_left_speed_1`
@@ -145,7 +156,7 @@ mod tests {
             (r#"{"shell":"reboot"}"#, Meaning::Other),
             (r#"{"topic":1}"#, Meaning::Other),
             (r#"["ptz",1,{}]"#, Meaning::Other),
-            (r#"{"topic":"ptz""#, Meaning::Other),
+            (r#"{"topic":"ptz""#, Meaning::Damaged),
         ] {
             assert_eq!(UserCommand::parse(text).meaning, meaning, "{text}");
         }
