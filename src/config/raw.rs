@@ -232,6 +232,8 @@ impl Config {
             .into_iter()
             .map(|channel| channel.check(base))
             .collect::<Result<_, _>>()?;
+        #[cfg(feature = "hal-socket")]
+        super::socket::check_shared(&config.channels)?;
         if config.channels.is_empty() {
             return Err(Problem::general(
                 "there is no [[channel]]; the device needs one camera at least",

@@ -1,8 +1,11 @@
 //! `source = { kind = "socket", … }`
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use super::{Source as Meant, audio::sound, error::Problem, source::Source};
+use super::{Channel, Source as Meant, audio::sound, error::Problem, source::Source};
 use crate::hal::socket::Config;
 
 /// Whoever may open it may deliver pictures, and hear what is talked.
@@ -21,7 +24,8 @@ impl Source {
             ));
         };
         let span = path.span();
-        let path = base.join(path.into_inner());
+        // One socket has one path, also where it is written `./a.sock`.
+        let path: PathBuf = base.join(path.into_inner()).components().collect();
         if path.as_os_str().len() > LONGEST_PATH {
             let message =
                 format!("{LONGEST_PATH} bytes are the most that the path of a socket may have");
@@ -42,5 +46,58 @@ impl Source {
             config: Config { path, mode, users },
             sound: sound(self.audio)?,
         })
+    }
+}
+
+/// Makes sure that channels which share a socket say the same of who may connect to it.
+pub(super) fn check_shared(channels: &[Channel]) -> Result<(), Problem> {
+    let mut known = BTreeMap::new();
+    for channel in channels {
+        let Meant::Socket { config, .. } = &channel.source else {
+            continue;
+        };
+        let (first, id) = *known.entry(&config.path).or_insert((config, channel.id));
+        if first != config {
+            return Err(Problem::general(format!(
+                "channels {id} and {} share the socket {}, and say differently who may connect; give both the same mode and users",
+                channel.id,
+                config.path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Source};
+
+    fn parse(first: &str, second: &str) -> Result<Config, String> {
+        let channel = |id, source| {
+            format!("[[channel]]\nid = {id}\nsource = {{ kind = \"socket\", {source} }}\n")
+        };
+        let text = channel(0, first) + &channel(1, second);
+        Config::parse(&text, "/etc/peercam.toml".as_ref()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn channels_may_share_a_socket() {
+        let config = parse("path = \"a.sock\"", "path = \"./a.sock\"").expect("valid");
+        let paths: Vec<_> = config
+            .channels
+            .iter()
+            .map(|channel| match &channel.source {
+                Source::Socket { config, .. } => config.path.to_str(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(paths, [Some("/etc/a.sock"); 2]);
+        let refused = parse("path = \"a.sock\"", "path = \"a.sock\", users = [1000]")
+            .expect_err("who may connect?");
+        assert!(
+            refused.contains("channels 0 and 1 share the socket"),
+            "{refused}"
+        );
+        parse("path = \"a.sock\"", "path = \"b.sock\", users = [1000]").expect("two sockets");
     }
 }

@@ -114,6 +114,52 @@ async fn whoever_does_it_wrong_is_told_why_and_nobody_else_notices() {
     }
 }
 
+/// What x265 wrote: VPS, SPS and PPS.
+const HEVC: [&str; 3] = [
+    "40010c01ffff01600000030090000003000003003c959809",
+    "42010101600000030090000003000003003ca00a480f9c9265959a4932bc05a02000000300200000030321",
+    "4401c172b46240",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_leads_a_key_picture_is_sent_if_nothing_is_missing() {
+    let daemon = Daemon::start(CONFIG);
+    let path = daemon.directory().join("camera.sock");
+    let (mut read, mut write) = UnixStream::connect(path).await.unwrap().into_split();
+    let parameters = HEVC.map(|set| base16ct::lower::decode_vec(set).unwrap());
+    let slice = |kind: u8, has_parameters: bool| {
+        let slice = vec![kind << 1, 1, 0x80];
+        let units = parameters.iter().filter(|_| has_parameters).chain([&slice]);
+        let coded = units.flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat());
+        coded.collect::<Vec<u8>>()
+    };
+    let stream = [&[2, 0, 0, 3, 0, 0, 0, 0][..], &25_000_u32.to_le_bytes()];
+    write.write_all(&hello()).await.unwrap();
+    write.write_all(&message(2, 1, 0, &stream)).await.unwrap();
+    let viewer = tokio::spawn(Viewer::open(daemon.address, "channel=0"));
+    let watched = async { while receive(&mut read).await.unwrap() != (66, vec![1]) {} };
+    tokio::time::timeout(HANG, watched).await.expect("a viewer");
+    let [cra, rasl, trail] = [21, 9, 1];
+    let pictures = [cra, rasl, trail, cra, rasl, trail];
+    let mut pictures = pictures.into_iter().enumerate().map(|(place, kind)| {
+        let data = slice(kind, kind == cra);
+        picture(0, 1, 40_000 * place as i64, 0, &data)
+    });
+    // The viewer has begun before there is a newer key picture.
+    write.write_all(&pictures.next().unwrap()).await.unwrap();
+    let mut viewer = viewer.await.unwrap();
+    let mut shown = vec![viewer.picture().await];
+    for picture in pictures {
+        write.write_all(&picture).await.unwrap();
+    }
+    while shown.len() < 5 {
+        shown.push(viewer.picture().await);
+    }
+    let keys = shown.into_iter().map(|shown| shown.expect("a picture").1);
+    let expected = [true, false, true, false, false];
+    assert_eq!(keys.collect::<Vec<_>>(), expected);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_messages_hurt_nobody() {
     let mut daemon = Daemon::start(CONFIG);

@@ -49,6 +49,18 @@ async fn a_file_and_a_camera_are_described() {
     );
 }
 
+#[test]
+fn a_user_has_a_password() {
+    let mut probe = program();
+    probe.args(["probe", "rtsp://127.0.0.1:1/x", "--user", "admin"]);
+    let output = probe.env_remove("PEERCAM_CAMERA_PASSWORD").output();
+    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(
+        said.contains("PEERCAM_CAMERA_PASSWORD, which is not set"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firmware_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();

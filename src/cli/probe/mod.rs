@@ -100,12 +100,18 @@ impl ProbeOptions {
     #[cfg(feature = "rtsp")]
     fn rtsp(&self, clock: Clock) -> Result<Box<dyn Camera>, Failure> {
         let url = rtsp::parse_url(&self.what).map_err(Failure::Usage)?;
-        let credentials = self.user.clone().map(|user| rtsp::Credentials {
-            user,
-            password: rtsp::Password::new(
-                std::env::var("PEERCAM_CAMERA_PASSWORD").unwrap_or_default(),
-            ),
-        });
+        let credentials = match self.user.clone() {
+            None => None,
+            Some(user) => {
+                let password = std::env::var("PEERCAM_CAMERA_PASSWORD").map_err(|_| {
+                    Failure::Usage(format!(
+                        "the password of {user:?} is taken from PEERCAM_CAMERA_PASSWORD, which is not set"
+                    ))
+                })?;
+                let password = rtsp::Password::new(password);
+                Some(rtsp::Credentials { user, password })
+            }
+        };
         let transport = match self.udp {
             true => rtsp::Transport::Udp,
             false => rtsp::Transport::Tcp,

@@ -74,9 +74,10 @@ pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64)
         streams: BTreeMap::new(),
         told: Instant::now(),
     };
+    let mut is_within = false;
     let ended = tokio::select! {
         ended = connection.read(&mut read) => ended,
-        error = send_all(&mut queue, &mut write) => Ended::Io(error),
+        error = send_all(&mut queue, &mut write, &mut is_within) => Ended::Io(error),
         () = link.stuck() => Ended::Stuck,
     };
     let reason = ended.to_string();
@@ -92,19 +93,26 @@ pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64)
     for channel in shared.channels().values() {
         channel.release(number, &reason);
     }
-    let goodbye = ToFirmware::Goodbye(&reason).encode();
-    // One that has gone, or does not listen, need not know.
-    let _ = timeout(FAREWELL, write.write_all(&goodbye)).await;
+    // Behind half a message it would be taken for the other half.
+    if !is_within {
+        let goodbye = ToFirmware::Goodbye(&reason).encode();
+        // One that has gone, or does not listen, need not know.
+        let _ = timeout(FAREWELL, write.write_all(&goodbye)).await;
+    }
 }
 
+/// Sends what there is; `is_within` says whether a message is on its way and not whole.
 async fn send_all(
     queue: &mut mpsc::Receiver<Vec<u8>>,
     write: &mut OwnedWriteHalf,
+    is_within: &mut bool,
 ) -> std::io::Error {
     while let Some(message) = queue.recv().await {
+        *is_within = true;
         if let Err(error) = write.write_all(&message).await {
             return error;
         }
+        *is_within = false;
     }
     // The other end is held by whoever waits here.
     std::future::pending().await

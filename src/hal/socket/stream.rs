@@ -43,6 +43,8 @@ pub(super) struct Stream {
     video: Option<VideoTrack>,
     sound: Option<Incoming>,
     awaits_key: bool,
+    /// Of what came before the last key picture something is missing.
+    has_gap: bool,
     /// It was said once that parameter sets are missing.
     has_complained: bool,
     /// Which feeds know the tracks as they are.
@@ -90,6 +92,7 @@ impl Stream {
             video: None,
             sound,
             awaits_key: true,
+            has_gap: true,
             has_complained: false,
             told: [false; Quality::ALL.len()],
             is_stale: false,
@@ -125,8 +128,11 @@ impl Stream {
             self.video = Some(track);
             self.told = Default::default();
         }
-        self.awaits_key &= !picture.key;
-        if self.awaits_key {
+        if picture.key {
+            self.has_gap = self.awaits_key;
+            self.awaits_key = false;
+        }
+        if self.awaits_key || self.has_gap && picture.needs_earlier {
             return Ok(());
         }
         let (timeline, arrival) = place;

@@ -4,8 +4,6 @@
 mod split;
 mod track;
 
-use std::ops::RangeInclusive;
-
 use bytes::{Bytes, BytesMut};
 
 pub use split::{Framing, units};
@@ -23,6 +21,8 @@ enum Kind {
     Slice {
         /// Decoding can start with the picture.
         key: bool,
+        /// As [`Picture::needs_earlier`].
+        needs_earlier: bool,
     },
     /// Of no use to a decoder: delimiters, filler, ends.
     Padding,
@@ -32,19 +32,28 @@ enum Kind {
 
 fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
     let head = *unit.first()?;
+    let slice = |key| Kind::Slice {
+        key,
+        needs_earlier: false,
+    };
     Some(match codec {
         VideoCodec::H264 => match head & 0x1f {
-            1..=4 => Kind::Slice { key: false },
-            5 => Kind::Slice { key: true },
+            1..=4 => slice(false),
+            5 => slice(true),
             7 => Kind::Parameters(1),
             8 => Kind::Parameters(2),
             9..=12 => Kind::Padding,
             _ => Kind::Other,
         },
         VideoCodec::H265 => match head >> 1 & 0x3f {
+            // RASL.
+            8..=9 => Kind::Slice {
+                key: false,
+                needs_earlier: true,
+            },
             // IRAP pictures: BLA, IDR, CRA.
-            16..=21 => Kind::Slice { key: true },
-            0..=31 => Kind::Slice { key: false },
+            16..=21 => slice(true),
+            0..=31 => slice(false),
             kind @ 32..=34 => Kind::Parameters(usize::from(kind - 32)),
             35..=38 => Kind::Padding,
             _ => Kind::Other,
@@ -60,26 +69,24 @@ pub struct FirstSlice {
     pub key: bool,
     /// It is the first one of its picture. What was lost on the way may have been just that.
     pub begins: bool,
-    /// The picture is shown before the key picture that it follows, and can be decoded only by who
-    /// has what came before that (RASL, H.265 3.115).
+    /// As [`Picture::needs_earlier`].
     pub needs_earlier: bool,
 }
 
 impl FirstSlice {
     /// Looks for it in units behind 4-byte lengths; `None` if there is no slice.
     pub fn of(codec: VideoCodec, data: &[u8]) -> Option<Self> {
-        const RASL: RangeInclusive<u8> = 8..=9;
         units(Framing::Lengths, data)
             .map_while(Result::ok)
             .find_map(|unit| {
-                let Kind::Slice { key } = kind(codec, unit)? else {
+                let Kind::Slice { key, needs_earlier } = kind(codec, unit)? else {
                     return None;
                 };
                 // `first_mb_in_slice` is 0, or `first_slice_segment_in_pic_flag` is set: both are a
                 // single 1 behind the unit's header.
-                let (header, needs_earlier) = match codec {
-                    VideoCodec::H264 => (1, false),
-                    VideoCodec::H265 => (2, RASL.contains(&(unit[0] >> 1 & 0x3f))),
+                let header = match codec {
+                    VideoCodec::H264 => 1,
+                    VideoCodec::H265 => 2,
                 };
                 Some(Self {
                     key,
@@ -97,6 +104,9 @@ pub struct Picture {
     pub data: Bytes,
     /// Whether decoding can start here.
     pub key: bool,
+    /// Whether it is shown before the key picture that it follows, and can be decoded only by who has
+    /// what came before that (RASL, H.265 3.115).
+    pub needs_earlier: bool,
     /// What its decoder must know, if that is not what the picture before needed.
     pub new_track: Option<VideoTrack>,
 }
@@ -128,7 +138,7 @@ impl Pictures {
     /// [`NalError`] if its units cannot be told apart, or its parameter sets cannot be read.
     pub fn read(&mut self, framing: Framing, data: &[u8]) -> Result<Option<Picture>, NalError> {
         let mut out = BytesMut::with_capacity(data.len() + 64);
-        let (mut key, mut has_slice) = (false, false);
+        let (mut key, mut needs_earlier, mut has_slice) = (false, false, false);
         let mut sets = ParameterSets::default();
         for unit in units(framing, data) {
             let unit = unit?;
@@ -138,8 +148,12 @@ impl Pictures {
                     sets.add(place, unit);
                     continue;
                 }
-                Some(Kind::Slice { key: is_key }) => {
+                Some(Kind::Slice {
+                    key: is_key,
+                    needs_earlier: is_leading,
+                }) => {
                     key |= is_key;
+                    needs_earlier |= is_leading;
                     has_slice = true;
                 }
                 Some(Kind::Other) => {}
@@ -161,6 +175,7 @@ impl Pictures {
         Ok(Some(Picture {
             data: out.freeze(),
             key,
+            needs_earlier,
             new_track,
         }))
     }
