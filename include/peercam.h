@@ -8,7 +8,8 @@
  *     #define PEERCAM_IMPLEMENTATION
  *     #include "peercam.h"
  *
- * and in the others just the #include. Link with -pthread where the C library wants it.
+ * and in the others just the #include. Compile with -D_POSIX_C_SOURCE=200809L or -std=gnu99; link
+ * with -pthread where the C library wants it.
  *
  * In short:
  *
@@ -204,6 +205,10 @@ int64_t peercam_now(void);
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef CLOCK_MONOTONIC
+#error "peercam.h needs POSIX: compile with -D_POSIX_C_SOURCE=200809L, or with -std=gnu99"
+#endif
 
 #define PEERCAM__HEAD 8u
 /* What the daemon says is never longer; its commands have 16 KB. */

@@ -5,6 +5,10 @@
  *     cc -std=c99 -D_POSIX_C_SOURCE=200809L -I include -o stream examples/c/stream.c -pthread -lm
  *     ./stream /run/peercam/camera.sock video.h264 sound.aac
  *
+ * The picture has 25 frames a second and no B-frames, as encoders in cameras make it:
+ *
+ *     ffmpeg -i FILM -r 25 -c:v libx264 -bf 0 -g 50 video.h264 -c:a aac sound.aac
+ *
  * with this in the daemon's configuration:
  *
  *     [[channel]]
@@ -78,6 +82,12 @@ static size_t picture_end(const struct file *file, size_t at, int *is_key) {
         unit = start_code(file, unit + 3);
     }
     return file->size;
+}
+
+static int has_key_frame(const struct file *file) {
+    int is_key = 0;
+    for (size_t at = 0; at < file->size && !is_key;) at = picture_end(file, at, &is_key);
+    return is_key;
 }
 
 /* The size of the ADTS unit at `at`, and the rate of its samples; 0 at the end. */
@@ -194,6 +204,12 @@ int main(int count, char **arguments) {
         return 2;
     }
     if (load(arguments[2], &video) != 0 || (count > 3 && load(arguments[3], &audio) != 0)) return 1;
+    if (!has_key_frame(&video)) {
+        fprintf(stderr, "%s: no H.264 with start codes\n", arguments[2]);
+        free(video.data);
+        free(audio.data);
+        return 1;
+    }
     signal(SIGINT, end);
     signal(SIGTERM, end);
 

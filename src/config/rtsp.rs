@@ -56,10 +56,14 @@ fn credentials(
 ) -> Result<Option<Credentials>, Problem> {
     match (user, password) {
         (None, None) => Ok(None),
-        (Some(user), password) => Ok(Some(Credentials {
+        (Some(user), Some(password)) => Ok(Some(Credentials {
             user: user.into_inner(),
-            password: Password::new(password.map_or_else(String::new, |it| it.into_inner().0)),
+            password: Password::new(password.into_inner().0),
         })),
+        (Some(user), None) => Err(Problem::at(
+            user.span(),
+            "a user needs a password (\"\" if the camera has none)",
+        )),
         (None, Some(password)) => Err(Problem::at(password.span(), "a password needs a user")),
     }
 }

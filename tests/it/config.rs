@@ -204,6 +204,10 @@ fn errors_in_sources_name_the_key_itself() {
             vec![":3: password:", "needs a user"],
         ),
         (
+            "kind = \"rtsp\", url = \"rtsp://x/\", user = \"admin\"",
+            vec![":3: user:", "needs a password"],
+        ),
+        (
             "kind = \"rtsp\", url = \"rtsp://x/\", transport = \"sctp\"",
             vec![":3: transport:", "tcp or udp"],
         ),

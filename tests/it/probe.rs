@@ -8,7 +8,7 @@ use crate::{
     files::recording,
     firmware::Firmware,
     rtsp_server::{RtspServer, Script},
-    support::{program, run},
+    support::{HANG, program, run},
 };
 
 /// What it prints, or why it does not.
@@ -95,7 +95,9 @@ async fn what_is_not_there_is_said() {
         ("http://127.0.0.1/x", "rtsp://HOST"),
         ("missing.mp4", "there is no such file"),
         ("Cargo.toml", "neither FLV nor MP4"),
-        ("src", "there is no such file"),
+        ("src", "a directory is no camera"),
+        ("192.168.1.64", "cameras are rtsp://HOST/PATH"),
+        ("/nowhere/camera.sock", "no directory for a socket"),
     ] {
         let said = probed(what.to_owned()).await.unwrap_err();
         assert!(
@@ -104,4 +106,22 @@ async fn what_is_not_there_is_said() {
         );
         assert!(!said.contains("word@"), "{said}");
     }
+    assert!(!std::path::Path::new("/nowhere").exists());
+}
+
+#[test]
+fn who_gives_up_waiting_leaves_no_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.sock");
+    let mut probing = program().arg("probe").arg(&path).spawn().unwrap();
+    let until = std::time::Instant::now() + HANG;
+    while !path.exists() {
+        assert!(std::time::Instant::now() < until, "it does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Signals are listened to before there is a socket.
+    let id = rustix::process::Pid::from_child(&probing);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    probing.wait().unwrap();
+    assert!(!path.exists(), "it is removed behind it");
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;
-use super::{Failure, progress::Progress};
+use super::{Failure, progress::Progress, way::until_interrupted};
 #[cfg(feature = "rtsp")]
 use crate::hal::rtsp;
 use crate::{
@@ -33,7 +33,8 @@ const CAMERA: Duration = Duration::from_secs(15);
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ProbeOptions {
     /// What to look at: `rtsp://HOST/PATH`; an FLV or MP4 file; or the path of a socket, at which it
-    /// waits for firmware as the daemon would (stop the daemon first).
+    /// waits for firmware of channel 0, run by the same user, as the daemon would (stop the daemon
+    /// first).
     what: String,
     /// Who reads an RTSP camera. The password comes from the environment, PEERCAM_CAMERA_PASSWORD:
     /// arguments are public.
@@ -55,7 +56,7 @@ impl ProbeOptions {
             .enable_all()
             .build()
             .map_err(Failure::io("the runtime"))?;
-        let observed = runtime.block_on(self.look())?;
+        let observed = runtime.block_on(until_interrupted(self.look()))?;
         report(&observed).map_err(Failure::io("the output"))
     }
 
@@ -90,8 +91,17 @@ impl ProbeOptions {
         }
         let is_media = |extension| matches!(extension, "flv" | "mp4" | "m4v" | "mov");
         let extension = path.extension().and_then(std::ffi::OsStr::to_str);
-        if path.is_dir() || extension.is_some_and(is_media) {
-            let reason = format!("{}: there is no such file", self.what);
+        let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+        if path.is_dir() {
+            let reason = format!("{}: a directory is no camera", self.what);
+            return Err(Failure::Usage(reason));
+        }
+        // A socket that is made by mistake would be waited at for a minute.
+        if extension.is_some_and(is_media) || !directory.is_some_and(Path::is_dir) {
+            let reason = format!(
+                "{}: there is no such file, and no directory for a socket of that name; cameras are rtsp://HOST/PATH, sockets DIRECTORY/NAME",
+                self.what
+            );
             return Err(Failure::Usage(reason));
         }
         self.socket(clock, path)
@@ -183,7 +193,11 @@ impl ProbeOptions {
                 }
                 // To try again would not help, and might lock the account.
                 Ok(SourceEvent::Offline(why)) if why.contains("(401)") || why.contains("(404)") => {
-                    return Err(Failure::Usage(format!("{}: {why}", self.shown())));
+                    let hint = match why.contains("was given none") {
+                        true => "; give it --user, and the password in PEERCAM_CAMERA_PASSWORD",
+                        false => "",
+                    };
+                    return Err(Failure::Usage(format!("{}: {why}{hint}", self.shown())));
                 }
                 Ok(SourceEvent::Offline(why)) => reason = why,
                 Ok(SourceEvent::Frame(frame)) => {

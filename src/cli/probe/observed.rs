@@ -16,7 +16,8 @@ pub(super) struct Observed {
     first: Option<i64>,
     last: i64,
     keys: Vec<(i64, usize)>,
-    pictures: u64,
+    /// From each picture to the next, in microseconds.
+    steps: Vec<i64>,
     bytes: usize,
     is_reordered: bool,
     /// How long the first picture took from the beginning, in microseconds.
@@ -37,9 +38,11 @@ impl Observed {
             return;
         }
         let time = frame.time.as_micros();
+        if self.first.is_some() {
+            self.steps.push(time - self.last);
+        }
         self.first.get_or_insert(time);
         self.last = time;
-        self.pictures += 1;
         self.bytes += frame.data.len();
         self.is_reordered |= frame.composition_micros != 0;
         if frame.key {
@@ -56,8 +59,14 @@ impl Observed {
         (self.last - self.first.unwrap_or(self.last)) as f64 / 1e6
     }
 
+    /// Of the usual distances: what a camera had in hand comes at once, and what was lost is missing.
     fn frame_rate(&self) -> f64 {
-        (self.pictures.saturating_sub(1)) as f64 / self.seconds().max(0.001)
+        let mut steps = self.steps.clone();
+        steps.sort_unstable();
+        let few = steps.len() / 10;
+        let usual = &steps[few..steps.len() - few];
+        let sum: i64 = usual.iter().sum();
+        usual.len() as f64 / (sum as f64 / 1e6).max(0.001)
     }
 
     fn bits_per_second(&self) -> f64 {
@@ -157,8 +166,8 @@ impl Observed {
             if distance > FAR_MICROS && !self.forces_keys {
                 advice.push(format!(
                     "key frames are {:.1} s apart: somebody who comes may wait that long for the \
-                     first picture. Set the camera's I-frame interval (GOP) to {:.0} pictures, or \
-                     have it read always (pull = \"always\").",
+                     first picture. Set the camera's I-frame interval (GOP) to {:.0} pictures; of \
+                     an RTSP camera that is read always (pull = \"always\"), the newest is kept.",
                     distance as f64 / 1e6,
                     self.frame_rate()
                 ));

@@ -167,7 +167,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
         return Err(NEEDED.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("user and password belong in keys of their own, user and password, where they are kept out of logs".to_owned());
+        return Err("a URL is logged, so user and password belong in keys of their own, user and password; peercam probe takes --user, and the password from PEERCAM_CAMERA_PASSWORD".to_owned());
     }
     Ok(url)
 }

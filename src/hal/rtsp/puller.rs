@@ -96,8 +96,7 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
             tracing::debug!(camera = name, %failure, ?pause, "the camera is tried again");
             let reason = match (&failure, &config.credentials) {
                 (Failure::Credentials, None) => {
-                    "it asks for a user and a password (401), and the configuration has none"
-                        .to_owned()
+                    "it asks for a user and a password (401), and was given none".to_owned()
                 }
                 _ => failure.to_string(),
             };

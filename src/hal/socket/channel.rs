@@ -51,7 +51,7 @@ impl Channel {
             feeds: std::array::from_fn(|_| Feed::new()),
             state: Mutex::default(),
         };
-        channel.offline("no firmware has connected yet");
+        channel.offline("no firmware delivers it yet");
         Arc::new(channel)
     }
 

@@ -82,6 +82,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64)
     };
     let reason = ended.to_string();
     match ended {
+        // Somebody looked whether there is a daemon.
+        Ended::Closed if connection.name.is_empty() => {}
         Ended::Closed => tracing::info!(firmware = connection.name, "the firmware has left"),
         _ => tracing::warn!(
             firmware = connection.name,
