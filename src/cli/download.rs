@@ -13,8 +13,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     Failure,
+    interrupt::until_interrupted,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run, until_interrupted},
+    way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
     client::{Code, Viewer},

@@ -48,7 +48,6 @@ pub enum Failure {
         error: io::Error,
     },
     /// Somebody ended it.
-    #[cfg(feature = "client")]
     #[error("interrupted")]
     Interrupted,
     /// The command line does not make sense.

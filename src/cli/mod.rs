@@ -8,6 +8,7 @@ mod doctor;
 #[cfg(feature = "client")]
 mod download;
 mod failure;
+mod interrupt;
 mod pairing;
 mod probe;
 mod progress;

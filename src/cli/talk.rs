@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Failure,
+    interrupt::until_interrupted,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run, until_interrupted},
+    way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
     client::{ClientError, Code, Viewer, upload},

@@ -11,8 +11,6 @@ use std::{
 
 use clap::Args;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::Failure;
 #[cfg(feature = "p2p")]
 use crate::client::p2p::{Identity, Options};
@@ -149,21 +147,6 @@ fn read(source: &mut impl Read, name: &str) -> Result<String, Failure> {
     let mut text = String::new();
     let read = source.take(MAX_URI).read_to_string(&mut text);
     read.map_err(Failure::io(name)).map(|_| text)
-}
-
-/// Does something until it is done or somebody ends it, so that there is time to take leave: a
-/// viewer that is cut off keeps its place until the device has noticed.
-pub(super) async fn until_interrupted<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let listen = |kind| signal(kind).map_err(Failure::io("signals cannot be listened to"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(Failure::Interrupted),
-        _ = terminate.recv() => Err(Failure::Interrupted),
-    }
 }
 
 /// Runs one client to its end.

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;
-use super::{Failure, progress::Progress, way::until_interrupted};
+use super::{Failure, interrupt::until_interrupted, progress::Progress};
 #[cfg(feature = "rtsp")]
 use crate::hal::rtsp;
 use crate::{
