@@ -33,7 +33,7 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, Need, Scope, Scopes},
+        credential::{Channels, Claims, CredentialId, Issuer, Need, Scope, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
         refusal,
@@ -58,6 +58,18 @@ pub struct Caller {
     pub scopes: Scopes,
     /// The channels for which it may do it; for it there are no others.
     pub channels: Channels,
+    /// The credential that it proved to hold; `None` on a listener without access control.
+    pub proof: Option<Proof>,
+}
+
+/// A credential that was proved, as what was decided by it is told and ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Who minted it.
+    pub issuer: Arc<str>,
+    /// Its id. Whoever holds a mint key chooses ids as it likes: it names one credential only
+    /// together with the issuer.
+    pub id: CredentialId,
 }
 
 /// A wire that commands come by.
@@ -81,11 +93,18 @@ impl Caller {
             req_id: labels.req_id.clone(),
             scopes: Scopes::ALL,
             channels: Channels::All,
+            proof: None,
         }
     }
 
-    /// A caller that proved to hold a credential with these claims, and has this session.
-    pub fn holder(claims: &Claims, session: &str, labels: &Labels, transport: Transport) -> Self {
+    /// A caller that proved to hold a credential of this issuer with these claims, and has this
+    /// session.
+    pub fn holder(
+        (issuer, claims): (&str, &Claims),
+        session: &str,
+        labels: &Labels,
+        transport: Transport,
+    ) -> Self {
         Self {
             name: claims.name.as_str().into(),
             viewer: session.into(),
@@ -93,7 +112,19 @@ impl Caller {
             req_id: labels.req_id.clone(),
             scopes: claims.scopes,
             channels: claims.channels.clone(),
+            proof: Some(Proof {
+                issuer: issuer.into(),
+                id: claims.id,
+            }),
         }
+    }
+
+    /// Whether it is the device's owner: it proved to hold an `admin` credential that was paired on
+    /// the device itself. Who cannot be told from others, on a listener without access control, is
+    /// not; nor is an `admin` of a back end.
+    pub fn is_owner(&self) -> bool {
+        let is_local = |proof: &Proof| &*proof.issuer == Issuer::LOCAL;
+        self.scopes.contains(Scope::Admin) && self.proof.as_ref().is_some_and(is_local)
     }
 
     /// Makes sure that it may do something.

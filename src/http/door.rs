@@ -228,7 +228,7 @@ impl Door {
 
     fn who<'a>(&self, holder: &'a Holder, entered: &'a Entered) -> Who<'a> {
         Who::Holder {
-            claims: &holder.claims,
+            holder,
             session: &entered.session,
             media: &entered.media,
             peer: self.wire.peer(),

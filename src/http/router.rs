@@ -21,6 +21,7 @@ use super::{
     seat::Seat,
 };
 use crate::{
+    access::Holder,
     clock::Clock,
     device::{Caller, Device, Place, Places, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
@@ -30,7 +31,7 @@ use crate::{
     playback::unreadable,
     proto::{
         command::{self, Reply, Status},
-        credential::{Channels, Claims, Need},
+        credential::{Channels, Need},
         flv::HevcForm,
         network::Peer,
         query::Query,
@@ -93,7 +94,7 @@ pub(super) enum Who<'a> {
     },
     /// The holder of a credential.
     Holder {
-        claims: &'a Claims,
+        holder: &'a Holder,
         /// The name of its session.
         session: &'a str,
         /// The media that it is being sent.
@@ -108,11 +109,14 @@ impl<'a> Who<'a> {
         match self {
             Self::Anybody { name, .. } => Caller::on_tcp(labels, name),
             Self::Holder {
-                claims,
+                holder,
                 session,
                 transport,
                 ..
-            } => Caller::holder(claims, session, labels, transport),
+            } => {
+                let credential = (holder.issuer.as_str(), &holder.claims);
+                Caller::holder(credential, session, labels, transport)
+            }
         }
     }
 
@@ -120,9 +124,9 @@ impl<'a> Who<'a> {
     fn check(self, need: Need) -> Result<&'a Channels, Error> {
         match self {
             Self::Anybody { .. } => Ok(&Channels::All),
-            Self::Holder { claims, .. } => {
-                need.check(claims.scopes)?;
-                Ok(&claims.channels)
+            Self::Holder { holder, .. } => {
+                need.check(holder.claims.scopes)?;
+                Ok(&holder.claims.channels)
             }
         }
     }

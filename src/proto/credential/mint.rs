@@ -9,9 +9,12 @@ use crate::proto::encoding::{base64, exactly};
 pub struct Issuer(String);
 
 impl Issuer {
+    /// The name of the device itself.
+    pub const LOCAL: &str = "local";
+
     /// The device itself.
     pub fn local() -> Self {
-        Self("local".to_owned())
+        Self(Self::LOCAL.to_owned())
     }
 
     /// Its name.
