@@ -26,6 +26,7 @@ use self::{
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
+    budget::Budget,
     clock::Clock,
     config::{Channel, Config, Listen, ListenAccess, UserDefine},
     device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, UserCommands, Viewers},
@@ -98,12 +99,13 @@ impl Daemon {
     /// # Errors
     /// [`StartError`], one clear line.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let workshop = Workshop::default();
+        let budget = Budget::of(&config)?;
+        let workshop = Workshop::new(&budget);
         let registry = registry(&config);
         #[cfg(feature = "hal-socket")]
         let registry = workshop.counting(registry);
         let camera = |clock, channel: &Channel| workshop.camera(clock, channel);
-        Self::assemble(config, camera, registry).await
+        Self::assemble(config, budget, camera, registry).await
     }
 
     /// As [`Daemon::start`], with cameras of one's own in place of those that the configuration
@@ -116,11 +118,13 @@ impl Daemon {
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
     ) -> Result<Self, StartError> {
         let registry = registry(&config);
-        Self::assemble(config, camera, registry).await
+        let budget = Budget::of(&config)?;
+        Self::assemble(config, budget, camera, registry).await
     }
 
     async fn assemble(
         config: Config,
+        budget: Budget,
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
         mut registry: Registry,
     ) -> Result<Self, StartError> {
@@ -141,19 +145,20 @@ impl Daemon {
         let max_sessions = config.access.max_sessions;
         let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
         let channels = cameras(&config.channels, |channel| camera(clock, channel))?;
-        let hub = Hub::new(clock, config.live, channels.clone(), live_metrics);
+        let bounds = live::Config {
+            memory: budget.live,
+            max_frame: budget.picture,
+        };
+        let hub = Hub::new(clock, bounds, channels.clone(), live_metrics);
         // Before anybody, the recorder included, could have a picture.
         let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
         #[cfg(feature = "record")]
-        let recorder = record::start(&config, &channels, &hub, clock, &mut registry)?;
-        let viewers = Viewers::new(config.http.max_viewers);
-        let connections = Connections::new(
-            config.http.max_connections,
-            config.http.timeouts,
-            connection_metrics,
-        );
+        let recorder = record::start(&config, &budget, &channels, &hub, clock, &mut registry)?;
+        let viewers = Viewers::new(budget.viewers);
+        let connections =
+            Connections::new(budget.connections, config.http.timeouts, connection_metrics);
         #[cfg(feature = "p2p")]
-        let p2p = p2p::P2p::start(&config, &keeper, &mut registry).await?;
+        let p2p = p2p::P2p::start(&config, &budget, &keeper, &mut registry).await?;
         #[cfg(feature = "p2p")]
         let reach = match &p2p {
             Some(p2p) => p2p.reach(&keeper, &config),
@@ -209,8 +214,9 @@ impl Daemon {
             metrics: http_metrics,
             registry,
             started,
-            media_share: MIN_MEDIA_SHARE.max(config.http.max_viewers / max_sessions),
+            media_share: MIN_MEDIA_SHARE.max(budget.viewers / max_sessions),
             clock,
+            send_buffer: budget.send_buffer,
         };
         let daemon = Self {
             listeners,
@@ -441,6 +447,7 @@ fn user_commands(config: UserDefine) -> UserCommands {
 /// # Errors
 /// [`StartError`] for the first one that cannot.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    Budget::of(config)?;
     DataDir::check(&config.data_dir)?;
     Store::check(&config.data_dir)?;
     #[cfg(feature = "p2p")]

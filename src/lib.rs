@@ -4,7 +4,7 @@
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 6 | [`cli`], [`config`], [`daemon`] | compose: the only ones that know every part |
+//! | 6 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
 //! | 5 | [`http`], `client` | routes, replies and bodies over hyper; the viewer's end |
 //! | 4 | [`transport`], [`access`] | connections with a known peer; who may do what |
 //! | 3 | [`live`], `record`, [`playback`], [`device`] | streams and their viewers; recordings and their players; the door for commands |
@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access;
+pub mod budget;
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
+    budget::Budget,
     cli::{self, Cli, Command},
     config::Config,
     daemon::{self, Daemon},
@@ -48,7 +49,8 @@ fn check(path: Option<&Path>) -> Result<()> {
     let config = Config::load(path)?;
     daemon::check(&config)?;
     // Nobody reading it is no failure.
-    let _ = writeln!(io::stdout(), "{}: fine", path.display());
+    let memory = Budget::of(&config)?;
+    let _ = write!(io::stdout(), "{}: fine\n\n{memory}", path.display());
     Ok(())
 }
 

@@ -147,6 +147,9 @@ pub struct Http {
 pub struct Runtime {
     /// `threads`: that serve viewers; 1 is a single-threaded runtime. Default: 1.
     pub threads: usize,
+    /// `memory`: the sum of what grows, in bytes. Default (`None`): half of what the limit of the
+    /// control group, or the machine, leaves beyond 10 MiB.
+    pub memory: Option<usize>,
 }
 
 /// One `[[channel]]`: a camera.
@@ -268,7 +271,10 @@ impl Config {
             },
             live: live::Config::default(),
             hevc: HevcForm::default(),
-            runtime: Runtime { threads: 1 },
+            runtime: Runtime {
+                threads: 1,
+                memory: None,
+            },
             channels: Vec::new(),
         }
     }

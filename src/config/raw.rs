@@ -133,6 +133,7 @@ enum Hevc {
 #[serde(deny_unknown_fields)]
 struct Runtime {
     threads: Option<Spanned<u64>>,
+    memory: Option<Spanned<Size>>,
 }
 
 impl Config {
@@ -211,6 +212,11 @@ impl Config {
             "1",
             "64",
         )?;
+        if let Some(memory) = self.runtime.memory {
+            let memory = Some(size(memory));
+            let memory = within(memory, 0_usize, 1 << 20, 1 << 40, "1MiB", "1024GiB")?;
+            config.runtime.memory = Some(memory);
+        }
         let ids: Vec<_> = self
             .channel
             .iter()

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     media::Quality,
     proto::command::ListDialect,
-    record::{Config, Cut, Limits, Mode},
+    record::{Config, Cut, Limits, MAX_FRAGMENT, Mode},
 };
 
 /// `[record]`, if it is on.
@@ -53,6 +53,7 @@ impl Record {
                 },
                 event_length: Duration::from_secs(30),
                 memory: 4 << 20,
+                fragment: MAX_FRAGMENT,
                 snapshots: true,
             },
         }

@@ -19,6 +19,7 @@ use crate::hal::sim::SimCamera;
 #[cfg(feature = "hal-socket")]
 use crate::hal::socket::{self, SocketHal};
 use crate::{
+    budget::Budget,
     clock::Clock,
     config::{Channel, Source},
     hal::{Camera, ExecSpeaker, WithSpeaker, file::FileCamera},
@@ -65,8 +66,10 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 }
 
 /// Makes the cameras that a configuration names, in the daemon's runtime.
-#[derive(Default)]
 pub(super) struct Workshop {
+    /// What is kept of each stream's newest GOP, in bytes.
+    #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+    gop: usize,
     /// Sockets that are listened on already, by their path.
     #[cfg(feature = "hal-socket")]
     sockets: Mutex<BTreeMap<PathBuf, Arc<SocketHal>>>,
@@ -75,6 +78,22 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
+    /// Cameras that keep as much as the budget allows.
+    #[cfg_attr(
+        not(any(feature = "hal-socket", feature = "rtsp")),
+        expect(unused_variables)
+    )]
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+            gop: budget.gop,
+            #[cfg(feature = "hal-socket")]
+            sockets: Mutex::default(),
+            #[cfg(feature = "hal-socket")]
+            socket_metrics: socket::Metrics::default(),
+        }
+    }
+
     /// Counts what is lost on the way from firmware in `registry`.
     #[cfg(feature = "hal-socket")]
     pub(super) fn counting(&self, mut registry: Registry) -> Registry {
@@ -93,14 +112,15 @@ impl Workshop {
             Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
             #[cfg(feature = "rtsp")]
             Source::Rtsp(config) => {
-                let camera = RtspCamera::new(clock, (**config).clone());
+                let camera = RtspCamera::new(clock, (**config).clone(), self.gop);
                 camera.keep();
                 Arc::new(camera)
             }
             #[cfg(feature = "hal-socket")]
-            Source::Socket { config, sound } => {
-                Arc::new(self.socket(clock, config)?.camera(channel.id, *sound))
-            }
+            Source::Socket { config, sound } => Arc::new(
+                self.socket(clock, config)?
+                    .camera(channel.id, *sound, self.gop),
+            ),
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
         })
     }

@@ -17,6 +17,9 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// There is too little memory for what the configuration wants.
+    #[error(transparent)]
+    Memory(#[from] crate::budget::TooLittleMemory),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

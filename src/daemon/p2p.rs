@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Reach, StartError};
 use crate::{
     access::Keeper,
+    budget::{Budget, P2P_CONNECTIONS_OF_SESSION, P2P_STRANGERS},
     config::{self, Config},
     http::{
         App,
@@ -21,10 +22,6 @@ use crate::{
     },
 };
 
-/// Peers that may be connected and have proved nothing.
-const MAX_NOBODIES: usize = 8;
-/// Connections of one session, beside ghosts of it and second ones that look for a path.
-const CONNECTIONS_OF_SESSION: usize = 8;
 /// How often it is looked how it stands with the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the endpoint may take to tell everybody that it closes.
@@ -43,6 +40,7 @@ impl P2p {
     /// Binds the endpoint, if P2P is on.
     pub(super) async fn start(
         config: &Config,
+        budget: &Budget,
         keeper: &Keeper,
         registry: &mut Registry,
     ) -> Result<Option<Self>, StartError> {
@@ -50,7 +48,10 @@ impl P2p {
             return Ok(None);
         };
         let relays = relays(p2p)?;
-        let endpoint = Endpoint::bind(&keeper.identity(), Role::Device, p2p.port, &relays)
+        let role = Role::Device {
+            send_window: budget.p2p_window,
+        };
+        let endpoint = Endpoint::bind(&keeper.identity(), role, p2p.port, &relays)
             .await
             .map_err(|error| StartError::P2p {
                 port: p2p.port,
@@ -70,13 +71,13 @@ impl P2p {
             connections: counted(
                 "p2p_connections",
                 "P2P connections",
-                CONNECTIONS_OF_SESSION * sessions + MAX_NOBODIES,
+                P2P_CONNECTIONS_OF_SESSION * sessions + P2P_STRANGERS,
             )
-            .with_nobodies(MAX_NOBODIES),
+            .with_nobodies(P2P_STRANGERS),
             streams: counted(
                 "p2p_requests",
                 "Requests over P2P",
-                REQUESTS_OF_SESSION * sessions + MAX_NOBODIES,
+                REQUESTS_OF_SESSION * sessions + P2P_STRANGERS,
             ),
             peers,
         }))

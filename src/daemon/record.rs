@@ -7,18 +7,20 @@ use prometheus_client::registry::Registry;
 
 use super::StartError;
 use crate::{
+    budget::Budget,
     clock::Clock,
     config::{self, Config},
     device::{CardState, RecordingControl, Recordings},
     hal::BoxFuture,
     live::{Channel, Hub},
     media::ChannelId,
-    record::{Metrics, Mode, Recorded, Recorder, State},
+    record::{MAX_FRAGMENT, Metrics, Mode, Recorded, Recorder, State},
 };
 
 /// Begins to record what the configuration says; `None` if that is nothing.
 pub(super) fn start(
     config: &Config,
+    budget: &Budget,
     channels: &[Channel],
     hub: &Hub,
     clock: Clock,
@@ -39,7 +41,11 @@ pub(super) fn start(
         mode: mode(channel),
         camera: Arc::clone(&channel.camera),
     });
-    let recorder = Recorder::start(&record.config, cameras.collect(), hub, clock, &metrics);
+    let mut bounded = record.config.clone();
+    bounded.memory = budget.record;
+    bounded.fragment = budget.fragment.min(MAX_FRAGMENT);
+    bounded.cut.most_pre_roll = budget.pre_roll;
+    let recorder = Recorder::start(&bounded, cameras.collect(), hub, clock, &metrics);
     Ok(Some(Arc::new(recorder.map_err(StartError::Recorder)?)))
 }
 

@@ -9,25 +9,27 @@ use std::{
 
 use tokio::sync::watch;
 
+#[cfg(test)]
+use super::GOP_MEMORY;
 use super::{BoxFuture, MediaSource, SourceEvent};
 use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// Events that wait for one reader. When it is this far behind, its frames are lost up to the
 /// next key frame.
 const QUEUE: usize = 128;
-/// The current GOP is kept up to this many bytes, so that a reader that comes has a picture at
-/// once. A longer one is not kept.
-const KEPT_BYTES: usize = 1 << 20;
 
 /// Players want times that differ, and they count in milliseconds.
 const STEP_MICROS: i64 = 1_000;
 
 /// What one picture of a camera delivers, handed to any number of readers.
 ///
-/// Bound: each reader's queue has [`QUEUE`] events beside what was kept when it came; when it is
-/// full, the frames in it are lost and it goes on with the next key frame. Nothing that is pushed
-/// ever waits.
+/// Bound: the GOP that is kept weighs at most `kept` bytes. Each reader's queue has [`QUEUE`] events
+/// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
+/// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
+/// pushed ever waits.
 pub(super) struct Feed {
+    /// In bytes, by [`Frame::weight`].
+    kept: usize,
     state: Mutex<State>,
     readers: watch::Sender<usize>,
 }
@@ -57,22 +59,26 @@ pub(super) enum Condition {
 #[derive(Default)]
 struct Gop {
     frames: Vec<Frame>,
-    bytes: usize,
+    weight: usize,
 }
 
 /// What one reader has not taken yet.
 #[derive(Default)]
 struct Queue {
     events: VecDeque<SourceEvent>,
-    /// What was kept when it came, beside which there is room for [`QUEUE`].
-    kept: usize,
+    /// What its frames weigh.
+    weight: usize,
+    /// Events and weight of what was kept when it came, beside which there is room.
+    kept: (usize, usize),
     waker: Option<Waker>,
     awaits_key: bool,
 }
 
 impl Feed {
-    pub(super) fn new() -> Arc<Self> {
+    /// One that keeps a GOP of at most this weight.
+    pub(super) fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self {
+            kept,
             state: Mutex::default(),
             readers: watch::Sender::new(0),
         })
@@ -93,7 +99,7 @@ impl Feed {
     }
 
     /// Frames that readers were too slow for.
-    #[cfg(feature = "hal-socket")]
+    #[cfg(any(feature = "hal-socket", test))]
     pub(super) fn lost(&self) -> u64 {
         self.state().lost
     }
@@ -110,7 +116,8 @@ impl Feed {
                 queue.awaits_key = tracks.video.is_some() && state.gop.frames.is_empty();
                 let kept = state.gop.frames.iter().cloned();
                 queue.events.extend(kept.map(SourceEvent::Frame));
-                queue.kept = state.gop.frames.len();
+                queue.weight = state.gop.weight;
+                queue.kept = (state.gop.frames.len(), state.gop.weight);
             }
         }
         state.opened += 1;
@@ -173,11 +180,11 @@ impl Feed {
         *last = Some(frame.time);
         let frame = &frame;
         if has_video {
-            state.gop.push(frame);
+            state.gop.push(frame, self.kept);
         }
         let mut lost = 0;
         for (_, queue) in &mut state.queues {
-            lost += queue.push_frame(frame, has_video);
+            lost += queue.push_frame(frame, has_video, self.kept);
         }
         state.lost += lost;
     }
@@ -190,6 +197,7 @@ impl State {
             let is_unread = queue.events.iter().any(is_first);
             // What came before is of no use after it.
             queue.events.clear();
+            queue.weight = 0;
             queue.awaits_key = false;
             queue.push(match event.clone() {
                 SourceEvent::TracksChanged(tracks) if is_unread => SourceEvent::Online(tracks),
@@ -200,16 +208,16 @@ impl State {
 }
 
 impl Gop {
-    fn push(&mut self, frame: &Frame) {
+    fn push(&mut self, frame: &Frame, most: usize) {
         if frame.is_video_key() {
             self.frames.clear();
-            self.bytes = 0;
+            self.weight = 0;
         } else if self.frames.is_empty() {
             return;
         }
-        self.bytes += frame.data.len();
+        self.weight += frame.weight();
         self.frames.push(frame.clone());
-        if self.bytes > KEPT_BYTES {
+        if self.weight > most {
             *self = Self::default();
         }
     }
@@ -223,8 +231,15 @@ impl Queue {
         }
     }
 
+    /// Whether there is no room for another frame beside those that wait.
+    fn is_full(&self, frame: &Frame, most: usize) -> bool {
+        let (events, weight) = self.kept;
+        let is_heavy = self.weight > 0 && self.weight + frame.weight() > weight + most;
+        self.events.len() >= QUEUE + events || is_heavy
+    }
+
     /// Gives how many frames were lost.
-    fn push_frame(&mut self, frame: &Frame, has_video: bool) -> u64 {
+    fn push_frame(&mut self, frame: &Frame, has_video: bool, most: usize) -> u64 {
         let is_video = frame.track == TrackKind::Video;
         if self.awaits_key && is_video {
             self.awaits_key = !frame.key;
@@ -233,16 +248,18 @@ impl Queue {
             return 0;
         }
         let mut lost = 0;
-        if self.events.len() >= QUEUE + self.kept {
+        if self.is_full(frame, most) {
             let before = self.events.len();
             self.events
                 .retain(|event| !matches!(event, SourceEvent::Frame(_)));
+            self.weight = 0;
             lost = (before - self.events.len()) as u64;
             if has_video && !frame.is_video_key() {
                 self.awaits_key = true;
                 return lost + 1;
             }
         }
+        self.weight += frame.weight();
         self.push(SourceEvent::Frame(frame.clone()));
         lost
     }
@@ -279,6 +296,9 @@ impl MediaSource for FeedSource {
                 return Poll::Pending;
             };
             if let Some(event) = queue.events.pop_front() {
+                if let SourceEvent::Frame(frame) = &event {
+                    queue.weight -= frame.weight();
+                }
                 return Poll::Ready(event);
             }
             queue.waker = Some(context.waker().clone());
@@ -346,7 +366,7 @@ mod tests {
 
     #[test]
     fn who_comes_later_has_the_newest_gop_at_once() {
-        let feed = Feed::new();
+        let feed = Feed::new(GOP_MEMORY);
         let mut first = feed.open();
         assert_eq!(read(&mut first), "");
         feed.online(tracks(1));
@@ -363,7 +383,7 @@ mod tests {
 
     #[test]
     fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
-        let feed = Feed::new();
+        let feed = Feed::new(GOP_MEMORY);
         let (mut slow, mut quick) = (feed.open(), feed.open());
         feed.online(tracks(1));
         let mut seen = String::new();
@@ -383,7 +403,7 @@ mod tests {
 
     #[test]
     fn what_a_camera_says_of_itself_is_never_lost() {
-        let feed = Feed::new();
+        let feed = Feed::new(GOP_MEMORY);
         feed.offline("not yet");
         let mut reader = feed.open();
         feed.online(tracks(1));
@@ -409,7 +429,7 @@ mod tests {
 
     #[test]
     fn times_rise_over_reconnections_too() {
-        let feed = Feed::new();
+        let feed = Feed::new(GOP_MEMORY);
         let mut reader = feed.open();
         for (number, time) in [5_000, 0, 5_500, 90_000].into_iter().enumerate() {
             feed.online(tracks(number as u32));
@@ -454,10 +474,37 @@ mod tests {
     }
 
     #[test]
-    fn a_gop_that_is_too_long_is_not_kept() {
-        let feed = Feed::new();
+    fn a_reader_that_stands_still_keeps_no_more_than_there_is_room_for() {
+        let feed = Feed::new(10_000);
         feed.online(tracks(1));
-        for number in 0..=(KEPT_BYTES / 100) as i64 {
+        let mut reader = feed.open();
+        assert_eq!(read(&mut reader), "O");
+        let heavy = |number: i64| Frame {
+            data: Bytes::from_static(&[0; 4_000]),
+            ..picture(true, number)
+        };
+        for number in 0..30 {
+            feed.frame(heavy(number));
+            assert!(feed.state().queues[0].1.weight <= 10_000);
+        }
+        assert_eq!(feed.lost(), 28, "the newest are there");
+        assert_eq!(read(&mut reader), "KK");
+        assert_eq!(feed.state().queues[0].1.weight, 0);
+        // One that alone is too heavy is still handed on.
+        let huge = Frame {
+            data: vec![0; 50_000].into(),
+            ..picture(true, 100)
+        };
+        feed.frame(huge);
+        assert_eq!(read(&mut reader), "K");
+    }
+
+    #[test]
+    fn a_gop_that_is_too_long_is_not_kept() {
+        let feed = Feed::new(GOP_MEMORY);
+        feed.online(tracks(1));
+        let count = GOP_MEMORY / picture(true, 0).weight();
+        for number in 0..=count as i64 {
             feed.frame(picture(number == 0, number));
         }
         let mut late = feed.open();

@@ -49,6 +49,10 @@ pub use talkback::{Heard, TalkSink, Talkback};
 
 use crate::media::Quality;
 
+/// What the newest GOP of a camera's stream may weigh, in bytes, that is kept where memory allows
+/// it, so that a reader that comes has a picture at once. A heavier one is not kept.
+pub const GOP_MEMORY: usize = 1 << 20;
+
 /// A boxed future: at camera rates the allocation costs nothing, and traits stay object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

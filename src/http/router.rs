@@ -68,6 +68,9 @@ pub struct App {
     pub media_share: usize,
     /// What day it is, if that is known.
     pub clock: Clock,
+    /// What the kernel may keep that was sent to one peer over TCP and not acknowledged, in bytes;
+    /// `None`: as much as it likes.
+    pub send_buffer: Option<usize>,
 }
 
 /// A request that its listener let in.

@@ -91,7 +91,7 @@ pub async fn serve(
             }
         };
         is_refused = false;
-        tcp::configure(&stream, connections.write_timeout());
+        tcp::configure(&stream, connections.write_timeout(), app.send_buffer);
         let Some(activity) =
             connections.admit(Peer::At(address), listening.standing(), Instant::now())
         else {

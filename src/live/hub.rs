@@ -30,12 +30,17 @@ pub struct Config {
     /// Bytes of frames that all streams together keep, shared out evenly among those that run.
     /// Frames that are on their way to a viewer come on top: at most 64 KiB and one frame each.
     pub memory: usize,
+    /// A larger frame is lost; at most [`MAX_FRAME`].
+    pub max_frame: usize,
 }
 
 impl Default for Config {
-    /// 16 MiB.
+    /// 16 MiB, and frames of 2 MiB.
     fn default() -> Self {
-        Self { memory: 16 << 20 }
+        Self {
+            memory: 16 << 20,
+            max_frame: MAX_FRAME,
+        }
     }
 }
 
@@ -259,7 +264,11 @@ impl Inner {
 
     fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
         let known = self.channel(id.channel)?;
-        let stream = Arc::new(Stream::new(id, MAX_RING, self.metrics.of(id)));
+        let stream = Arc::new(Stream::new(
+            id,
+            (MAX_RING, self.config.max_frame),
+            self.metrics.of(id),
+        ));
         let turn = Arc::clone(&known.turns[id.quality as usize]);
         let camera = Arc::clone(&known.camera);
         let hub = Arc::downgrade(self);

@@ -16,4 +16,5 @@ mod subscription;
 
 pub use hub::{Channel, Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
+pub use ring::MAX_FRAME;
 pub use subscription::Subscription;

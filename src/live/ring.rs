@@ -4,15 +4,16 @@ use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// What a ring keeps at least, behind the current GOP.
 const KEPT_MICROS: i64 = 2_000_000;
-/// A larger frame is lost, whatever the limit.
-pub(super) const MAX_FRAME: usize = 2 << 20;
+/// A larger frame is lost, whatever the limit, and however much memory there is.
+pub const MAX_FRAME: usize = 2 << 20;
 /// Sound that waits for the next picture is published without one when it is this old.
 const UNPUBLISHED_AUDIO_MICROS: i64 = 40_000;
 
 /// The newest frames of a stream, numbered from 0 as they come.
 ///
-/// Bound: the current GOP and at least 2 s, but never more than [`Ring::set_limit`] bytes; the
-/// newest frame is kept even if it alone is larger, up to [`MAX_FRAME`]. When it is full the oldest
+/// Bound: the current GOP and at least 2 s, but never more than [`Ring::set_limit`] bytes, by
+/// [`Frame::weight`]; the
+/// newest frame is kept even if it alone is larger, up to `max_frame`. When it is full the oldest
 /// frames leave; readers that had not taken them have fallen out and skip to
 /// the newest key frame. What was pushed becomes visible to readers when it is *published*: at
 /// each picture, so that a viewer is sent picture and sound in one write.
@@ -27,6 +28,8 @@ pub(super) struct Ring {
     last_key: Option<u64>,
     bytes: usize,
     limit: usize,
+    /// A larger frame is lost.
+    max_frame: usize,
     tracks: Arc<Tracks>,
     /// Video frames pushed so far.
     pictures: u64,
@@ -62,8 +65,8 @@ pub(super) enum Pushed {
 }
 
 impl Ring {
-    /// An empty ring of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    /// An empty ring of at most `limit` bytes, for frames of at most `max_frame`.
+    pub(super) fn new(limit: usize, max_frame: usize) -> Self {
         Self {
             entries: VecDeque::new(),
             first: 0,
@@ -71,6 +74,7 @@ impl Ring {
             last_key: None,
             bytes: 0,
             limit,
+            max_frame: max_frame.min(MAX_FRAME),
             tracks: Arc::default(),
             pictures: 0,
             broken: true,
@@ -101,7 +105,7 @@ impl Ring {
             self.pictures += 1;
             self.broken &= !frame.key;
         }
-        let is_too_large = frame.data.len() > MAX_FRAME;
+        let is_too_large = frame.data.len() > self.max_frame;
         self.broken |= is_video && is_too_large;
         if is_too_large || (is_video && self.broken) {
             return Pushed::Lost;
@@ -112,7 +116,7 @@ impl Ring {
         if frame.is_video_key() {
             self.last_key = Some(self.end());
         }
-        self.bytes += frame.data.len();
+        self.bytes += frame.weight();
         self.entries.push_back(Entry {
             frame,
             tracks: Arc::clone(&self.tracks),
@@ -138,7 +142,7 @@ impl Ring {
             if self.last_key == Some(self.first) {
                 self.last_key = None;
             }
-            self.bytes -= oldest.frame.data.len();
+            self.bytes -= oldest.frame.weight();
             self.entries.pop_front();
             self.first += 1;
         }
@@ -282,6 +286,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::media::FRAME_COST;
     use crate::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 
     fn tracks() -> Tracks {
@@ -303,7 +308,7 @@ mod tests {
     }
 
     fn ring(limit: usize) -> Ring {
-        let mut ring = Ring::new(limit);
+        let mut ring = Ring::new(limit, MAX_FRAME);
         ring.set_tracks(tracks());
         ring
     }
@@ -354,13 +359,26 @@ mod tests {
 
     #[test]
     fn the_byte_limit_wins_over_the_gop() {
-        let mut ring = ring(1000);
+        let mut ring = ring(10 * video(true, 0).weight());
         for index in 0..30 {
             ring.push(video(index == 0, index * 40));
         }
         assert_eq!(ring.first(), 20);
         assert_eq!(ring.newest_key(), None, "the key frame had to leave");
-        assert!(ring.bytes <= 1000);
+        assert!(ring.bytes <= ring.limit);
+    }
+
+    #[test]
+    fn a_flood_of_tiny_frames_is_bounded_by_what_it_costs() {
+        let limit = 1 << 20;
+        let mut ring = ring(limit);
+        for index in 0..100_000 {
+            // All at one moment, so that age lets none of them go.
+            ring.push(frame(TrackKind::Video, index == 0, 0, 1));
+        }
+        assert!(ring.entries.len() <= limit / FRAME_COST);
+        let own = ring.entries.capacity() * size_of::<Entry>();
+        assert!(own <= limit, "{own} bytes for the entries alone");
     }
 
     #[test]

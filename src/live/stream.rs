@@ -36,11 +36,16 @@ pub(super) enum State {
 }
 
 impl Stream {
-    /// A stream that is being started, with a ring of at most `limit` bytes.
-    pub(super) fn new(id: StreamId, limit: usize, metrics: StreamMetrics) -> Self {
+    /// A stream that is being started, with a ring of at most `limit` bytes, for frames of at most
+    /// `max_frame`.
+    pub(super) fn new(
+        id: StreamId,
+        (limit, max_frame): (usize, usize),
+        metrics: StreamMetrics,
+    ) -> Self {
         Self {
             id,
-            ring: Mutex::new(Ring::new(limit)),
+            ring: Mutex::new(Ring::new(limit, max_frame)),
             state: watch::Sender::new(State::Starting),
             metrics,
             control: OnceLock::new(),

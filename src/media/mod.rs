@@ -33,7 +33,17 @@ pub struct Frame {
     pub data: Bytes,
 }
 
+/// What a frame costs that is kept somewhere, beside its bytes: its place in a queue, which may
+/// have grown to twice what it holds, and what allocating its bytes takes.
+pub const FRAME_COST: usize = 256;
+
 impl Frame {
+    /// What it costs to keep it, in bytes. Whoever bounds what it keeps counts this, and not the
+    /// bytes alone: frames of a few bytes would cost many times what was counted.
+    pub fn weight(&self) -> usize {
+        self.data.len() + FRAME_COST
+    }
+
     /// Whether this is a video frame from which decoding can start.
     pub fn is_video_key(&self) -> bool {
         self.track == TrackKind::Video && self.key

@@ -64,9 +64,9 @@ struct Progress {
 
 impl ChannelRecorder {
     /// Records until it is told to stop, and ends its file then.
-    pub(super) async fn run(self, cut: Cut) {
+    pub(super) async fn run(self, cut: Cut, largest: usize) {
         let mut progress = Progress {
-            cutter: Cutter::default(),
+            cutter: Cutter::new(largest),
             segmenter: Segmenter::new(cut),
             guess: None,
             stills: JoinSet::new(),

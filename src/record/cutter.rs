@@ -6,8 +6,8 @@ use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// A fragment ends after this long, if there was no key frame before.
 const LONGEST: i64 = 2_000_000;
-/// A fragment ends behind this many bytes, whatever else: it is read as a whole.
-const LARGEST: usize = 1 << 20;
+/// What a fragment may weigh where memory allows it.
+pub const MAX_FRAGMENT: usize = 1 << 20;
 /// Pictures that are farther apart have a gap between them.
 const GAP: i64 = 1_000_000;
 
@@ -37,14 +37,22 @@ impl Fragment {
     pub fn size(&self) -> usize {
         self.frames.iter().map(|frame| frame.data.len()).sum()
     }
+
+    /// What it costs to keep it, in bytes.
+    pub fn weight(&self) -> usize {
+        self.frames.iter().map(Frame::weight).sum()
+    }
 }
 
 /// Cuts a stream's frames into fragments.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cutter {
+    /// A fragment weighs no more, in bytes, unless it is a single picture and what sounds with it:
+    /// it is read as a whole.
+    largest: usize,
     tracks: Option<Arc<Tracks>>,
     frames: Vec<Frame>,
-    bytes: usize,
+    weight: usize,
     is_key: bool,
     after_gap: bool,
     last_picture: Option<MediaTime>,
@@ -55,6 +63,21 @@ pub struct Cutter {
 }
 
 impl Cutter {
+    /// One that has nothing yet, for fragments of at most this weight.
+    pub fn new(largest: usize) -> Self {
+        Self {
+            largest,
+            tracks: None,
+            frames: Vec::new(),
+            weight: 0,
+            is_key: false,
+            after_gap: false,
+            last_picture: None,
+            waits_for_key: false,
+            gap_ahead: false,
+        }
+    }
+
     /// Takes the next frame, with the tracks if they are others than before. Gives the fragment
     /// that ended in front of it, if one did.
     pub fn push(&mut self, frame: Frame, new_tracks: Option<Arc<Tracks>>) -> Option<Fragment> {
@@ -71,14 +94,14 @@ impl Cutter {
             if self.waits_for_key && !frame.key {
                 return finished;
             }
-            if frame.key || self.is_due(frame.time) {
+            if frame.key || self.is_due(&frame) {
                 finished = finished.or_else(|| self.finish(Some(frame.time)));
             }
             self.last_picture = Some(frame.time);
         } else if self.waits_for_key && has_video {
             // Sound without a picture cannot be found again.
             return finished;
-        } else if self.is_due(frame.time) && (!has_video || self.is_overdue(frame.time)) {
+        } else if self.is_due(&frame) && (!has_video || self.is_overdue(frame.time)) {
             finished = finished.or_else(|| self.finish(None));
         }
         if self.frames.is_empty() {
@@ -86,7 +109,7 @@ impl Cutter {
             self.after_gap = self.is_key && std::mem::take(&mut self.gap_ahead);
             self.waits_for_key = false;
         }
-        self.bytes += frame.data.len();
+        self.weight += frame.weight();
         self.frames.push(frame);
         finished
     }
@@ -97,9 +120,11 @@ impl Cutter {
         self.finish(None)
     }
 
-    fn is_due(&self, now: MediaTime) -> bool {
+    /// Whether the fragment is long enough to end in front of this frame, or too heavy with it.
+    fn is_due(&self, frame: &Frame) -> bool {
         let start = self.frames.first().map(|frame| frame.time);
-        start.is_some_and(|start| now.micros_since(start) >= LONGEST) || self.bytes >= LARGEST
+        start.is_some_and(|start| frame.time.micros_since(start) >= LONGEST)
+            || self.weight + frame.weight() > self.largest
     }
 
     /// Sound goes on where the picture stands still.
@@ -113,7 +138,7 @@ impl Cutter {
         if self.frames.is_empty() {
             return None;
         }
-        self.bytes = 0;
+        self.weight = 0;
         Some(Fragment {
             tracks: self.tracks.clone()?,
             frames: std::mem::take(&mut self.frames),

@@ -34,7 +34,7 @@ use std::{
 };
 
 pub use catalog::{Catalog, Entry, Key, Lease, State};
-pub use cutter::{Cutter, Fragment};
+pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
 pub use metrics::Metrics;
 pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
 pub use store::{Job, Limits, Store};
@@ -82,8 +82,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long an event lasts that does not say.
     pub event_length: Duration,
-    /// Bytes of frames that may wait to be written.
+    /// What frames may weigh that wait to be written, in bytes.
     pub memory: usize,
+    /// What a fragment may weigh, in bytes; at most [`MAX_FRAGMENT`].
+    pub fragment: usize,
     /// Whether a still is kept with each recording.
     pub snapshots: bool,
 }
@@ -162,7 +164,7 @@ impl Recorder {
             };
             events.insert(recorded.channel, event);
             if recorded.mode != Mode::Off {
-                tasks.spawn(recorder.run(config.cut));
+                tasks.spawn(recorder.run(config.cut, config.fragment));
             }
         }
         Ok(Self {

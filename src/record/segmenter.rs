@@ -144,7 +144,7 @@ impl Segmenter {
         let newest = self.ready.back().map(Fragment::start).unwrap_or_default();
         // The first one that is needed begins before the pre-roll and is a key.
         loop {
-            let size: usize = self.ready.iter().map(Fragment::size).sum();
+            let size: usize = self.ready.iter().map(Fragment::weight).sum();
             let next_key = self
                 .ready
                 .iter()

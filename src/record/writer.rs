@@ -37,7 +37,7 @@ enum Work {
 
 /// What waits to be written.
 ///
-/// Bound: so many bytes of frames as the configuration says, over all channels, and 256 jobs. A
+/// Bound: frames of the weight that the configuration says, over all channels, and 256 jobs. A
 /// fragment that finds no room is lost as a whole and counted; whoever pushed it is told.
 #[derive(Clone)]
 pub(super) struct Queue {
@@ -73,12 +73,12 @@ impl Queue {
 
     /// Hands a job to the thread; whether there was room for it.
     pub(super) fn push(&self, job: Job) -> bool {
-        let size = size_of(&job);
-        let before = self.waiting.fetch_add(size, Ordering::AcqRel);
-        let is_full = before > 0 && before + size > self.most;
+        let weight = weight_of(&job);
+        let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
+        let is_full = before > 0 && before + weight > self.most;
         let is_taken = !is_full && self.jobs.try_send(Work::Job(job)).is_ok();
         if !is_taken {
-            self.waiting.fetch_sub(size, Ordering::AcqRel);
+            self.waiting.fetch_sub(weight, Ordering::AcqRel);
             self.metrics.lost_slow.inc();
         }
         is_taken
@@ -115,9 +115,9 @@ impl Steady {
     }
 }
 
-fn size_of(job: &Job) -> usize {
+fn weight_of(job: &Job) -> usize {
     match job {
-        Job::Fragment { cutting, .. } => cutting.fragment.size(),
+        Job::Fragment { cutting, .. } => cutting.fragment.weight(),
         Job::Picture { jpeg, .. } => jpeg.len(),
         Job::Close(_) => 0,
     }
@@ -149,9 +149,9 @@ fn run(
         match next {
             Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(&mut store, reply)),
             Ok(Work::Job(job)) => {
-                let size = size_of(&job);
+                let weight = weight_of(&job);
                 store.perform(&job);
-                let left = waiting.fetch_sub(size, Ordering::AcqRel) - size;
+                let left = waiting.fetch_sub(weight, Ordering::AcqRel) - weight;
                 metrics
                     .waiting_bytes
                     .set(i64::try_from(left).unwrap_or(i64::MAX));

@@ -85,8 +85,9 @@ pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// Options of an accepted socket. One that the kernel does not know is done without.
-pub fn configure(socket: &TcpStream, write_timeout: Duration) {
+/// Options of an accepted socket, for which the kernel keeps at most `send_buffer` bytes that were
+/// sent (`None`: as much as it likes). One that it does not know is done without.
+pub fn configure(socket: &TcpStream, write_timeout: Duration, send_buffer: Option<usize>) {
     const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
     let options = SockRef::from(socket);
     let keepalive = TcpKeepalive::new()
@@ -97,6 +98,8 @@ pub fn configure(socket: &TcpStream, write_timeout: Duration) {
         options.set_tcp_keepalive(&keepalive),
         options.set_tcp_user_timeout(Some(write_timeout)),
         options.set_tcp_notsent_lowat(MAX_UNSENT),
+        // The kernel takes twice as much, for what it adds to each packet.
+        send_buffer.map_or(Ok(()), |bytes| options.set_send_buffer_size(bytes / 2)),
     ];
     for error in results.into_iter().filter_map(Result::err) {
         tracing::debug!(%error, "socket option not set");

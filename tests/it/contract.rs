@@ -113,7 +113,10 @@ fn rtsp_config(server: &RtspServer) -> rtsp::Config {
 
 fn rtsp(server: &RtspServer) -> (Clock, RtspCamera) {
     let clock = Clock::start();
-    (clock, RtspCamera::new(clock, rtsp_config(server)))
+    (
+        clock,
+        RtspCamera::new(clock, rtsp_config(server), peercam::hal::GOP_MEMORY),
+    )
 }
 
 /// A socket in a directory of its own, and its camera.
@@ -136,7 +139,7 @@ impl Socket {
         let hal = Arc::new(hal);
         Self {
             directory,
-            camera: hal.camera(ChannelId(0), SoundForm::default()),
+            camera: hal.camera(ChannelId(0), SoundForm::default(), peercam::hal::GOP_MEMORY),
             clock,
         }
     }
@@ -292,7 +295,7 @@ async fn pictures_of_one_url_share_a_connection_which_lingers() {
         sound: SoundForm::AsItIs,
         ..rtsp_config(&server)
     };
-    let camera = RtspCamera::new(Clock::start(), config);
+    let camera = RtspCamera::new(Clock::start(), config, peercam::hal::GOP_MEMORY);
     let mut inputs = [Quality::High, Quality::Super].map(|quality| camera.open(quality).unwrap());
     for input in &mut inputs {
         assert!(next_picture(input).await.key);

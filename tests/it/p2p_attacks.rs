@@ -238,9 +238,16 @@ async fn nobody_tells_viewers_something_from_outside() {
 /// A device that does as it likes, and a viewer's session with it.
 async fn evil_device(uri: &PairingUri) -> (Endpoint, PairingUri) {
     let key = Secret::new([77; 32]);
-    let endpoint = Endpoint::bind(&key, Role::Device, 0, &Relays::default())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind(
+        &key,
+        Role::Device {
+            send_window: peercam::transport::p2p::SEND_WINDOW,
+        },
+        0,
+        &Relays::default(),
+    )
+    .await
+    .unwrap();
     let uri = PairingUri {
         device: endpoint.id(),
         udp: endpoint.hints(),

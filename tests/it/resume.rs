@@ -82,9 +82,16 @@ struct Scripted {
 impl Scripted {
     async fn new(uri: &PairingUri) -> Self {
         let key = Secret::new([78; 32]);
-        let endpoint = Endpoint::bind(&key, Role::Device, 0, &Relays::default())
-            .await
-            .unwrap();
+        let endpoint = Endpoint::bind(
+            &key,
+            Role::Device {
+                send_window: peercam::transport::p2p::SEND_WINDOW,
+            },
+            0,
+            &Relays::default(),
+        )
+        .await
+        .unwrap();
         let uri = PairingUri {
             device: endpoint.id(),
             udp: endpoint.hints(),

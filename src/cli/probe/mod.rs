@@ -134,7 +134,11 @@ impl ProbeOptions {
             linger: Duration::ZERO,
             sound: crate::hal::SoundForm::AsItIs,
         };
-        Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
+        Ok(Box::new(rtsp::RtspCamera::new(
+            clock,
+            config,
+            crate::hal::GOP_MEMORY,
+        )))
     }
 
     #[cfg(not(feature = "rtsp"))]
@@ -157,7 +161,11 @@ impl ProbeOptions {
             FIRMWARE.as_secs(),
             self.what
         );
-        let camera = std::sync::Arc::new(hal).camera(ChannelId(0), crate::hal::SoundForm::AsItIs);
+        let camera = std::sync::Arc::new(hal).camera(
+            ChannelId(0),
+            crate::hal::SoundForm::AsItIs,
+            crate::hal::GOP_MEMORY,
+        );
         Ok((Box::new(camera), FIRMWARE))
     }
 

@@ -96,7 +96,7 @@ impl Proxy {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => {
-                        tcp::configure(&stream, connections.write_timeout());
+                        tcp::configure(&stream, connections.write_timeout(), None);
                         let peer = Peer::At(address);
                         let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
                         let Some(activity) = admitted else { continue };

@@ -98,11 +98,11 @@ struct Pull {
 }
 
 impl RtspCamera {
-    /// A camera that nobody reads yet.
-    pub fn new(clock: Clock, config: Config) -> Self {
+    /// A camera that nobody reads yet. Of each URL a GOP of at most `kept` bytes is kept.
+    pub fn new(clock: Clock, config: Config, kept: usize) -> Self {
         let pulls = config.urls.iter().map(|url| {
             let pull = Pull {
-                feed: Feed::new(),
+                feed: Feed::new(kept),
                 task: Mutex::default(),
             };
             (url.clone(), pull)

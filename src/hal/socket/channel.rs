@@ -44,11 +44,11 @@ impl State {
 }
 
 impl Channel {
-    pub(super) fn new(id: ChannelId, sound: SoundForm) -> Arc<Self> {
+    pub(super) fn new(id: ChannelId, sound: SoundForm, kept: usize) -> Arc<Self> {
         let channel = Self {
             id,
             sound,
-            feeds: std::array::from_fn(|_| Feed::new()),
+            feeds: std::array::from_fn(|_| Feed::new(kept)),
             state: Mutex::default(),
         };
         channel.offline("no firmware delivers it yet");

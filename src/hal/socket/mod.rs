@@ -114,9 +114,10 @@ impl SocketHal {
         })
     }
 
-    /// The camera of a channel, which firmware may deliver over this socket from now on.
-    pub fn camera(self: &Arc<Self>, id: ChannelId, sound: SoundForm) -> SocketCamera {
-        let channel = Channel::new(id, sound);
+    /// The camera of a channel, which firmware may deliver over this socket from now on. Of each
+    /// stream a GOP of at most `kept` bytes is kept.
+    pub fn camera(self: &Arc<Self>, id: ChannelId, sound: SoundForm, kept: usize) -> SocketCamera {
+        let channel = Channel::new(id, sound, kept);
         self.shared.channels().insert(id, Arc::clone(&channel));
         SocketCamera {
             channel,

@@ -55,14 +55,14 @@ fn starts(fragments: &[Fragment]) -> Vec<(i64, bool, bool)> {
 
 #[test]
 fn a_fragment_ends_at_each_key_frame_or_after_two_seconds() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     let cut = feed(&mut cutter, 0, 3001, 1000);
     assert_eq!(
         starts(&cut),
         [(0, true, true), (1000, true, false), (2000, true, false)]
     );
     assert!(cut.iter().all(|fragment| fragment.end.is_some()));
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     let cut = feed(&mut cutter, 0, 5001, 5000);
     assert_eq!(
         starts(&cut),
@@ -72,7 +72,7 @@ fn a_fragment_ends_at_each_key_frame_or_after_two_seconds() {
 
 #[test]
 fn every_frame_is_in_one_fragment() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     let mut cut = feed(&mut cutter, 0, 9999, 1500);
     cut.extend(cutter.finish(None));
     let frames: usize = cut.iter().map(|fragment| fragment.frames.len()).sum();
@@ -82,25 +82,31 @@ fn every_frame_is_in_one_fragment() {
 
 #[test]
 fn a_fragment_is_never_large() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     let large = |millis| Frame {
         data: Bytes::from(vec![0; 400_000]),
         ..frame(TrackKind::Video, millis == 0, millis)
     };
     assert_eq!(cutter.push(large(0), Some(tracks(true))), None);
     assert_eq!(cutter.push(large(40), None), None);
-    assert_eq!(cutter.push(large(80), None), None);
-    assert_eq!(
-        cutter
-            .push(large(120), None)
-            .map(|fragment| fragment.frames.len()),
-        Some(3)
-    );
+    let cut = cutter.push(large(80), None).expect("it would be too large");
+    assert_eq!(cut.frames.len(), 2);
+    assert!(cut.weight() <= MAX_FRAGMENT);
+    // Tiny frames weigh more than their bytes.
+    let mut cutter = Cutter::new(10_000);
+    let tiny = |millis| frame(TrackKind::Video, millis == 0, millis);
+    let mut cut = cutter.push(tiny(0), Some(tracks(true)));
+    let mut count = 1;
+    while cut.is_none() {
+        cut = cutter.push(tiny(count), None);
+        count += 1;
+    }
+    assert!(cut.expect("a fragment").weight() <= 10_000);
 }
 
 #[test]
 fn what_is_behind_a_loss_waits_for_a_key_frame() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     feed(&mut cutter, 0, 500, 1000);
     assert!(cutter.lose().is_some());
     let cut = feed(&mut cutter, 520, 2001, 1000);
@@ -109,7 +115,7 @@ fn what_is_behind_a_loss_waits_for_a_key_frame() {
 
 #[test]
 fn pictures_that_are_far_apart_begin_a_segment_with_the_next_key_frame() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     feed(&mut cutter, 0, 500, 1000);
     let cut = feed(&mut cutter, 2520, 5001, 1000);
     let gaps: Vec<_> = cut.iter().filter(|fragment| fragment.after_gap).collect();
@@ -120,7 +126,7 @@ fn pictures_that_are_far_apart_begin_a_segment_with_the_next_key_frame() {
 
 #[test]
 fn other_tracks_begin_another_fragment() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     feed(&mut cutter, 0, 500, 1000);
     let new = tracks(true);
     let ended = cutter.push(frame(TrackKind::Video, true, 520), Some(Arc::clone(&new)));
@@ -131,7 +137,7 @@ fn other_tracks_begin_another_fragment() {
 
 #[test]
 fn sound_alone_is_cut_every_two_seconds() {
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
     let mut cut = Vec::new();
     for millis in (0..6000).step_by(64) {
         let tracks = (millis == 0).then(|| tracks(false));

@@ -166,7 +166,7 @@ impl Endpoint {
         let mut builder = iroh::Endpoint::builder(presets::Minimal)
             .secret_key(SecretKey::from_bytes(key.expose()))
             .alpns(match role {
-                Role::Device => vec![ALPN.to_vec()],
+                Role::Device { .. } => vec![ALPN.to_vec()],
                 Role::Viewer => Vec::new(),
             })
             .transport_config(role.transport())

@@ -12,15 +12,15 @@ const PATH_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer of which nothing came for this long, by any path, is gone. A relay that restarts takes
 /// about five seconds, so that it is not less.
 const PEER_IDLE: Duration = Duration::from_secs(8);
-/// What may wait for one viewer, sent and not acknowledged or not sent yet, in bytes: a second of
+/// What may wait for one viewer where memory allows it, in bytes: a second of
 /// 4 Mbit/s, and 20 Mbit/s for a download over 200 ms.
-const DEVICE_SEND_WINDOW: u64 = 512 << 10;
+pub const SEND_WINDOW: usize = 512 << 10;
 /// What one request may send ahead of being read, in bytes. Talkback is the most of it.
 const DEVICE_STREAM_WINDOW: u32 = 64 << 10;
 /// What a peer that has proved nothing may send in all, in bytes.
-const NOBODY_WINDOW: u32 = 8 << 10;
+pub const NOBODY_WINDOW: usize = 8 << 10;
 /// The same for one that has.
-const VIEWER_WINDOW: u32 = 256 << 10;
+pub const VIEWER_WINDOW: usize = 128 << 10;
 /// Requests at a time of a peer that has proved nothing.
 const NOBODY_STREAMS: u32 = 1;
 /// The same for one that has.
@@ -37,7 +37,11 @@ const CLIENT_STREAMS: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It is dialled, serves requests, and sends little but media.
-    Device,
+    Device {
+        /// What may wait for one viewer, sent and not acknowledged or not sent yet, in bytes: at
+        /// most [`SEND_WINDOW`], less where there is little memory.
+        send_window: usize,
+    },
     /// It dials, and takes media.
     Viewer,
 }
@@ -52,13 +56,13 @@ impl Role {
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None);
         match self {
-            Self::Device => common
-                .send_window(DEVICE_SEND_WINDOW)
+            Self::Device { send_window } => common
+                .send_window(send_window.min(SEND_WINDOW) as u64)
                 .stream_receive_window(VarInt::from_u32(DEVICE_STREAM_WINDOW))
-                .receive_window(VarInt::from_u32(NOBODY_WINDOW))
+                .receive_window(varint(NOBODY_WINDOW))
                 .max_concurrent_bidi_streams(VarInt::from_u32(NOBODY_STREAMS)),
             Self::Viewer => common
-                .send_window(u64::from(VIEWER_WINDOW))
+                .send_window(VIEWER_WINDOW as u64)
                 .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
                 .receive_window(VarInt::from_u32(CLIENT_WINDOW))
                 .max_concurrent_bidi_streams(VarInt::from_u32(CLIENT_STREAMS)),
@@ -69,8 +73,12 @@ impl Role {
 
 /// Gives a peer that has proved itself its room.
 pub(super) fn give_room(connection: &iroh::endpoint::Connection) {
-    connection.set_receive_window(VarInt::from_u32(VIEWER_WINDOW));
+    connection.set_receive_window(varint(VIEWER_WINDOW));
     connection.set_max_concurrent_bi_streams(VarInt::from_u32(VIEWER_STREAMS));
+}
+
+fn varint(bytes: usize) -> VarInt {
+    VarInt::from_u32(u32::try_from(bytes).unwrap_or(u32::MAX))
 }
 
 fn milliseconds(time: Duration) -> VarInt {

@@ -1,0 +1,49 @@
+//! What QUIC connections may keep.
+
+#[cfg(feature = "p2p")]
+use crate::transport::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
+
+/// Peers that may be connected and have proved nothing.
+pub const STRANGERS: usize = 8;
+/// Connections of one session, beside ghosts of it and second ones that look for a path.
+pub const CONNECTIONS_OF_SESSION: usize = 8;
+/// A connection without its windows.
+#[cfg(feature = "p2p")]
+const CONNECTION: usize = 48 << 10;
+/// Less than this for one viewer, and its picture stutters over half the world.
+#[cfg(feature = "p2p")]
+const LEAST_SEND_WINDOW: usize = 128 << 10;
+
+/// What `sessions` need at least, each with one connection, and what they take at most.
+#[cfg(feature = "p2p")]
+pub(super) fn demand(sessions: usize) -> (usize, usize) {
+    let all = sessions.saturating_mul(CONNECTIONS_OF_SESSION);
+    (sum(sessions, LEAST_SEND_WINDOW), sum(all, SEND_WINDOW))
+}
+
+#[cfg(feature = "p2p")]
+fn sum(connections: usize, window: usize) -> usize {
+    let strangers = STRANGERS * (CONNECTION + NOBODY_WINDOW);
+    let each = CONNECTION + window + VIEWER_WINDOW;
+    connections.saturating_mul(each).saturating_add(strangers)
+}
+
+/// The window of each viewer's connection, if they have this much together: a session has one that
+/// carries media.
+#[cfg(feature = "p2p")]
+pub(super) fn window(bytes: usize, sessions: usize) -> usize {
+    let left = bytes.saturating_sub(sum(sessions, 0));
+    (left / sessions.max(1)).min(SEND_WINDOW)
+}
+
+/// This build has no P2P.
+#[cfg(not(feature = "p2p"))]
+pub(super) const fn demand(_: usize) -> (usize, usize) {
+    (0, 0)
+}
+
+/// This build has no P2P.
+#[cfg(not(feature = "p2p"))]
+pub(super) const fn window(_: usize, _: usize) -> usize {
+    0
+}

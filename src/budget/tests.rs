@@ -1,0 +1,134 @@
+use super::*;
+
+const CAMERA: Wants = Wants {
+    channels: 1,
+    feeds: 0,
+    max_viewers: 32,
+    max_connections: 256,
+    max_sessions: 4,
+    has_p2p: cfg!(feature = "p2p"),
+    live_memory: 16 * MIB,
+    record: Some((4 * MIB, 0)),
+};
+
+fn of_limit(limit_mib: u64, wants: &Wants) -> Result<Budget, TooLittleMemory> {
+    let total = half_beyond(limit_mib << 20) as usize;
+    Budget::share(total, Origin::Unknown, wants)
+}
+
+/// What all may keep at once by what they were given, whatever cameras, viewers and cards do.
+fn worst(budget: &Budget, wants: &Wants) -> usize {
+    let streams = 3 * wants.channels;
+    let rings = budget.live.max(streams * budget.picture);
+    let viewers = budget.viewers * (VIEWER_BATCH + budget.picture);
+    let players = budget.players * FRAGMENTS_OF_PLAYER * budget.fragment.max(budget.picture);
+    let recorder = wants.record.map_or(0, |_| {
+        budget.record + wants.channels * (budget.pre_roll + budget.picture)
+    });
+    let kernel = budget.viewers * budget.send_buffer.unwrap_or(SEND_BUFFER.1);
+    let cameras = wants.feeds * 2 * budget.gop;
+    rings
+        + viewers
+        + players
+        + budget.downloads * DOWNLOAD
+        + wants.max_sessions * budget.p2p_window
+        + budget.connections * CONNECTION
+        + kernel
+        + recorder
+        + budget.recordings * RECORDING
+        + cameras
+        + REST
+}
+
+#[test]
+fn a_camera_with_32_mib_serves_each_session_and_records() {
+    let budget = of_limit(32, &CAMERA).expect("enough");
+    assert_eq!(budget.total, 11 * MIB);
+    assert!(budget.picture >= 448 * KIB);
+    assert!(budget.viewers >= 4 && budget.players >= 1 && budget.downloads >= 1);
+    assert!(budget.connections >= 4 * CONNECTIONS_OF_SESSION + OTHER_CONNECTIONS);
+    assert!(budget.recordings >= 1_000 && budget.record >= 2 * budget.picture);
+    assert!(budget.send_buffer.expect("bounded") >= 128 * KIB);
+    let table = budget.to_string();
+    assert!(
+        table.contains("live viewers") && table.contains("at a time"),
+        "{table}"
+    );
+}
+
+#[test]
+fn all_together_keep_no_more_than_the_sum() {
+    let two = Wants {
+        channels: 2,
+        feeds: 6,
+        record: Some((4 * MIB, 2 * MIB)),
+        ..CAMERA
+    };
+    for wants in [
+        CAMERA,
+        two,
+        Wants {
+            max_viewers: 5000,
+            ..CAMERA
+        },
+    ] {
+        for limit in [40, 48, 64, 100, 256, 1024, 8192] {
+            let Ok(budget) = of_limit(limit, &wants) else {
+                assert!(limit < 64, "{limit} MiB are too little for {wants:?}");
+                continue;
+            };
+            let shares: usize = budget.shares.iter().map(|share| share.bytes).sum();
+            assert!(shares <= budget.total);
+            let worst = worst(&budget, &wants);
+            assert!(
+                worst <= budget.total,
+                "{worst} of {} with {limit} MiB",
+                budget.total
+            );
+        }
+    }
+}
+
+#[test]
+fn where_there_is_plenty_the_configuration_alone_bounds() {
+    let budget = of_limit(16 << 10, &CAMERA).expect("enough");
+    assert_eq!((budget.viewers, budget.connections), (32, 256));
+    assert_eq!((budget.picture, budget.live), (2 * MIB, 6 * MIB));
+    assert_eq!(budget.record, 4 * MIB);
+    assert_eq!(budget.send_buffer, None);
+    #[cfg(feature = "p2p")]
+    assert_eq!(budget.p2p_window, crate::transport::p2p::SEND_WINDOW);
+}
+
+#[test]
+fn bounds_of_parts_hold_inside_of_it() {
+    let wants = Wants {
+        live_memory: MIB,
+        record: Some((MIB, 0)),
+        ..CAMERA
+    };
+    let budget = of_limit(16 << 10, &wants).expect("enough");
+    assert_eq!(
+        (budget.live, budget.record),
+        (6 * MIB, MIB),
+        "a picture of each stream is kept in any case"
+    );
+    let event = Wants {
+        record: Some((4 * MIB, 2 * MIB)),
+        ..CAMERA
+    };
+    let budget = of_limit(16 << 10, &event).expect("enough");
+    assert_eq!((budget.record, budget.pre_roll), (4 * MIB, 2 * MIB));
+}
+
+#[test]
+fn too_little_is_said_with_what_would_be_enough() {
+    let error = of_limit(16, &CAMERA).expect_err("too little");
+    let text = error.to_string();
+    assert!(
+        text.contains("3.0 MiB") && text.contains("runtime.memory"),
+        "{text}"
+    );
+    let enough = Budget::share(error.needed, Origin::Configured, &CAMERA);
+    assert!(enough.is_ok(), "{enough:?}");
+}
