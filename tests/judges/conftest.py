@@ -47,11 +47,14 @@ class Camera:
         self.log = open(directory / "log", "w+")
         self.start()
 
+    def command(self):
+        """What is run."""
+        return [PROGRAM, "--config", str(self.directory / "camera.toml")]
+
     def start(self):
         """Starts it, also again after it was killed."""
         directory = self.directory
-        self.process = subprocess.Popen(
-            [PROGRAM, "--config", str(directory / "camera.toml")], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         found = re.fullmatch(r"peercam is listening on (http://\S+)\n", line)
         assert found, f"{line!r}; {(directory / 'log').read_text()}"
