@@ -39,21 +39,22 @@ const VIEWER_BATCH: usize = 128 * KIB;
 const FRAGMENTS_OF_PLAYER: usize = 3;
 /// A download holds blocks of 128 KiB: one on its way, one read ahead, two to be filled again.
 const DOWNLOAD: usize = 512 * KIB;
-/// A TCP connection's task, and its buffers in both directions.
-const CONNECTION: usize = 20 * KIB;
+/// A TCP connection's task, and its buffers in both directions, which are larger for the few that
+/// have proved themselves and smaller for strangers.
+const CONNECTION: usize = 16 * KIB;
 /// Connections that one session may have, and those of strangers and of programs on the device.
 const CONNECTIONS_OF_SESSION: usize = 6;
 const OTHER_CONNECTIONS: usize = 44;
 /// What the kernel may keep that was sent to one viewer and not acknowledged.
 const SEND_BUFFER: (usize, usize) = (128 * KIB, 4 * MIB);
-/// The name of a recording, as it is kept and while the card is looked at.
-const RECORDING: usize = 112;
-/// Recordings that are known at least, and at most.
-const RECORDINGS: (usize, usize) = (1_000, 200_000);
+/// What is known of a recording, in a list that may have grown to twice what it holds.
+const RECORDING: usize = 64;
+/// Recordings that are known at least (five days of a minute each), and at most.
+const RECORDINGS: (usize, usize) = (8_000, 200_000);
 /// Sound of one talk: a head, blocks that wait, a decoder.
 const TALK: usize = 192 * KIB;
 /// Tables of viewers and calls, counters, lines of the log.
-const REST: usize = 512 * KIB;
+const REST: usize = 384 * KIB;
 
 /// What the device is to do, as far as it takes memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +250,7 @@ impl Budget {
                 2,
             ),
             demand(Part::Recorder, record, 3),
-            demand(Part::Catalog, (names.0 * RECORDING, names.1 * RECORDING), 1),
+            demand(Part::Catalog, (names.0 * RECORDING, names.1 * RECORDING), 3),
             demand(
                 Part::Cameras,
                 (

@@ -47,7 +47,7 @@ fn a_camera_with_32_mib_serves_each_session_and_records() {
     assert!(budget.picture >= 448 * KIB);
     assert!(budget.viewers >= 4 && budget.players >= 1 && budget.downloads >= 1);
     assert!(budget.connections >= 4 * CONNECTIONS_OF_SESSION + OTHER_CONNECTIONS);
-    assert!(budget.recordings >= 1_000 && budget.record >= 2 * budget.picture);
+    assert!(budget.recordings >= 8_000 && budget.record >= 2 * budget.picture);
     assert!(budget.send_buffer.expect("bounded") >= 128 * KIB);
     let table = budget.to_string();
     assert!(

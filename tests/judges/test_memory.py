@@ -27,8 +27,6 @@ addr = "127.0.0.1:0"
 access = "token"
 [p2p]
 port = 0
-[access]
-max_sessions = 6
 [record]
 segment = "10s"
 max_size = "64MiB"
