@@ -27,6 +27,8 @@ pub enum ErrorKind {
     BadRange,
     /// The body or a parameter is longer than the documented limit.
     TooLarge,
+    /// The body is in a format that is not taken.
+    UnsupportedMedia,
     /// The peer was too slow to send what it announced.
     Timeout,
     /// A limit of the device is reached; trying later helps.

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use serde_json::json;
 
 use super::{
@@ -9,11 +9,11 @@ use super::{
     router::{App, Request, Who},
 };
 use crate::{
-    device::Caller,
+    device::{Caller, Transport},
     error::Error,
     hal::BoxFuture,
     media::ChannelId,
-    proto::{query::Query, route::Labels},
+    proto::{query::Query, route::Labels, voice::Declared},
     talk::{Pace, Pieces, Talked},
 };
 
@@ -21,19 +21,37 @@ impl App {
     /// Plays a body through a speaker. It is answered when it has ended; a refusal comes at once.
     pub(super) async fn voice(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
         let Request {
-            query, body, who, ..
+            query,
+            headers,
+            body,
+            who,
+            ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
             let caller = who.caller(&Labels::of(&query)?);
             let channel = query.channel()?;
             self.hub.check_channel(channel, &caller.channels)?;
-            let is_recorded = query.value("recorded")? == Some("1");
-            Ok((caller, channel, is_recorded))
+            // In clear, or within QUIC, the head of the request is its sender's own. Over TCP with a
+            // token it may be anybody's on the way: there the parameters decide how a talk is read.
+            let has_own_head = !is_under_token(*who);
+            let content_type = has_own_head
+                .then(|| headers.get(header::CONTENT_TYPE))
+                .flatten();
+            let content_type = content_type.map(|text| text.to_str().unwrap_or("unreadable"));
+            let declared = Declared::of(&query, content_type)?;
+            let is_recorded =
+                query.value("recorded")? == Some("1") || has_own_head && body.length().is_some();
+            let pace = if is_recorded {
+                Pace::Recorded
+            } else {
+                Pace::Live
+            };
+            Ok((caller, channel, declared, pace))
         });
         let talked = match asked {
-            Ok((caller, channel, is_recorded)) => {
-                let what = (&caller, channel, is_recorded);
-                self.talk(what, *who, body).await
+            Ok((caller, channel, declared, pace)) => {
+                let how = (declared, pace);
+                self.talk((&caller, channel), how, *who, body).await
             }
             Err(error) => Err(error),
         };
@@ -56,23 +74,20 @@ impl App {
 
     async fn talk(
         &self,
-        (caller, channel, is_recorded): (&Caller, ChannelId, bool),
+        (caller, channel): (&Caller, ChannelId),
+        (declared, pace): (Declared, Pace),
         who: Who<'_>,
         body: &mut RequestBody,
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(who, caller, false)?;
         let turn = self.device.talkers().take(channel, &caller.viewer)?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let pace = match is_recorded || body.length().is_some() {
-            true => Pace::Recorded,
-            false => Pace::Live,
-        };
         let mut ending = Ending {
             caller,
             channel,
             how: "its viewer has left".to_owned(),
         };
-        let talked = turn.play(body, pace).await;
+        let talked = turn.play(body, declared, pace).await;
         ending.how = match &talked {
             Ok(talked) => format!(
                 "{} ms played, {} blocks lost",
@@ -82,6 +97,17 @@ impl App {
         };
         talked
     }
+}
+
+/// Whether a token covers a request and not its head.
+fn is_under_token(who: Who<'_>) -> bool {
+    matches!(
+        who,
+        Who::Holder {
+            transport: Transport::Tcp,
+            ..
+        }
+    )
 }
 
 /// Says how a talk ended, also when it is cut off.

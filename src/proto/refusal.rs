@@ -46,6 +46,7 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
         ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Status::BadRequest),
         ErrorKind::BadRange => (StatusCode::RANGE_NOT_SATISFIABLE, Status::BadRequest),
         ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Status::BadRequest),
+        ErrorKind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Status::BadRequest),
         ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, Status::Failed),
         ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
         ErrorKind::Busy | ErrorKind::Conflict => (StatusCode::CONFLICT, Status::Refused),

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     hal::{HalError, TalkSink},
     media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
-    proto::voice::Upload,
+    proto::voice::{Declared, Upload},
 };
 
 /// How a talk went.
@@ -33,14 +33,20 @@ struct Speaker {
 }
 
 impl Turn {
-    /// Plays a body to its end, until the device hangs up, or until it broke off.
+    /// Plays a body, which is said to be this, to its end, until the device hangs up, or until it broke off.
     ///
     /// # Errors
+    /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken,
     /// [`ErrorKind::BadRequest`] for sound that is damaged or not played, [`ErrorKind::Busy`] if
     /// something else on the device has the speaker, [`ErrorKind::Unavailable`] if it fails,
     /// [`ErrorKind::Timeout`] if nothing came for a while; the body's own error if it broke off.
-    pub async fn play(&self, body: &mut dyn Pieces, pace: Pace) -> Result<Talked, Error> {
-        Talk::new(self, pace).play(body).await
+    pub async fn play(
+        &self,
+        body: &mut dyn Pieces,
+        declared: Declared,
+        pace: Pace,
+    ) -> Result<Talked, Error> {
+        Talk::new(self, declared, pace).play(body).await
     }
 }
 
@@ -80,13 +86,13 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(turn: &'a Turn, pace: Pace) -> Self {
+    fn new(turn: &'a Turn, declared: Declared, pace: Pace) -> Self {
         turn.inner.metrics.talkers.inc();
         let config = &turn.inner.config;
         let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);
         Self {
             turn,
-            upload: Upload::new(config.sample_rate),
+            upload: Upload::new(config.sample_rate, declared),
             jitter: Jitter::new(bound, pace),
             speaker: None,
             pcm: BytesMut::new(),
@@ -130,7 +136,7 @@ impl<'a> Talk<'a> {
                 () = wake => self.play_due(clock.now())?,
                 piece = body.piece(), if !has_ended && is_dry => {
                     match piece? {
-                        Some(piece) => self.upload.feed(&piece),
+                        Some(piece) => self.upload.feed(piece),
                         None => {
                             has_ended = true;
                             self.upload.finish()?;

@@ -156,6 +156,8 @@ async fn what_cannot_be_played_is_refused_with_the_reason() {
             400,
             "WAV",
         ),
+        ("OggS\0\x02\0\0\0\0\0\0\0\0", 415, "bare PCM"),
+        ("{\"audio\":\"UklGRiQAAABXQVZF\"}", 415, "WAV"),
     ] {
         let answer = request(daemon.address, "POST", "/voice", body).await;
         assert_eq!(answer.status, status, "{answer:?}");

@@ -160,7 +160,9 @@ impl FlvFile {
             TagBody::Video(codec, VideoPacket::Config(record)) if self.video.is_none() => {
                 self.video = Some(VideoConfig::parse(*codec, record)?);
             }
-            TagBody::Video(VideoCodec::H264 | VideoCodec::H265, _) | TagBody::Script => {}
+            TagBody::Video(VideoCodec::H264 | VideoCodec::H265, _)
+            | TagBody::Script
+            | TagBody::LeftOut { .. } => {}
             TagBody::Audio(AudioCodec::Aac, AudioPacket::Config(config))
                 if self.audio.is_none() =>
             {

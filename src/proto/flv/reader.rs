@@ -8,15 +8,21 @@ use crate::media::{AudioCodec, VideoCodec};
 
 /// The largest tag payload that is read, in bytes. A larger one is damage or an attack.
 pub const MAX_TAG: usize = 4 * 1024 * 1024;
+/// The same of a reader of sound.
+pub const MAX_SOUND: usize = 64 << 10;
 
 /// Takes an FLV byte stream apart, fed in pieces of any size.
 ///
 /// Feed bytes, then call [`Reader::next_tag`] until it gives `None`; feed again. It holds at most one
-/// tag and what was fed behind it. After an error the stream is not to be read on: where
+/// tag ([`MAX_TAG`]; of a reader of sound [`MAX_SOUND`]) and what was fed behind it. After an error the stream is not to be read on: where
 /// the next tag begins is a guess.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: BytesMut,
+    /// Only sound is wanted.
+    of_sound: bool,
+    /// Bytes still to come of a tag that is left out.
+    skipping: usize,
     /// Position in the stream of the first byte of `buffer`.
     position: u64,
     header_seen: bool,
@@ -53,6 +59,11 @@ pub enum TagBody {
     },
     /// Audio of another codec: its name.
     OtherAudio(String),
+    /// A picture or a script that a reader of sound did not look into.
+    LeftOut {
+        /// Which of both.
+        is_picture: bool,
+    },
 }
 
 /// A video tag's content.
@@ -103,14 +114,30 @@ impl Reader {
         Self::default()
     }
 
+    /// The same of a stream whose sound alone is wanted: nothing of other tags is held.
+    pub fn of_sound() -> Self {
+        Self {
+            of_sound: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes in more of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        let left_out = self.skipping.min(bytes.len());
+        self.skipping -= left_out;
+        self.position += left_out as u64;
+        self.buffer.extend_from_slice(&bytes[left_out..]);
     }
 
     /// How many bytes have been fed that no tag has used yet. 0 at a clean end.
     pub fn pending(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Whether the file header has come.
+    pub fn has_begun(&self) -> bool {
+        self.header_seen
     }
 
     /// The next whole tag; `None` if more bytes are needed.
@@ -136,6 +163,16 @@ impl Reader {
         if size > MAX_TAG {
             return Err(self.error("a tag of more than 4 MiB"));
         }
+        let kind = kind & 0x1f;
+        if self.of_sound && kind != TAG_AUDIO {
+            self.leave_out(TAG_HEADER + size + TRAILER);
+            let is_picture = kind == TAG_VIDEO;
+            let body = TagBody::LeftOut { is_picture };
+            return Ok(Some(Tag { timestamp, body }));
+        }
+        if self.of_sound && size > MAX_SOUND {
+            return Err(self.error("a tag of sound of more than 64 KiB"));
+        }
         if self.buffer.len() < TAG_HEADER + size + TRAILER {
             return Ok(None);
         }
@@ -144,7 +181,7 @@ impl Reader {
         let payload = self.buffer.split_to(size).freeze();
         self.position += size as u64;
         self.advance(TRAILER);
-        let body = match kind & 0x1f {
+        let body = match kind {
             TAG_VIDEO => video(payload),
             TAG_AUDIO => audio(payload),
             _ => Ok(TagBody::Script),
@@ -174,6 +211,13 @@ impl Reader {
         self.advance(offset + TRAILER);
         self.header_seen = true;
         Ok(true)
+    }
+
+    /// Passes over so many bytes, whether they have come or not.
+    fn leave_out(&mut self, count: usize) {
+        let here = count.min(self.buffer.len());
+        self.advance(here);
+        self.skipping = count - here;
     }
 
     fn advance(&mut self, count: usize) {

@@ -71,6 +71,10 @@ impl Adts {
         self.buffer.extend_from_slice(bytes);
     }
 
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
         let Some(bytes) = self.buffer.first_chunk::<HEAD>() else {
             return Ok(None);
@@ -86,7 +90,10 @@ impl Adts {
             return Ok(None);
         }
         self.buffer.advance(head.size);
-        let data = self.buffer.split_to(head.frame - head.size).freeze();
+        let unit = head.frame - head.size;
+        // A copy: a block that waits must not hold what came with it.
+        let data = Bytes::copy_from_slice(&self.buffer[..unit]);
+        self.buffer.advance(unit);
         let config = config_of_adts(head.profile, head.rate_index, head.channels);
         let is_known = |(format, _): &&(Arc<SoundFormat>, i64)| {
             format.coding == SoundCoding::Aac(config.clone())

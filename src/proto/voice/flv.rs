@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{aac::AacConfig, damaged, pcm::Pcm};
+use super::{aac::AacConfig, cut_off, damaged, pcm::Pcm};
 use crate::{
     error::Error,
     media::{AudioCodec, SoundBlock, SoundCoding, SoundFormat},
@@ -22,13 +22,17 @@ pub(super) struct FlvSound {
     skipped_pictures: u64,
 }
 
+/// An access unit that is longer is none: a head of ADTS could not say its length either.
+const LONGEST_UNIT: usize = 0x1fff;
+/// The same of a configuration.
+const LONGEST_CONFIG: usize = 64;
 /// The rate of G.711 in FLV, whatever the tag says (FLV 10.1, E.4.2.1).
 const G711_RATE: u32 = 8_000;
 
 impl FlvSound {
     pub(super) fn new(sample_rate: u32) -> Self {
         Self {
-            reader: Reader::new(),
+            reader: Reader::of_sound(),
             sample_rate,
             aac: None,
             samples: None,
@@ -40,9 +44,19 @@ impl FlvSound {
         self.reader.feed(bytes);
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(super) fn buffered(&self) -> usize {
+        self.reader.pending() + self.samples.as_ref().map_or(0, Pcm::buffered)
+    }
+
+    /// # Errors
+    /// [`Error::bad_request`] if no sound has come, and what came is no more than a head.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
         if let Some(samples) = &mut self.samples {
             samples.finish();
+        }
+        match self.reader.has_begun() {
+            true => Ok(()),
+            false => Err(cut_off()),
         }
     }
 
@@ -59,13 +73,18 @@ impl FlvSound {
             let tag = tag.map_err(|error| damaged(format!("the FLV is damaged {error}")))?;
             let Some(tag) = tag else { return Ok(None) };
             match tag.body {
-                TagBody::Script => {}
-                TagBody::Video(..) | TagBody::OtherVideo(_) => self.skipped_pictures += 1,
+                TagBody::LeftOut { is_picture } => self.skipped_pictures += u64::from(is_picture),
+                // A reader of sound does not read them.
+                TagBody::Script | TagBody::Video(..) | TagBody::OtherVideo(_) => {}
                 TagBody::OtherAudio(name) => {
                     let reason = format!("{name} is not played; AAC, G.711 and PCM are");
                     return Err(damaged(reason));
                 }
                 TagBody::Audio(AudioCodec::Aac, AudioPacket::Config(config)) => {
+                    if config.len() > LONGEST_CONFIG {
+                        return Err(damaged("the AAC configuration is damaged"));
+                    }
+                    let config = Bytes::copy_from_slice(&config);
                     let aac = AacConfig::parse(&config);
                     let aac = aac.map_err(|error| damaged(error.to_string()))?;
                     self.aac = Some((Arc::new(aac.format(config)?), aac.unit_micros()));
@@ -74,10 +93,16 @@ impl FlvSound {
                     let Some((format, micros)) = &self.aac else {
                         return Err(damaged("AAC comes without its configuration"));
                     };
+                    if data.len() > LONGEST_UNIT {
+                        return Err(damaged(
+                            "the AAC is damaged: an access unit of more than 8 KiB",
+                        ));
+                    }
                     if !data.is_empty() {
                         return Ok(Some(SoundBlock {
                             format: Arc::clone(format),
-                            data,
+                            // A copy: a block that waits must not hold what came with it.
+                            data: Bytes::copy_from_slice(&data),
                             micros: *micros,
                         }));
                     }

@@ -1,84 +1,122 @@
 //! What a viewer speaks, on its way up on `/voice`: FLV, WAV, ADTS or bare PCM, told apart by the
-//! first bytes (`docs/protocol.md`, "Talkback").
+//! first bytes and by what the request says (`docs/protocol.md`, "Talkback"). Anything else is
+//! refused before the first block, because as bare PCM it would be noise.
 
 mod aac;
 mod adts;
+mod declared;
 mod flv;
 mod pcm;
+mod signature;
 mod wav;
 
 pub use aac::{AacConfig, AacError};
 pub use adts::adts_unit;
+pub use declared::{ByteOrder, Declared};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use self::{adts::Adts, flv::FlvSound, pcm::Pcm};
+use self::{adts::Adts, flv::FlvSound, pcm::Pcm, signature::Start, wav::WavHead};
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     media::{SoundBlock, SoundCoding, SoundFormat},
 };
 
-/// As many first bytes tell what it is.
-const SNIFFED: usize = 12;
+/// So much of a piece is taken apart at a time.
+const SLICE: usize = 16 << 10;
+/// Why a body is refused ends so.
+const TAKEN: &str = "FLV, WAV (PCM of 16 bit, G.711), AAC with ADTS heads and bare PCM (audio/L16, or format=s16le) are taken";
 
 /// Takes a body apart, fed in pieces of any size.
 ///
-/// Feed bytes, then call [`Upload::next_block`] until it gives `None`; feed again. It holds at most
-/// one block and what was fed behind it.
+/// Feed a piece, then call [`Upload::next_block`] until it gives `None`; feed again. Whatever a body
+/// claims, of what came before the last piece at most [`Upload::BOUND`] bytes are held.
 #[derive(Debug)]
 pub struct Upload {
     /// Sound that does not say so has this rate.
     sample_rate: u32,
+    declared: Declared,
     container: Container,
+    /// Of the last piece, what is not taken apart yet.
+    rest: Bytes,
 }
 
 #[derive(Debug)]
 enum Container {
     /// Too few bytes have come to tell.
     Unknown(BytesMut),
+    Wav(WavHead),
     Flv(FlvSound),
     Adts(Adts),
     Pcm(Pcm),
 }
 
+impl Container {
+    fn feed(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Unknown(head) => head.extend_from_slice(bytes),
+            Self::Wav(wav) => wav.feed(bytes),
+            Self::Flv(flv) => flv.feed(bytes),
+            Self::Adts(adts) => adts.feed(bytes),
+            Self::Pcm(pcm) => pcm.feed(bytes),
+        }
+    }
+}
+
 impl Upload {
-    /// A body of which nothing has come. Sound without a head is mono PCM of `sample_rate`.
-    pub fn new(sample_rate: u32) -> Self {
+    /// Bytes of a body that are held at most: a tag of sound of FLV, the samples of another one, and
+    /// a slice of what is behind it.
+    pub const BOUND: usize = 160 << 10;
+
+    /// A body of which nothing has come, and what its request says of it. Sound that does not say
+    /// so is mono, of `sample_rate`.
+    pub fn new(sample_rate: u32, declared: Declared) -> Self {
         Self {
             sample_rate,
+            declared,
             container: Container::Unknown(BytesMut::new()),
+            rest: Bytes::new(),
         }
     }
 
-    /// Takes in more of the body.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        match &mut self.container {
-            Container::Unknown(head) => head.extend_from_slice(bytes),
-            Container::Flv(flv) => flv.feed(bytes),
-            Container::Adts(adts) => adts.feed(bytes),
-            Container::Pcm(pcm) => pcm.feed(bytes),
+    /// Takes in more of the body, once [`Upload::next_block`] has given `None`.
+    pub fn feed(&mut self, piece: Bytes) {
+        self.rest = match self.rest.is_empty() {
+            true => piece,
+            false => [&self.rest[..], &piece].concat().into(),
+        };
+    }
+
+    /// How many bytes of earlier pieces it holds.
+    pub fn buffered(&self) -> usize {
+        match &self.container {
+            Container::Unknown(head) => head.len(),
+            Container::Wav(wav) => wav.buffered(),
+            Container::Flv(flv) => flv.buffered(),
+            Container::Adts(adts) => adts.buffered(),
+            Container::Pcm(pcm) => pcm.buffered(),
         }
     }
 
     /// The body has ended: samples that are short of a block are one too.
     ///
     /// # Errors
-    /// [`Error::bad_request`] if it ended within its head.
+    /// [`Error::bad_request`] if it ended within its head; as [`Upload::next_block`].
     pub fn finish(&mut self) -> Result<(), Error> {
+        if let Container::Unknown(head) = &self.container {
+            if head.is_empty() {
+                return Ok(());
+            }
+            if head.starts_with(b"RIFF") && head.len() < signature::SNIFFED {
+                return Err(cut_off());
+            }
+            self.begin(true)?;
+        }
         match &mut self.container {
-            Container::Unknown(head) if head.starts_with(b"FLV") || head.starts_with(b"RIFF") => {
-                return Err(damaged("the file ends before its sound begins"));
-            }
-            Container::Unknown(head) => {
-                let head = std::mem::take(head);
-                let mut pcm = Pcm::new(self.bare());
-                pcm.feed(&head);
-                pcm.finish();
-                self.container = Container::Pcm(pcm);
-            }
+            Container::Unknown(_) | Container::Adts(_) => {}
+            Container::Wav(_) => return Err(cut_off()),
+            Container::Flv(flv) => flv.finish()?,
             Container::Pcm(pcm) => pcm.finish(),
-            Container::Flv(flv) => flv.finish(),
-            Container::Adts(_) => {}
         }
         Ok(())
     }
@@ -94,11 +132,34 @@ impl Upload {
     /// The next block; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`Error::bad_request`] that says what is damaged or cannot be played.
+    /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken; [`Error::bad_request`] that
+    /// says what is damaged or cannot be played.
     pub fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
-        self.sniff()?;
+        loop {
+            if let Some(block) = self.block_of_container()? {
+                return Ok(Some(block));
+            }
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let slice = self.rest.split_to(self.rest.len().min(SLICE));
+            self.container.feed(&slice);
+        }
+    }
+
+    fn block_of_container(&mut self) -> Result<Option<SoundBlock>, Error> {
+        if matches!(self.container, Container::Unknown(_)) {
+            self.begin(false)?;
+        }
+        if let Container::Wav(head) = &mut self.container
+            && let Some(wav) = head.next()?
+        {
+            let mut pcm = Pcm::of_length(wav.format, wav.length);
+            pcm.feed(&wav.sound);
+            self.container = Container::Pcm(pcm);
+        }
         match &mut self.container {
-            Container::Unknown(_) => Ok(None),
+            Container::Unknown(_) | Container::Wav(_) => Ok(None),
             Container::Flv(flv) => flv.next_block(),
             Container::Adts(adts) => adts.next_block(),
             Container::Pcm(pcm) => Ok(pcm.next_block()),
@@ -106,51 +167,56 @@ impl Upload {
     }
 
     /// Finds out what it is, once enough has come.
-    fn sniff(&mut self) -> Result<(), Error> {
+    fn begin(&mut self, is_all: bool) -> Result<(), Error> {
         let Container::Unknown(head) = &mut self.container else {
             return Ok(());
         };
-        if head.len() < SNIFFED {
-            return Ok(());
-        }
-        let is_wav = head.starts_with(b"RIFF") && head[8..12] == *b"WAVE";
-        let container = if head.starts_with(b"FLV") {
-            Container::Flv(FlvSound::new(self.sample_rate))
-        } else if adts::is_adts(head) {
-            Container::Adts(Adts::default())
-        } else if is_wav {
-            let Some(wav) = wav::parse(head)? else {
-                return Ok(());
-            };
-            head.advance(wav.sound_at);
-            Container::Pcm(Pcm::of_length(wav.format, wav.length))
-        } else {
-            Container::Pcm(Pcm::new(self.bare()))
+        let mut container = match signature::look(head, &self.declared, is_all) {
+            Start::Open => return Ok(()),
+            Start::Flv => Container::Flv(FlvSound::new(self.sample_rate)),
+            Start::Wav => Container::Wav(WavHead::new()),
+            Start::Adts => Container::Adts(Adts::default()),
+            Start::Foreign(name) => return Err(not_taken(format!("this is {name}"))),
+            Start::Nothing => {
+                self.declared.check_bare()?;
+                Container::Pcm(bare(&self.declared, self.sample_rate))
+            }
         };
-        let Container::Unknown(head) = &mut self.container else {
-            return Ok(());
-        };
-        let head = std::mem::take(head);
-        self.open(container, &head);
+        container.feed(head);
+        self.container = container;
         Ok(())
     }
+}
 
-    fn open(&mut self, container: Container, head: &[u8]) {
-        self.container = container;
-        self.feed(head);
-    }
+/// Sound without a head.
+fn bare(declared: &Declared, usual_rate: u32) -> Pcm {
+    let (sample_rate, channels, order) = match *declared {
+        Declared::Bare {
+            sample_rate,
+            channels,
+            order,
+        } => (sample_rate.unwrap_or(usual_rate), channels, order),
+        _ => (usual_rate, 1, ByteOrder::Little),
+    };
+    let format = SoundFormat {
+        coding: SoundCoding::Pcm,
+        sample_rate,
+        channels,
+    };
+    Pcm::new(format).in_order(order)
+}
 
-    fn bare(&self) -> SoundFormat {
-        SoundFormat {
-            coding: SoundCoding::Pcm,
-            sample_rate: self.sample_rate,
-            channels: 1,
-        }
-    }
+fn cut_off() -> Error {
+    damaged("the file ends before its sound begins")
 }
 
 fn damaged(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::bad_request(reason)
+}
+
+/// The refusal of a format, and what to send instead.
+fn not_taken(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::UnsupportedMedia, format!("{what}; {TAKEN}"))
 }
 
 #[cfg(test)]

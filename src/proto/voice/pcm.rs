@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
+use super::ByteOrder;
 use crate::media::{SoundBlock, SoundCoding, SoundFormat};
 
 /// Blocks are cut so long.
@@ -11,6 +12,7 @@ const BLOCK_MILLIS: usize = 20;
 #[derive(Debug)]
 pub(super) struct Pcm {
     format: Arc<SoundFormat>,
+    order: ByteOrder,
     buffer: BytesMut,
     /// Bytes that are still sound, if that is known.
     left: Option<u64>,
@@ -27,14 +29,25 @@ impl Pcm {
     pub(super) fn of_length(format: SoundFormat, length: Option<u64>) -> Self {
         Self {
             format: Arc::new(format),
+            order: ByteOrder::Little,
             buffer: BytesMut::new(),
             left: length,
             has_ended: false,
         }
     }
 
+    /// The same with the bytes of its samples in this order.
+    pub(super) fn in_order(mut self, order: ByteOrder) -> Self {
+        self.order = order;
+        self
+    }
+
     pub(super) fn format(&self) -> &SoundFormat {
         &self.format
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
@@ -64,7 +77,9 @@ impl Pcm {
             length if has_ended => length / sample * sample,
             _ => return None,
         };
-        let data = self.buffer.split_to(size).freeze();
+        // A copy: a block that waits must not hold what came with it.
+        let data = self.in_one_order(size);
+        self.buffer.advance(size);
         if data.is_empty() {
             // Half a sample is none.
             self.buffer.advance(self.buffer.len());
@@ -76,6 +91,37 @@ impl Pcm {
             data,
             micros,
         })
+    }
+
+    /// The next bytes, as speakers take them.
+    fn in_one_order(&mut self, size: usize) -> Bytes {
+        let bytes = &self.buffer[..size];
+        if self.order == ByteOrder::Either {
+            let channels = usize::from(self.format.channels.max(1));
+            // Silence does not say; it is the same in both.
+            self.order = smoother(bytes, channels).unwrap_or(ByteOrder::Either);
+        }
+        if self.order != ByteOrder::Big {
+            return Bytes::copy_from_slice(bytes);
+        }
+        let swapped = bytes.chunks_exact(2).flat_map(|two| [two[1], two[0]]);
+        swapped.collect::<Vec<_>>().into()
+    }
+}
+
+/// The order of bytes in which a sample is less far from the one before it; `None` if there is none.
+fn smoother(bytes: &[u8], channels: usize) -> Option<ByteOrder> {
+    let roughness = |sample: fn([u8; 2]) -> i16| -> u64 {
+        let samples = bytes.chunks_exact(2).map(|two| sample([two[0], two[1]]));
+        let later = samples.clone().skip(channels);
+        let steps = samples.zip(later);
+        steps.map(|(one, next)| u64::from(one.abs_diff(next))).sum()
+    };
+    let (little, big) = (roughness(i16::from_le_bytes), roughness(i16::from_be_bytes));
+    match little.cmp(&big) {
+        std::cmp::Ordering::Less => Some(ByteOrder::Little),
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Greater => Some(ByteOrder::Big),
     }
 }
 

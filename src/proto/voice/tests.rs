@@ -9,10 +9,14 @@ use crate::{
 
 /// Every block of a body that comes in pieces of this size.
 fn blocks(body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
-    let mut upload = Upload::new(16_000);
+    blocks_of(Declared::Nothing, body, piece)
+}
+
+fn blocks_of(declared: Declared, body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
+    let mut upload = Upload::new(16_000, declared);
     let mut found = Vec::new();
     for piece in body.chunks(piece.max(1)) {
-        upload.feed(piece);
+        upload.feed(Bytes::copy_from_slice(piece));
         while let Some(block) = upload.next_block()? {
             found.push(block);
         }
@@ -192,8 +196,8 @@ fn flv_brings_aac_g711_and_pcm() {
         let picture = tag(9, &[0x17, 1, 0, 0, 0, 1, 2, 3]);
         let pcm = tag(8, &[vec![flags], vec![0; 4001]].concat());
         let body = [header.clone(), picture, pcm].concat();
-        let mut upload = Upload::new(16_000);
-        upload.feed(&body);
+        let mut upload = Upload::new(16_000, Declared::Nothing);
+        upload.feed(body.into());
         let block = upload.next_block().expect("FLV").expect("a block");
         assert!(
             block.micros <= 20_000 && block.data.len().is_multiple_of(2),
@@ -237,11 +241,270 @@ proptest! {
         piece in 1_usize..50,
     ) {
         let body = [start, rest].concat();
+        flood(&body, &Bytes::from(body.clone()), 1 << 20);
         let whole = blocks(&body, body.len());
         let pieces = blocks(&body, piece);
         prop_assert_eq!(whole.is_ok(), pieces.is_ok());
         if let (Ok(whole), Ok(pieces)) = (whole, pieces) {
             prop_assert_eq!(sound(&whole), sound(&pieces));
         }
+    }
+}
+
+/// As much as a guest sends in some seconds.
+const FLOOD: usize = 100 << 20;
+/// No block is longer: 20 ms of the fastest PCM.
+const LONGEST_BLOCK: usize = 16 << 10;
+
+/// Feeds `start`, and `filler` again and again; whether all of it was taken.
+fn flood(start: &[u8], filler: &Bytes, total: usize) -> bool {
+    let mut upload = Upload::new(16_000, Declared::Nothing);
+    let mut fed = 0;
+    while fed < total {
+        let piece = match fed {
+            0 => Bytes::copy_from_slice(start),
+            _ => filler.clone(),
+        };
+        fed += piece.len().max(1);
+        upload.feed(piece);
+        loop {
+            let next = upload.next_block();
+            let held = upload.buffered();
+            assert!(held <= Upload::BOUND, "{held} bytes held of {start:02x?}");
+            match next {
+                Ok(Some(block)) => assert!(block.data.len() <= LONGEST_BLOCK),
+                Ok(None) => break,
+                Err(_) => return false,
+            }
+        }
+    }
+    true
+}
+
+#[test]
+fn no_head_makes_it_hold_more_than_its_bound() {
+    let riff = |rest: &[u8]| [b"RIFF\xff\xff\xff\x7fWAVE", rest].concat();
+    let flv = |rest: &[u8]| [b"FLV\x01\x05\0\0\0\x09\0\0\0\0", rest].concat();
+    let zeros = || vec![0; 100_000];
+    let head_of_tag = |kind: u8, size: u32| {
+        let size = size.to_be_bytes();
+        vec![kind, size[1], size[2], size[3], 0, 0, 0, 0, 0, 0, 0]
+    };
+    let cases: Vec<(&str, Vec<u8>, Vec<u8>, bool)> = vec![
+        ("bare samples", zeros(), zeros(), true),
+        ("noise", vec![0x81; 12], vec![0x81; 77_777], true),
+        ("a long fmt", riff(b"fmt \0\xff\xff\x7f"), zeros(), false),
+        ("a long LIST", riff(b"LIST\0\xff\xff\x7f"), zeros(), false),
+        ("empty chunks", riff(b""), zeros(), false),
+        (
+            "an endless WAV",
+            wav(1, 2, 192_000, 16, u32::MAX),
+            zeros(),
+            true,
+        ),
+        (
+            "sound and what is behind it",
+            wav(1, 1, 8_000, 16, 64),
+            zeros(),
+            true,
+        ),
+        (
+            "tags of pictures",
+            flv(b""),
+            tag(9, &vec![1; 4 << 20]),
+            true,
+        ),
+        (
+            "a large script",
+            flv(&head_of_tag(18, 4 << 20)),
+            vec![0x12; 99],
+            true,
+        ),
+        (
+            "a large picture",
+            flv(&head_of_tag(9, 0xff_ffff)),
+            zeros(),
+            false,
+        ),
+        (
+            "a large sound",
+            flv(&head_of_tag(8, 0xff_ffff)),
+            zeros(),
+            false,
+        ),
+        (
+            "tags of PCM",
+            flv(b""),
+            tag(8, &[vec![0x3e], vec![0; 65_000]].concat()),
+            true,
+        ),
+        (
+            "PCM that changes",
+            flv(b""),
+            [tag(8, &[0x32; 641]), tag(8, &[0x36; 641])].concat(),
+            true,
+        ),
+        (
+            "a large unit",
+            flv(&tag(8, &[0xaf, 0, 0x14, 0x08])),
+            tag(8, &[&[0xaf, 1][..], &[1; 9000]].concat()),
+            false,
+        ),
+        (
+            "a long header",
+            b"FLV\x01\x05\xff\xff\xff\xff\0\0\0\0".to_vec(),
+            zeros(),
+            false,
+        ),
+        (
+            "long frames of ADTS",
+            adts(&[1; 8184]),
+            adts(&[1; 8184]),
+            true,
+        ),
+        (
+            "one head of ADTS",
+            adts(&[1; 8184])[..12].to_vec(),
+            zeros(),
+            false,
+        ),
+        (
+            "a head of MP3",
+            vec![0xff, 0xfb, 0x90, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            zeros(),
+            true,
+        ),
+    ];
+    for (what, start, filler, all) in cases {
+        assert_eq!(flood(&start, &filler.into(), FLOOD), all, "{what}");
+    }
+}
+
+#[test]
+fn what_is_not_taken_is_refused_before_a_block() {
+    let mp3: Vec<u8> = [&[0xff, 0xfb, 0x90, 0x64][..], &[0x55; 413]]
+        .concat()
+        .repeat(3);
+    for (body, word) in [
+        (b"ID3\x04\0\0\0\0\0\x12TIT2".to_vec(), "ID3"),
+        (mp3.clone(), "MP3"),
+        (mp3[..300].to_vec(), "MP3"),
+        (b"OggS\0\x02\0\0\0\0\0\0\0\0".to_vec(), "Ogg"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81".to_vec(), "WebM"),
+        (b"\0\0\0\x1cftypM4A \0\0".to_vec(), "MP4"),
+        (b"#!AMR\n<Z".to_vec(), "AMR"),
+        (b"fLaC\0\0\0\x22\x10\0\x10\0".to_vec(), "FLAC"),
+        (b"FORM\0\0\0\0AIFFCOMM".to_vec(), "AIFF"),
+        (b"caff\0\x01\0\0desc".to_vec(), "CAF"),
+        (b".snd\0\0\0\x18\0\0\0\0".to_vec(), "AU"),
+        (b"RF64\xff\xff\xff\xffWAVE".to_vec(), "RF64"),
+        (b"RIFF\0\0\0\0AVI LIST".to_vec(), "RIFF"),
+        (b"------WebKitFormBoundaryA\r\n".to_vec(), "text"),
+        (b"\xef\xbb\xbf\n {\"audio\":\"...".to_vec(), "text"),
+        (b"{}".to_vec(), "text"),
+        ("[\"ééééééé\"]".as_bytes().to_vec(), "text"),
+        (b"<!DOCTYPE html>".to_vec(), "text"),
+    ] {
+        for piece in [1, 5, 10_000] {
+            let error = blocks(&body, piece).expect_err(word);
+            assert_eq!(error.kind(), ErrorKind::UnsupportedMedia, "{error}");
+            assert!(error.reason().contains(word), "{error}");
+            assert!(error.reason().contains("WAV (PCM of 16 bit"), "{error}");
+        }
+        // Plain signatures count for more than what is said; others are samples then.
+        let said = Declared::Bare {
+            sample_rate: None,
+            channels: 1,
+            order: ByteOrder::Little,
+        };
+        assert_eq!(blocks_of(said, &body, 100).is_ok(), word == "MP3", "{word}");
+    }
+}
+
+fn declared(query: &str, content_type: Option<&str>) -> Result<Declared, Error> {
+    let query = crate::proto::query::Query::parse(query).expect("a query");
+    Declared::of(&query, content_type)
+}
+
+#[test]
+fn a_request_may_say_what_its_body_is() {
+    let samples = vec![1; 640];
+    let as_wav = [wav(1, 1, 8_000, 16, 640), samples.clone()].concat();
+    for (query, content_type, rate, channels) in [
+        ("", None, 16_000, 1),
+        ("", Some("application/octet-stream"), 16_000, 1),
+        ("", Some("application/x-www-form-urlencoded"), 16_000, 1),
+        ("", Some("audio/L16"), 16_000, 1),
+        ("", Some("Audio/l16; rate=44100;channels=2"), 44_100, 2),
+        ("", Some("audio/x-pcm;rate=8000"), 8_000, 1),
+        (
+            "format=s16le&rate=48000&channels=2",
+            Some("audio/mpeg"),
+            48_000,
+            2,
+        ),
+        ("format=S16LE", None, 16_000, 1),
+    ] {
+        let said = declared(query, content_type).expect("something");
+        let found = blocks_of(said.clone(), &samples, 100).expect("PCM");
+        let format = &found[0].format;
+        assert_eq!((format.sample_rate, format.channels), (rate, channels));
+        let found = blocks_of(said, &as_wav, 100).expect("a WAV");
+        assert_eq!(
+            found[0].format.sample_rate, 8_000,
+            "its head counts for more"
+        );
+    }
+    for (query, content_type) in [
+        ("", Some("audio/mpeg")),
+        ("", Some("audio/webm;codecs=opus")),
+        ("", Some("multipart/form-data; boundary=x")),
+        ("", Some("application/json")),
+        ("", Some("audio/wav")),
+        ("", Some("video/x-unheard-of")),
+        ("format=mp3", None),
+        ("format=opus", Some("audio/L16")),
+    ] {
+        let said = declared(query, content_type).expect("something");
+        let error = blocks_of(said.clone(), &samples, 100).expect_err("not bare PCM");
+        assert_eq!(error.kind(), ErrorKind::UnsupportedMedia, "{error}");
+        assert!(blocks_of(said.clone(), &as_wav, 100).is_ok(), "it is a WAV");
+        assert_eq!(blocks_of(said, &[], 1), Ok(vec![]), "nothing is no noise");
+    }
+    for (query, content_type) in [
+        ("format=s16le&rate=1", None),
+        ("format=s16le&channels=6", None),
+        ("", Some("audio/L16;rate=loud")),
+    ] {
+        let error = declared(query, content_type).expect_err("not possible");
+        assert_eq!(error.kind(), ErrorKind::BadRequest);
+    }
+}
+
+#[test]
+fn l16_is_played_in_the_order_in_which_it_is_smooth() {
+    let ramp: Vec<i16> = (0..2_000_i32)
+        .map(|n| ((n * 37 % 900 - 450) * 20) as i16)
+        .collect();
+    let little: Vec<u8> = ramp
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
+    let big: Vec<u8> = ramp
+        .iter()
+        .flat_map(|sample| sample.to_be_bytes())
+        .collect();
+    let silence = vec![0; 1_280];
+    for (content_type, body) in [
+        ("audio/L16", &little),
+        ("audio/L16", &big),
+        ("audio/L16;endianness=big-endian", &big),
+        ("audio/L16;endianness=little-endian", &little),
+        ("audio/pcm", &little),
+    ] {
+        let said = declared("", Some(content_type)).expect("PCM");
+        let body = [&silence, body].map(|part| &part[..]).concat();
+        let found = blocks_of(said, &body, 999).expect("PCM");
+        assert_eq!(sound(&found)[silence.len()..], little, "{content_type}");
     }
 }

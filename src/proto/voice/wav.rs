@@ -1,62 +1,108 @@
+use bytes::{Buf, BytesMut};
+
 use super::damaged;
 use crate::{
     error::Error,
     media::{SoundCoding, SoundFormat},
 };
 
-/// Where the sound of a WAV is (RIFF WAVE, Microsoft and IBM 1991).
+/// The head of a WAV (RIFF WAVE, Microsoft and IBM 1991), read chunk by chunk. Of a chunk no more is
+/// held than what is looked at, whatever length it claims.
+#[derive(Debug)]
+pub(super) struct WavHead {
+    buffer: BytesMut,
+    /// Where in the file the buffer begins.
+    position: u64,
+    /// Bytes still to come of a chunk that is passed over.
+    skipping: u64,
+    format: Option<SoundFormat>,
+}
+
+/// Where the sound of a WAV begins.
 pub(super) struct Wav {
     pub(super) format: SoundFormat,
-    /// Its first byte.
-    pub(super) sound_at: usize,
     /// How many bytes it has; `None` if the file does not know, as that of a pipe.
     pub(super) length: Option<u64>,
+    /// The first of them.
+    pub(super) sound: BytesMut,
 }
 
 /// Sound begins within so many bytes of a file.
-const MAX_HEAD: usize = 64 << 10;
+const MAX_HEAD: u64 = 64 << 10;
+/// As many bytes of the chunk `fmt ` say what it is, of the longest form that there is.
+const FORMAT: usize = 40;
 const PCM: u16 = 1;
 const ALAW: u16 = 6;
 const ULAW: u16 = 7;
 /// The format stands farther behind.
 const EXTENSIBLE: u16 = 0xfffe;
 
-/// Reads a file's head; `None` if more of it is needed.
-///
-/// # Errors
-/// [`Error::bad_request`] for sound that is not played.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Wav>, Error> {
-    let (mut at, mut format) = (12, None);
-    loop {
-        if at > MAX_HEAD {
-            return Err(damaged("the WAV has no sound in its first 64 KiB"));
+impl WavHead {
+    /// The head of a file that begins with `RIFF….WAVE`.
+    pub(super) fn new() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            position: 0,
+            skipping: 12,
+            format: None,
         }
-        let Some(head) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
-            return Ok(None);
-        };
-        let [k0, k1, k2, k3, s0, s1, s2, s3] = *head;
-        let size = u32::from_le_bytes([s0, s1, s2, s3]);
-        at += 8;
-        match &[k0, k1, k2, k3] {
-            b"data" => {
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Reads on; `None` if more is needed.
+    ///
+    /// # Errors
+    /// [`Error`] for a file that is damaged, or whose sound is not played.
+    pub(super) fn next(&mut self) -> Result<Option<Wav>, Error> {
+        loop {
+            let here = self.skipping.min(self.buffer.len() as u64);
+            self.advance(here as usize);
+            self.skipping -= here;
+            if self.skipping > 0 {
+                return Ok(None);
+            }
+            let Some(&[k0, k1, k2, k3, s0, s1, s2, s3]) = self.buffer.first_chunk() else {
+                return Ok(None);
+            };
+            let size = u32::from_le_bytes([s0, s1, s2, s3]);
+            let kind = [k0, k1, k2, k3];
+            if kind == *b"data" {
+                let format = self.format.take();
                 let format = format.ok_or_else(|| damaged("the WAV does not say what it is"))?;
-                let length = (!matches!(size, 0 | u32::MAX)).then_some(u64::from(size));
+                self.advance(8);
                 return Ok(Some(Wav {
                     format,
-                    sound_at: at,
-                    length,
+                    length: (!matches!(size, 0 | u32::MAX)).then_some(u64::from(size)),
+                    sound: std::mem::take(&mut self.buffer),
                 }));
             }
-            b"fmt " => {
-                let Some(chunk) = bytes.get(at..at + size as usize) else {
+            // Chunks begin at even bytes.
+            let whole = u64::from(size) + u64::from(size & 1);
+            if self.position + whole > MAX_HEAD {
+                return Err(damaged("the WAV has no sound in its first 64 KiB"));
+            }
+            if kind == *b"fmt " {
+                let end = 8 + FORMAT.min(size as usize);
+                let Some(chunk) = self.buffer.get(8..end) else {
                     return Ok(None);
                 };
-                format = Some(format_of(chunk)?);
+                self.format = Some(format_of(chunk)?);
             }
-            _ => {}
+            self.advance(8);
+            self.skipping = whole;
         }
-        // Chunks begin at even bytes.
-        at = at.saturating_add(size as usize + (size & 1) as usize);
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.position += count as u64;
     }
 }
 
