@@ -288,6 +288,19 @@ async fn rtsp_keeps_back_what_does_not_decode() {
 }
 
 #[tokio::test]
+async fn a_picture_without_end_ends_its_connection_only() {
+    let server = RtspServer::start(Script::default()).await;
+    let (_, camera) = rtsp(&server);
+    let mut input = camera.open(Quality::High).unwrap();
+    next_picture(&mut input).await;
+    server.script.endless.store(true, Ordering::SeqCst);
+    let reason = next_offline(&mut input).await;
+    assert!(reason.contains("2 MiB"), "{reason}");
+    server.script.endless.store(false, Ordering::SeqCst);
+    comes_back(&mut input).await;
+}
+
+#[tokio::test]
 async fn pictures_of_one_url_share_a_connection_which_lingers() {
     let server = RtspServer::start(Script::default()).await;
     let config = rtsp::Config {

@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) grows: AtomicBool,
     /// Leaves out the packets of the next picture.
     pub(crate) loses: AtomicBool,
+    /// Begins a picture and never ends it.
+    pub(crate) endless: AtomicBool,
     /// What times begin with.
     pub(crate) first_stamp: u32,
 }
@@ -196,6 +198,19 @@ async fn play(script: Arc<Script>, write: Arc<Mutex<OwnedWriteHalf>>) {
         };
         let is_lost = frame.track == TrackKind::Video && script.loses.swap(false, Ordering::SeqCst);
         let mut packets = Vec::new();
+        let mut head = 0x85;
+        while script.endless.load(Ordering::SeqCst) {
+            // The sound goes on.
+            packets.extend(packer.packet(0, false, 1, &[&[0x7c, head], &[7; 1200]]));
+            packets.extend(packer.packet(2, true, 0, &[&[7; 10]]));
+            head = 5;
+            if packets.len() > 100_000 {
+                if write.lock().await.write_all(&packets).await.is_err() {
+                    return;
+                }
+                packets.clear();
+            }
+        }
         for packet in packer.pack(&frame) {
             if !is_lost {
                 packets.extend(packet);

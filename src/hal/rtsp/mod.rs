@@ -8,6 +8,7 @@
 
 mod depth;
 mod intake;
+mod packets;
 mod puller;
 mod reorder;
 mod session;

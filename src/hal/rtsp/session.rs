@@ -1,15 +1,14 @@
 //! A connection to a camera that speaks RTSP.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream as _;
 use retina::{
     client::{
-        Demuxed, InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy,
-        SessionOptions, SetupOptions, Stream, UnknownRtcpSsrcPolicy,
+        InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy, SessionOptions,
+        SetupOptions, Stream, UnknownRtcpSsrcPolicy,
     },
-    codec::{CodecItem, FrameFormat, ParametersRef, VideoParameters, VideoParametersCodec},
+    codec::{CodecItem, ParametersRef, VideoParameters, VideoParametersCodec},
 };
 use tokio::time::Instant;
 use url::Url;
@@ -17,6 +16,7 @@ use url::Url;
 use super::{
     Credentials, Transport, depth,
     intake::{Picture, Sound},
+    packets::{Assembly, Packets},
 };
 use crate::{
     hal::tracks,
@@ -40,12 +40,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    fn new(error: &retina::Error) -> Self {
-        // What follows the first line is for people who read network captures, and a URL may have
-        // a password in it.
+    pub(super) fn new(error: &retina::Error) -> Self {
         let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        let line = line.split("rtsp://").next().unwrap_or_default();
+        let line = first_line(&text);
         match error.status_code() {
             Some(401) => Self::Credentials,
             Some(200..300) => Self::Other(format!("its answer is of no use: {line}")),
@@ -53,9 +50,21 @@ impl Failure {
                 Self::Other("it has no such stream (404); the path of the URL is wrong".to_owned())
             }
             Some(code) => Self::Other(format!("it refuses the request ({code})")),
-            None => Self::Other(line.to_owned()),
+            None => Self::said(line),
         }
     }
+
+    /// What the library says.
+    pub(super) fn said(text: &str) -> Self {
+        Self::Other(first_line(text).to_owned())
+    }
+}
+
+/// What follows the first line is for people who read network captures, and a URL may have a
+/// password in it.
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.split("rtsp://").next().unwrap_or_default()
 }
 
 /// What a camera sends.
@@ -70,7 +79,7 @@ pub(super) enum Item {
 
 /// A camera that plays.
 pub(super) struct Session {
-    demuxed: Pin<Box<Demuxed>>,
+    packets: Packets,
     video: Option<usize>,
     audio: Option<usize>,
     audio_track: Option<AudioTrack>,
@@ -132,9 +141,7 @@ impl Session {
             )));
         }
         for place in [video, audio].into_iter().flatten() {
-            let options = SetupOptions::default()
-                .transport(transport.into())
-                .frame_format(FrameFormat::MP4);
+            let options = SetupOptions::default().transport(transport.into());
             if let Err(error) = client.setup(place, options).await {
                 let failure = Failure::new(&error);
                 if Some(place) == video || failure == Failure::Credentials {
@@ -148,13 +155,13 @@ impl Session {
         let options = PlayOptions::default()
             .initial_timestamp(InitialTimestampPolicy::Ignore)
             .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::DropPackets);
+        let assemblies = Assembly::all(client.sdp(), client.streams());
         let playing = client
             .play(options)
             .await
             .map_err(|error| Failure::new(&error))?;
-        let demuxed = playing.demuxed().map_err(|error| Failure::new(&error))?;
         let mut session = Self {
-            demuxed: Box::pin(demuxed),
+            packets: Packets::new(playing, assemblies),
             video,
             audio,
             audio_track: audio_track.filter(|_| audio.is_some()),
@@ -183,9 +190,7 @@ impl Session {
 
     /// By how many places pictures are reordered, as far as the camera says.
     pub(super) fn depth(&self) -> usize {
-        let parameters = self
-            .video
-            .and_then(|video| self.demuxed.streams()[video].parameters());
+        let parameters = self.video.and_then(|video| self.packets.parameters(video));
         let Some(ParametersRef::Video(parameters)) = parameters else {
             return 0;
         };
@@ -200,13 +205,12 @@ impl Session {
     /// What comes next; `now` tells the time when it has come. Cancel-safe.
     pub(super) async fn next(&mut self, now: impl Fn() -> MediaTime) -> Result<Item, Failure> {
         loop {
-            let next = poll_fn(|context| self.demuxed.as_mut().poll_next(context));
             // Sound and reports do not make up for a picture that does not come.
             let deadline = match self.video {
                 Some(_) => self.last_picture + SILENCE,
                 None => Instant::now() + SILENCE,
             };
-            let item = match tokio::time::timeout_at(deadline, next).await {
+            let item = match tokio::time::timeout_at(deadline, self.packets.next()).await {
                 Err(_) => {
                     let reason = match self.video {
                         Some(_) => "it sends no pictures any more",
@@ -215,15 +219,15 @@ impl Session {
                     return Err(Failure::Other(reason.to_owned()));
                 }
                 // What has come already is not stopped by a deadline.
-                Ok(Some(Ok(CodecItem::AudioFrame(_) | CodecItem::Rtcp(_))))
+                Ok(Ok(Some(CodecItem::AudioFrame(_) | CodecItem::Rtcp(_))))
                     if self.video.is_some() && Instant::now() > deadline =>
                 {
                     let reason = "it sends sound, and no pictures any more";
                     return Err(Failure::Other(reason.to_owned()));
                 }
-                Ok(None) => return Err(Failure::Other("it ended the connection".to_owned())),
-                Ok(Some(Err(error))) => return Err(Failure::new(&error)),
-                Ok(Some(Ok(item))) => item,
+                Ok(Ok(None)) => return Err(Failure::Other("it ended the connection".to_owned())),
+                Ok(Err(failure)) => return Err(failure),
+                Ok(Ok(Some(item))) => item,
             };
             let track = |place| match place {
                 place if Some(place) == self.video => Some(TrackKind::Video),
@@ -268,10 +272,8 @@ impl Session {
     }
 
     fn read_video_track(&mut self) {
-        let Some(stream) = self.video.map(|video| &self.demuxed.streams()[video]) else {
-            return;
-        };
-        if let Some(ParametersRef::Video(parameters)) = stream.parameters() {
+        let parameters = self.video.and_then(|video| self.packets.parameters(video));
+        if let Some(ParametersRef::Video(parameters)) = parameters {
             self.video_track = video_track(parameters, self.frame_rate);
         }
     }
