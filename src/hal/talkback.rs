@@ -32,6 +32,19 @@ pub trait TalkSink: Send {
     /// Plays a block after what was pushed before: of PCM any number of whole samples, of AAC an
     /// access unit. Never blocks: what the speaker has no room for is lost, oldest first.
     fn push(&mut self, block: &[u8]);
+
+    /// What follows has another format. What was pushed before sounds first; `false` if the speaker is
+    /// to be opened anew instead, once this is dropped.
+    ///
+    /// # Errors
+    /// As [`Talkback::open`].
+    fn change(&mut self, _format: &SoundFormat) -> Result<bool, HalError> {
+        Ok(false)
+    }
+
+    /// What was pushed and does not sound yet is not wanted any more, and somebody else may want the
+    /// speaker. Dropped next.
+    fn cut(&mut self) {}
 }
 
 /// What a speaker has played: mono PCM, up to now.

@@ -149,6 +149,9 @@ impl<'a> Talk<'a> {
                 }
             }
         };
+        if hung_up && let Some(speaker) = &mut self.speaker {
+            speaker.sink.cut();
+        }
         Ok(Talked {
             played_millis: u64::try_from(self.played_micros / 1000).unwrap_or(0),
             lost: self.jitter.lost(),
@@ -184,9 +187,8 @@ impl<'a> Talk<'a> {
     fn play_block(&mut self, block: &SoundBlock) -> Result<(), Error> {
         let is_other = |speaker: &Speaker| speaker.format != block.format;
         if self.speaker.as_ref().is_none_or(is_other) {
-            // Let go first: nobody may hold it twice.
-            self.speaker = None;
-            self.speaker = Some(self.open(&block.format)?);
+            let before = self.speaker.take();
+            self.speaker = Some(self.reopen(before, &block.format)?);
         }
         let Some(speaker) = &mut self.speaker else {
             return Ok(());
@@ -214,6 +216,35 @@ impl<'a> Talk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Goes on with sound of this format.
+    fn reopen(&self, before: Option<Speaker>, format: &Arc<SoundFormat>) -> Result<Speaker, Error> {
+        let Some(Speaker { mut sink, .. }) = before else {
+            return self.open(format);
+        };
+        let refused = |error| refused(&error);
+        let decoder = match (sink.change(format), &format.coding) {
+            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+                match sink.change(&as_pcm(format)).map_err(refused)? {
+                    true => Some(Decoder::of(format)?),
+                    false => None,
+                }
+            }
+            (changed, _) => changed.map_err(refused)?.then_some(Decoder::Nothing),
+        };
+        match decoder {
+            Some(decoder) => Ok(Speaker {
+                format: Arc::clone(format),
+                sink,
+                decoder,
+            }),
+            None => {
+                // Let go first: nobody may hold it twice.
+                drop(sink);
+                self.open(format)
+            }
+        }
     }
 
     /// Opens the speaker for sound of this format, or for what can be made of it.
@@ -257,7 +288,7 @@ pub(super) fn refused(error: &HalError) -> Error {
     let (kind, reason) = match error {
         HalError::Busy => (
             ErrorKind::Busy,
-            "something else on the device is using the speaker; try again later".to_owned(),
+            "the speaker is still playing what was said before, or something else on the device uses it; try again in 2 s".to_owned(),
         ),
         HalError::Unsupported(what) => (
             ErrorKind::Unsupported,
