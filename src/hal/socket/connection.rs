@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, timeout},
 };
 
 use super::{
-    Shared,
+    SMALL, Shared,
     channel::Channel,
     link::Link,
     stream::{Stream, StreamError},
@@ -29,6 +29,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// To take the reason why it is sent away.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// Room for a body to begin with; it doubles.
+const FIRST_ROOM: usize = 4 << 10;
 /// How often a firmware is told how many frames were dropped here.
 const TELL_DROPPED: Duration = Duration::from_secs(1);
 
@@ -154,7 +156,7 @@ impl Connection {
         &mut self,
         read: &mut OwnedReadHalf,
     ) -> Result<std::convert::Infallible, Ended> {
-        let hello = timeout(PATIENCE, receive(read)).await;
+        let hello = timeout(PATIENCE, receive(read, &self.shared, Head::is_hello)).await;
         match hello.map_err(|_| Ended::NoHello)?? {
             FromFirmware::Hello { version: 0, .. } => return Err(Ended::NoHello),
             FromFirmware::Hello { version, .. } if version != VERSION => {
@@ -166,7 +168,7 @@ impl Connection {
         tracing::info!(firmware = self.name, "the firmware has come");
         self.link.send(&ToFirmware::Welcome);
         loop {
-            let message = receive(read).await?;
+            let message = receive(read, &self.shared, |_| true).await?;
             self.take(message)?;
         }
     }
@@ -282,8 +284,12 @@ impl Connection {
     }
 }
 
-/// The next message.
-async fn receive(read: &mut OwnedReadHalf) -> Result<FromFirmware, Ended> {
+/// The next message, if its kind `is_due`.
+async fn receive(
+    read: &mut OwnedReadHalf,
+    shared: &Shared,
+    is_due: impl Fn(Head) -> bool,
+) -> Result<FromFirmware, Ended> {
     let mut head = [0; HEAD];
     if read.read(&mut head[..1]).await? == 0 {
         return Err(Ended::Closed);
@@ -291,7 +297,10 @@ async fn receive(read: &mut OwnedReadHalf) -> Result<FromFirmware, Ended> {
     let rest = async {
         read.read_exact(&mut head[1..]).await?;
         let head = Head::parse(&head)?;
-        let body = read_body(read, head.length).await?;
+        if !is_due(head) {
+            return Err(Ended::NoHello);
+        }
+        let body = read_body(read, head.length, &shared.large).await?;
         Ok::<_, Ended>(FromFirmware::parse(head, body)?)
     };
     match timeout(PATIENCE, rest).await {
@@ -303,13 +312,85 @@ async fn receive(read: &mut OwnedReadHalf) -> Result<FromFirmware, Ended> {
     }
 }
 
-async fn read_body(read: &mut OwnedReadHalf, length: usize) -> std::io::Result<Bytes> {
-    let mut body = BytesMut::with_capacity(length);
-    let mut limited = read.take(length as u64);
+/// A body. Its room grows with what has come, not with what was announced; beyond [`SMALL`] it is a
+/// part of what all connections have.
+async fn read_body(
+    read: &mut OwnedReadHalf,
+    length: usize,
+    large: &Semaphore,
+) -> std::io::Result<Bytes> {
+    let mut body = Vec::new();
+    read_up_to(read, length.min(SMALL), &mut body).await?;
+    if length > SMALL {
+        let beyond = u32::try_from(length - SMALL).unwrap_or(u32::MAX);
+        // It is never closed.
+        let _room = large.acquire_many(beyond).await;
+        read_up_to(read, length, &mut body).await?;
+    }
+    Ok(body.into())
+}
+
+async fn read_up_to(
+    read: &mut OwnedReadHalf,
+    length: usize,
+    body: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    let mut limited = read.take((length - body.len()) as u64);
     while body.len() < length {
-        if limited.read_buf(&mut body).await? == 0 {
+        if body.len() == body.capacity() {
+            let more = body.len().max(FIRST_ROOM).min(length - body.len());
+            body.reserve_exact(more);
+        }
+        if limited.read_buf(body).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(body.freeze())
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_bodies_share_their_room_and_take_it_as_they_come() {
+        const LENGTH: usize = 2 * SMALL;
+        let large = Semaphore::new(SMALL + 1);
+        let (near, mut far) = UnixStream::pair().expect("sockets");
+        let (mut first, _keep) = near.into_split();
+        let (near, mut other) = UnixStream::pair().expect("sockets");
+        let (mut second, _keep_too) = near.into_split();
+        // What is announced takes nothing.
+        far.write_all(&[1; SMALL - 1]).await.expect("room");
+        let mut stalls = Box::pin(read_body(&mut first, LENGTH, &large));
+        let yields = || async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = &mut stalls => panic!("it is not whole"),
+            () = yields() => {}
+        }
+        assert_eq!(large.available_permits(), SMALL + 1);
+        far.write_all(&[1; 2]).await.expect("room");
+        tokio::select! {
+            biased;
+            _ = &mut stalls => panic!("it is not whole"),
+            () = yields() => {}
+        }
+        assert_eq!(large.available_permits(), 1);
+        // Another one waits, though all of it has come; small ones do not.
+        other.write_all(&[2; LENGTH]).await.expect("room");
+        let mut waits = Box::pin(read_body(&mut second, LENGTH, &large));
+        tokio::select! {
+            biased;
+            _ = &mut waits => panic!("there is no room"),
+            () = yields() => {}
+        }
+        drop(stalls);
+        assert_eq!(waits.await.expect("a body"), vec![2; LENGTH]);
+        assert_eq!(large.available_permits(), SMALL + 1);
+    }
 }

@@ -22,6 +22,7 @@ use std::{
 
 use tokio::{
     net::{UnixListener, UnixStream},
+    sync::Semaphore,
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -36,11 +37,16 @@ use super::{
 use crate::{
     clock::Clock,
     media::{ChannelId, Quality},
-    proto::hal_socket::ToFirmware,
+    proto::hal_socket::{LARGEST_BODY, ToFirmware},
 };
 
 /// Connections of one socket at a time.
 const MOST: usize = 16;
+/// What messages of all of them hold that are not whole yet, beside [`SMALL`] of each: two of the
+/// largest. Others wait, as long as a message may take.
+const LARGE: usize = 2 * LARGEST_BODY;
+/// So much of a message is read whatever others do.
+const SMALL: usize = 64 << 10;
 
 /// A socket that firmware connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +80,8 @@ struct Shared {
     users: Vec<u32>,
     metrics: Metrics,
     channels: Mutex<BTreeMap<ChannelId, Arc<Channel>>>,
+    /// Bytes of [`LARGE`] that are free.
+    large: Semaphore,
 }
 
 impl Shared {
@@ -106,6 +114,7 @@ impl SocketHal {
             users: config.users,
             metrics,
             channels: Mutex::default(),
+            large: Semaphore::new(LARGE),
         });
         let task = tokio::spawn(accept(Arc::clone(&shared), listener));
         Ok(Self {

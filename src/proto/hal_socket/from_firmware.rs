@@ -1,6 +1,6 @@
 use bytes::{Buf, Bytes};
 
-use super::{Head, MAGIC, MessageError};
+use super::{ANSWER, HELLO, Head, MAGIC, MessageError, PICTURE, SOUND};
 use crate::{
     media::{AudioCodec, ChannelId, MediaTime, StreamId, VideoCodec},
     proto::nal::Framing,
@@ -125,7 +125,7 @@ impl FromFirmware {
             value: value.into(),
         };
         Ok(match head.kind {
-            1 => {
+            HELLO => {
                 needs(&body, 6)?;
                 let is_hello = body.copy_to_bytes(4) == MAGIC[..];
                 let version = body.get_u16_le();
@@ -178,7 +178,7 @@ impl FromFirmware {
                 };
                 Self::Stream(head.stream()?, info)
             }
-            3 => {
+            PICTURE => {
                 needs(&body, 16)?;
                 let time = MediaTime::from_micros(body.get_i64_le());
                 let composition_micros = body.get_i32_le();
@@ -201,7 +201,7 @@ impl FromFirmware {
                     data: body,
                 }
             }
-            4 => {
+            SOUND => {
                 needs(&body, 9)?;
                 Self::Sound {
                     stream: head.stream()?,
@@ -231,7 +231,7 @@ impl FromFirmware {
                 let place = std::array::from_fn(|_| body.get_i32_le());
                 Self::Position(ChannelId(head.channel), place)
             }
-            8 => {
+            ANSWER => {
                 needs(&body, 8)?;
                 let id = body.get_u32_le();
                 let done = body.get_u32_le() == 0;

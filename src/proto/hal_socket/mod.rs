@@ -23,8 +23,18 @@ pub const HEAD: usize = 8;
 /// Bytes of a body at most: the largest picture that viewers get, and what is said with it.
 pub const LARGEST_BODY: usize = (2 << 20) + 64;
 
+/// The same of messages that carry neither pictures nor answers: a few numbers, and a line of text or a
+/// configuration.
+pub const LARGEST_NOTE: usize = 4 << 10;
+/// The same of sound: one access unit, or some samples.
+pub const LARGEST_SOUND: usize = 64 << 10;
+
 /// Kinds of messages from firmware.
 const FROM_FIRMWARE: RangeInclusive<u8> = 1..=9;
+const HELLO: u8 = 1;
+const PICTURE: u8 = 3;
+const SOUND: u8 = 4;
+const ANSWER: u8 = 8;
 
 /// What is before each body: its length (4 bytes), what it is (1), which picture of which channel
 /// it is about (1 and 2).
@@ -41,8 +51,15 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// It is too long.
-    #[error("a message of {0} bytes; {LARGEST_BODY} are the most")]
-    TooLong(usize),
+    #[error("a message of kind {kind} with {length} bytes; {most} are the most")]
+    TooLong {
+        /// Of this kind.
+        kind: u8,
+        /// Bytes of its body, as it says.
+        length: usize,
+        /// Bytes that it may have.
+        most: usize,
+    },
     /// Nobody knows what it is.
     #[error("a message of kind {0}, which version {VERSION} does not have")]
     Unknown(u8),
@@ -69,11 +86,16 @@ impl Head {
     pub fn parse(bytes: &[u8; HEAD]) -> Result<Self, MessageError> {
         let [l0, l1, l2, l3, kind, quality, c0, c1] = *bytes;
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        if length > LARGEST_BODY {
-            return Err(MessageError::TooLong(length));
-        }
         if !FROM_FIRMWARE.contains(&kind) {
             return Err(MessageError::Unknown(kind));
+        }
+        let most = match kind {
+            PICTURE | ANSWER => LARGEST_BODY,
+            SOUND => LARGEST_SOUND,
+            _ => LARGEST_NOTE,
+        };
+        if length > most {
+            return Err(MessageError::TooLong { kind, length, most });
         }
         Ok(Self {
             length,
@@ -81,6 +103,11 @@ impl Head {
             quality,
             channel: u16::from_le_bytes([c0, c1]),
         })
+    }
+
+    /// Whether it is that of a hello.
+    pub fn is_hello(self) -> bool {
+        self.kind == HELLO
     }
 
     fn write(self, out: &mut Vec<u8>) {

@@ -184,12 +184,17 @@ fn what_is_no_message_is_told_apart() {
         head[4] = kind;
         Head::parse(&head)
     };
-    let largest = LARGEST_BODY as u32;
-    assert!(head(largest, 3).is_ok());
-    assert_eq!(
-        head(largest + 1, 3),
-        Err(MessageError::TooLong(LARGEST_BODY + 1))
-    );
+    for kind in 1..=9 {
+        let most = match kind {
+            3 | 8 => LARGEST_BODY,
+            4 => LARGEST_SOUND,
+            _ => LARGEST_NOTE,
+        };
+        assert!(head(most as u32, kind).is_ok());
+        let length = most + 1;
+        let too_long = MessageError::TooLong { kind, length, most };
+        assert_eq!(head(length as u32, kind), Err(too_long));
+    }
     for kind in [0, 10, 64, 255] {
         assert_eq!(head(0, kind), Err(MessageError::Unknown(kind)));
     }

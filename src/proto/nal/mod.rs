@@ -172,8 +172,13 @@ impl Pictures {
             false => None,
         };
         self.is_known |= new_track.is_some();
+        // A picture is kept for a while. What was left out of it, such as filler, is not.
+        let data = match out.len() < out.capacity() / 2 {
+            true => Bytes::copy_from_slice(&out),
+            false => out.freeze(),
+        };
         Ok(Some(Picture {
-            data: out.freeze(),
+            data,
             key,
             needs_earlier,
             new_track,

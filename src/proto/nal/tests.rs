@@ -188,3 +188,15 @@ fn h265_has_several_kinds_of_key_pictures() {
         );
     }
 }
+
+#[test]
+fn a_picture_holds_no_more_than_twice_its_bytes() {
+    let (sps, pps, filler) = (hex(SPS), hex(PPS), vec![0x0c; 200_000]);
+    let units: [&[u8]; 4] = [&sps, &pps, &[0x65, 0x88], &filler];
+    let mut pictures = Pictures::new(VideoCodec::H264, 25.0);
+    let read = pictures.read(Framing::AnnexB, &annex_b(&units));
+    let picture = read.expect("readable").expect("a picture");
+    assert_eq!(picture.data, lengths(&[&[0x65, 0x88]]));
+    let room = picture.data.try_into_mut().expect("its own").capacity();
+    assert!(room <= 2 * 6, "{room} bytes for 6");
+}
