@@ -12,7 +12,7 @@ mod limit;
 mod p2p;
 mod shares;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use self::shares::{Demand, TooLittle, share_out};
 pub use self::{
@@ -20,7 +20,7 @@ pub use self::{
     p2p::{CONNECTIONS_OF_SESSION as P2P_CONNECTIONS_OF_SESSION, STRANGERS as P2P_STRANGERS},
     shares::{Bytes, Part, Share},
 };
-use crate::{config, hal::GOP_MEMORY, media::Quality};
+use crate::{config, hal::Room, media::Quality};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -31,7 +31,7 @@ const PROGRAM: u64 = 10 << 20;
 const UNKNOWN_LIMIT: u64 = 64 << 20;
 
 /// The largest picture that is handed on, between these bounds: this part of the total.
-const PICTURE: (usize, usize, usize) = (448 * KIB, 24, 2 * MIB);
+const PICTURE: (usize, usize, usize) = (384 * KIB, 24, 2 * MIB);
 /// A live viewer holds a batch of frames, its last one a whole picture, and as much again sealed.
 const VIEWER_BATCH: usize = 128 * KIB;
 /// A player holds the fragment that it sends, the one before that is still on its way, and the
@@ -54,7 +54,7 @@ const RECORDINGS: (usize, usize) = (8_000, 200_000);
 /// Sound of one talk: a head, blocks that wait, a decoder.
 const TALK: usize = 192 * KIB;
 /// Tables of viewers and calls, counters, lines of the log.
-const REST: usize = 384 * KIB;
+const REST: usize = 320 * KIB;
 
 /// What the device is to do, as far as it takes memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,9 @@ struct Wants {
     channels: usize,
     /// Streams of cameras whose newest group of pictures is kept on this side.
     feeds: usize,
+    /// Pictures that are put together at a time out of what comes over a network, and of what comes
+    /// over sockets of firmware.
+    assembled: (usize, usize),
     max_viewers: usize,
     max_connections: usize,
     max_sessions: usize,
@@ -105,8 +108,8 @@ pub struct Budget {
     pub fragment: usize,
     /// Recordings that are known at a time.
     pub recordings: usize,
-    /// The newest group of pictures of a camera's stream, in bytes.
-    pub gop: usize,
+    /// What each stream of a camera may take on its way in.
+    pub room: Room,
 }
 
 /// Where the sum comes from.
@@ -207,9 +210,11 @@ impl Budget {
         let cutting = times(wants.channels, picture);
         let record = wants.record.map_or((0, 0), |(queue, before)| {
             let most = queue + times(wants.channels, before) + cutting;
-            (queue.min(2 * picture) + cutting, most)
+            (queue.min(picture) + cutting, most)
         });
         let names = wants.record.map_or((0, 0), |_| RECORDINGS);
+        let (packets, messages) = wants.assembled;
+        let assembled = times(packets, picture + picture / 2) + times(messages, 2 * picture);
         let demands = [
             demand(
                 Part::Live,
@@ -254,8 +259,8 @@ impl Budget {
             demand(
                 Part::Cameras,
                 (
-                    times(wants.feeds, picture),
-                    times(wants.feeds, 2 * GOP_MEMORY.max(picture)),
+                    times(wants.feeds, picture / 2) + assembled,
+                    times(wants.feeds, Room::default().gop) + assembled,
                 ),
                 2,
             ),
@@ -295,9 +300,12 @@ impl Budget {
             pre_roll: before,
             fragment: picture.min(MIB),
             recordings: bytes(Part::Catalog) / RECORDING,
-            gop: match wants.feeds {
-                0 => GOP_MEMORY,
-                feeds => (bytes(Part::Cameras) / feeds / 2).min(GOP_MEMORY),
+            room: Room {
+                gop: match wants.feeds {
+                    0 => Room::default().gop,
+                    feeds => ((bytes(Part::Cameras) - assembled) / feeds).min(Room::default().gop),
+                },
+                picture,
             },
             shares,
         })
@@ -344,7 +352,7 @@ impl Budget {
             },
             Part::Recorder => format!("{} may wait for the card", size(self.record)),
             Part::Catalog => format!("{} recordings", self.recordings),
-            Part::Cameras => format!("{} of each picture's newest group", size(self.gop)),
+            Part::Cameras => format!("{} of each picture's newest group", size(self.room.gop)),
             Part::Talk | Part::Rest => String::new(),
         }
     }
@@ -357,19 +365,27 @@ const fn half_beyond(limit: u64) -> u64 {
 
 impl Wants {
     fn of(config: &config::Config) -> Self {
-        let feeds = config.channels.iter().map(|channel| match &channel.source {
-            #[cfg(feature = "rtsp")]
-            config::Source::Rtsp(rtsp) => {
-                let urls: std::collections::BTreeSet<_> = rtsp.urls.iter().collect();
-                urls.len()
+        let (mut feeds, mut urls, mut sockets) = (0, 0, BTreeSet::new());
+        for channel in &config.channels {
+            match &channel.source {
+                #[cfg(feature = "rtsp")]
+                config::Source::Rtsp(rtsp) => {
+                    let own: BTreeSet<_> = rtsp.urls.iter().collect();
+                    urls += own.len();
+                    feeds += own.len();
+                }
+                #[cfg(feature = "hal-socket")]
+                config::Source::Socket { config, .. } => {
+                    sockets.insert(&config.path);
+                    feeds += Quality::ALL.len();
+                }
+                _ => {}
             }
-            #[cfg(feature = "hal-socket")]
-            config::Source::Socket { .. } => Quality::ALL.len(),
-            _ => 0,
-        });
+        }
         Self {
             channels: config.channels.len(),
-            feeds: feeds.sum(),
+            feeds,
+            assembled: (urls, sockets.len()),
             max_viewers: config.http.max_viewers,
             max_connections: config.http.max_connections,
             max_sessions: config.access.max_sessions,

@@ -42,6 +42,7 @@ impl Source {
             always,
             linger: linger(self.linger)?,
             sound: sound(self.audio)?,
+            room: crate::hal::Room::default(),
         })
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::StartError;
 #[cfg(feature = "rtsp")]
-use crate::hal::rtsp::RtspCamera;
+use crate::hal::rtsp::{self, RtspCamera};
 #[cfg(feature = "sim")]
 use crate::hal::sim::SimCamera;
 #[cfg(feature = "hal-socket")]
@@ -22,7 +22,7 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::{Channel, Source},
-    hal::{Camera, ExecSpeaker, WithSpeaker, file::FileCamera},
+    hal::{Camera, ExecSpeaker, Room, WithSpeaker, file::FileCamera},
     live,
     media::ChannelId,
 };
@@ -67,9 +67,9 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 
 /// Makes the cameras that a configuration names, in the daemon's runtime.
 pub(super) struct Workshop {
-    /// What is kept of each stream's newest GOP, in bytes.
+    /// Of each stream.
     #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
-    gop: usize,
+    room: Room,
     /// Sockets that are listened on already, by their path.
     #[cfg(feature = "hal-socket")]
     sockets: Mutex<BTreeMap<PathBuf, Arc<SocketHal>>>,
@@ -86,7 +86,7 @@ impl Workshop {
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
             #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
-            gop: budget.gop,
+            room: budget.room,
             #[cfg(feature = "hal-socket")]
             sockets: Mutex::default(),
             #[cfg(feature = "hal-socket")]
@@ -112,15 +112,20 @@ impl Workshop {
             Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
             #[cfg(feature = "rtsp")]
             Source::Rtsp(config) => {
-                let camera = RtspCamera::new(clock, (**config).clone(), self.gop);
+                let camera = RtspCamera::new(
+                    clock,
+                    rtsp::Config {
+                        room: self.room,
+                        ..(**config).clone()
+                    },
+                );
                 camera.keep();
                 Arc::new(camera)
             }
             #[cfg(feature = "hal-socket")]
-            Source::Socket { config, sound } => Arc::new(
-                self.socket(clock, config)?
-                    .camera(channel.id, *sound, self.gop),
-            ),
+            Source::Socket { config, sound } => {
+                Arc::new(self.socket(clock, config)?.camera(channel.id, *sound))
+            }
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
         })
     }
@@ -131,7 +136,12 @@ impl Workshop {
         if let Some(socket) = sockets.get(&config.path) {
             return Ok(Arc::clone(socket));
         }
-        let socket = SocketHal::listen(clock, config.clone(), self.socket_metrics.clone())?;
+        let socket = SocketHal::listen(
+            clock,
+            config.clone(),
+            self.socket_metrics.clone(),
+            self.room,
+        )?;
         let socket = Arc::new(socket);
         sockets.insert(config.path.clone(), Arc::clone(&socket));
         Ok(socket)

@@ -9,8 +9,6 @@ use std::{
 
 use tokio::sync::watch;
 
-#[cfg(test)]
-use super::GOP_MEMORY;
 use super::{BoxFuture, MediaSource, SourceEvent};
 use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
@@ -324,6 +322,8 @@ mod tests {
     use super::*;
     use crate::media::{VideoCodec, VideoTrack};
 
+    const KEPT: usize = 1 << 20;
+
     fn tracks(width: u32) -> Tracks {
         Tracks {
             video: Some(VideoTrack {
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn who_comes_later_has_the_newest_gop_at_once() {
-        let feed = Feed::new(GOP_MEMORY);
+        let feed = Feed::new(KEPT);
         let mut first = feed.open();
         assert_eq!(read(&mut first), "");
         feed.online(tracks(1));
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
-        let feed = Feed::new(GOP_MEMORY);
+        let feed = Feed::new(KEPT);
         let (mut slow, mut quick) = (feed.open(), feed.open());
         feed.online(tracks(1));
         let mut seen = String::new();
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn what_a_camera_says_of_itself_is_never_lost() {
-        let feed = Feed::new(GOP_MEMORY);
+        let feed = Feed::new(KEPT);
         feed.offline("not yet");
         let mut reader = feed.open();
         feed.online(tracks(1));
@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn times_rise_over_reconnections_too() {
-        let feed = Feed::new(GOP_MEMORY);
+        let feed = Feed::new(KEPT);
         let mut reader = feed.open();
         for (number, time) in [5_000, 0, 5_500, 90_000].into_iter().enumerate() {
             feed.online(tracks(number as u32));
@@ -501,9 +501,9 @@ mod tests {
 
     #[test]
     fn a_gop_that_is_too_long_is_not_kept() {
-        let feed = Feed::new(GOP_MEMORY);
+        let feed = Feed::new(KEPT);
         feed.online(tracks(1));
-        let count = GOP_MEMORY / picture(true, 0).weight();
+        let count = KEPT / picture(true, 0).weight();
         for number in 0..=count as i64 {
             feed.frame(picture(number == 0, number));
         }

@@ -49,9 +49,24 @@ pub use talkback::{Heard, TalkSink, Talkback};
 
 use crate::media::Quality;
 
-/// What the newest GOP of a camera's stream may weigh, in bytes, that is kept where memory allows
-/// it, so that a reader that comes has a picture at once. A heavier one is not kept.
-pub const GOP_MEMORY: usize = 1 << 20;
+/// What a camera's stream may take on its way in, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The newest GOP is kept up to this weight, so that a reader that comes has a picture at once.
+    pub gop: usize,
+    /// The largest picture that is of use.
+    pub picture: usize,
+}
+
+impl Default for Room {
+    /// As much as is of use: 1 MiB, and pictures of 2 MiB.
+    fn default() -> Self {
+        Self {
+            gop: 1 << 20,
+            picture: 2 << 20,
+        }
+    }
+}
 
 /// A boxed future: at camera rates the allocation costs nothing, and traits stay object-safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

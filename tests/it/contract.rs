@@ -9,7 +9,8 @@ use std::{
 use peercam::{
     clock::Clock,
     hal::{
-        Camera, ControlOutcome, HalError, MediaInput, PtzMotion, SoundForm, SourceEvent, Talkback,
+        Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SoundForm, SourceEvent,
+        Talkback,
         file::FileCamera,
         rtsp::{self, RtspCamera},
         sim::{AudioKind, Config, SimCamera},
@@ -108,15 +109,13 @@ fn rtsp_config(server: &RtspServer) -> rtsp::Config {
         always: false,
         linger: Duration::ZERO,
         sound: SoundForm::default(),
+        room: Room::default(),
     }
 }
 
 fn rtsp(server: &RtspServer) -> (Clock, RtspCamera) {
     let clock = Clock::start();
-    (
-        clock,
-        RtspCamera::new(clock, rtsp_config(server), peercam::hal::GOP_MEMORY),
-    )
+    (clock, RtspCamera::new(clock, rtsp_config(server)))
 }
 
 /// A socket in a directory of its own, and its camera.
@@ -135,11 +134,12 @@ impl Socket {
             mode: 0o600,
             users: Vec::new(),
         };
-        let hal = SocketHal::listen(clock, config, socket::Metrics::default()).unwrap();
+        let hal =
+            SocketHal::listen(clock, config, socket::Metrics::default(), Room::default()).unwrap();
         let hal = Arc::new(hal);
         Self {
             directory,
-            camera: hal.camera(ChannelId(0), SoundForm::default(), peercam::hal::GOP_MEMORY),
+            camera: hal.camera(ChannelId(0), SoundForm::default()),
             clock,
         }
     }
@@ -308,7 +308,7 @@ async fn pictures_of_one_url_share_a_connection_which_lingers() {
         sound: SoundForm::AsItIs,
         ..rtsp_config(&server)
     };
-    let camera = RtspCamera::new(Clock::start(), config, peercam::hal::GOP_MEMORY);
+    let camera = RtspCamera::new(Clock::start(), config);
     let mut inputs = [Quality::High, Quality::Super].map(|quality| camera.open(quality).unwrap());
     for input in &mut inputs {
         assert!(next_picture(input).await.key);

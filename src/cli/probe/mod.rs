@@ -17,7 +17,7 @@ use super::{Failure, interrupt::until_interrupted, progress::Progress};
 use crate::hal::rtsp;
 use crate::{
     clock::Clock,
-    hal::{Camera, ControlOutcome, MediaInput, SourceEvent, file::FileCamera},
+    hal::{Camera, ControlOutcome, MediaInput, Room, SourceEvent, file::FileCamera},
     media::Quality,
 };
 #[cfg(feature = "hal-socket")]
@@ -133,12 +133,9 @@ impl ProbeOptions {
             always: false,
             linger: Duration::ZERO,
             sound: crate::hal::SoundForm::AsItIs,
+            room: Room::default(),
         };
-        Ok(Box::new(rtsp::RtspCamera::new(
-            clock,
-            config,
-            crate::hal::GOP_MEMORY,
-        )))
+        Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
     }
 
     #[cfg(not(feature = "rtsp"))]
@@ -154,18 +151,15 @@ impl ProbeOptions {
             mode: 0o600,
             users: Vec::new(),
         };
-        let hal = socket::SocketHal::listen(clock, config, socket::Metrics::default())
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let hal =
+            socket::SocketHal::listen(clock, config, socket::Metrics::default(), Room::default())
+                .map_err(|error| Failure::Usage(error.to_string()))?;
         eprintln!(
             "waiting {} s for firmware to connect to {} (channel 0)",
             FIRMWARE.as_secs(),
             self.what
         );
-        let camera = std::sync::Arc::new(hal).camera(
-            ChannelId(0),
-            crate::hal::SoundForm::AsItIs,
-            crate::hal::GOP_MEMORY,
-        );
+        let camera = std::sync::Arc::new(hal).camera(ChannelId(0), crate::hal::SoundForm::AsItIs);
         Ok((Box::new(camera), FIRMWARE))
     }
 

@@ -7,6 +7,7 @@
 //! comes.
 
 mod depth;
+mod growth;
 mod intake;
 mod packets;
 mod puller;
@@ -23,7 +24,7 @@ use std::{
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{Camera, HalError, MediaInput, SoundForm, feed::Feed};
+use super::{Camera, HalError, MediaInput, Room, SoundForm, feed::Feed};
 use crate::{clock::Clock, media::Quality};
 
 /// A camera's address and how it is read.
@@ -41,6 +42,8 @@ pub struct Config {
     pub linger: Duration,
     /// What viewers get of its sound.
     pub sound: SoundForm,
+    /// What each URL's picture may take on its way in.
+    pub room: Room,
 }
 
 /// A camera's user, by Digest or Basic, as the camera asks for it.
@@ -99,11 +102,11 @@ struct Pull {
 }
 
 impl RtspCamera {
-    /// A camera that nobody reads yet. Of each URL a GOP of at most `kept` bytes is kept.
-    pub fn new(clock: Clock, config: Config, kept: usize) -> Self {
+    /// A camera that nobody reads yet.
+    pub fn new(clock: Clock, config: Config) -> Self {
         let pulls = config.urls.iter().map(|url| {
             let pull = Pull {
-                feed: Feed::new(kept),
+                feed: Feed::new(config.room.gop),
                 task: Mutex::default(),
             };
             (url.clone(), pull)

@@ -15,11 +15,17 @@ use retina::{
 };
 
 use super::session::Failure;
-use crate::proto::nal::{Framing, units};
+use crate::{
+    hal::Room,
+    proto::nal::{Framing, units},
+};
 
-/// What a frame that is not whole may weigh: the largest that anybody gets (2 MiB), and what its
-/// packets cost.
-const MOST: usize = 3 << 20;
+/// What a frame that is not whole may weigh: the largest that anybody gets, and half of it for what
+/// its packets cost.
+pub(super) const fn most(room: Room) -> usize {
+    room.picture + room.picture / 2
+}
+
 /// What a packet or a NAL unit costs beside its bytes.
 const PART: usize = 64;
 /// Room for a packet to begin with.
@@ -41,6 +47,8 @@ struct Track {
     aggregate: Option<(u8, u8)>,
     /// What has come since the last frame.
     weight: usize,
+    /// What may come before it ends.
+    most: usize,
 }
 
 /// How a track is put together.
@@ -69,7 +77,11 @@ impl Assembly {
 }
 
 impl Packets {
-    pub(super) fn new(session: Client<Playing>, assemblies: Vec<Option<Assembly>>) -> Self {
+    pub(super) fn new(
+        session: Client<Playing>,
+        assemblies: Vec<Option<Assembly>>,
+        room: Room,
+    ) -> Self {
         let tracks = assemblies.into_iter().zip(session.streams());
         let tracks = tracks.map(|(assembly, stream)| {
             let Assembly(depacketizer) = assembly?;
@@ -82,6 +94,7 @@ impl Packets {
                     _ => None,
                 },
                 weight: 0,
+                most: most(room),
             })
         });
         Self {
@@ -144,9 +157,10 @@ impl Packets {
 impl Track {
     fn push(&mut self, packet: &ReceivedPacket) -> Result<(), Failure> {
         self.weight += weight(self.aggregate, packet.payload());
-        if self.weight > MOST {
-            let reason = "it sends more than 2 MiB, and no frame ends";
-            return Err(Failure::Other(reason.to_owned()));
+        if self.weight > self.most {
+            let kib = self.most >> 10;
+            let reason = format!("it sends more than {kib} KiB, and no frame ends");
+            return Err(Failure::Other(reason));
         }
         let meta = PacketMeta::from_received(packet);
         let pushed = self

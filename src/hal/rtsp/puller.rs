@@ -143,7 +143,7 @@ async fn pull(
 ) -> Failure {
     let credentials = config.credentials.as_ref();
     let with_sound = config.sound != SoundForm::None;
-    let opened = Session::open(url, credentials, config.transport, with_sound).await;
+    let opened = Session::open(url, credentials, config, with_sound).await;
     let mut session = match opened {
         Ok(session) => session,
         Err(failure) => return failure,

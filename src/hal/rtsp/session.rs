@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    Credentials, Transport, depth,
+    Config, Credentials, Transport, depth, growth,
     intake::{Picture, Sound},
     packets::{Assembly, Packets},
 };
@@ -94,11 +94,12 @@ impl Session {
     pub(super) async fn open(
         url: &Url,
         credentials: Option<&Credentials>,
-        transport: Transport,
+        config: &Config,
         with_sound: bool,
     ) -> Result<Self, Failure> {
-        let opened =
-            tokio::time::timeout(OPEN, Self::connect(url, credentials, transport, with_sound));
+        let connecting = Self::connect(url, credentials, config, with_sound);
+        let connecting = async { growth::bounded(connecting).await? };
+        let opened = tokio::time::timeout(OPEN, connecting);
         opened
             .await
             .unwrap_or_else(|_| Err(Failure::Other("it did not answer within 4 s".to_owned())))
@@ -107,7 +108,7 @@ impl Session {
     async fn connect(
         url: &Url,
         credentials: Option<&Credentials>,
-        transport: Transport,
+        config: &Config,
         with_sound: bool,
     ) -> Result<Self, Failure> {
         let credentials = credentials.map(|known| retina::client::Credentials {
@@ -141,7 +142,7 @@ impl Session {
             )));
         }
         for place in [video, audio].into_iter().flatten() {
-            let options = SetupOptions::default().transport(transport.into());
+            let options = SetupOptions::default().transport(config.transport.into());
             if let Err(error) = client.setup(place, options).await {
                 let failure = Failure::new(&error);
                 if Some(place) == video || failure == Failure::Credentials {
@@ -161,7 +162,7 @@ impl Session {
             .await
             .map_err(|error| Failure::new(&error))?;
         let mut session = Self {
-            packets: Packets::new(playing, assemblies),
+            packets: Packets::new(playing, assemblies, config.room),
             video,
             audio,
             audio_track: audio_track.filter(|_| audio.is_some()),
@@ -210,7 +211,8 @@ impl Session {
                 Some(_) => self.last_picture + SILENCE,
                 None => Instant::now() + SILENCE,
             };
-            let item = match tokio::time::timeout_at(deadline, self.packets.next()).await {
+            let next = async { growth::bounded(self.packets.next()).await? };
+            let item = match tokio::time::timeout_at(deadline, next).await {
                 Err(_) => {
                     let reason = match self.video {
                         Some(_) => "it sends no pictures any more",

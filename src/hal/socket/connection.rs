@@ -48,6 +48,10 @@ pub(super) enum Ended {
     Stalled,
     #[error("the firmware does not read what it is told")]
     Stuck,
+    #[error(
+        "a message of {0} bytes, and memory allows {1}; lower the bitrate, or raise runtime.memory"
+    )]
+    TooLarge(usize, usize),
     #[error("the first message is no hello")]
     NoHello,
     #[error("version {0}, and this daemon speaks version {VERSION}")]
@@ -299,6 +303,9 @@ async fn receive(
         let head = Head::parse(&head)?;
         if !is_due(head) {
             return Err(Ended::NoHello);
+        }
+        if head.length > shared.largest {
+            return Err(Ended::TooLarge(head.length, shared.largest));
         }
         let body = read_body(read, head.length, &shared.large).await?;
         Ok::<_, Ended>(FromFirmware::parse(head, body)?)

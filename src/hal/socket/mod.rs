@@ -31,20 +31,17 @@ pub use metrics::Metrics;
 
 use self::{channel::Channel, parts::SocketParts};
 use super::{
-    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Parts, SoundForm,
+    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Parts, Room, SoundForm,
     SourceControl, SourceEvent, feed::FeedSource,
 };
 use crate::{
     clock::Clock,
     media::{ChannelId, Quality},
-    proto::hal_socket::{LARGEST_BODY, ToFirmware},
+    proto::hal_socket::{LARGEST_BODY, LARGEST_PICTURE, ToFirmware},
 };
 
 /// Connections of one socket at a time.
 const MOST: usize = 16;
-/// What messages of all of them hold that are not whole yet, beside [`SMALL`] of each: two of the
-/// largest. Others wait, as long as a message may take.
-const LARGE: usize = 2 * LARGEST_BODY;
 /// So much of a message is read whatever others do.
 const SMALL: usize = 64 << 10;
 
@@ -80,7 +77,11 @@ struct Shared {
     users: Vec<u32>,
     metrics: Metrics,
     channels: Mutex<BTreeMap<ChannelId, Arc<Channel>>>,
-    /// Bytes of [`LARGE`] that are free.
+    room: Room,
+    /// The largest body.
+    largest: usize,
+    /// What messages of all connections may hold that are not whole yet, beside [`SMALL`] of each:
+    /// two of the largest. Others wait, as long as a message may take.
     large: Semaphore,
 }
 
@@ -98,23 +99,31 @@ impl Drop for Shared {
 }
 
 impl SocketHal {
-    /// Listens, as a task of the runtime that calls it. A socket that was left behind is replaced.
+    /// Listens, as a task of the runtime that calls it; each of its streams has this room. A socket that was left behind is replaced.
     ///
     /// # Errors
     /// [`SocketError`] if the socket cannot be made, or somebody listens on it.
-    pub fn listen(clock: Clock, config: Config, metrics: Metrics) -> Result<Self, SocketError> {
+    pub fn listen(
+        clock: Clock,
+        config: Config,
+        metrics: Metrics,
+        room: Room,
+    ) -> Result<Self, SocketError> {
         let failed = |problem: String| SocketError {
             path: config.path.clone(),
             problem,
         };
         let listener = bind(&config).map_err(|error| failed(error.to_string()))?;
+        let largest = (room.picture + LARGEST_BODY - LARGEST_PICTURE).min(LARGEST_BODY);
         let shared = Arc::new(Shared {
             clock,
             path: config.path.clone(),
             users: config.users,
             metrics,
             channels: Mutex::default(),
-            large: Semaphore::new(LARGE),
+            room,
+            largest,
+            large: Semaphore::new(2 * largest),
         });
         let task = tokio::spawn(accept(Arc::clone(&shared), listener));
         Ok(Self {
@@ -123,10 +132,9 @@ impl SocketHal {
         })
     }
 
-    /// The camera of a channel, which firmware may deliver over this socket from now on. Of each
-    /// stream a GOP of at most `kept` bytes is kept.
-    pub fn camera(self: &Arc<Self>, id: ChannelId, sound: SoundForm, kept: usize) -> SocketCamera {
-        let channel = Channel::new(id, sound, kept);
+    /// The camera of a channel, which firmware may deliver over this socket from now on.
+    pub fn camera(self: &Arc<Self>, id: ChannelId, sound: SoundForm) -> SocketCamera {
+        let channel = Channel::new(id, sound, self.shared.room.gop);
         self.shared.channels().insert(id, Arc::clone(&channel));
         SocketCamera {
             channel,

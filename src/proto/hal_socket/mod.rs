@@ -21,7 +21,9 @@ pub const MAGIC: [u8; 4] = *b"PCAM";
 /// Bytes of a head.
 pub const HEAD: usize = 8;
 /// Bytes of a body at most: the largest picture that viewers get, and what is said with it.
-pub const LARGEST_BODY: usize = (2 << 20) + 64;
+pub const LARGEST_BODY: usize = LARGEST_PICTURE + 64;
+/// Bytes of a picture at most.
+pub const LARGEST_PICTURE: usize = 2 << 20;
 
 /// The same of messages that carry neither pictures nor answers: a few numbers, and a line of text or a
 /// configuration.
