@@ -57,7 +57,8 @@ fn index() {
             if start % DAY == 0 {
                 fs::create_dir_all(&day).expect("a directory");
             }
-            fs::File::create(day.join(name.to_string())).expect("a file");
+            let file = fs::File::create(day.join(name.to_string())).expect("a file");
+            file.set_len(30_000_000).expect("a size");
         }
     }
     let before = process::resident_kib(std::process::id());

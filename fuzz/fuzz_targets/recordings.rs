@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use peercam::{
     device::parse_file_name,
     proto::fmp4::{BOX_HEAD, BoxHead, Fragment, Head},
-    record::name::{FileName, is_day_directory, parse_channel_directory},
+    record::name::{FileName, parse_channel_directory, parse_day_directory},
 };
 
 fn walk(bytes: &[u8]) {
@@ -37,5 +37,5 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(name) = FileName::parse(text) {
         assert_eq!(name.to_string(), text);
     }
-    let _ = (parse_file_name(text), is_day_directory(text), parse_channel_directory(text));
+    let _ = (parse_file_name(text), parse_day_directory(text), parse_channel_directory(text));
 });

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Failure, load};
 use crate::{
     media::Content,
-    record::{Found, Verdict, survey},
+    record::{Found, Survey, Verdict},
 };
 
 /// What is to be done with a card.
@@ -41,7 +41,12 @@ impl RecordCommand {
 }
 
 impl RecordOptions {
-    fn find(self, config: Option<&Path>) -> Result<Vec<Found>, Failure> {
+    /// Calls with every file of the card.
+    fn each(
+        self,
+        config: Option<&Path>,
+        mut act: impl FnMut(&Survey, &Found),
+    ) -> Result<(), Failure> {
         let directory = match self.directory {
             Some(directory) => directory,
             None => match load(config)?.record {
@@ -52,40 +57,42 @@ impl RecordOptions {
                 }
             },
         };
-        survey(&directory).map_err(Failure::io(directory.display().to_string()))
+        let gone_through =
+            Survey::new(&directory).and_then(|card| card.files(&mut |found| act(&card, found)));
+        gone_through.map_err(Failure::io(directory.display().to_string()))
     }
 
     fn list(self, config: Option<&Path>) -> Result<(), Failure> {
-        let found = self.find(config)?;
         let mut out = io::stdout().lock();
-        // Nobody reading it is no failure.
-        let _ = found
-            .iter()
-            .try_for_each(|one| writeln!(out, "{}", line(one)));
-        let (mut bytes, mut millis) = (0, 0);
-        for whole in found.iter().filter_map(|one| one.name.whole) {
-            bytes += whole.size;
-            millis += u64::from(whole.duration_millis);
-        }
-        let (files, hours) = (found.len(), millis as f64 / 3_600_000.0);
+        let (mut files, mut bytes, mut millis) = (0, 0_u64, 0);
+        self.each(config, |_, found| {
+            files += 1;
+            if let Some(whole) = found.name.whole {
+                bytes = bytes.saturating_add(whole.size);
+                millis += u64::from(whole.duration_millis);
+            }
+            // Nobody reading it is no failure.
+            let _ = writeln!(out, "{}", line(found));
+        })?;
+        let hours = millis as f64 / 3_600_000.0;
         let _ = writeln!(out, "{files} files, {bytes} bytes, {hours:.2} hours");
         Ok(())
     }
 
     fn check(self, config: Option<&Path>) -> Result<(), Failure> {
-        let found = self.find(config)?;
         let is_watched = io::stderr().is_terminal();
         let mut out = io::stdout().lock();
-        let (mut damaged, mut unfinished) = (0, 0);
-        for (number, one) in found.iter().enumerate() {
+        let (mut files, mut damaged, mut unfinished) = (0, 0, 0);
+        self.each(config, |card, found| {
+            files += 1;
             if is_watched {
-                eprint!("\r{} of {} ", number + 1, found.len());
+                eprint!("\r{files} ");
             }
-            let verdict = one
-                .check()
+            let verdict = card
+                .check(found)
                 .unwrap_or_else(|error| Verdict::Damaged(error.to_string()));
             let text = match verdict {
-                Verdict::Whole => continue,
+                Verdict::Whole => return,
                 Verdict::Unfinished(millis) => {
                     unfinished += 1;
                     format!("unfinished, {millis} ms of it play")
@@ -96,12 +103,12 @@ impl RecordOptions {
                 }
             };
             // Nobody reading it is no reason to stop.
-            let _ = writeln!(out, "{}: {text}", one.path.display());
-        }
+            let _ = writeln!(out, "{}: {text}", found.path.display());
+        })?;
         if is_watched {
             eprintln!();
         }
-        let whole = found.len() - damaged - unfinished;
+        let whole = files - damaged - unfinished;
         let _ = writeln!(
             out,
             "{whole} files are whole, {unfinished} unfinished, {damaged} damaged"

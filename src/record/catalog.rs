@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,14 +11,23 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::name::{FileName, Whole, channel_directory, day_directory};
+use super::{
+    disk::Root,
+    name::{FileName, Whole, channel_directory, day_directory},
+};
 use crate::{
     hal::{Page, Query, Recording},
     media::{ChannelId, Content},
 };
 
 /// No recording is longer: what starts earlier than this before a window does not reach into it.
-const LONGEST_MILLIS: i64 = 2 * 3_600_000;
+pub(super) const LONGEST_MILLIS: i64 = 2 * 3_600_000;
+/// No more files are known, or begun, whatever is on a card: the catalogue is in memory.
+pub const MOST_FILES: usize = 200_000;
+/// What the catalogue takes for each of them, in bytes.
+pub const BYTES_OF_FILE: usize = size_of::<Entry>();
+/// Where an unset clock goes on at the latest: ten years before dates that are not believed.
+const LATEST_END: i64 = super::scan::LATEST - 10 * 366 * DAY_MILLIS;
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -30,7 +39,7 @@ pub struct Catalog {
 
 #[derive(Debug)]
 struct Shared {
-    root: PathBuf,
+    root: Root,
     state: watch::Sender<State>,
     known: Mutex<Known>,
 }
@@ -48,6 +57,10 @@ impl Known {
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
         index.ok().map(|index| entries[index])
     }
+}
+
+fn directory(channel: ChannelId, start_millis: i64) -> PathBuf {
+    PathBuf::from(channel_directory(channel.0)).join(day_directory(start_millis))
 }
 
 /// What names a file.
@@ -77,6 +90,8 @@ pub struct Entry {
     pub kind: u32,
     /// What of it is written for good, in bytes.
     pub size: u64,
+    /// What of that takes no room on the card, in KiB: a foreign file may have holes.
+    pub hole_kib: u32,
     /// What it is.
     pub content: Content,
     /// Whether the device knew the date.
@@ -99,6 +114,11 @@ impl Entry {
             content: self.content,
             whole: (!self.is_open).then_some(whole),
         }
+    }
+
+    /// What it takes of the card, in bytes.
+    fn taken(&self) -> u64 {
+        self.size.saturating_sub(u64::from(self.hole_kib) << 10)
     }
 
     fn end_millis(&self) -> i64 {
@@ -125,6 +145,13 @@ impl Lease {
 impl Catalog {
     /// The catalogue of the files under `root`; it is empty until it was filled.
     pub fn new(root: PathBuf) -> Self {
+        Self::of(Root {
+            path: root,
+            mount: None,
+        })
+    }
+
+    pub(super) fn of(root: Root) -> Self {
         Self {
             shared: Arc::new(Shared {
                 root,
@@ -140,20 +167,28 @@ impl Catalog {
     }
 
     /// Where the files are.
-    pub fn root(&self) -> &PathBuf {
+    pub fn root(&self) -> &Path {
+        &self.shared.root.path
+    }
+
+    /// Where they are, to be opened.
+    pub(super) fn place(&self) -> &Root {
         &self.shared.root
     }
 
     /// The directory of a channel's files that start on one day.
     pub fn directory(&self, channel: ChannelId, start_millis: i64) -> PathBuf {
-        let directory = self.shared.root.join(channel_directory(channel.0));
-        directory.join(day_directory(start_millis))
+        self.root().join(directory(channel, start_millis))
     }
 
     /// Where a file is now.
     pub fn path(&self, channel: ChannelId, entry: &Entry) -> PathBuf {
-        let directory = self.directory(channel, entry.start_millis);
-        directory.join(entry.name().to_string())
+        self.root().join(Self::inside(channel, entry))
+    }
+
+    /// Where that is, from the root.
+    pub(super) fn inside(channel: ChannelId, entry: &Entry) -> PathBuf {
+        directory(channel, entry.start_millis).join(entry.name().to_string())
     }
 
     /// How it stands with the card, now and later.
@@ -169,7 +204,7 @@ impl Catalog {
         });
     }
 
-    /// Bytes of all files.
+    /// Bytes that all files take.
     pub fn bytes(&self) -> u64 {
         self.known().bytes
     }
@@ -253,15 +288,16 @@ impl Catalog {
     pub fn newest_end(&self) -> Option<i64> {
         let known = self.known();
         let newest = known.channels.values().filter_map(|entries| entries.last());
-        newest.map(Entry::end_millis).max()
+        let end = newest.map(Entry::end_millis).max()?;
+        // A foreign name would otherwise take what follows beyond all dates.
+        Some(end.min(LATEST_END))
     }
 
     /// Replaces all that is known. The files of a channel are by start and content.
     pub(super) fn fill(&self, channels: BTreeMap<ChannelId, Vec<Entry>>) {
         let mut known = self.known();
         known.channels = channels;
-        let sizes = known.channels.values().flatten().map(|entry| entry.size);
-        // Names of others may say what they like.
+        let sizes = known.channels.values().flatten().map(Entry::taken);
         known.bytes = sizes.fold(0, u64::saturating_add);
     }
 
@@ -270,7 +306,7 @@ impl Catalog {
         let mut known = self.known();
         let entries = known.channels.entry(channel).or_default();
         let before = match entries.binary_search_by_key(&entry.order(), Entry::order) {
-            Ok(index) => std::mem::replace(&mut entries[index], entry).size,
+            Ok(index) => std::mem::replace(&mut entries[index], entry).taken(),
             Err(index) => {
                 entries.insert(index, entry);
                 0
@@ -278,7 +314,7 @@ impl Catalog {
         };
         known.bytes = known
             .bytes
-            .saturating_add(entry.size)
+            .saturating_add(entry.taken())
             .saturating_sub(before);
     }
 
@@ -288,13 +324,27 @@ impl Catalog {
         let entries = known.channels.get_mut(&key.0)?;
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
         let entry = entries.remove(index.ok()?);
-        known.bytes = known.bytes.saturating_sub(entry.size);
+        known.bytes = known.bytes.saturating_sub(entry.taken());
         for lease in known.leases.remove(&key).into_iter().flatten() {
             if let Some(flag) = lease.upgrade() {
                 flag.store(true, Ordering::Release);
             }
         }
         Some(entry)
+    }
+
+    /// Some of the files that are dated and ended before this; none that grows.
+    pub(super) fn ended_before(&self, millis: i64) -> Vec<Key> {
+        const AT_A_TIME: usize = 64;
+        let known = self.known();
+        let keys = known.channels.iter().flat_map(|(channel, entries)| {
+            let behind = entries.partition_point(|entry| entry.start_millis < millis);
+            let old = entries[..behind].iter().filter(move |entry| {
+                !entry.is_open && entry.is_dated && entry.end_millis() < millis
+            });
+            old.map(|entry| (*channel, entry.start_millis, entry.content))
+        });
+        keys.take(AT_A_TIME).collect()
     }
 
     /// The file that goes first when there is no room: one of the future, of a clock that was wrong,

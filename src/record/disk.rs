@@ -1,12 +1,17 @@
 //! What is asked of a file system, so that a test can be one that fails.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{self, IoSlice, Write},
-    os::unix::fs::{FileExt, MetadataExt},
+    ops::ControlFlow,
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use rustix::fs::OFlags;
+
+use super::beneath::Directory;
 
 /// A card or disk. Calls block; the recorder's thread makes them.
 pub trait Disk: Send {
@@ -17,13 +22,13 @@ pub trait Disk: Send {
     /// Makes a directory and those above it, so that they outlast a power cut.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a directory.
-    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Goes through the names in a directory, in no order.
+    fn visit(&self, path: &Path, visit: &mut Visit<'_>) -> io::Result<()>;
 
     /// Makes a file that must not be there yet.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Opens a file to be read and cut.
+    /// Opens a plain file to be read and cut.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Gives a file of a directory another name in it. A power cut may undo it until the directory
@@ -43,6 +48,19 @@ pub trait Disk: Send {
     fn free(&self, path: &Path) -> io::Result<u64>;
 }
 
+/// What is done with each name of a directory, until that breaks off. What it names is looked at if
+/// that is asked for; an error: it is no plain file.
+pub type Visit<'a> = dyn FnMut(&str, &dyn Fn() -> io::Result<Sizes>) -> ControlFlow<()> + 'a;
+
+/// How large a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Bytes of the card that it takes: fewer, if there are holes in it.
+    pub allocated: u64,
+}
+
 /// An open file.
 pub trait DiskFile: Send {
     /// Writes all of this at the end. After an error some of it may be there.
@@ -54,19 +72,126 @@ pub trait DiskFile: Send {
     /// Reads up to the end of the buffer or of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Bytes in it.
-    fn size(&self) -> io::Result<u64>;
+    /// How large it is.
+    fn sizes(&self) -> io::Result<Sizes>;
 
     /// Cuts it to this size.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
 }
 
+/// Where recordings are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The directory. Above it links are followed: whoever wrote the configuration made them.
+    pub path: PathBuf,
+    /// What must be a mount point for there to be a card; `None`: it is always there. Below it
+    /// nothing is followed.
+    pub mount: Option<PathBuf>,
+}
+
+impl Root {
+    /// Opens it.
+    pub(super) fn open(&self) -> io::Result<Directory> {
+        let (above, below) = self.above()?;
+        match self.mount {
+            Some(_) => above.beneath(below),
+            None => match below.file_name() {
+                Some(name) => above.child(name),
+                None => Ok(above),
+            },
+        }
+        .map_err(|error| self.explained(error))
+    }
+
+    /// Opens it, or makes it.
+    fn make(&self) -> io::Result<Directory> {
+        if self.mount.is_none() {
+            make_above(above(&self.path))?;
+        }
+        let opened = self.open();
+        match &opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (above, below) = self.above()?;
+                above.make(below)
+            }
+            _ => opened,
+        }
+    }
+
+    /// What is the owner's of the path, open, and the rest.
+    fn above(&self) -> io::Result<(Directory, &Path)> {
+        let Some(mount) = &self.mount else {
+            let name = self.path.file_name().map_or(Path::new(""), Path::new);
+            return Ok((Directory::named(above(&self.path))?, name));
+        };
+        let missing = || {
+            let reason = format!("no card is mounted at {}", mount.display());
+            io::Error::new(io::ErrorKind::NotFound, reason)
+        };
+        let card = match Directory::named(mount) {
+            // A card may be mounted on a directory that is made for it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
+            card => card?,
+        };
+        if !card.is_mount_point()? {
+            return Err(missing());
+        }
+        let below = self.path.strip_prefix(mount).map_err(|_| missing())?;
+        Ok((card, below))
+    }
+
+    fn explained(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::InvalidData => io::Error::other(format!(
+                "{} cannot be used for recordings: {error}",
+                self.path.display()
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// The directory of a path; that of one that is none in itself, such as `/`.
+fn above(path: &Path) -> &Path {
+    match path.file_name() {
+        Some(_) => path.parent().unwrap_or(Path::new("")),
+        None => path,
+    }
+}
+
+/// Makes a directory that the owner named and those above it, so that they outlast a power cut.
+fn make_above(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let above = above(path);
+    make_above(above)?;
+    match DirBuilder::new().mode(0o750).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if let Err(error) = Directory::named(above).and_then(|above| above.sync()) {
+        // Otherwise it would be taken for one that is there for good.
+        let _ = fs::remove_dir(path);
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// The system's.
 #[derive(Debug, Default)]
 pub struct SystemDisk {
-    /// What must be a mount point for there to be a card; `None`: nothing.
-    pub mount: Option<PathBuf>,
-    lock: Mutex<Option<File>>,
+    mount: Option<PathBuf>,
+    claimed: Mutex<Option<Claimed>>,
+}
+
+/// A card that is ours.
+#[derive(Debug)]
+struct Claimed {
+    root: Root,
+    directory: Arc<Directory>,
+    /// `None` on a card that can be read only.
+    _lock: Option<File>,
 }
 
 impl SystemDisk {
@@ -74,127 +199,125 @@ impl SystemDisk {
     pub fn new(mount: Option<PathBuf>) -> Self {
         Self {
             mount,
-            lock: Mutex::default(),
+            claimed: Mutex::default(),
         }
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Option<Claimed>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The directory of the recordings, and the part of a path that is in it.
+    fn inside<'p>(&self, path: &'p Path) -> io::Result<(Arc<Directory>, &'p Path)> {
+        let claimed = self.claimed();
+        let claimed = claimed.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let inside = path.strip_prefix(&claimed.root.path);
+        let inside = inside.map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok((Arc::clone(&claimed.directory), inside))
     }
 }
 
 /// The file by which a second process sees that there is a first.
 const LOCK: &str = ".peercam-lock";
 
+/// Locks a card.
+fn lock(root: &Root, directory: &Directory) -> io::Result<File> {
+    let (path, flags) = (Path::new(LOCK), OFlags::RDWR | OFlags::APPEND);
+    let opened = match directory.open(path, flags) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => directory.create(path, flags),
+        opened => opened.map(|(file, _)| file),
+    };
+    let file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            let lock = root.path.join(LOCK);
+            io::Error::other(format!("{} cannot be locked: {error}", lock.display()))
+        }
+        _ => error,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another process records into it",
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl Disk for SystemDisk {
-    fn claim(&self, root: &Path) -> io::Result<()> {
-        if let Some(mount) = &self.mount
-            && !is_mount_point(mount)?
-        {
-            let reason = format!("no card is mounted at {}", mount.display());
-            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
-        }
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+    fn claim(&self, path: &Path) -> io::Result<()> {
+        let mut claimed = self.claimed();
         // The file of a card that was pulled is of no use for the one that is there now.
-        *lock = None;
-        self.make_directory(root)?;
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).open(root.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => {
-                *lock = Some(file);
-                Ok(())
-            }
-            Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another process records into it",
-            )),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        }
+        *claimed = None;
+        let root = Root {
+            path: path.to_owned(),
+            mount: self.mount.clone(),
+        };
+        let directory = root.make()?;
+        let (lock, read_only) = match lock(&root, &directory) {
+            Ok(lock) => (Some(lock), None),
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        *claimed = Some(Claimed {
+            root,
+            directory: Arc::new(directory),
+            _lock: lock,
+        });
+        read_only.map_or(Ok(()), Err)
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
-        if let Some(above) = path.parent() {
-            self.make_directory(above)?;
-            match fs::create_dir(path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            if let Err(error) = self.sync_directory(above) {
-                // Otherwise it would be taken for one that is there for good.
-                let _ = fs::remove_dir(path);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let (root, path) = self.inside(path)?;
+        root.make(path).map(drop)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path)? {
-            // Names of ours are ASCII.
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        Ok(names)
+    fn visit(&self, path: &Path, visit: &mut Visit<'_>) -> io::Result<()> {
+        let (root, path) = self.inside(path)?;
+        root.beneath(path)?.visit(visit)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        let file = options
-            .create_new(true)
-            .read(true)
-            .append(true)
-            .open(path)?;
+        let (root, path) = self.inside(path)?;
+        let file = root.create(path, OFlags::RDWR | OFlags::APPEND)?;
         Ok(Box::new(SystemFile(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).append(true).open(path)?;
+        let (root, path) = self.inside(path)?;
+        let (file, _) = root.open(path, OFlags::RDWR | OFlags::APPEND)?;
         Ok(Box::new(SystemFile(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        let (root, from) = self.inside(from)?;
+        root.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        let (root, path) = self.inside(path)?;
+        root.remove(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir(path)
+        let (root, path) = self.inside(path)?;
+        root.remove_directory(path)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        match File::open(path)?.sync_all() {
-            // Some file systems of cards cannot.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            result => result,
-        }
+        let (root, path) = self.inside(path)?;
+        root.beneath(path)?.sync()
     }
 
-    fn free(&self, path: &Path) -> io::Result<u64> {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = lock.as_ref()
-            && lock.metadata()?.dev() != fs::metadata(path)?.dev()
-        {
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        let claimed = self.claimed();
+        let claimed = claimed.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        if !claimed.root.open()?.is(&claimed.directory) {
             let reason = "another file system is where the card was";
             return Err(io::Error::new(io::ErrorKind::NotFound, reason));
         }
-        let space = rustix::fs::statvfs(path)?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+        claimed.directory.free()
     }
-}
-
-/// Whether something is mounted here: what is above is on another device.
-fn is_mount_point(path: &Path) -> io::Result<bool> {
-    let own = match path.canonicalize() {
-        // A card may be mounted on a directory that is made for it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        own => own?,
-    };
-    let above = own.parent().unwrap_or(Path::new("/"));
-    let [own, above] = [fs::metadata(path)?, fs::metadata(above)?];
-    Ok(own.dev() != above.dev() || own.ino() == above.ino())
 }
 
 struct SystemFile(File);
@@ -220,8 +343,12 @@ impl DiskFile for SystemFile {
         read_full(&self.0, buffer, offset)
     }
 
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+    fn sizes(&self) -> io::Result<Sizes> {
+        let metadata = self.0.metadata()?;
+        Ok(Sizes {
+            bytes: metadata.len(),
+            allocated: metadata.blocks() * 512,
+        })
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {
@@ -257,6 +384,34 @@ mod tests {
             assert!(reason.contains("no card is mounted at"), "{reason}");
             assert!(!root.exists(), "nothing is written beside the card");
         }
-        assert!(is_mount_point(Path::new("/proc")).expect("it can be read"));
+        let proc = Root {
+            path: PathBuf::from("/proc/self"),
+            mount: Some(PathBuf::from("/proc")),
+        };
+        let reason = proc.open().expect_err("it is a link").to_string();
+        assert!(reason.contains("cannot be used for recordings"), "{reason}");
+        let proc = Root {
+            path: PathBuf::from("/proc/sys"),
+            ..proc
+        };
+        proc.open().expect("it is on what is mounted");
+    }
+
+    #[test]
+    fn the_directory_of_the_recordings_is_no_link_and_what_is_above_may_be_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("card/flash")).expect("a directory");
+        std::os::unix::fs::symlink(at("card"), at("mine")).expect("a link");
+        std::os::unix::fs::symlink(at("card/flash"), at("card/theirs")).expect("a link");
+        let disk = SystemDisk::new(None);
+        disk.claim(&at("mine/recordings")).expect("it is ours");
+        assert!(at("card/recordings/.peercam-lock").exists());
+        let refused = disk.claim(&at("mine/theirs")).expect_err("it is a link");
+        assert!(refused.to_string().contains("link"), "{refused}");
+        assert_eq!(
+            fs::read_dir(at("card/flash")).expect("it is there").count(),
+            0
+        );
     }
 }

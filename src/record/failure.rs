@@ -31,7 +31,14 @@ impl Failure {
     /// Whether what there is can still be read.
     pub(super) fn is_readable(&self) -> bool {
         match self {
-            Self::Io(error) => error.kind() == io::ErrorKind::ReadOnlyFilesystem || self.is_full(),
+            // Something foreign is where a file or a directory is to be: the others can be read.
+            Self::Io(error) => {
+                let kinds = [
+                    io::ErrorKind::ReadOnlyFilesystem,
+                    io::ErrorKind::InvalidData,
+                ];
+                kinds.contains(&error.kind()) || self.is_full()
+            }
             Self::Card(error) => *error != HalError::Missing,
             Self::Unwritable(_) | Self::NoRoom => true,
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::catalog::LONGEST_MILLIS;
 use crate::{
     media::Tracks,
     proto::fmp4::{
@@ -14,6 +15,9 @@ use crate::{
 const LARGEST: u64 = 4 << 20;
 /// Fragments that are looked for in one file: an hour of them, four in a second.
 pub(super) const MOST: usize = 16 << 10;
+
+/// Fragments at the end of a file that are looked at for one that is as it was sealed.
+const MOST_UNSEALED: usize = 64;
 
 /// Reads bytes of a file: up to the end of the buffer or of the file.
 pub(super) trait ReadAt {
@@ -168,20 +172,26 @@ pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<(u6
             Ok(Some(located)) => {
                 offset = located.end();
                 let micros = located.fragment.end_micros().unwrap_or_default();
-                let millis = u32::try_from(micros / 1000).unwrap_or(0);
+                let millis = micros / 1000;
+                // What follows is dated after all that is recorded.
+                let Some(millis) = u32::try_from(millis)
+                    .ok()
+                    .filter(|_| millis <= LONGEST_MILLIS)
+                else {
+                    break;
+                };
                 found.push((located.sealed(), millis));
             }
             Err(ReadError::Io(error)) => return Err(error),
             Ok(None) | Err(ReadError::Damaged(_)) => break,
         }
     }
-    // What was not synced may have a size and no content. All but the last one was.
-    while let Some(last) = found.last() {
-        let (sealed, millis) = *last;
-        if is_as_sealed(file, sealed)? {
-            return Ok(Some((sealed.offset + (sealed.size + SEAL) as u64, millis)));
+    // What was not synced may have a size and no content. All but the last one was; a file that is
+    // worse is no reason to read all of it.
+    for (number, (sealed, millis)) in found.iter().rev().enumerate() {
+        if number == MOST_UNSEALED || is_as_sealed(file, *sealed)? {
+            return Ok(Some((sealed.offset + (sealed.size + SEAL) as u64, *millis)));
         }
-        found.pop();
     }
     Ok(None)
 }

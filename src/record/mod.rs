@@ -8,6 +8,7 @@
 //! The file system is the index ([`name`]): the catalogue is made from the file names at start.
 //! Does not belong here: how recordings are played (`playback`), HTTP.
 
+mod beneath;
 mod catalog;
 mod channel;
 mod cutter;
@@ -33,18 +34,18 @@ use std::{
     time::Duration,
 };
 
-pub use catalog::{Catalog, Entry, Key, Lease, State};
+pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
 pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
 pub use metrics::Metrics;
 pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
 pub use store::{Job, Limits, Store};
-pub use survey::{Found, Verdict, survey};
+pub use survey::{Found, Survey, Verdict};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     channel::{ChannelRecorder, Event},
-    disk::SystemDisk,
+    disk::{Root, SystemDisk},
     index::ChannelIndex,
     writer::Queue,
 };
@@ -129,7 +130,10 @@ impl Recorder {
         clock: Clock,
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
-        let catalog = Catalog::new(config.path.clone());
+        let catalog = Catalog::of(Root {
+            path: config.path.clone(),
+            mount: config.mount.clone(),
+        });
         let storages = cameras.iter().filter_map(|recorded| {
             let storage = recorded.camera.parts().storage?;
             Some((recorded.channel, storage))

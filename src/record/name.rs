@@ -4,7 +4,9 @@
 //! with `jpg` for stills. Starts are milliseconds since 1970-01-01 UTC. A `u` behind the kind says
 //! that the device did not know the date.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
+
+use jiff::{civil::Date, tz::TimeZone};
 
 use crate::media::Content;
 
@@ -12,6 +14,9 @@ use crate::media::Content;
 const MAX_NAME: usize = 80;
 /// Later dates are no dates: the year 5138.
 const MAX_START: i64 = 99_999_999_999_999;
+
+/// The years of which there are directories.
+const DAYS_OF: RangeInclusive<i16> = 1970..=2100;
 
 /// The name of a file of recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +124,22 @@ pub fn parse_channel_directory(name: &str) -> Option<u16> {
     number(name.strip_prefix("ch")?)
 }
 
-/// The directory of the files that start on this day, which is one of UTC: `2026-11-21`.
-pub fn day_directory(start_millis: i64) -> String {
+/// The day, which is one of UTC, on which something starts.
+pub fn day(start_millis: i64) -> Date {
     let start = jiff::Timestamp::from_millisecond(start_millis).unwrap_or_default();
-    start.strftime("%Y-%m-%d").to_string()
+    start.to_zoned(TimeZone::UTC).date()
 }
 
-/// Whether a directory can be one of a day. Which one does not matter: times are in the names.
-pub fn is_day_directory(name: &str) -> bool {
-    name.len() == 10 && name.parse::<jiff::civil::Date>().is_ok()
+/// The directory of the files that start on this day, which is one of UTC: `2026-11-21`.
+pub fn day_directory(start_millis: i64) -> String {
+    day(start_millis).to_string()
+}
+
+/// The day of a directory; `None` if it is none of ours.
+pub fn parse_day_directory(name: &str) -> Option<Date> {
+    let day: Date = name.parse().ok()?;
+    let is_ours = DAYS_OF.contains(&day.year()) && day.to_string() == name;
+    is_ours.then_some(day)
 }
 
 #[cfg(test)]
@@ -194,8 +206,17 @@ mod tests {
         for name in ["ch", "ch01", "ch65536", "ch-1", "channel", "lost+found"] {
             assert_eq!(parse_channel_directory(name), None, "{name}");
         }
-        assert!(is_day_directory("2026-02-28") && !is_day_directory("2026-02-30"));
-        assert!(!is_day_directory("20260228"));
+        let day = parse_day_directory("2026-02-28").expect("a day");
+        assert_eq!(day_directory(1_772_236_800_000), day.to_string());
+        for name in [
+            "2026-02-30",
+            "20260228",
+            "1969-12-31",
+            "2101-01-01",
+            "-009999-01-01",
+        ] {
+            assert_eq!(parse_day_directory(name), None, "{name}");
+        }
     }
 
     proptest! {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::{
+    fs::OFlags,
+    io::{ReadWriteFlags, preadv2},
+};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
@@ -31,7 +34,14 @@ pub(super) fn open(catalog: &Catalog, key: Key) -> Result<(Arc<File>, Lease, u64
     let missing = HalError::Missing;
     for _ in 0..3 {
         let (entry, lease) = catalog.lease(key).ok_or_else(|| missing.clone())?;
-        match File::open(catalog.path(key.0, &entry)) {
+        let opened = catalog.place().open().and_then(|root| {
+            let (file, sizes) = root.open(&Catalog::inside(key.0, &entry), OFlags::RDONLY)?;
+            match entry.is_open || sizes.bytes == entry.size {
+                true => Ok(file),
+                false => Err(io::Error::other("it is not as long as its name says")),
+            }
+        });
+        match opened {
             Ok(file) => return Ok((Arc::new(file), lease, entry.size)),
             // It may just have got its last name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(RENAMING),

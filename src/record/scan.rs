@@ -1,16 +1,14 @@
 //! Looks at what is on a card: lists what is whole, and mends what a power cut left.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, ops::ControlFlow, path::Path};
+
+use jiff::civil::Date;
 
 use super::{
-    catalog::Entry,
-    disk::Disk,
+    catalog::{Entry, LONGEST_MILLIS, MOST_FILES},
+    disk::{Disk, Sizes, Visit},
     fragments::whole_part,
-    name::{FileName, Whole, day_directory, is_day_directory, parse_channel_directory},
+    name::{FileName, Whole, channel_directory, parse_channel_directory, parse_day_directory},
 };
 use crate::media::{ChannelId, Content};
 
@@ -21,9 +19,10 @@ pub(super) struct Scanned {
     pub(super) read_only: Option<io::Error>,
 }
 
-/// Names beyond these are not believed: the year 2100, a terabyte.
-const LATEST: i64 = 4_102_444_800_000;
-const LARGEST: u64 = 1 << 40;
+/// Names beyond this are not believed: the year 2100.
+pub(super) const LATEST: i64 = 4_102_444_800_000;
+/// Files that are mended at a time: a recorder leaves one for each channel.
+const MOST_OPEN: usize = 1024;
 
 /// Everything that can be played or fetched under `root`. Files of others are left alone, and what
 /// cannot be read is left out.
@@ -35,92 +34,169 @@ pub(super) fn scan(disk: &dyn Disk, root: &Path) -> io::Result<Scanned> {
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(error),
         claimed => claimed.map(|()| None)?,
     };
+    let mut found = Found {
+        mends: read_only.is_none(),
+        room: MOST_FILES,
+        ..Found::default()
+    };
     let mut channels: BTreeMap<ChannelId, Vec<Entry>> = BTreeMap::new();
-    for (channel, directory) in directories(disk, root)? {
-        let entries = channels.entry(channel).or_default();
-        if let Err(error) = look_into(disk, &directory, read_only.is_none(), entries) {
-            tracing::warn!(path = %directory.display(), %error, "recordings that cannot be read are left out");
+    let visits = |path: &Path, visit: &mut Visit<'_>| disk.visit(path, visit);
+    for channel in channels_of(&visits, root)? {
+        let directory = root.join(channel_directory(channel.0));
+        let mut entries = Vec::new();
+        // The newest first: it is the oldest that are left out of too many.
+        for day in days_of(&visits, &directory).iter().rev() {
+            let directory = directory.join(day.to_string());
+            if let Err(error) = found.look_into(disk, &directory, *day, &mut entries) {
+                left_out(&directory, &error);
+            }
         }
-    }
-    for entries in channels.values_mut() {
         entries.sort_unstable_by_key(Entry::order);
         entries.dedup_by_key(|entry| entry.order());
+        entries.shrink_to_fit();
+        channels.insert(channel, entries);
     }
+    found.report(root);
     Ok(Scanned {
         channels,
         read_only,
     })
 }
 
-/// Adds the files of one day of a channel, mended if they may be.
-fn look_into(
-    disk: &dyn Disk,
-    directory: &Path,
-    mends: bool,
-    entries: &mut Vec<Entry>,
-) -> io::Result<()> {
-    let day = directory.file_name().and_then(|day| day.to_str());
-    let names = disk.list(directory)?.into_iter();
-    let names = names.filter_map(|name| FileName::parse(&name));
-    // A file that is elsewhere than its name says could be listed and not be found.
-    let names = names.filter(|name| {
-        let is_believed = name.whole.is_none_or(|whole| whole.size <= LARGEST);
-        is_believed
-            && name.start_millis <= LATEST
-            && Some(day_directory(name.start_millis).as_str()) == day
-    });
-    let (open, whole): (Vec<_>, Vec<_>) = names.partition(|name| name.whole.is_none());
-    entries.extend(whole.into_iter().map(entry_of));
-    for name in open.into_iter().filter(|_| mends) {
-        // A rename that was cut in half leaves two names of one file.
-        let has_twin = entries
-            .iter()
-            .any(|entry| entry.start_millis == name.start_millis && entry.content == name.content);
-        if has_twin {
-            continue;
-        }
-        match mend(disk, directory, name) {
-            Ok(mended) => entries.extend(mended.map(entry_of)),
-            Err(error) => {
-                let path = directory.join(name.to_string());
-                tracing::warn!(path = %path.display(), %error, "a recording that was cut off cannot be mended");
-            }
-        }
-    }
-    Ok(())
+fn left_out(path: &Path, error: &io::Error) {
+    tracing::warn!(path = %path.display(), %error, "recordings that cannot be read are left out");
 }
 
-/// The directories that can have files of ours.
-pub(super) fn directories(disk: &dyn Disk, root: &Path) -> io::Result<Vec<(ChannelId, PathBuf)>> {
-    let mut found = Vec::new();
-    for name in disk.list(root)? {
-        let Some(channel) = parse_channel_directory(&name) else {
-            continue;
-        };
-        let directory = root.join(&name);
-        match disk.list(&directory) {
-            Ok(days) => {
-                let days = days.into_iter().filter(|day| is_day_directory(day));
-                found.extend(days.map(|day| (ChannelId(channel), directory.join(day))));
+/// What is found on the way over a card.
+#[derive(Default)]
+struct Found {
+    mends: bool,
+    /// Files of which a note can still be made.
+    room: usize,
+    mended: usize,
+    is_too_much: bool,
+    /// Files with names of ours that are not what these say.
+    foreign: usize,
+}
+
+impl Found {
+    /// Adds the files of one day of a channel, mended if they may be.
+    fn look_into(
+        &mut self,
+        disk: &dyn Disk,
+        directory: &Path,
+        day: Date,
+        entries: &mut Vec<Entry>,
+    ) -> io::Result<()> {
+        let (first, mut open) = (entries.len(), Vec::new());
+        disk.visit(directory, &mut |name, sizes| {
+            // A file that is elsewhere than its name says could be listed and not be found.
+            let name = FileName::parse(name).filter(|name| {
+                name.start_millis <= LATEST && super::name::day(name.start_millis) == day
+            });
+            let Some(name) = name else {
+                return ControlFlow::Continue(());
+            };
+            if self.room == 0 {
+                self.is_too_much = true;
+                return ControlFlow::Break(());
             }
-            Err(error) => {
-                tracing::warn!(path = %directory.display(), %error, "recordings that cannot be read are left out");
+            let is_ours = |sizes: Sizes| name.whole.is_none_or(|whole| whole.is_true(sizes.bytes));
+            match (sizes().ok().filter(|sizes| is_ours(*sizes)), name.whole) {
+                (None, _) => self.foreign += 1,
+                (Some(sizes), Some(whole)) => {
+                    self.room -= 1;
+                    entries.push(entry_of(name, whole, sizes));
+                }
+                (Some(_), None) if self.mended == MOST_OPEN => self.is_too_much = true,
+                (Some(_), None) => {
+                    self.room -= 1;
+                    self.mended += 1;
+                    open.push(name);
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        entries[first..].sort_unstable_by_key(Entry::order);
+        let behind = entries.len();
+        for name in open.into_iter().filter(|_| self.mends) {
+            // A rename that was cut in half leaves two names of one file.
+            let order = (name.start_millis, name.content);
+            let whole = &entries[first..behind];
+            if whole.binary_search_by_key(&order, Entry::order).is_ok() {
+                continue;
+            }
+            match mend(disk, directory, name) {
+                Ok(mended) => entries.extend(mended),
+                Err(error) => {
+                    let path = directory.join(name.to_string());
+                    tracing::warn!(path = %path.display(), %error, "a recording that was cut off cannot be mended");
+                }
             }
         }
+        Ok(())
     }
+
+    fn report(&self, root: &Path) {
+        let path = root.display();
+        if self.foreign > 0 {
+            tracing::warn!(
+                %path, files = self.foreign,
+                "files that are not what their names say are left alone: they are not listed, and no room is made of them"
+            );
+        }
+        if self.is_too_much {
+            tracing::warn!(
+                %path, most = MOST_FILES,
+                "there are too many recordings; the oldest are left alone: they are not listed, and no room is made of them"
+            );
+        }
+    }
+}
+
+/// How names in a directory are gone through.
+pub(super) type Visits<'a> = dyn Fn(&Path, &mut Visit<'_>) -> io::Result<()> + 'a;
+
+/// The channels that can have files of ours, in order.
+pub(super) fn channels_of(visits: &Visits<'_>, root: &Path) -> io::Result<Vec<ChannelId>> {
+    let mut found = Vec::new();
+    visits(root, &mut |name, _| {
+        found.extend(parse_channel_directory(name).map(ChannelId));
+        ControlFlow::Continue(())
+    })?;
+    found.sort_unstable();
     Ok(found)
 }
 
-fn entry_of(name: FileName) -> Entry {
-    let whole = name.whole.unwrap_or(Whole {
-        duration_millis: 0,
-        size: 0,
+/// The days of which a channel can have files, in order.
+pub(super) fn days_of(visits: &Visits<'_>, channel: &Path) -> Vec<Date> {
+    let mut found = Vec::new();
+    let visited = visits(channel, &mut |name, _| {
+        found.extend(parse_day_directory(name));
+        ControlFlow::Continue(())
     });
+    if let Err(error) = visited {
+        left_out(channel, &error);
+    }
+    found.sort_unstable();
+    found
+}
+
+impl Whole {
+    /// Whether a file of so many bytes can be what is said here.
+    fn is_true(&self, bytes: u64) -> bool {
+        self.size == bytes && i64::from(self.duration_millis) <= LONGEST_MILLIS
+    }
+}
+
+fn entry_of(name: FileName, whole: Whole, sizes: Sizes) -> Entry {
+    let hole = sizes.bytes.saturating_sub(sizes.allocated);
     Entry {
         start_millis: name.start_millis,
         duration_millis: whole.duration_millis,
         kind: name.kind,
         size: whole.size,
+        hole_kib: u32::try_from(hole >> 10).unwrap_or(u32::MAX),
         content: name.content,
         is_dated: name.is_dated,
         is_open: false,
@@ -129,42 +205,45 @@ fn entry_of(name: FileName) -> Entry {
 
 /// Cuts a file that was being written to what is whole of it, and gives it its name. `None` if
 /// nothing of it was.
-fn mend(disk: &dyn Disk, directory: &Path, name: FileName) -> io::Result<Option<FileName>> {
+fn mend(disk: &dyn Disk, directory: &Path, name: FileName) -> io::Result<Option<Entry>> {
     let path = directory.join(name.to_string());
     let whole = match name.content {
         // A still is whole or a draft.
         Content::Picture => None,
-        Content::Video => {
-            let mut file = disk.open(&path)?;
-            let size = file.size()?;
-            let whole = whole_part(
-                &|buffer: &mut [u8], offset| file.read_at(buffer, offset),
-                size,
-            )?;
-            if let Some((kept, _)) = whole {
-                if kept < size {
-                    file.truncate(kept)?;
-                }
-                // What is kept may be in memory only, if no power cut was the reason.
-                file.sync()?;
-            }
-            whole.map(|(kept, millis)| (kept, millis, size - kept))
-        }
+        Content::Video => cut(disk, &path)?,
     };
-    let Some((size, duration_millis, cut)) = whole else {
+    let Some((whole, sizes, cut)) = whole else {
         tracing::info!(path = %path.display(), "nothing of a recording was whole; removed");
         disk.remove(&path)?;
         return Ok(None);
     };
     let name = FileName {
-        whole: Some(Whole {
-            duration_millis,
-            size,
-        }),
+        whole: Some(whole),
         ..name
     };
     disk.rename(&path, &directory.join(name.to_string()))?;
     disk.sync_directory(directory)?;
+    let duration_millis = whole.duration_millis;
     tracing::info!(path = %path.display(), duration_millis, cut, "a recording that was cut off was mended");
-    Ok(Some(name))
+    Ok(Some(entry_of(name, whole, sizes)))
+}
+
+/// Cuts a file to what is whole of it: what that is, and how many bytes were cut off.
+fn cut(disk: &dyn Disk, path: &Path) -> io::Result<Option<(Whole, Sizes, u64)>> {
+    let mut file = disk.open(path)?;
+    let before = file.sizes()?.bytes;
+    let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
+    let Some((size, duration_millis)) = whole_part(&read, before)? else {
+        return Ok(None);
+    };
+    if size < before {
+        file.truncate(size)?;
+    }
+    // What is kept may be in memory only, if no power cut was the reason.
+    file.sync()?;
+    let whole = Whole {
+        duration_millis,
+        size,
+    };
+    Ok(Some((whole, file.sizes()?, before - size)))
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    catalog::{Catalog, Entry, Key, State},
+    catalog::{Catalog, Entry, Key, MOST_FILES, State},
     disk::{Disk, DiskFile},
     failure::Failure,
     metrics::Metrics,
@@ -116,7 +116,7 @@ impl Store {
     /// written.
     pub fn look(&mut self) {
         self.open.clear();
-        let root = self.catalog.root().clone();
+        let root = self.catalog.root().to_owned();
         let looked = self
             .check_cards()
             .and_then(|()| Ok(scan::scan(self.disk.as_ref(), &root)?));
@@ -271,6 +271,7 @@ impl Store {
             duration_millis: 0,
             kind: cutting.kind,
             size: 0,
+            hole_kib: 0,
             content: Content::Video,
             is_dated: cutting.date.is_known,
             is_open: true,
@@ -361,6 +362,7 @@ impl Store {
             duration_millis: 0,
             kind,
             size,
+            hole_kib: 0,
             content: Content::Picture,
             is_dated,
             is_open: true,
@@ -387,7 +389,8 @@ impl Store {
     /// Deletes the oldest until there is room for so many bytes.
     fn make_room(&mut self, bytes: u64) -> Result<(), Failure> {
         for _ in 0..MOST_DELETED {
-            let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size;
+            let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size
+                && self.catalog.count() < MOST_FILES;
             let free = self.disk.free(self.catalog.root())?;
             if is_small_enough && free >= self.limits.min_free + bytes {
                 return Ok(());
@@ -403,13 +406,18 @@ impl Store {
             return;
         };
         let oldest_kept = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        while !self.is_failed()
-            && let Some((key, entry)) = self.catalog.oldest(None)
-            && entry.is_dated
-            && entry.start_millis + i64::from(entry.duration_millis) < oldest_kept
-        {
-            if let Err(error) = self.delete(key) {
-                self.fail(&error.into());
+        loop {
+            let old = self.catalog.ended_before(oldest_kept);
+            if old.is_empty() {
+                return;
+            }
+            for key in old {
+                if self.is_failed() {
+                    return;
+                }
+                if let Err(error) = self.delete(key) {
+                    self.fail(&error.into());
+                }
             }
         }
     }

@@ -1,15 +1,18 @@
 //! Looks at a card without changing anything on it, such as one in a laptop.
 
 use std::{
-    fs::File,
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use super::{
-    disk::{Disk, SystemDisk, read_full},
+    beneath::Directory,
+    disk::{Visit, read_full},
     fragments::{ReadAt, ReadError, is_as_sealed, read_fragment, read_head},
-    name::FileName,
+    name::{FileName, channel_directory},
     scan,
 };
 use crate::media::{ChannelId, Content};
@@ -23,6 +26,7 @@ pub struct Found {
     pub name: FileName,
     /// Where it is.
     pub path: PathBuf,
+    inside: PathBuf,
 }
 
 /// What a closer look at a file found.
@@ -37,36 +41,60 @@ pub enum Verdict {
     Damaged(String),
 }
 
-/// The files of recordings under `root`, by channel and start.
-///
-/// # Errors
-/// Whatever the system says.
-pub fn survey(root: &Path) -> io::Result<Vec<Found>> {
-    let disk = SystemDisk::default();
-    let mut found = Vec::new();
-    for (channel, directory) in scan::directories(&disk, root)? {
-        let names = disk.list(&directory)?.into_iter();
-        found.extend(names.filter_map(|name| {
-            Some(Found {
-                channel,
-                name: FileName::parse(&name)?,
-                path: directory.join(name),
-            })
-        }));
-    }
-    found.sort_by_key(|one| (one.channel, one.name.start_millis, one.name.content));
-    Ok(found)
+/// A card that is looked at.
+#[derive(Debug)]
+pub struct Survey {
+    path: PathBuf,
+    root: Directory,
 }
 
-impl Found {
-    /// Reads all of the file and compares it with its check sums.
+impl Survey {
+    /// The card whose recordings are in this directory.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn check(&self) -> io::Result<Verdict> {
-        let file = File::open(&self.path)?;
-        let size = file.metadata()?.len();
-        if let Some(whole) = self.name.whole
+    pub fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            root: Directory::named(path)?,
+        })
+    }
+
+    /// Goes through the files of recordings, by channel and start.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn files(&self, each: &mut dyn FnMut(&Found)) -> io::Result<()> {
+        let visits = |path: &Path, visit: &mut Visit<'_>| self.root.beneath(path)?.visit(visit);
+        for channel in scan::channels_of(&visits, Path::new(""))? {
+            let directory = PathBuf::from(channel_directory(channel.0));
+            for day in scan::days_of(&visits, &directory) {
+                let directory = directory.join(day.to_string());
+                let mut found = Vec::new();
+                visits(&directory, &mut |text, _| {
+                    found.extend(FileName::parse(text).map(|name| Found {
+                        channel,
+                        name,
+                        path: self.path.join(&directory).join(text),
+                        inside: directory.join(text),
+                    }));
+                    ControlFlow::Continue(())
+                })?;
+                found.sort_by_key(|one| (one.name.start_millis, one.name.content));
+                found.iter().for_each(&mut *each);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all of a file and compares it with its check sums.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn check(&self, found: &Found) -> io::Result<Verdict> {
+        let (file, sizes) = self.root.open(&found.inside, OFlags::RDONLY)?;
+        let size = sizes.bytes;
+        if let Some(whole) = found.name.whole
             && whole.size != size
         {
             let promised = whole.size;
@@ -74,7 +102,7 @@ impl Found {
             return Ok(Verdict::Damaged(reason));
         }
         let read = |buffer: &mut [u8], offset| read_full(&file, buffer, offset);
-        match (self.name.content, self.name.whole) {
+        match (found.name.content, found.name.whole) {
             (Content::Picture, None) => Ok(Verdict::Unfinished(0)),
             (Content::Picture, Some(_)) => check_picture(&read, size),
             (Content::Video, whole) => Ok(match check_video(&read, size) {

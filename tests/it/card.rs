@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use peercam::record::disk::{Disk, DiskFile};
+use peercam::record::disk::{Disk, DiskFile, Sizes, Visit};
 
 /// A small generator of random numbers, so that a failure can be had again by its seed.
 pub(crate) struct Random(pub(crate) u64);
@@ -199,13 +199,26 @@ impl Disk for Card {
         })
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.call(|model| {
-            let inside = model.names.keys().chain(&model.directories);
-            let inside = inside.filter(|name| name.parent() == Some(path));
-            let names = inside.filter_map(|name| Some(name.file_name()?.to_str()?.to_owned()));
-            Ok(names.collect())
-        })
+    fn visit(&self, path: &Path, visit: &mut Visit<'_>) -> io::Result<()> {
+        let found = self.call(|model| {
+            let files = model.names.iter().map(|(name, content)| {
+                let bytes = model.contents[*content].now.len() as u64;
+                let allocated = bytes;
+                (name, Some(Sizes { bytes, allocated }))
+            });
+            let inside = files.chain(model.directories.iter().map(|name| (name, None)));
+            let inside = inside.filter(|(name, _)| name.parent() == Some(path));
+            let names =
+                inside.filter_map(|(name, sizes)| Some((name.file_name()?.to_owned(), sizes)));
+            Ok(names.collect::<Vec<_>>())
+        })?;
+        for (name, sizes) in found {
+            let sizes = || sizes.ok_or_else(|| io::ErrorKind::InvalidData.into());
+            if visit(name.to_str().unwrap(), &sizes).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -321,9 +334,12 @@ impl DiskFile for CardFile {
         })
     }
 
-    fn size(&self) -> io::Result<u64> {
-        self.0
-            .call(|model| Ok(model.contents[self.1].now.len() as u64))
+    fn sizes(&self) -> io::Result<Sizes> {
+        self.0.call(|model| {
+            let bytes = model.contents[self.1].now.len() as u64;
+            let allocated = bytes;
+            Ok(Sizes { bytes, allocated })
+        })
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {
