@@ -81,11 +81,7 @@ fn index() {
         let mut found = 0;
         for time in 0..TIMES {
             let start = START + (DAYS * DAY - length) * time / TIMES;
-            let query = Query {
-                window: start..start + length,
-                content: None,
-                page: Page::Oldest(512),
-            };
+            let query = Query::new(start..start + length, None, Page::Oldest(512));
             found += catalog.list(ChannelId(1), &query).len();
         }
         let each = began.elapsed().as_secs_f64() * 1e6 / TIMES as f64;

@@ -17,6 +17,8 @@ const CONTIGUOUS: i64 = 1000;
 const MOST_ENTRIES: usize = 600;
 /// So many recordings are looked at at a time: those of a month are never in memory together.
 const PAGE: usize = 512;
+/// More pages than this are not looked at, whoever lists them: 200,000 recordings.
+const MOST_PAGES: usize = 400;
 
 /// The recordings of all channels, as apps ask for them.
 #[derive(Clone)]
@@ -71,29 +73,29 @@ impl Recordings {
         window: Option<Window>,
         kind: Option<u32>,
     ) -> Result<Reply, Error> {
-        let mut query = Query {
-            window: millis(window),
-            content: Some(Content::Video),
-            page: page_of(window, PAGE),
-        };
-        let (mut merged, mut seen) = (Vec::new(), None);
-        loop {
+        let page = page_of(window, PAGE);
+        let mut query = Query::new(millis(window), Some(Content::Video), page);
+        let mut merged = Vec::new();
+        for _ in 0..MOST_PAGES {
             let mut page = self.list(channel, query.clone()).await?;
-            let beyond = beyond(&query, &page);
-            // What began on the page before may reach into this one.
-            page.retain(|one| seen.is_none_or(|seen| one.start_millis > seen));
-            if let Page::Oldest(_) = query.page {
-                seen = page.last().map(|one| one.start_millis);
-            }
+            let is_last = page.len() < PAGE;
+            // Whoever lists them may repeat itself.
+            page.retain(|one| query.starts.contains(&one.start_millis));
+            page.sort_by_key(|one| one.start_millis);
+            let Some(beyond) = beyond(&query, &page) else {
+                break;
+            };
             page.retain(|one| kind.is_none_or(|kind| one.kind == kind));
             merged = match query.page {
                 Page::Oldest(_) => merge(merged.into_iter().chain(page)),
                 Page::Newest(_) => merge(page.into_iter().chain(merged)),
             };
-            match beyond {
-                Some(beyond) if merged.len() <= MOST_ENTRIES => query = beyond,
-                _ => break,
+            if is_last || merged.len() > MOST_ENTRIES {
+                break;
             }
+            query.starts = beyond;
+            // What is listed may be there at once: others have a turn too.
+            tokio::task::yield_now().await;
         }
         let merged = shown(&merged, query.page);
         let spans = merged.iter().map(|one| RecordSpan {
@@ -114,11 +116,8 @@ impl Recordings {
             .ok_or_else(|| Error::bad_request("there is no such month"))?;
         let mut bits = 0_u32;
         for (index, window) in days.into_iter().enumerate() {
-            let query = Query {
-                window,
-                content: Some(Content::Video),
-                page: Page::Oldest(1),
-            };
+            let query = Query::new(window, Some(Content::Video), Page::Oldest(1));
+            tokio::task::yield_now().await;
             if !self.list(channel, query).await?.is_empty() {
                 bits |= 1 << index;
             }
@@ -133,12 +132,10 @@ impl Recordings {
         window: Option<Window>,
         content: Option<Content>,
     ) -> Result<Reply, Error> {
-        let query = Query {
-            window: millis(window),
-            content,
-            page: page_of(window, MOST_ENTRIES),
-        };
-        let recordings = self.list(channel, query).await?;
+        let page = page_of(window, MOST_ENTRIES);
+        let query = Query::new(millis(window), content, page);
+        let mut recordings = self.list(channel, query).await?;
+        recordings.truncate(MOST_ENTRIES);
         let files = recordings.iter().map(|one| FileEntry {
             content: one.content,
             name: file_name(channel, one.start_millis, one.content),
@@ -193,17 +190,13 @@ fn page_of(window: Option<Window>, most: usize) -> Page {
     }
 }
 
-/// Asks for what there is beyond a page; `None` if that was the last one.
-fn beyond(query: &Query, page: &[hal::Recording]) -> Option<Query> {
+/// The starts of what there is beyond a page: fewer than were asked for. `None` if there was
+/// nothing.
+fn beyond(query: &Query, page: &[hal::Recording]) -> Option<Range<i64>> {
     let (first, last) = (page.first()?, page.last()?);
-    let window = match query.page {
-        Page::Oldest(most) if page.len() == most => last.start_millis + 1..query.window.end,
-        Page::Newest(most) if page.len() == most => query.window.start..first.start_millis,
-        Page::Oldest(_) | Page::Newest(_) => return None,
-    };
-    Some(Query {
-        window,
-        ..query.clone()
+    Some(match query.page {
+        Page::Oldest(_) => last.start_millis + 1..query.starts.end,
+        Page::Newest(_) => query.starts.start..first.start_millis,
     })
 }
 

@@ -36,10 +36,25 @@ pub struct Query {
     /// Those that overlap this time, in wall-clock milliseconds since 1970-01-01 UTC. A picture
     /// lasts for the second in which it was taken.
     pub window: Range<i64>,
+    /// Those that start in this time. A list is gone on with by it, behind the last start or in
+    /// front of the first one, whatever overlaps.
+    pub starts: Range<i64>,
     /// Those with this content; `None` = all.
     pub content: Option<Content>,
     /// Of many those of a page.
     pub page: Page,
+}
+
+impl Query {
+    /// Asks for what overlaps a window, whenever it starts.
+    pub fn new(window: Range<i64>, content: Option<Content>, page: Page) -> Self {
+        Self {
+            window,
+            starts: i64::MIN..i64::MAX,
+            content,
+            page,
+        }
+    }
 }
 
 /// How many recordings are listed at most, and which.

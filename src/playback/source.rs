@@ -84,14 +84,14 @@ impl Source {
     /// next. `false`: nothing comes.
     pub(super) async fn seek(&mut self, position: i64) -> Result<bool, HalError> {
         let millis = position.div_euclid(1000);
-        let recordings = self.list(millis..self.window.end, Page::Oldest(TRIED));
-        let recordings = recordings.await?;
-        // Of two that overlap, the later one begins nearer to it.
-        let around = recordings
-            .iter()
-            .rposition(|one| one.start_millis <= millis);
-        let from = around.unwrap_or(0);
-        if !self.open_first_of(&recordings[from..]).await? {
+        let (from, end) = (millis.min(self.window.end), self.window.end);
+        // Of those that overlap, the latest begins nearest to it.
+        let around = self.list(from..from + 1, i64::MIN..from + 1, Page::Newest(1));
+        let mut recordings = around.await?;
+        recordings.truncate(1);
+        let behind = self.list(from..end, from + 1..i64::MAX, Page::Oldest(TRIED));
+        recordings.extend(behind.await?);
+        if !self.open_first_of(&recordings).await? {
             return Ok(false);
         }
         if let Some(open) = &mut self.open {
@@ -105,8 +105,14 @@ impl Source {
     /// Opens the last recording that starts before `position`. `false`: there is none.
     pub(super) async fn open_before(&mut self, position: i64) -> Result<bool, HalError> {
         let before = position.saturating_add(999).div_euclid(1000);
-        let recordings = self.list(self.window.start..before, Page::Newest(TRIED));
+        let starts = i64::MIN..before;
+        let recordings = self.list(
+            self.window.start..before,
+            starts.clone(),
+            Page::Newest(TRIED),
+        );
         let mut recordings = recordings.await?;
+        recordings.retain(|one| starts.contains(&one.start_millis));
         recordings.reverse();
         self.open_first_of(&recordings).await
     }
@@ -195,9 +201,9 @@ impl Source {
             return Ok(Step::End);
         };
         let start = open.recording.start_millis;
-        let mut recordings = self
-            .list(start + 1..self.window.end, Page::Oldest(TRIED))
-            .await?;
+        let behind = start + 1..self.window.end;
+        let recordings = self.list(behind, start + 1..i64::MAX, Page::Oldest(TRIED));
+        let mut recordings = recordings.await?;
         recordings.retain(|one| one.start_millis > start);
         Ok(match self.open_first_of(&recordings).await? {
             true => Step::On,
@@ -209,7 +215,7 @@ impl Source {
     /// there is none of them.
     async fn open_first_of(&mut self, recordings: &[Recording]) -> Result<bool, HalError> {
         let mut failed = None;
-        for recording in recordings {
+        for recording in recordings.iter().take(TRIED + 1) {
             let start = recording.start_millis;
             let is_it = |open: &Open| open.recording.start_millis == start;
             if self.open.as_ref().is_some_and(is_it) {
@@ -234,13 +240,12 @@ impl Source {
     fn list(
         &self,
         window: Range<i64>,
+        starts: Range<i64>,
         page: Page,
     ) -> impl Future<Output = Result<Vec<Recording>, HalError>> + Send + use<> {
-        let content = Some(Content::Video);
         let query = Query {
-            window,
-            content,
-            page,
+            starts,
+            ..Query::new(window, Some(Content::Video), page)
         };
         let index = Arc::clone(&self.index);
         async move { index.list(query).await }

@@ -141,11 +141,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 fn everything() -> Query {
-    Query {
-        window: 0..i64::MAX,
-        content: None,
-        page: Page::Oldest(usize::MAX),
-    }
+    Query::new(0..i64::MAX, None, Page::Oldest(usize::MAX))
 }
 
 /// Looks at the card as it is after a cut, and finds every fragment that is listed.

@@ -8,6 +8,7 @@ impl RecordingIndex for Listed {
         let overlapping = self.0.iter().filter(|one| {
             one.start_millis < query.window.end
                 && one.end_millis.max(one.start_millis + 1) > query.window.start
+                && query.starts.contains(&one.start_millis)
                 && query.content.is_none_or(|content| content == one.content)
         });
         let listed: Vec<_> = overlapping.copied().collect();
@@ -99,6 +100,78 @@ async fn many_recordings_are_told_as_few() {
         };
         let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
         assert_eq!(spans, expected, "{window:?}");
+    }
+}
+
+#[tokio::test]
+async fn recordings_that_all_overlap_are_gone_through_once() {
+    // As of a clock that is the same after each power cut; and one behind them all.
+    let mut list: Vec<_> = (0..5000).map(|start| video(start, 1_000_000, 0)).collect();
+    list.push(video(2_000_000, 2_001_000, 1));
+    let recordings = recordings(list, "UTC0", ListDialect::Numbers);
+    let late = Some(Window {
+        start: 500,
+        end: 10_000,
+    });
+    for window in [None, late] {
+        let reply = recordings.spans(ChannelId(0), window, None).await;
+        let Ok(Reply::RecordIndex { spans, .. }) = reply else {
+            panic!("{reply:?}");
+        };
+        let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
+        assert_eq!(spans, [(0, 1000), (2000, 2001)], "{window:?}");
+    }
+}
+
+/// Lists what it likes, however often it is asked.
+struct Stubborn(fn(&Query) -> i64);
+
+impl RecordingIndex for Stubborn {
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
+        let first = (self.0)(&query);
+        let listed = (0..600).map(|number| video(first + number * 5000, first + number * 5000, 0));
+        Box::pin(std::future::ready(Ok(listed.collect())))
+    }
+
+    fn open(&self, _: i64) -> BoxFuture<'_, Result<Box<dyn RecordingReader>, HalError>> {
+        Box::pin(std::future::ready(Err(HalError::Missing)))
+    }
+
+    fn fetch(&self, _: i64, _: Content) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>> {
+        Box::pin(std::future::ready(Err(HalError::Missing)))
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_goes_nowhere_is_left() {
+    let all = Some(Window {
+        start: 0,
+        end: i64::MAX / 1000,
+    });
+    let indexes: [fn(&Query) -> i64; 3] = [
+        // The same, again and again; from one on that was; without an end.
+        |_| 0,
+        |query| query.starts.start.max(0) - 1,
+        |query| query.starts.start.max(0),
+    ];
+    for (window, first) in [None, all]
+        .into_iter()
+        .flat_map(|window| indexes.map(|one| (window, one)))
+    {
+        let index: Arc<dyn RecordingIndex> = Arc::new(Stubborn(first));
+        let zone = TimeZone::UTC;
+        let recordings = Recordings::new(
+            BTreeMap::from([(ChannelId(0), index)]),
+            zone,
+            ListDialect::Numbers,
+        );
+        // None of them is of the kind that is asked for.
+        let reply = recordings.spans(ChannelId(0), window, Some(7)).await;
+        assert!(matches!(&reply, Ok(Reply::RecordIndex { spans, .. }) if spans.is_empty()));
+        recordings
+            .files(ChannelId(0), window, None)
+            .await
+            .expect("a list");
     }
 }
 
