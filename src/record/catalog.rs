@@ -40,6 +40,11 @@ pub struct Catalog {
 #[derive(Debug)]
 struct Shared {
     root: Root,
+    /// What the recorder's thread says.
+    found: watch::Sender<State>,
+    /// Why the card counts as gone though nobody says so: it does not answer.
+    silent: watch::Sender<Option<String>>,
+    /// What comes of both.
     state: watch::Sender<State>,
     known: Mutex<Known>,
 }
@@ -57,6 +62,13 @@ impl Known {
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
         index.ok().map(|index| entries[index])
     }
+}
+
+/// Whether that is something new.
+fn replace<T: PartialEq>(known: &mut T, new: T) -> bool {
+    let is_new = *known != new;
+    *known = new;
+    is_new
 }
 
 fn directory(channel: ChannelId, start_millis: i64) -> PathBuf {
@@ -155,6 +167,8 @@ impl Catalog {
         Self {
             shared: Arc::new(Shared {
                 root,
+                found: watch::Sender::new(State::Starting),
+                silent: watch::Sender::default(),
                 state: watch::Sender::new(State::Starting),
                 known: Mutex::default(),
             }),
@@ -196,11 +210,37 @@ impl Catalog {
         self.shared.state.subscribe()
     }
 
+    /// How it stands with the card as far as the recorder's thread knows.
+    pub(super) fn found(&self) -> watch::Receiver<State> {
+        self.shared.found.subscribe()
+    }
+
+    /// Why the card does not answer, now and later; `None`: it does.
+    pub(super) fn silent(&self) -> watch::Receiver<Option<String>> {
+        self.shared.silent.subscribe()
+    }
+
     pub(super) fn set_state(&self, state: State) {
+        self.shared
+            .found
+            .send_if_modified(|known| replace(known, state));
+        self.publish();
+    }
+
+    /// Says that the card does not answer, or that it does.
+    pub(super) fn set_silent(&self, silent: Option<String>) {
+        self.shared
+            .silent
+            .send_if_modified(|known| replace(known, silent));
+        self.publish();
+    }
+
+    fn publish(&self) {
         self.shared.state.send_if_modified(|known| {
-            let is_new = *known != state;
-            *known = state;
-            is_new
+            // Looked at within, so that of two that publish the later one has the last word.
+            let silent = self.shared.silent.borrow().clone();
+            let found = || self.shared.found.borrow().clone();
+            replace(known, silent.map_or_else(found, State::Gone))
         });
     }
 
@@ -217,14 +257,18 @@ impl Catalog {
     /// The files of a channel that are asked for, by start. Of a video that has nothing to play yet
     /// nothing is said.
     pub fn list(&self, channel: ChannelId, query: &Query) -> Vec<Recording> {
-        let window = &query.window;
+        let (window, starts) = (&query.window, &query.starts);
         let known = self.known();
         let Some(entries) = known.channels.get(&channel) else {
             return Vec::new();
         };
-        let earliest = window.start.saturating_sub(LONGEST_MILLIS);
+        let earliest = window
+            .start
+            .saturating_sub(LONGEST_MILLIS)
+            .max(starts.start);
+        let latest = window.end.min(starts.end);
         let first = entries.partition_point(|entry| entry.start_millis < earliest);
-        let behind = entries.partition_point(|entry| entry.start_millis < window.end);
+        let behind = entries.partition_point(|entry| entry.start_millis < latest);
         let overlapping = entries.get(first..behind).unwrap_or_default().iter();
         let asked = |entry: &&Entry| query.content.is_none_or(|content| content == entry.content);
         let overlapping = overlapping

@@ -71,7 +71,7 @@ impl ChannelRecorder {
             guess: None,
             stills: JoinSet::new(),
         };
-        let mut states = self.catalog.state();
+        let mut states = self.catalog.found();
         // What is there must be known before anything is dated after it.
         tokio::select! {
             _ = states.wait_for(|state| *state != State::Starting) => {}
@@ -223,7 +223,7 @@ impl ChannelRecorder {
             };
         }
         if matches!(
-            *self.catalog.state().borrow(),
+            *self.catalog.found().borrow(),
             State::Starting | State::Gone(_)
         ) {
             // The card that comes may have newer recordings, or none.

@@ -11,11 +11,10 @@ use crate::{
 };
 
 /// The largest fragment: it is read as a whole. Ours end behind the frame that makes them larger
-/// than 1 MiB.
-const LARGEST: u64 = 4 << 20;
+/// than 1 MiB, and a frame has 2 MiB at most.
+pub(super) const LARGEST: u64 = (3 << 20) + (128 << 10);
 /// Fragments that are looked for in one file: an hour of them, four in a second.
 pub(super) const MOST: usize = 16 << 10;
-
 /// Fragments at the end of a file that are looked at for one that is as it was sealed.
 const MOST_UNSEALED: usize = 64;
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::{
     catalog::{Catalog, State},
     reader::{Fetched, Player},
+    readers::Readers,
 };
 use crate::{
     hal::{BoxFuture, HalError, Query, Recording, RecordingFile, RecordingIndex, RecordingReader},
@@ -15,12 +16,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The recordings of one channel.
 pub(super) struct ChannelIndex {
     catalog: Catalog,
+    readers: Readers,
     channel: ChannelId,
 }
 
 impl ChannelIndex {
-    pub(super) fn new(catalog: Catalog, channel: ChannelId) -> Self {
-        Self { catalog, channel }
+    pub(super) fn new(catalog: Catalog, readers: Readers, channel: ChannelId) -> Self {
+        Self {
+            catalog,
+            readers,
+            channel,
+        }
     }
 
     async fn wait_until_readable(&self) -> Result<(), HalError> {
@@ -50,7 +56,7 @@ impl RecordingIndex for ChannelIndex {
         let key = (self.channel, start_millis, Content::Video);
         Box::pin(async move {
             self.wait_until_readable().await?;
-            let player = Player::open(self.catalog.clone(), key).await?;
+            let player = Player::open(self.catalog.clone(), self.readers.clone(), key).await?;
             Ok(Box::new(player) as Box<dyn RecordingReader>)
         })
     }
@@ -63,7 +69,7 @@ impl RecordingIndex for ChannelIndex {
         let key = (self.channel, start_millis, content);
         Box::pin(async move {
             self.wait_until_readable().await?;
-            let fetched = Fetched::open(self.catalog.clone(), key).await?;
+            let fetched = Fetched::open(self.catalog.clone(), self.readers.clone(), key).await?;
             Ok(Box::new(fetched) as Box<dyn RecordingFile>)
         })
     }

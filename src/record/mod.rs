@@ -9,6 +9,7 @@
 //! Does not belong here: how recordings are played (`playback`), HTTP.
 
 mod beneath;
+mod calls;
 mod catalog;
 mod channel;
 mod cutter;
@@ -20,6 +21,7 @@ mod index;
 mod metrics;
 pub mod name;
 mod reader;
+mod readers;
 mod scan;
 mod segmenter;
 mod store;
@@ -30,23 +32,30 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
     time::Duration,
 };
 
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
 pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
+use jiff::Timestamp;
 pub use metrics::Metrics;
+pub use reader::PLAYER_MEMORY;
 pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
 pub use store::{Job, Limits, Store};
 pub use survey::{Found, Survey, Verdict};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    calls::{Calls, Watched},
     channel::{ChannelRecorder, Event},
-    disk::{Root, SystemDisk},
+    disk::{Disk, Root, SystemDisk},
     index::ChannelIndex,
+    readers::Readers,
     writer::Queue,
 };
 use crate::{
@@ -101,9 +110,15 @@ pub struct Recorded {
     pub camera: Arc<dyn Camera>,
 }
 
-/// Records channels. Everything that was taken is on the card when [`Recorder::finish`] returns.
+/// A card that owes an answer for so long counts as gone, until it answers.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long is waited, in the end, for a card to take what was recorded.
+const FINISH: Duration = Duration::from_millis(3500);
+
+/// Records channels.
 pub struct Recorder {
     catalog: Catalog,
+    readers: Readers,
     events: BTreeMap<ChannelId, watch::Sender<Option<Event>>>,
     clock: Clock,
     event_length: Duration,
@@ -115,7 +130,7 @@ pub struct Recorder {
 struct Running {
     queue: Queue,
     tasks: JoinSet<()>,
-    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Recorder {
@@ -130,24 +145,48 @@ impl Recorder {
         clock: Clock,
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
+        let disk = Box::new(SystemDisk::new(config.mount.clone()));
+        Self::start_on(disk, SILENCE, config, cameras, hub, clock, metrics)
+    }
+
+    fn start_on(
+        disk: Box<dyn Disk>,
+        silence: Duration,
+        config: &Config,
+        cameras: Vec<Recorded>,
+        hub: &Hub,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
         let catalog = Catalog::of(Root {
             path: config.path.clone(),
             mount: config.mount.clone(),
         });
+        let calls = Calls::default();
         let storages = cameras.iter().filter_map(|recorded| {
             let storage = recorded.camera.parts().storage?;
             Some((recorded.channel, storage))
         });
         let store = Store::new(
-            Box::new(SystemDisk::new(config.mount.clone())),
+            Box::new(Watched {
+                disk,
+                calls: calls.clone(),
+            }),
             catalog.clone(),
             config.limits,
             storages.collect(),
             metrics.clone(),
         );
-        let (queue, thread) = Queue::start(store, clock, config.memory, metrics.clone())?;
+        let (queue, ended) = Queue::start(store, clock, config.memory, metrics.clone())?;
         let stop = CancellationToken::new();
         let (mut events, mut tasks) = (BTreeMap::new(), JoinSet::new());
+        let listener = Listener {
+            catalog: catalog.clone(),
+            calls: calls.clone(),
+            silence,
+            clock,
+        };
+        tasks.spawn(listener.run(stop.clone()));
         for recorded in cameras {
             let event = watch::Sender::new(None);
             let recorder = ChannelRecorder {
@@ -172,6 +211,7 @@ impl Recorder {
             }
         }
         Ok(Self {
+            readers: Readers::new(catalog.clone(), calls),
             catalog,
             events,
             clock,
@@ -180,14 +220,15 @@ impl Recorder {
             running: Mutex::new(Some(Running {
                 queue,
                 tasks,
-                thread,
+                ended,
             })),
         })
     }
 
     /// The recordings of a channel.
     pub fn index(&self, channel: ChannelId) -> Arc<dyn RecordingIndex> {
-        Arc::new(ChannelIndex::new(self.catalog.clone(), channel))
+        let readers = self.readers.clone();
+        Arc::new(ChannelIndex::new(self.catalog.clone(), readers, channel))
     }
 
     /// What is on the card.
@@ -209,20 +250,26 @@ impl Recorder {
         event.receiver_count() > 0
     }
 
-    /// Deletes all recordings; whether that was done. What is being recorded goes on in new files.
+    /// Deletes all recordings; whether that was done. What is being recorded goes on in new files. A
+    /// card that does not answer is not waited for.
     pub async fn erase(&self) -> bool {
         let replied = {
             let running = self.running.lock();
             let running = running.unwrap_or_else(PoisonError::into_inner);
             running.as_ref().map(|running| running.queue.erase())
         };
-        match replied {
-            Some(replied) => replied.await.unwrap_or(false),
-            None => false,
+        let Some(replied) = replied else {
+            return false;
+        };
+        let mut silent = self.catalog.silent();
+        tokio::select! {
+            replied = replied => replied.unwrap_or(false),
+            _ = silent.wait_for(Option::is_some) => false,
         }
     }
 
-    /// Ends every recording in order and waits until all is on the card.
+    /// Ends every recording in order and waits until all is on the card, but not for a card that
+    /// takes it slowly or not at all: what is missing then is lost, but for whole fragments.
     pub async fn finish(&self) {
         self.stop.cancel();
         let running = self.running.lock();
@@ -230,17 +277,72 @@ impl Recorder {
         let Some(Running {
             queue,
             mut tasks,
-            thread,
+            ended,
         }) = running
         else {
             return;
         };
         drop(queue);
-        while tasks.join_next().await.is_some() {}
-        // With the tasks the last handles of the queue are gone.
-        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("the recorder's thread did not end in order");
+        let all = async {
+            while tasks.join_next().await.is_some() {}
+            // With the tasks the last handles of the queue are gone.
+            ended.await
+        };
+        match timeout(FINISH, all).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the recorder's thread did not end in order"),
+            Err(_) => {
+                tracing::error!("the card did not take in time what was recorded last; it is lost");
+            }
         }
     }
 }
+
+/// Says when the card does not answer, and when it does again.
+struct Listener {
+    catalog: Catalog,
+    calls: Calls,
+    silence: Duration,
+    clock: Clock,
+}
+
+impl Listener {
+    async fn run(self, stop: CancellationToken) {
+        const TICK: Duration = Duration::from_secs(1);
+        let mut is_silent = false;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.silence.min(TICK)) => {}
+                () = stop.cancelled() => return,
+            }
+            let silence = self.calls.silence();
+            if is_silent == (silence >= self.silence) {
+                continue;
+            }
+            is_silent = !is_silent;
+            let reason = is_silent.then(|| self.reason(silence));
+            match &reason {
+                Some(reason) => tracing::error!(path = %self.catalog.root().display(), "{reason}"),
+                None => {
+                    tracing::info!(path = %self.catalog.root().display(), "the card answers again");
+                }
+            }
+            self.catalog.set_silent(reason);
+        }
+    }
+
+    fn reason(&self, silence: Duration) -> String {
+        if self.clock.date().is_none() {
+            return "the card does not answer".to_owned();
+        }
+        let millis = i64::try_from(silence.as_millis()).unwrap_or(0);
+        let since = Timestamp::from_millisecond(self.clock.wall_millis() - millis);
+        format!(
+            "the card does not answer since {:.0}",
+            since.unwrap_or_default()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

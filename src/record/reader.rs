@@ -14,35 +14,78 @@ use rustix::{
     fs::OFlags,
     io::{ReadWriteFlags, preadv2},
 };
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    catalog::{Catalog, Key, Lease},
+    catalog::{Catalog, Entry, Key, Lease},
     disk::read_full,
-    fragments::{Located, MOST, ReadError, read_fragment, read_head},
+    fragments::{LARGEST, Located, MOST, ReadError, read_fragment, read_head},
+    readers::{Readers, Reading},
 };
 use crate::{
     hal::{BoxFuture, HalError, RecordingFile, RecordingReader},
     media::{Frame, MediaTime, TrackKind, Tracks},
+    proto::fmp4::MAX_SAMPLES,
 };
+
+/// Fragments that are looked for at a time, so that others have a turn at a slow card.
+const AT_A_TIME: usize = 256;
+/// What a player holds of a card at most, in bytes, whatever is on it: the fragment whose frames
+/// are sent with the one ahead, that of the frames on their way to the viewer, and where all the
+/// fragments are.
+pub const PLAYER_MEMORY: usize =
+    2 * LARGEST as usize + 2 * MAX_SAMPLES * size_of::<Frame>() + 2 * MOST * size_of::<Place>();
 
 /// How long a file may be between two names.
 const RENAMING: Duration = Duration::from_millis(5);
 
+/// A file that is read, by threads that may wait for the card.
+struct CardFile {
+    /// `None` while it is dropped.
+    file: Option<File>,
+    readers: Readers,
+}
+
+impl CardFile {
+    fn read_full(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _call = self.readers.calls().begin();
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        read_full(file, buffer, offset)
+    }
+
+    /// Reads what the system has in memory; waits for nothing.
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Option<usize> {
+        let file = self.file.as_ref()?;
+        let mut parts = [IoSliceMut::new(buffer)];
+        preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT).ok()
+    }
+}
+
+impl Drop for CardFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.readers.close(file);
+        }
+    }
+}
+
 /// Opens the file of a key where it is now. Blocks.
-pub(super) fn open(catalog: &Catalog, key: Key) -> Result<(Arc<File>, Lease, u64), HalError> {
+fn open(
+    catalog: &Catalog,
+    readers: Readers,
+    key: Key,
+) -> Result<(Arc<CardFile>, Lease, u64), HalError> {
     let missing = HalError::Missing;
     for _ in 0..3 {
         let (entry, lease) = catalog.lease(key).ok_or_else(|| missing.clone())?;
-        let opened = catalog.place().open().and_then(|root| {
-            let (file, sizes) = root.open(&Catalog::inside(key.0, &entry), OFlags::RDONLY)?;
-            match entry.is_open || sizes.bytes == entry.size {
-                true => Ok(file),
-                false => Err(io::Error::other("it is not as long as its name says")),
-            }
-        });
+        let opened = {
+            let _call = readers.calls().begin();
+            open_entry(catalog, key, &entry)
+        };
         match opened {
-            Ok(file) => return Ok((Arc::new(file), lease, entry.size)),
+            Ok(file) => {
+                let file = Some(file);
+                return Ok((Arc::new(CardFile { file, readers }), lease, entry.size));
+            }
             // It may just have got its last name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(RENAMING),
             Err(error) => return Err(HalError::Failed(error.to_string())),
@@ -51,23 +94,21 @@ pub(super) fn open(catalog: &Catalog, key: Key) -> Result<(Arc<File>, Lease, u64
     Err(missing)
 }
 
+fn open_entry(catalog: &Catalog, key: Key, entry: &Entry) -> io::Result<File> {
+    let root = catalog.place().open()?;
+    let (file, sizes) = root.open(&Catalog::inside(key.0, entry), OFlags::RDONLY)?;
+    match entry.is_open || sizes.bytes == entry.size {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not as long as its name says")),
+    }
+}
+
 fn failed(error: &ReadError) -> HalError {
     HalError::Failed(error.to_string())
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HalError> + Send + 'static,
-) -> Result<T, HalError> {
-    joined(spawn_blocking(work)).await
-}
-
-async fn joined<T>(work: JoinHandle<Result<T, HalError>>) -> Result<T, HalError> {
-    let result = work.await;
-    result.unwrap_or_else(|error| Err(HalError::Failed(error.to_string())))
-}
-
 /// The frames of a fragment, on their way from the card.
-type Loading = JoinHandle<Result<Vec<Frame>, HalError>>;
+type Loading = Reading<Vec<Frame>>;
 
 /// Where a fragment lies and when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +121,8 @@ struct Place {
 
 /// A recording that is played. Reads one fragment ahead.
 pub(super) struct Player {
-    file: Arc<File>,
+    file: Arc<CardFile>,
+    readers: Readers,
     catalog: Catalog,
     key: Key,
     lease: Lease,
@@ -99,16 +141,22 @@ pub(super) struct Player {
 }
 
 impl Player {
-    pub(super) async fn open(catalog: Catalog, key: Key) -> Result<Self, HalError> {
-        let within = catalog.clone();
-        let ((file, lease, sealed), head) = blocking(move || {
-            let (file, lease, sealed) = open(&within, key)?;
-            let head = read_head(&|buffer: &mut [u8], offset| read_full(&file, buffer, offset));
+    pub(super) async fn open(
+        catalog: Catalog,
+        readers: Readers,
+        key: Key,
+    ) -> Result<Self, HalError> {
+        let within = (catalog.clone(), readers.clone());
+        let open = move || {
+            let (catalog, readers) = within;
+            let (file, lease, sealed) = open(&catalog, readers, key)?;
+            let head = read_head(&|buffer: &mut [u8], offset| file.read_full(buffer, offset));
             Ok(((file, lease, sealed), head.map_err(|error| failed(&error))?))
-        })
-        .await?;
+        };
+        let ((file, lease, sealed), head) = readers.run(open).await?;
         Ok(Self {
             file,
+            readers,
             catalog,
             key,
             lease,
@@ -128,49 +176,65 @@ impl Player {
         if let Some(entry) = self.catalog.entry(self.key) {
             self.sealed = self.sealed.max(entry.size);
         }
-        if self.known_to >= self.sealed {
-            return Ok(());
-        }
-        let (file, tracks) = (Arc::clone(&self.file), Arc::clone(&self.tracks));
-        let (from, sealed) = (self.known_to, self.sealed);
-        let found = blocking(move || places(&file, &tracks, from, sealed)).await?;
-        if let Some(last) = found.last() {
+        while self.known_to < self.sealed && self.places.len() < MOST {
+            let (file, tracks) = (Arc::clone(&self.file), Arc::clone(&self.tracks));
+            let (from, sealed) = (self.known_to, self.sealed);
+            let found = move || places(&file, &tracks, from, sealed);
+            let found = self.readers.run(found).await?;
+            let Some(last) = found.last() else {
+                break;
+            };
             self.known_to = last.end;
+            self.places.extend(found);
         }
-        self.places.extend(found);
         Ok(())
     }
 
-    fn load(&self, index: usize) -> Option<Loading> {
-        let place = *self.places.get(index)?;
+    /// What reads a fragment.
+    fn load(&self, place: Place) -> impl FnOnce() -> Result<Vec<Frame>, HalError> + Send + use<> {
         let (file, tracks) = (Arc::clone(&self.file), Arc::clone(&self.tracks));
-        Some(spawn_blocking(move || frames(&file, &tracks, place)))
+        move || frames(&file, &tracks, place)
+    }
+
+    /// Begins to read the next fragment, if both together are no more than one may be.
+    fn read_ahead(&self) -> Option<(usize, Loading)> {
+        let [current, next] = [self.next.checked_sub(1)?, self.next].map(|at| self.places.get(at));
+        let (current, next) = (current?, next?);
+        let is_small = next.end - current.offset <= LARGEST;
+        let loading = is_small.then(|| self.readers.ahead(self.load(*next)))??;
+        Some((self.next, loading))
     }
 
     async fn fill(&mut self) -> Result<(), HalError> {
         if self.next >= self.places.len() {
             self.look().await?;
         }
-        let loading = match self.ahead.take() {
-            Some((index, loading)) if index == self.next => Some(loading),
-            _ => self.load(self.next),
-        };
-        let Some(loading) = loading else {
+        let Some(place) = self.places.get(self.next) else {
             return Ok(());
         };
-        self.frames = joined(loading).await?.into();
+        let ahead = self.ahead.take().filter(|(index, _)| *index == self.next);
+        let frames = match ahead {
+            Some((_, loading)) => loading.done().await?,
+            None => self.readers.run(self.load(*place)).await?,
+        };
+        self.frames = frames.into();
         self.next += 1;
         if std::mem::replace(&mut self.reads_ahead, true) {
-            self.ahead = self.load(self.next).map(|loading| (self.next, loading));
+            self.ahead = self.read_ahead();
         }
         Ok(())
     }
 }
 
-fn places(file: &File, tracks: &Tracks, from: u64, sealed: u64) -> Result<Vec<Place>, HalError> {
-    let read = |buffer: &mut [u8], offset| read_full(file, buffer, offset);
+fn places(
+    file: &CardFile,
+    tracks: &Tracks,
+    from: u64,
+    sealed: u64,
+) -> Result<Vec<Place>, HalError> {
+    let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let (mut found, mut offset) = (Vec::new(), from);
-    while found.len() < MOST {
+    while found.len() < AT_A_TIME {
         let located = match read_fragment(&read, tracks, offset, sealed) {
             Ok(Some(located)) => located,
             // What is in front of damage can be played.
@@ -189,8 +253,8 @@ fn places(file: &File, tracks: &Tracks, from: u64, sealed: u64) -> Result<Vec<Pl
 }
 
 /// The frames of a fragment, which share one buffer.
-fn frames(file: &File, tracks: &Tracks, place: Place) -> Result<Vec<Frame>, HalError> {
-    let read = |buffer: &mut [u8], offset| read_full(file, buffer, offset);
+fn frames(file: &CardFile, tracks: &Tracks, place: Place) -> Result<Vec<Frame>, HalError> {
+    let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let located: Option<Located> =
         read_fragment(&read, tracks, place.offset, place.end).map_err(|error| failed(&error))?;
     let damaged = || HalError::Failed("the recording was cut off while it was read".to_owned());
@@ -254,10 +318,11 @@ impl RecordingReader for Player {
 /// A file that is fetched. What the system has in memory is read at once; of what it has not, one
 /// block is read ahead. Deleting it takes nothing away from who has it.
 pub(super) struct Fetched {
-    file: Arc<File>,
+    file: Arc<CardFile>,
+    readers: Readers,
     size: u64,
     tag: String,
-    ahead: Option<(u64, JoinHandle<Result<Bytes, HalError>>)>,
+    ahead: Option<(u64, Reading<Bytes>)>,
     /// Blocks that were given out; what nobody holds any more is filled again.
     blocks: [Bytes; 3],
 }
@@ -266,10 +331,16 @@ pub(super) struct Fetched {
 const CACHED: usize = 64 << 10;
 
 impl Fetched {
-    pub(super) async fn open(catalog: Catalog, key: Key) -> Result<Self, HalError> {
-        let (file, _, size) = blocking(move || open(&catalog, key)).await?;
+    pub(super) async fn open(
+        catalog: Catalog,
+        readers: Readers,
+        key: Key,
+    ) -> Result<Self, HalError> {
+        let within = readers.clone();
+        let (file, _, size) = readers.run(move || open(&catalog, within, key)).await?;
         Ok(Self {
             file,
+            readers,
             size,
             tag: format!("{}-{}-{size}", key.0, key.1),
             ahead: None,
@@ -288,8 +359,7 @@ impl Fetched {
         }
         .unwrap_or_default();
         block.resize(most.min(CACHED).min(left), 0);
-        let mut parts = [IoSliceMut::new(&mut block)];
-        let read = preadv2(&*self.file, &mut parts, offset, ReadWriteFlags::NOWAIT).ok()?;
+        let read = self.file.read_cached(&mut block, offset)?;
         block.truncate(read);
         let block = block.freeze();
         let free = index.or_else(|| self.blocks.iter().position(Bytes::is_empty));
@@ -299,15 +369,20 @@ impl Fetched {
         Some(block).filter(|block| !block.is_empty())
     }
 
-    fn load(&self, offset: u64, most: usize) -> JoinHandle<Result<Bytes, HalError>> {
+    /// What reads a block.
+    fn load(
+        &self,
+        offset: u64,
+        most: usize,
+    ) -> impl FnOnce() -> Result<Bytes, HalError> + Send + use<> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (file, most) = (Arc::clone(&self.file), most.min(left));
-        spawn_blocking(move || {
+        move || {
             let mut bytes = vec![0; most];
-            let read = read_full(&file, &mut bytes, offset);
+            let read = file.read_full(&mut bytes, offset);
             bytes.truncate(read.map_err(|error| HalError::Failed(error.to_string()))?);
             Ok(Bytes::from(bytes))
-        })
+        }
     }
 }
 
@@ -327,12 +402,15 @@ impl RecordingFile for Fetched {
         {
             return Box::pin(ready(Ok(bytes)));
         }
-        let loading = ahead.map_or_else(|| self.load(offset, most), |(_, loading)| loading);
         Box::pin(async move {
-            let bytes = joined(loading).await?;
+            let bytes = match ahead {
+                Some((_, loading)) => loading.done().await?,
+                None => self.readers.run(self.load(offset, most)).await?,
+            };
             let next = offset + bytes.len() as u64;
             if !bytes.is_empty() && next < self.size {
-                self.ahead = Some((next, self.load(next, most)));
+                let loading = self.readers.ahead(self.load(next, most));
+                self.ahead = loading.map(|loading| (next, loading));
             }
             Ok(bytes)
         })

@@ -155,7 +155,7 @@ impl Store {
 
     /// Whether the card has to be looked at before anything is written.
     pub fn is_failed(&self) -> bool {
-        *self.catalog.state().borrow() != State::Ready
+        *self.catalog.found().borrow() != State::Ready
     }
 
     /// Does something; whether it was done. What is not done is counted and said once.
@@ -202,7 +202,7 @@ impl Store {
             true => State::Stuck(reason.clone()),
             false => State::Gone(reason.clone()),
         };
-        if *self.catalog.state().borrow() != state {
+        if *self.catalog.found().borrow() != state {
             tracing::error!(
                 path = %self.catalog.root().display(), reason,
                 "recordings cannot be written; it is tried again by itself"

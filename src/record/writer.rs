@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -48,7 +47,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread. It ends when every handle of the queue is gone and all was written.
+    /// Starts the thread. It ends when every handle of the queue is gone and all was written; what
+    /// comes tells that. Nobody can end one that waits for a card.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -57,7 +57,7 @@ impl Queue {
         clock: Clock,
         most: usize,
         metrics: Metrics,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+    ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (jobs, waiting_jobs) = sync_channel(MOST_JOBS);
         let waiting = Arc::new(AtomicUsize::new(0));
         let queue = Self {
@@ -67,8 +67,13 @@ impl Queue {
             metrics: metrics.clone(),
         };
         let thread = std::thread::Builder::new().name("recorder".to_owned());
-        let thread = thread.spawn(move || run(store, &waiting_jobs, clock, &waiting, &metrics))?;
-        Ok((queue, thread))
+        let (end, ended) = oneshot::channel();
+        thread.spawn(move || {
+            run(store, &waiting_jobs, clock, &waiting, &metrics);
+            // Nobody may be interested.
+            let _ = end.send(());
+        })?;
+        Ok((queue, ended))
     }
 
     /// Hands a job to the thread; whether there was room for it.
@@ -147,6 +152,8 @@ fn run(
             None => jobs.recv_timeout(TICK),
         };
         match next {
+            // Whoever asked was told that it was not done.
+            Ok(Work::Erase(reply)) if reply.is_closed() => {}
             Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(&mut store, reply)),
             Ok(Work::Job(job)) => {
                 let weight = weight_of(&job);
