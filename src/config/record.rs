@@ -16,7 +16,7 @@ use super::{
 use crate::{
     media::Quality,
     proto::command::ListDialect,
-    record::{Config, Cut, Limits, MAX_FRAGMENT, Mode},
+    record::{Config, Cut, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode},
 };
 
 /// `[record]`, if it is on.
@@ -54,6 +54,8 @@ impl Record {
                 event_length: Duration::from_secs(30),
                 memory: 4 << 20,
                 fragment: MAX_FRAGMENT,
+                files: MOST_FILES,
+                largest: LARGEST_FRAGMENT,
                 snapshots: true,
             },
         }

@@ -14,7 +14,9 @@ use crate::{
     hal::BoxFuture,
     live::{Channel, Hub},
     media::ChannelId,
-    record::{MAX_FRAGMENT, Metrics, Mode, Recorded, Recorder, State},
+    record::{
+        LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder, State,
+    },
 };
 
 /// Begins to record what the configuration says; `None` if that is nothing.
@@ -44,6 +46,9 @@ pub(super) fn start(
     let mut bounded = record.config.clone();
     bounded.memory = budget.record;
     bounded.fragment = budget.fragment.min(MAX_FRAGMENT);
+    bounded.files = budget.recordings.min(MOST_FILES);
+    // A player holds two of them, for which three pictures are counted.
+    bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
     bounded.cut.most_pre_roll = budget.pre_roll;
     let recorder = Recorder::start(&bounded, cameras.collect(), hub, clock, &metrics);
     Ok(Some(Arc::new(recorder.map_err(StartError::Recorder)?)))

@@ -22,7 +22,7 @@ use crate::{
 
 /// No recording is longer: what starts earlier than this before a window does not reach into it.
 pub(super) const LONGEST_MILLIS: i64 = 2 * 3_600_000;
-/// No more files are known, or begun, whatever is on a card: the catalogue is in memory.
+/// No more files are known, or begun, however much memory there is: the catalogue is in it.
 pub const MOST_FILES: usize = 200_000;
 /// What the catalogue takes for each of them, in bytes.
 pub const BYTES_OF_FILE: usize = size_of::<Entry>();
@@ -40,6 +40,7 @@ pub struct Catalog {
 #[derive(Debug)]
 struct Shared {
     root: Root,
+    most: usize,
     /// What the recorder's thread says.
     found: watch::Sender<State>,
     /// Why the card counts as gone though nobody says so: it does not answer.
@@ -157,16 +158,19 @@ impl Lease {
 impl Catalog {
     /// The catalogue of the files under `root`; it is empty until it was filled.
     pub fn new(root: PathBuf) -> Self {
-        Self::of(Root {
+        let root = Root {
             path: root,
             mount: None,
-        })
+        };
+        Self::of(root, MOST_FILES)
     }
 
-    pub(super) fn of(root: Root) -> Self {
+    /// One that knows so many files at most.
+    pub(super) fn of(root: Root, most: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 root,
+                most,
                 found: watch::Sender::new(State::Starting),
                 silent: watch::Sender::default(),
                 state: watch::Sender::new(State::Starting),
@@ -183,6 +187,11 @@ impl Catalog {
     /// Where the files are.
     pub fn root(&self) -> &Path {
         &self.shared.root.path
+    }
+
+    /// How many files are known at most.
+    pub(super) fn most(&self) -> usize {
+        self.shared.most
     }
 
     /// Where they are, to be opened.

@@ -268,8 +268,15 @@ impl Disk for SystemDisk {
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
-        let (root, path) = self.inside(path)?;
-        root.make(path).map(drop)
+        let (root, inside) = self.inside(path)?;
+        let made = root.make(inside).map(drop);
+        made.map_err(|error| match error.kind() {
+            // What is in the way is to be found by who reads that.
+            kind @ io::ErrorKind::InvalidData => {
+                io::Error::new(kind, format!("{}: {error}", path.display()))
+            }
+            _ => error,
+        })
     }
 
     fn visit(&self, path: &Path, visit: &mut Visit<'_>) -> io::Result<()> {

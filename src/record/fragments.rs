@@ -10,9 +10,9 @@ use crate::{
     },
 };
 
-/// The largest fragment: it is read as a whole. Ours end behind the frame that makes them larger
-/// than 1 MiB, and a frame has 2 MiB at most.
-pub(super) const LARGEST: u64 = (3 << 20) + (128 << 10);
+/// A larger fragment is not read, however much memory there is: it is read as a whole. Ours have
+/// 1 MiB at most, or one picture, which has 2 MiB, and the sound that belongs to it.
+pub const LARGEST_FRAGMENT: usize = 3 << 20;
 /// Fragments that are looked for in one file: an hour of them, four in a second.
 pub(super) const MOST: usize = 16 << 10;
 /// Fragments at the end of a file that are looked at for one that is as it was sealed.
@@ -99,7 +99,7 @@ pub(super) fn read_fragment(
         return Ok(None);
     };
     let size = head.size + data.size;
-    if size > LARGEST {
+    if size > LARGEST_FRAGMENT as u64 {
         return Err(Damaged("a fragment is too large").into());
     }
     let mut seal = [0; SEAL];

@@ -37,9 +37,10 @@ use std::{
 
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
 pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
+pub use fragments::LARGEST_FRAGMENT;
 use jiff::Timestamp;
 pub use metrics::Metrics;
-pub use reader::PLAYER_MEMORY;
+pub use reader::player_memory;
 pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
 pub use store::{Job, Limits, Store};
 pub use survey::{Found, Survey, Verdict};
@@ -96,6 +97,11 @@ pub struct Config {
     pub memory: usize,
     /// What a fragment may weigh, in bytes; at most [`MAX_FRAGMENT`].
     pub fragment: usize,
+    /// Files that are known, and begun; at most [`MOST_FILES`].
+    pub files: usize,
+    /// The largest fragment that is read, in bytes; at most [`LARGEST_FRAGMENT`]. On a card of
+    /// somebody else there may be larger ones.
+    pub largest: usize,
     /// Whether a still is kept with each recording.
     pub snapshots: bool,
 }
@@ -158,10 +164,11 @@ impl Recorder {
         clock: Clock,
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
-        let catalog = Catalog::of(Root {
+        let root = Root {
             path: config.path.clone(),
             mount: config.mount.clone(),
-        });
+        };
+        let catalog = Catalog::of(root, config.files);
         let calls = Calls::default();
         let storages = cameras.iter().filter_map(|recorded| {
             let storage = recorded.camera.parts().storage?;
@@ -211,7 +218,7 @@ impl Recorder {
             }
         }
         Ok(Self {
-            readers: Readers::new(catalog.clone(), calls),
+            readers: Readers::new(catalog.clone(), calls, config.largest),
             catalog,
             events,
             clock,

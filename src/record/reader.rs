@@ -18,7 +18,7 @@ use rustix::{
 use super::{
     catalog::{Catalog, Entry, Key, Lease},
     disk::read_full,
-    fragments::{LARGEST, Located, MOST, ReadError, read_fragment, read_head},
+    fragments::{Located, MOST, ReadError, read_fragment, read_head},
     readers::{Readers, Reading},
 };
 use crate::{
@@ -29,11 +29,12 @@ use crate::{
 
 /// Fragments that are looked for at a time, so that others have a turn at a slow card.
 const AT_A_TIME: usize = 256;
-/// What a player holds of a card at most, in bytes, whatever is on it: the fragment whose frames
-/// are sent with the one ahead, that of the frames on their way to the viewer, and where all the
-/// fragments are.
-pub const PLAYER_MEMORY: usize =
-    2 * LARGEST as usize + 2 * MAX_SAMPLES * size_of::<Frame>() + 2 * MOST * size_of::<Place>();
+/// What a player holds of a card at most, in bytes, whatever is on it, where fragments of this size
+/// are read: the one whose frames are sent with the one ahead, that of the frames on their way to
+/// the viewer, and where all the fragments are.
+pub const fn player_memory(largest: usize) -> usize {
+    2 * (largest + MAX_SAMPLES * size_of::<Frame>()) + MOST * size_of::<Place>()
+}
 
 /// How long a file may be between two names.
 const RENAMING: Duration = Duration::from_millis(5);
@@ -185,6 +186,7 @@ impl Player {
                 break;
             };
             self.known_to = last.end;
+            self.places.reserve_exact(found.len());
             self.places.extend(found);
         }
         Ok(())
@@ -200,7 +202,7 @@ impl Player {
     fn read_ahead(&self) -> Option<(usize, Loading)> {
         let [current, next] = [self.next.checked_sub(1)?, self.next].map(|at| self.places.get(at));
         let (current, next) = (current?, next?);
-        let is_small = next.end - current.offset <= LARGEST;
+        let is_small = next.end - current.offset <= self.readers.largest();
         let loading = is_small.then(|| self.readers.ahead(self.load(*next)))??;
         Some((self.next, loading))
     }
@@ -242,6 +244,10 @@ fn places(
             Err(error) => return Err(failed(&error)),
         };
         offset = located.end();
+        // What is in front of one that there is no memory for can be played too.
+        if offset - located.offset > file.readers.largest() {
+            break;
+        }
         found.push(Place {
             offset: located.offset,
             end: offset,

@@ -35,6 +35,8 @@ pub(super) struct Readers(Arc<Handle>);
 struct Handle {
     catalog: Catalog,
     calls: Calls,
+    /// The largest fragment that is read.
+    largest: usize,
     /// One for each thread.
     places: Arc<Semaphore>,
     shared: Arc<Shared>,
@@ -90,10 +92,11 @@ impl<T> Reading<T> {
 }
 
 impl Readers {
-    pub(super) fn new(catalog: Catalog, calls: Calls) -> Self {
+    pub(super) fn new(catalog: Catalog, calls: Calls, largest: usize) -> Self {
         Self(Arc::new(Handle {
             catalog,
             calls,
+            largest,
             places: Arc::new(Semaphore::new(THREADS)),
             shared: Arc::default(),
         }))
@@ -102,6 +105,11 @@ impl Readers {
     /// By whom it is known for how long the card does not answer.
     pub(super) fn calls(&self) -> &Calls {
         &self.0.calls
+    }
+
+    /// The largest fragment that is read, in bytes.
+    pub(super) fn largest(&self) -> u64 {
+        self.0.largest as u64
     }
 
     /// Does something that blocks.

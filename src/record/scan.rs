@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, ops::ControlFlow, path::Path};
 use jiff::civil::Date;
 
 use super::{
-    catalog::{Entry, LONGEST_MILLIS, MOST_FILES},
+    catalog::{Entry, LONGEST_MILLIS},
     disk::{Disk, Sizes, Visit},
     fragments::whole_part,
     name::{FileName, Whole, channel_directory, parse_channel_directory, parse_day_directory},
@@ -24,19 +24,19 @@ pub(super) const LATEST: i64 = 4_102_444_800_000;
 /// Files that are mended at a time: a recorder leaves one for each channel.
 const MOST_OPEN: usize = 1024;
 
-/// Everything that can be played or fetched under `root`. Files of others are left alone, and what
+/// Everything that can be played or fetched under `root`, `most` files at most. Files of others are left alone, and what
 /// cannot be read is left out.
 ///
 /// # Errors
 /// If the card as such cannot be had.
-pub(super) fn scan(disk: &dyn Disk, root: &Path) -> io::Result<Scanned> {
+pub(super) fn scan(disk: &dyn Disk, root: &Path, most: usize) -> io::Result<Scanned> {
     let read_only = match disk.claim(root) {
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(error),
         claimed => claimed.map(|()| None)?,
     };
     let mut found = Found {
         mends: read_only.is_none(),
-        room: MOST_FILES,
+        room: most,
         ..Found::default()
     };
     let mut channels: BTreeMap<ChannelId, Vec<Entry>> = BTreeMap::new();
@@ -56,7 +56,7 @@ pub(super) fn scan(disk: &dyn Disk, root: &Path) -> io::Result<Scanned> {
         entries.shrink_to_fit();
         channels.insert(channel, entries);
     }
-    found.report(root);
+    found.report(root, most);
     Ok(Scanned {
         channels,
         read_only,
@@ -137,7 +137,7 @@ impl Found {
         Ok(())
     }
 
-    fn report(&self, root: &Path) {
+    fn report(&self, root: &Path, most: usize) {
         let path = root.display();
         if self.foreign > 0 {
             tracing::warn!(
@@ -147,7 +147,7 @@ impl Found {
         }
         if self.is_too_much {
             tracing::warn!(
-                %path, most = MOST_FILES,
+                %path, most,
                 "there are too many recordings; the oldest are left alone: they are not listed, and no room is made of them"
             );
         }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    catalog::{Catalog, Entry, Key, MOST_FILES, State},
+    catalog::{Catalog, Entry, Key, State},
     disk::{Disk, DiskFile},
     failure::Failure,
     metrics::Metrics,
@@ -119,7 +119,7 @@ impl Store {
         let root = self.catalog.root().to_owned();
         let looked = self
             .check_cards()
-            .and_then(|()| Ok(scan::scan(self.disk.as_ref(), &root)?));
+            .and_then(|()| Ok(scan::scan(self.disk.as_ref(), &root, self.catalog.most())?));
         match looked {
             Ok(scan::Scanned {
                 channels,
@@ -390,7 +390,7 @@ impl Store {
     fn make_room(&mut self, bytes: u64) -> Result<(), Failure> {
         for _ in 0..MOST_DELETED {
             let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size
-                && self.catalog.count() < MOST_FILES;
+                && self.catalog.count() < self.catalog.most();
             let free = self.disk.free(self.catalog.root())?;
             if is_small_enough && free >= self.limits.min_free + bytes {
                 return Ok(());

@@ -90,6 +90,8 @@ fn recorder(gate: &Gate) -> Recorder {
         event_length: Duration::from_secs(30),
         memory: 1 << 20,
         fragment: MAX_FRAGMENT,
+        files: MOST_FILES,
+        largest: LARGEST_FRAGMENT,
         snapshots: false,
     };
     let clock = Clock::start();

@@ -22,7 +22,8 @@ use crate::clock::Clock;
 const MOST_JOBS: usize = 256;
 /// How often the thread looks around when nothing is to be done.
 const TICK: Duration = Duration::from_secs(1);
-/// The pause before a card that failed is looked at again: it doubles up to the second one.
+/// The pause before a card that failed is looked at again: it doubles up to the second one, until
+/// something was written.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// How often old files are looked for.
 const FORGET: Duration = Duration::from_secs(60);
@@ -157,7 +158,10 @@ fn run(
             Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(&mut store, reply)),
             Ok(Work::Job(job)) => {
                 let weight = weight_of(&job);
-                store.perform(&job);
+                let is_written = store.perform(&job) && matches!(job, Job::Fragment { .. });
+                if is_written {
+                    pause = RETRY[0];
+                }
                 let left = waiting.fetch_sub(weight, Ordering::AcqRel) - weight;
                 metrics
                     .waiting_bytes
@@ -173,7 +177,8 @@ fn run(
                 pause = (pause * 2).min(longest);
             }
         } else {
-            (looked, pause) = (Instant::now(), RETRY[0]);
+            // It may fail again with what comes next.
+            looked = Instant::now();
         }
         metrics.is_ready.set(i64::from(!store.is_failed()));
         let date = clock.date().map(|_| clock.wall_millis());

@@ -19,6 +19,8 @@ mod files;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod firmware;
 #[cfg(feature = "record")]
+mod foreign_card;
+#[cfg(feature = "record")]
 mod golden;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod hal;

@@ -140,7 +140,7 @@ fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, byte)
 }
 
-fn everything() -> Query {
+pub(crate) fn everything() -> Query {
     Query::new(0..i64::MAX, None, Page::Oldest(usize::MAX))
 }
 

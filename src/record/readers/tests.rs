@@ -12,7 +12,8 @@ use super::*;
 
 fn readers() -> (Readers, Catalog) {
     let catalog = Catalog::new(PathBuf::from("/card"));
-    (Readers::new(catalog.clone(), Calls::default()), catalog)
+    let readers = Readers::new(catalog.clone(), Calls::default(), 1 << 20);
+    (readers, catalog)
 }
 
 /// Something that a card does not answer until the other end is dropped.
