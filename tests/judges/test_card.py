@@ -29,7 +29,7 @@ def ask(daemon, number):
     """Asks for a file and reads nothing yet."""
     host, port = daemon.base.removeprefix("http://").split(":")
     stream = socket.create_connection((host, int(port)), 20)
-    stream.sendall(f"GET /ipc.flv?action=download&file_name=0-{START + number}.mp4 HTTP/1.0\r\n\r\n".encode())
+    stream.sendall(f"GET /ipc.flv?action=download&file_name=0-{START + number}.mp4 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
     return stream
 
 
