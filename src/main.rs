@@ -12,9 +12,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
     budget::Budget,
-    cli::{self, Cli, Command},
+    cli::{self, Cli, Command, LogLines},
     config::Config,
     daemon::{self, Daemon},
+    proto::text::Lines,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     tracing_subscriber::registry()
         .with(
             tracing_subscriber::fmt::layer()
-                .with_writer(io::stderr)
+                .with_writer(|| LogLines(io::stderr()))
                 .with_ansi(false),
         )
         .with(cli.options.log)
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("peercam: {error:#}");
+            eprintln!("peercam: {}", Lines(format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

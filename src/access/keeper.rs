@@ -18,6 +18,7 @@ use crate::{
     proto::{
         credential::{EndpointId, MintKey, Secret},
         network::Source,
+        text::Printable,
     },
 };
 
@@ -162,7 +163,7 @@ impl Keeper {
         let claims = &holder.claims;
         if self.endpoints.note(claims.id, endpoint) {
             tracing::info!(
-                viewer = %claims.name.escape_debug(), credential = %claims.id, %endpoint,
+                viewer = %Printable(&claims.name), credential = %claims.id, %endpoint,
                 "new endpoint for this credential"
             );
         }

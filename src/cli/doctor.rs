@@ -19,7 +19,7 @@ use crate::{
     client::p2p::{Ask, Identity, Session},
     clock::Clock,
     config::{Config, ListenAccess},
-    proto::credential::PairingUri,
+    proto::{credential::PairingUri, text::Printable},
     transport::p2p::{Endpoint, Relays, Role},
 };
 
@@ -55,7 +55,7 @@ struct Report {
 impl Report {
     fn say(mark: &str, text: &dyn Display) {
         // Nobody reading it is no reason not to look on.
-        let _ = writeln!(io::stdout(), "{mark:4}  {text}");
+        let _ = writeln!(io::stdout(), "{mark:4}  {}", Printable(text));
     }
 
     fn good(text: impl Display) {

@@ -9,6 +9,7 @@ mod doctor;
 mod download;
 mod failure;
 mod interrupt;
+mod log;
 mod pairing;
 mod probe;
 mod progress;
@@ -28,6 +29,7 @@ pub use doctor::DoctorOptions;
 #[cfg(feature = "client")]
 pub use download::DownloadOptions;
 pub use failure::Failure;
+pub use log::LogLines;
 use pairing::Device;
 pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;

@@ -21,6 +21,7 @@ use crate::{
     proto::credential::{
         Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, RelayToken, Scope, Scopes,
     },
+    proto::text::Printable,
     transport::tcp,
 };
 
@@ -391,7 +392,7 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
     };
     format!(
         "{:20}  id {id}  scopes {}  channels {}  paired {}  ends {}{ended}",
-        name.escape_debug().to_string(),
+        Printable(name).to_string(),
         pairing.scopes(),
         pairing.channels(),
         date(pairing.made, "-"),

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::{Failure, load};
 use crate::{
     media::Content,
+    proto::text::Printable,
     record::{Found, Survey, Verdict},
 };
 
@@ -72,7 +73,7 @@ impl RecordOptions {
                 millis += u64::from(whole.duration_millis);
             }
             // Nobody reading it is no failure.
-            let _ = writeln!(out, "{}", line(found));
+            let _ = writeln!(out, "{}", Printable(line(found)));
         })?;
         let hours = millis as f64 / 3_600_000.0;
         let _ = writeln!(out, "{files} files, {bytes} bytes, {hours:.2} hours");
@@ -103,7 +104,8 @@ impl RecordOptions {
                 }
             };
             // Nobody reading it is no reason to stop.
-            let _ = writeln!(out, "{}: {text}", found.path.display());
+            let path = Printable(found.path.display());
+            let _ = writeln!(out, "{path}: {}", Printable(text));
         })?;
         if is_watched {
             eprintln!();

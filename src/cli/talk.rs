@@ -19,6 +19,7 @@ use super::{
 use crate::{
     client::{ClientError, Code, Viewer, upload},
     media::ChannelId,
+    proto::text,
 };
 
 /// What is read at a time, and how many of that wait for the network.
@@ -89,8 +90,7 @@ impl TalkOptions {
         if let Ok(read) = read_to_end.try_recv() {
             read.map_err(Failure::io(path.display().to_string()))?;
         }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        Ok(text.chars().filter(|c| !c.is_control()).collect())
+        Ok(text::Json(&String::from_utf8_lossy(&text)).to_string())
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     client::{Answer, ClientError, Code, Viewer},
     media::{ChannelId, Quality},
+    proto::text::Json,
 };
 
 /// How long a live stream may deliver nothing.
@@ -75,8 +76,8 @@ impl CommandOptions {
             answered
         })?;
         let text = String::from_utf8_lossy(&answer);
-        let printable: String = text.chars().filter(|c| !c.is_control()).collect();
-        writeln!(io::stdout(), "{printable}").map_err(Failure::io("the answer cannot be written"))
+        writeln!(io::stdout(), "{}", Json(text.trim_end_matches('\0')))
+            .map_err(Failure::io("the answer cannot be written"))
     }
 }
 

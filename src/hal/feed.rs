@@ -10,11 +10,17 @@ use std::{
 use tokio::sync::watch;
 
 use super::{BoxFuture, MediaSource, SourceEvent};
-use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+use crate::{
+    media::{Frame, MediaTime, TrackKind, Tracks},
+    proto::text,
+};
 
 /// Events that wait for one reader. When it is this far behind, its frames are lost up to the
 /// next key frame.
 const QUEUE: usize = 128;
+
+/// The longest reason that is told of a camera, in characters.
+const MAX_REASON: usize = 300;
 
 /// Players want times that differ, and they count in milliseconds.
 const STEP_MICROS: i64 = 1_000;
@@ -140,12 +146,13 @@ impl Feed {
         });
     }
 
-    /// The camera does not deliver, for this reason.
+    /// The camera does not deliver, for this reason, which may be in its own words.
     pub(super) fn offline(&self, reason: &str) {
+        let reason = text::line(reason, MAX_REASON);
         let mut state = self.state();
-        state.condition = Condition::Offline(reason.to_owned());
+        state.condition = Condition::Offline(reason.clone());
         state.gop = Gop::default();
-        state.tell(&SourceEvent::Offline(reason.to_owned()));
+        state.tell(&SourceEvent::Offline(reason));
     }
 
     /// What was kept is not new any more: frames may stop for a while.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::text::Json;
 use crate::error::{Error, ErrorKind};
 
 /// The longest message and the longest reply, in bytes.
@@ -135,15 +136,9 @@ fn signal(word: &Value, keys: usize) -> Result<CallSignal, Error> {
 }
 
 impl fmt::Display for Feedback {
-    /// One line that can forge no other.
+    /// The same JSON as one line that can forge no other.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printable = self.text.chars().map(|c| match c.is_control() {
-            true => ' ',
-            false => c,
-        });
-        printable
-            .into_iter()
-            .try_for_each(|c| fmt::Write::write_char(f, c))
+        Json(&self.text).fmt(f)
     }
 }
 

@@ -25,4 +25,5 @@ pub mod refusal;
 pub mod request_line;
 pub mod route;
 pub mod sealed;
+pub mod text;
 pub mod voice;

@@ -8,7 +8,7 @@ use crate::{
     files::recording,
     firmware::Firmware,
     rtsp_server::{RtspServer, Script},
-    support::{HANG, program, run},
+    support::{Daemon, HANG, program, request, run},
 };
 
 /// What it prints, or why it does not.
@@ -47,6 +47,42 @@ async fn a_file_and_a_camera_are_described() {
         refused.contains("it asks for a user and a password (401)"),
         "{refused}"
     );
+}
+
+/// A camera that names its codec so as to clear the screen, write another line, and turn it around.
+const HOSTILE: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n\
+    m=video 0 RTP/AVP 96\r\na=rtpmap:96 EV\x1b[2J\x07\x08\u{9b}31m\u{202e}\u{2028}IL/90000\r\na=control:v\r\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_s_words_act_on_no_terminal() {
+    let description = Some(HOSTILE);
+    let server = RtspServer::start(Script {
+        description,
+        ..Script::default()
+    })
+    .await;
+    let is_fine = |c| c == '\n' || peercam::proto::text::is_printable(c);
+    let said = probed(server.url().to_string()).await.unwrap_err();
+    assert!(said.contains("ev\\u{1b}[2j\\u{7}"), "{said:?}");
+    assert!(said.chars().all(is_fine), "{said:?}");
+    let daemon = Daemon::start(&format!(
+        "[[listen]]\naddr = \"127.0.0.1:0\"\n[[channel]]\nid = 0\nsource = {{ kind = \"rtsp\", url = \"{}\", pull = \"always\" }}\n",
+        server.url()
+    ));
+    let ask = "/command?action=inner_define&cmd=get_device_st&type=live&channel=0&quality=high";
+    let told = async {
+        loop {
+            let answer = request(daemon.address, "POST", ask, "").await.body;
+            if answer.contains("[2j") {
+                return answer;
+            }
+        }
+    };
+    let told = tokio::time::timeout(HANG, told).await.expect("its words");
+    assert!(told.chars().all(is_fine), "{told:?}");
+    let log = daemon.log();
+    assert!(log.contains("[2j"), "{log:?}");
+    assert!(log.chars().all(is_fine), "{log:?}");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Script {
     pub(crate) endless: AtomicBool,
     /// What times begin with.
     pub(crate) first_stamp: u32,
+    /// What it says to have, if not what it has.
+    pub(crate) description: Option<&'static str>,
 }
 
 pub(crate) struct RtspServer {
@@ -134,7 +136,7 @@ async fn serve(socket: TcpStream, script: Arc<Script>) {
             "DESCRIBE" => (
                 200,
                 "Content-Type: application/sdp\r\n".to_owned(),
-                DESCRIPTION,
+                script.description.unwrap_or(DESCRIPTION),
             ),
             "SETUP" => (
                 200,

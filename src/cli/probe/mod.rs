@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     hal::{Camera, ControlOutcome, MediaInput, Room, SourceEvent, file::FileCamera},
     media::Quality,
+    proto::text::Printable,
 };
 #[cfg(feature = "hal-socket")]
 use crate::{hal::socket, media::ChannelId};
@@ -226,11 +227,11 @@ impl ProbeOptions {
 fn report(observed: &Observed) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for line in observed.facts() {
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", Printable(line))?;
     }
     writeln!(out, "\nViewers get:")?;
     for line in observed.viewers() {
-        writeln!(out, "  {line}")?;
+        writeln!(out, "  {}", Printable(line))?;
     }
     let advice = observed.advice();
     match advice.is_empty() {
@@ -238,7 +239,7 @@ fn report(observed: &Observed) -> io::Result<()> {
         false => writeln!(out, "\nTo be changed in the camera:")?,
     }
     for line in advice {
-        writeln!(out, "  {line}")?;
+        writeln!(out, "  {}", Printable(line))?;
     }
     out.flush()
 }

@@ -21,12 +21,15 @@ use super::{
 use crate::{
     hal::tracks,
     media::{AudioCodec, AudioTrack, MediaTime, TrackKind, VideoCodec, VideoTrack},
+    proto::text,
 };
 
 /// To connect, be let in and be told what there is.
 const OPEN: Duration = Duration::from_secs(4);
 /// A camera that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_secs(4);
+/// What is shown of a camera's own words, in characters.
+const MAX_WORDS: usize = 200;
 
 /// Why a camera does not deliver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,21 +53,22 @@ impl Failure {
                 Self::Other("it has no such stream (404); the path of the URL is wrong".to_owned())
             }
             Some(code) => Self::Other(format!("it refuses the request ({code})")),
-            None => Self::said(line),
+            None => Self::Other(line),
         }
     }
 
     /// What the library says.
     pub(super) fn said(text: &str) -> Self {
-        Self::Other(first_line(text).to_owned())
+        Self::Other(first_line(text))
     }
 }
 
 /// What follows the first line is for people who read network captures, and a URL may have a
-/// password in it.
-fn first_line(text: &str) -> &str {
+/// password in it. Cameras' own words are in it too.
+fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    line.split("rtsp://").next().unwrap_or_default()
+    let line = line.split("rtsp://").next().unwrap_or_default();
+    text::line(line, MAX_WORDS)
 }
 
 /// What a camera sends.
@@ -137,7 +141,7 @@ impl Session {
                 if offered.is_empty() {
                     "nothing".to_owned()
                 } else {
-                    offered.join(", ")
+                    text::line(&offered.join(", "), MAX_WORDS)
                 }
             )));
         }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
     device::Transport,
-    proto::{credential::EndpointId, network::Peer, route::Route},
+    proto::{credential::EndpointId, network::Peer, route::Route, text::Printable},
     transport::{
         Activity, Connections, Standing,
         p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
@@ -283,7 +283,7 @@ impl Wire for P2pWire {
             .enter(session.id().clone(), self.connection.clone());
         let path = self.connection.path().map(|path| path.to_string());
         tracing::info!(
-            viewer = %session.holder().claims.name.escape_debug(), session = session.id().as_str(),
+            viewer = %Printable(&session.holder().claims.name), session = session.id().as_str(),
             endpoint = %self.connection.peer(), path, rtt = ?self.connection.rtt(),
             "viewer connected"
         );

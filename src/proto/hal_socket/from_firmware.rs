@@ -3,7 +3,7 @@ use bytes::{Buf, Bytes};
 use super::{ANSWER, HELLO, Head, MAGIC, MessageError, PICTURE, SOUND};
 use crate::{
     media::{AudioCodec, ChannelId, MediaTime, StreamId, VideoCodec},
-    proto::nal::Framing,
+    proto::{nal::Framing, text},
 };
 
 /// What firmware says.
@@ -252,7 +252,5 @@ impl FromFirmware {
 
 /// What it says for people: one line, without anything that could forge another in a log.
 pub fn text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let printable = text.chars().filter(|character| !character.is_control());
-    printable.take(200).collect()
+    text::line(&String::from_utf8_lossy(bytes), 200)
 }

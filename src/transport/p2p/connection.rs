@@ -7,7 +7,7 @@ use iroh::{
 };
 
 use super::{Stream, settings};
-use crate::proto::{credential::EndpointId, network::Peer};
+use crate::proto::{credential::EndpointId, network::Peer, text};
 
 /// A connection to another endpoint, whose key is known: its handshake is complete, so there is
 /// no early data. Dropping the last handle of it and of its streams closes it.
@@ -210,14 +210,7 @@ const NO_APPLICATION_PROTOCOL: u8 = 120;
 pub(super) fn lost(error: &ConnectionError) -> Lost {
     match error {
         ConnectionError::ApplicationClosed(close) => {
-            let reason = String::from_utf8_lossy(&close.reason);
-            Lost::Closed(
-                reason
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(256)
-                    .collect(),
-            )
+            Lost::Closed(text::line(&String::from_utf8_lossy(&close.reason), 256))
         }
         ConnectionError::LocallyClosed => Lost::ClosedHere,
         ConnectionError::TimedOut | ConnectionError::Reset => Lost::Silent,
@@ -227,6 +220,7 @@ pub(super) fn lost(error: &ConnectionError) -> Lost {
         {
             Lost::Incompatible
         }
-        other => Lost::Other(other.to_string()),
+        // The peer may have given its reason here too.
+        other => Lost::Other(text::line(&other.to_string(), 256)),
     }
 }
