@@ -10,6 +10,7 @@ use crate::{
     proto::{
         credential::{EndpointId, Scope},
         encoding::base64,
+        text::Printable,
     },
 };
 
@@ -219,7 +220,7 @@ impl Sessions {
         self.metrics.sessions.dec();
         self.metrics.ended(reason);
         let claims = &slot.key.0.claims;
-        tracing::info!(viewer = %claims.name.escape_debug(), credential = %claims.id, reason, "session ended by the device");
+        tracing::info!(viewer = %Printable(&claims.name), credential = %claims.id, reason, "session ended by the device");
         for (_, end) in &slot.connections {
             end(reason);
         }
@@ -311,7 +312,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::proto::credential::{Channels, Claims, CredentialId, Scopes};
+    use crate::proto::{
+        credential::{Channels, Claims, CredentialId, Scopes},
+        local::has_form_of_session_id,
+    };
 
     fn holder(id: u8, scope: Scope) -> Holder {
         let claims = Claims {
@@ -332,6 +336,24 @@ mod tests {
     fn guest(sessions: &Sessions, id: u8, endpoint: Option<u8>) -> Result<Session, Error> {
         let endpoint = endpoint.map(|byte| EndpointId::new([byte; 32]));
         sessions.enter(holder(id, Scope::Voice), endpoint, |_| ())
+    }
+
+    #[test]
+    fn ids_have_the_form_that_others_may_not_have() {
+        for _ in 0..100 {
+            let id = SessionId::new().expect("random numbers");
+            assert!(has_form_of_session_id(id.as_str()), "{id:?}");
+        }
+        for text in [
+            "",
+            "127.0.0.1",
+            "open:abcdefg",
+            "abcdefghijk",
+            "abcdefghijklm",
+            "abcdefghijk=",
+        ] {
+            assert!(!has_form_of_session_id(text), "{text}");
+        }
     }
 
     #[test]

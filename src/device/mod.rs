@@ -35,9 +35,10 @@ use crate::{
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
         credential::{Channels, Claims, CredentialId, Issuer, Need, Scope, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
-        local::EventRequest,
+        local::{EventRequest, has_form_of_session_id},
         refusal,
         route::Labels,
+        text,
     },
     talk::Talkers,
 };
@@ -48,7 +49,8 @@ pub struct Caller {
     /// The name in its credential. Without one, the name it gave itself, or its address: that tells
     /// viewers apart and proves nothing.
     pub name: Arc<str>,
-    /// What tells it apart from others: its session; without one, its name.
+    /// What tells it apart from others: its session; without one, its name, in a form that no
+    /// session's id has.
     pub viewer: Arc<str>,
     /// The wire it came by.
     pub transport: Transport,
@@ -86,8 +88,12 @@ impl Caller {
     pub fn on_tcp(labels: &Labels, address: &Arc<str>) -> Self {
         let name = labels.peer_name.as_deref().map(Arc::from);
         let name = name.unwrap_or_else(|| Arc::clone(address));
+        let viewer = match has_form_of_session_id(&name) {
+            true => format!("open:{name}").into(),
+            false => Arc::clone(&name),
+        };
         Self {
-            viewer: Arc::clone(&name),
+            viewer,
             name,
             transport: Transport::Tcp,
             req_id: labels.req_id.clone(),
@@ -157,10 +163,7 @@ fn refused(error: &Error) -> Reply {
 impl fmt::Display for Caller {
     /// The name, with anything that could forge a log line escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name
-            .escape_debug()
-            .take(64)
-            .try_for_each(|character| fmt::Write::write_char(f, character))
+        f.write_str(&text::line(&self.name, 64))
     }
 }
 

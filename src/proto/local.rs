@@ -45,6 +45,13 @@ impl<'a> LocalRoute<'a> {
     }
 }
 
+/// Whether a text could be the id of a session: 12 characters of base64url. What viewers without
+/// one are called never is, so that nobody can be called by the id of another's.
+pub fn has_form_of_session_id(text: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() == 12 && text.bytes().all(is_one)
+}
+
 /// Something that happened at a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRequest {

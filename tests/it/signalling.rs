@@ -523,6 +523,17 @@ mod over_p2p {
         )
         .await;
         assert_eq!(late["status"], "404", "{late}");
+        // Who calls itself by its session's id, on a listener without access control, is not it.
+        let talking = json_of(address, "GET", "/call", "").await;
+        let id = talking["viewers"][0]
+            .as_str()
+            .expect("a session")
+            .to_owned();
+        for cmd in ["call_hang_up", "call_answer"] {
+            let query = format!("action=inner_define&cmd={cmd}&channel=1&_peername={id}");
+            assert_eq!(command(address, &query).await["status"], "404");
+        }
+        assert_eq!(json_of(address, "GET", "/call", "").await, talking);
         // It talks, and the device ends it.
         let (pieces, waiting) = tokio::sync::mpsc::channel(4);
         pieces.send(Bytes::from(pcm(100))).await.unwrap();
@@ -538,6 +549,12 @@ mod over_p2p {
         has_heard(&one, "call_hang_up").await;
         let answer = text(talk.await.unwrap().expect("an answer")).await;
         assert_eq!(answer["reason"], "the device has hung up");
+        let query = format!("action=user_define&cmd=wx_call_start&_peername={id}");
+        assert_eq!(command(address, &query).await["status"], "0");
+        let rings = json_of(address, "GET", "/call", "").await;
+        assert_eq!(rings["viewers"], json!([format!("open:{id}")]));
+        let hung_up = request(address, "POST", "/call?do=hang_up", "").await;
+        assert_eq!(hung_up.status, 200);
         // Whoever leaves ends its call.
         assert_eq!(
             request(address, "POST", "/call?do=ring", "").await.status,
