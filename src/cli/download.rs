@@ -18,7 +18,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
-    client::{Code, Viewer},
+    client::{Code, Viewer, local_name},
     media::ChannelId,
 };
 
@@ -77,10 +77,13 @@ impl DownloadOptions {
         let asking = || Failure::asking(Code::NoDownload);
         let answer = viewer.media(&target).await.map_err(asking())?;
         let mut answer = answer.checked().await.map_err(asking())?;
-        let length = answer.headers().get(http::header::CONTENT_LENGTH);
-        let rest: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        // It bounds what is written.
+        let rest = answer.length().ok_or_else(|| {
+            let reason = "the device does not say how long the recording is, so it is not fetched";
+            Failure::Usage(reason.to_owned())
+        })?;
         let mut file = open(&part)?;
-        let mut progress = Progress::start(has, rest.map(|rest| has + rest));
+        let mut progress = Progress::start(has, Some(has.saturating_add(rest)));
         while let Some(piece) = answer.piece().await.map_err(asking())? {
             progress.add(piece.len());
             file.write_all(&piece)
@@ -103,41 +106,4 @@ fn open(part: &Path) -> Result<File, Failure> {
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(part);
     file.map_err(Failure::io(part.display().to_string()))
-}
-
-/// A name for a file here: the device's is not to choose where anything is written.
-fn local_name(name: &str) -> String {
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let safe: String = last
-        .chars()
-        .take(128)
-        .map(|c| match c.is_ascii_alphanumeric() || "._-".contains(c) {
-            true => c,
-            false => '_',
-        })
-        .collect();
-    match safe.trim_start_matches('.') {
-        "" => "recording".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_lead_nowhere_else() {
-        for (name, expected) in [
-            ("0-1700000000000.mp4", "0-1700000000000.mp4"),
-            ("a/b/c.mp4", "c.mp4"),
-            ("../../etc/passwd", "passwd"),
-            ("..", "recording"),
-            ("/", "recording"),
-            (".bashrc", "bashrc"),
-            ("a b\u{1b}[2J\u{4f60}.mp4", "a_b__2J_.mp4"),
-        ] {
-            assert_eq!(local_name(name), expected, "{name}");
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame as BodyFrame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -14,7 +14,10 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ClientError, in_time};
-use crate::proto::sealed::{Head, Opener, Record};
+use crate::proto::{
+    sealed::{Head, Opener, Record},
+    text,
+};
 
 /// The longest refusal that is read, in bytes.
 const MAX_REFUSAL: usize = 4096;
@@ -26,15 +29,24 @@ pub struct Answer {
     body: AnswerBody,
 }
 
-/// The body of an answer: one that was cut off or changed ends with an error.
-pub(super) enum AnswerBody {
+/// The body of an answer: one that was cut off or changed, or is longer than its head says, ends with
+/// an error.
+pub(super) struct AnswerBody {
+    source: Source,
+    /// Bytes that are still to come, if the head says.
+    left: Option<u64>,
+}
+
+/// Where a body comes from.
+enum Source {
     /// In records.
     Sealed {
         body: Incoming,
         opener: Box<Opener>,
         has_ended: bool,
     },
-    /// As it is, on a stream that is secure by itself. What reads it ends with it.
+    /// As it is, on a stream that is secure by itself. What reads it holds it to its length, and ends
+    /// with it.
     #[cfg_attr(not(feature = "p2p"), expect(dead_code, reason = "only P2P is"))]
     Plain {
         body: Incoming,
@@ -51,13 +63,13 @@ pub(super) enum AnswerBody {
 impl Answer {
     /// Waits for the head of a sealed answer.
     pub(super) async fn sealed(body: Incoming, opener: Opener) -> Result<Self, ClientError> {
-        let mut body = AnswerBody::Sealed {
+        let mut source = Source::Sealed {
             body,
             opener: Box::new(opener),
             has_ended: false,
         };
         let Some(Record::Head(Head { status, headers })) =
-            in_time(poll_fn(|context| body.poll_record(context))).await??
+            in_time(poll_fn(|context| source.poll_record(context))).await??
         else {
             return Err(ClientError::Broken);
         };
@@ -67,10 +79,11 @@ impl Answer {
                 HeaderValue::from_str(value).ok()?,
             ))
         });
+        let headers = headers.collect();
         Ok(Self {
             status,
-            headers: headers.collect(),
-            body,
+            body: AnswerBody::of(source, &headers),
+            headers,
         })
     }
 
@@ -81,9 +94,12 @@ impl Answer {
         Self {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: AnswerBody::Plain {
-                body,
-                _driver: driver,
+            body: AnswerBody {
+                source: Source::Plain {
+                    body,
+                    _driver: driver,
+                },
+                left: None,
             },
         }
     }
@@ -96,13 +112,14 @@ impl Answer {
         pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
         driver: AbortOnDropHandle<()>,
     ) -> Self {
+        let source = Source::Resumed {
+            pieces,
+            _driver: driver,
+        };
         Self {
             status,
+            body: AnswerBody::of(source, &headers),
             headers,
-            body: AnswerBody::Resumed {
-                pieces,
-                _driver: driver,
-            },
         }
     }
 
@@ -119,17 +136,18 @@ impl Answer {
         let reason = json["reason"].as_str().unwrap_or("it gave no reason");
         Err(ClientError::Refused {
             status: self.status,
-            reason: reason
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(512)
-                .collect(),
+            reason: text::line(reason, 512),
         })
     }
 
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// How many bytes of the body are still to come, if the device says.
+    pub fn length(&self) -> Option<u64> {
+        length(&self.headers)
     }
 
     /// The headers.
@@ -176,7 +194,28 @@ impl Answer {
     }
 }
 
+fn length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
 impl AnswerBody {
+    fn of(source: Source, headers: &HeaderMap) -> Self {
+        let left = length(headers);
+        Self { source, left }
+    }
+
+    /// Counts what has come.
+    fn count(&mut self, data: &Bytes) -> Result<(), ClientError> {
+        if let Some(left) = &mut self.left {
+            let rest = left.checked_sub(data.len() as u64);
+            *left = rest.ok_or(ClientError::TooMuch)?;
+        }
+        Ok(())
+    }
+}
+
+impl Source {
     /// The next record of a sealed body; `None` behind the last one.
     fn poll_record(
         &mut self,
@@ -208,6 +247,26 @@ impl AnswerBody {
             }
         }
     }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
+        Poll::Ready(match self {
+            Self::Plain { body, .. } => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                frame.map(|frame| match frame {
+                    Ok(frame) => Ok(frame.into_data().unwrap_or_default()),
+                    Err(_) => Err(ClientError::Broken),
+                })
+            }
+            #[cfg(feature = "p2p")]
+            Self::Resumed { pieces, .. } => ready!(pieces.poll_recv(context)),
+            sealed @ Self::Sealed { .. } => match ready!(sealed.poll_record(context)) {
+                Ok(Some(Record::Data(data) | Record::Last(data))) => Some(Ok(data.freeze())),
+                Ok(Some(Record::Head(_))) => Some(Err(ClientError::Broken)),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            },
+        })
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -218,26 +277,59 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, ClientError>>> {
-        match &mut *self {
-            Self::Plain { body, .. } => {
-                let frame = ready!(Pin::new(body).poll_frame(context));
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| ClientError::Broken)))
-            }
-            #[cfg(feature = "p2p")]
-            Self::Resumed { pieces, .. } => {
-                let piece = ready!(pieces.poll_recv(context));
-                Poll::Ready(piece.map(|piece| piece.map(BodyFrame::data)))
-            }
-            sealed @ Self::Sealed { .. } => {
-                Poll::Ready(match ready!(sealed.poll_record(context)) {
-                    Ok(Some(Record::Data(data) | Record::Last(data))) => {
-                        Some(Ok(BodyFrame::data(data.freeze())))
-                    }
-                    Ok(Some(Record::Head(_))) => Some(Err(ClientError::Broken)),
-                    Ok(None) => None,
-                    Err(error) => Some(Err(error)),
-                })
+        let data = match ready!(self.source.poll_data(context)) {
+            Some(Ok(data)) => self.count(&data).map(|()| BodyFrame::data(data)),
+            Some(Err(error)) => Err(error),
+            None if self.left.is_some_and(|left| left > 0) => Err(ClientError::Broken),
+            None => return Poll::Ready(None),
+        };
+        Poll::Ready(Some(data))
+    }
+}
+
+#[cfg(all(test, feature = "p2p"))]
+mod tests {
+    use super::*;
+
+    /// What comes of a body of these pieces under a head that says so many bytes.
+    async fn collected(
+        length: Option<u64>,
+        pieces: &[&'static str],
+    ) -> (String, Option<ClientError>) {
+        let (sender, waiting) = mpsc::channel(8);
+        for piece in pieces {
+            let sent = sender.try_send(Ok(Bytes::from_static(piece.as_bytes())));
+            sent.expect("room");
+        }
+        drop(sender);
+        let length = length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length)));
+        let driver = crate::client::drive(async {});
+        let mut answer = Answer::resumed(200, length.into_iter().collect(), waiting, driver);
+        let mut text = String::new();
+        loop {
+            match answer.piece().await {
+                Ok(Some(piece)) => text.push_str(std::str::from_utf8(&piece).expect("text")),
+                Ok(None) => return (text, None),
+                Err(error) => return (text, Some(error)),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_as_long_as_it_was_announced() {
+        let pieces = ["abc", "", "def"];
+        let whole = "abcdef".to_owned();
+        for length in [None, Some(6)] {
+            let (text, error) = collected(length, &pieces).await;
+            assert!(text == whole && error.is_none(), "{text} {error:?}");
+        }
+        for length in [0, 2, 3, 5] {
+            let (text, error) = collected(Some(length), &pieces).await;
+            assert!(text.len() as u64 <= length, "{length}: {text}");
+            assert!(matches!(error, Some(ClientError::TooMuch)), "{error:?}");
+        }
+        let (text, error) = collected(Some(7), &pieces).await;
+        assert_eq!(text, whole);
+        assert!(matches!(error, Some(ClientError::Broken)), "{error:?}");
     }
 }

@@ -52,6 +52,9 @@ pub enum ClientError {
         "the answer was cut off or changed on its way; what came before it is as the device sent it"
     )]
     Broken,
+    /// The body is longer than its head says.
+    #[error("the device sends more than it announced; what is beyond that was not taken")]
+    TooMuch,
     /// A command went out and no authentic answer came.
     #[error("{0}; whether the device did it is not known, so it is not sent again")]
     OutcomeUnknown(Box<Self>),
@@ -123,7 +126,7 @@ impl ClientError {
             #[cfg(feature = "p2p")]
             Self::NoEndpoint(_) => Code::NoNetwork,
             Self::NotAccepted => Code::BadPeerInfo,
-            Self::Broken => Code::Unopened,
+            Self::Broken | Self::TooMuch => Code::Unopened,
             Self::OutcomeUnknown(inner) => return inner.code(),
             Self::BadTarget(_) => Code::BadParameter,
             Self::Refused { .. } | Self::Random => return None,
@@ -145,7 +148,7 @@ impl ClientError {
     /// The same of a request that must not be sent twice: what is not known is said.
     pub(super) fn of_post(self) -> Self {
         match self {
-            Self::Timeout(_) | Self::Broken | Self::NotAccepted => {
+            Self::Timeout(_) | Self::Broken | Self::TooMuch | Self::NotAccepted => {
                 Self::OutcomeUnknown(Box::new(self))
             }
             #[cfg(feature = "p2p")]

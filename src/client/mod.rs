@@ -75,3 +75,40 @@ fn ask<B>(method: &str, target: &str, body: B) -> Result<Request<B>, ClientError
         .body(body)
         .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
 }
+
+/// A name for a file here: the device's is not to choose where anything is written.
+pub fn local_name(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let safe: String = last
+        .chars()
+        .take(128)
+        .map(|c| match c.is_ascii_alphanumeric() || "._-".contains(c) {
+            true => c,
+            false => '_',
+        })
+        .collect();
+    match safe.trim_start_matches('.') {
+        "" => "recording".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        for (name, expected) in [
+            ("0-1700000000000.mp4", "0-1700000000000.mp4"),
+            ("a/b/c.mp4", "c.mp4"),
+            ("../../etc/passwd", "passwd"),
+            ("..", "recording"),
+            ("/", "recording"),
+            (".bashrc", "bashrc"),
+            ("a b\u{1b}[2J\u{4f60}.mp4", "a_b__2J_.mp4"),
+        ] {
+            assert_eq!(local_name(name), expected, "{name}");
+        }
+    }
+}

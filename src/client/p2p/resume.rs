@@ -77,7 +77,7 @@ impl Session {
         let stream = Stream {
             session: self.clone(),
             target: target.to_owned(),
-            length: length(&answer),
+            length: answer.length(),
             tag: answer.headers().get(header::ETAG).cloned(),
             sender,
         };
@@ -92,11 +92,6 @@ impl Session {
         let driver = AbortOnDropHandle::new(driver);
         Ok(Answer::resumed(status, headers, pieces, driver))
     }
-}
-
-fn length(answer: &Answer) -> Option<u64> {
-    let length = answer.headers().get(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
 }
 
 /// A body on its way, over one connection after the other.
@@ -162,6 +157,7 @@ impl Stream {
                         self.send(Ok(piece)).await?;
                     }
                     Ok(None) => return Ok(()),
+                    Err(error @ ClientError::TooMuch) => return self.send(Err(error)).await,
                     Err(_) => break,
                 }
             }
@@ -174,7 +170,7 @@ impl Stream {
             // Another length, or another tag, is another file.
             let rest = self.length.and_then(|length| length.checked_sub(taken));
             let tag = answer.headers().get(header::ETAG);
-            if rest.is_none() || length(&answer) != rest || tag != self.tag.as_ref() {
+            if rest.is_none() || answer.length() != rest || tag != self.tag.as_ref() {
                 return self.fail().await;
             }
             tracing::info!(offset = start + taken, "the download goes on");
