@@ -34,7 +34,7 @@ use crate::{
     http::{self, App, Listening, LocalHandler},
     live::{self, Hub},
     playback::Players,
-    proto::peer_info::PeerInfo,
+    proto::{guard::Allowed, peer_info::PeerInfo},
     talk::{self, Talkers},
     transport::{self, Connections, tcp::Listener},
 };
@@ -310,8 +310,15 @@ impl Daemon {
         let mut owned = tokio::task::JoinSet::new();
         for (listener, listen) in listeners {
             let listening = match listen.access {
-                ListenAccess::Open { allow_origins, .. } => Listening::Open {
-                    allow_origins: allow_origins.into(),
+                ListenAccess::Open {
+                    allow_origins,
+                    allow_placeholder_hosts,
+                    ..
+                } => Listening::Open {
+                    allowed: Arc::new(Allowed {
+                        origins: allow_origins,
+                        placeholder_hosts: allow_placeholder_hosts,
+                    }),
                     is_local: listener.address().ip().to_canonical().is_loopback(),
                 },
                 ListenAccess::Token { allow_clear_media } => Listening::Token {

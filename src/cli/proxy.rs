@@ -18,7 +18,10 @@ use crate::{
         p2p::{OnFeedback, Session},
         proxy::{Events, FeedbackUrl, Proxy, Rules},
     },
-    proto::{feedback::Feedback, guard::Origin},
+    proto::{
+        feedback::Feedback,
+        guard::{Allowed, Origin},
+    },
 };
 
 /// Options of `peercam proxy`.
@@ -40,6 +43,10 @@ pub struct ProxyOptions {
     /// your credential, unencrypted.
     #[arg(long)]
     allow_insecure_lan: bool,
+    /// Takes the hosts ipc.p2p.com and *.xnet in a Host header too, and not only in a request line
+    /// with a whole URL. Never from a browser.
+    #[arg(long)]
+    allow_placeholder_hosts: bool,
     /// Where what the device says is posted, besides being printed: an http:// URL.
     #[arg(long, value_name = "URL")]
     feedback_url: Option<FeedbackUrl>,
@@ -89,7 +96,10 @@ impl ProxyOptions {
         let events = Events::default();
         options.on_feedback = Some(Arc::new(Printed::new(events.clone())));
         let rules = Rules {
-            allow_origins: self.allow_origin,
+            allowed: Arc::new(Allowed {
+                origins: self.allow_origin,
+                placeholder_hosts: self.allow_placeholder_hosts,
+            }),
             any_user: self.any_user,
             allow_insecure_lan: self.allow_insecure_lan,
             events,

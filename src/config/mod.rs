@@ -113,6 +113,9 @@ pub enum ListenAccess {
         /// `allow_insecure_lan`: lets it be reached from other machines, by anybody and without
         /// encryption. Default: no.
         allow_insecure_lan: bool,
+        /// `allow_placeholder_hosts`: a `Host` of `ipc.p2p.com` or under `xnet` is good in origin
+        /// form too, if it is not a browser that sends it. Default: no.
+        allow_placeholder_hosts: bool,
     },
     /// `token`: viewers that were paired; all bodies are sealed.
     Token {
@@ -253,6 +256,7 @@ impl Config {
                 access: ListenAccess::Open {
                     allow_origins: Vec::new(),
                     allow_insecure_lan: false,
+                    allow_placeholder_hosts: false,
                 },
             }],
             access: Access { max_sessions: 4 },

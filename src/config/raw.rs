@@ -86,6 +86,7 @@ struct Listen {
     // open
     allow_origins: Option<Spanned<Vec<Spanned<String>>>>,
     allow_insecure_lan: Option<Spanned<bool>>,
+    allow_placeholder_hosts: Option<Spanned<bool>>,
     // token
     allow_clear_media: Option<Spanned<bool>>,
 }
@@ -314,6 +315,9 @@ impl Listen {
         Ok(super::ListenAccess::Open {
             allow_origins: origins.collect::<Result<_, _>>()?,
             allow_insecure_lan,
+            allow_placeholder_hosts: self
+                .allow_placeholder_hosts
+                .is_some_and(Spanned::into_inner),
         })
     }
 
@@ -325,6 +329,10 @@ impl Listen {
         refuse(
             self.allow_insecure_lan.map(|value| value.span()),
             "a listener with access = \"token\" needs no such permission",
+        )?;
+        refuse(
+            self.allow_placeholder_hosts.map(|value| value.span()),
+            "a listener with access = \"token\" does not look at hosts",
         )?;
         Ok(super::ListenAccess::Token {
             allow_clear_media: self.allow_clear_media.is_some_and(Spanned::into_inner),

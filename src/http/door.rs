@@ -22,9 +22,11 @@ use crate::{
     error::{Error, ErrorKind},
     proto::{
         credential::{BodyKind, ClaimsError, Target},
+        guard,
         query::Query,
         route::Route,
         sealed::{Keys, Opener},
+        text::Printable,
     },
 };
 
@@ -143,6 +145,8 @@ impl Door {
             app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
             let mut response = Response::new(Body::whole(bytes::Bytes::new()));
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            let headers = response.headers_mut();
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
             return response;
         }
         let query = target.rest.unwrap_or_default();
@@ -212,7 +216,7 @@ impl Door {
     pub(super) fn viewer(&self) -> Option<String> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = session.as_ref().map(Session::holder);
-        holder.map(|holder| holder.claims.name.escape_debug().to_string())
+        holder.map(|holder| Printable(&holder.claims.name).to_string())
     }
 
     /// Takes a place for a request, if its viewer may have another one under way. Who has not proved
@@ -280,7 +284,7 @@ impl Door {
             *session = None;
             let sessions = &self.keeper.sessions;
             let entered = sessions.enter(holder.clone(), self.gate.peer(), self.wire.ending())?;
-            tracing::debug!(peer = %self.wire.peer(), viewer = %holder.claims.name.escape_debug(), credential = %holder.claims.id, "proved itself");
+            tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.gate.peer() {
                 self.keeper.note_endpoint(&holder, endpoint);
             }

@@ -17,19 +17,21 @@ use crate::{
     proto::{
         call::CallState,
         feedback::Feedback,
-        guard::{self, Origin},
+        guard::{self, Allowed},
         local::{CallRequest, CallWait, EventRequest, LocalRoute},
         query::Query,
         refusal::check_method,
+        request_line::Form,
         route::Route,
+        text::Json,
     },
 };
 
 /// Whoever has a connection to a listener without access control.
 pub(super) struct Peer {
     pub(super) app: Arc<App>,
-    /// Web pages that may call it.
-    pub(super) allow_origins: Arc<[Origin]>,
+    /// What is let in beside programs of this machine.
+    pub(super) allowed: Arc<Allowed>,
     /// The listener is on loopback: it has what is for programs on the device itself.
     pub(super) is_local: bool,
     pub(super) address: SocketAddr,
@@ -38,22 +40,23 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Answers a request.
+    /// Answers a request, whose line had this form.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
+        form: Form,
         asked_at: Instant,
     ) -> Response<Body> {
         let Self {
             app,
-            allow_origins,
+            allowed,
             is_local,
             address,
             name,
         } = self;
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
-        let origin = match guard::check(&parts.headers, allow_origins) {
+        let origin = match guard::check(&parts.headers, form, allowed) {
             Ok(origin) => origin,
             Err(error) => {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
@@ -155,7 +158,8 @@ async fn local(
             json!({ "sessions": sessions.collect::<Vec<_>>() }).to_string()
         }
     };
-    Ok(reply::json(StatusCode::OK, text))
+    // Of what viewers are called, and reply.
+    Ok(reply::json(StatusCode::OK, Json(&text).to_string()))
 }
 
 /// How it stands with the call, once it is not as it was known any more.

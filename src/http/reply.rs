@@ -8,6 +8,7 @@ use crate::{
     proto::{
         self,
         command::{Reply, Status},
+        guard,
     },
 };
 
@@ -36,6 +37,7 @@ fn headers(content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
     headers
 }
 
@@ -63,7 +65,8 @@ pub(super) fn challenge(challenge: &str) -> Response<Body> {
 
 /// The whole answer to a connection for which there is no place.
 pub(super) const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/json\r\ncontent-length: 122\r\nconnection: close\r\n\r\n\
+    content-type: application/json\r\ncontent-length: 122\r\n\
+    x-content-type-options: nosniff\r\nconnection: close\r\n\r\n\
     {\"status\":\"405\",\"reason\":\"the device serves as many connections as it takes; try again when one of them has been closed\"}\n";
 
 #[cfg(test)]

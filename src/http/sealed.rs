@@ -1,7 +1,10 @@
 use http::{HeaderValue, Response, header};
 
 use super::body::Body;
-use crate::proto::sealed::{DirectionKeys, Head, Sealer};
+use crate::proto::{
+    guard,
+    sealed::{DirectionKeys, Head, Sealer},
+};
 
 /// The content type outside of a sealed answer.
 const RECORDS: &str = "application/vnd.peercam.records";
@@ -22,5 +25,6 @@ pub(super) fn seal(response: Response<Body>, keys: DirectionKeys) -> Response<Bo
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(RECORDS));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
     response
 }

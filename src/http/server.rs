@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, header};
-use hyper::{server::conn::http1, service::service_fn};
+use http::{HeaderValue, Request, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Keeper},
-    proto::{guard::Origin, network::Peer},
+    proto::{guard::Allowed, network::Peer, request_line::Forms},
     transport::{
         Activity, Connections, Standing,
         tcp::{self, Connection, Listener},
@@ -42,8 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Listening {
     /// Whoever reaches it may use it.
     Open {
-        /// Web pages that may call it.
-        allow_origins: Arc<[Origin]>,
+        /// What is let in beside programs of this machine.
+        allowed: Arc<Allowed>,
         /// It is on loopback, so that it has what is for programs on the device itself.
         is_local: bool,
     },
@@ -131,11 +131,8 @@ async fn talk(
     listening: Listening,
 ) {
     let served = match listening {
-        Listening::Open {
-            allow_origins,
-            is_local,
-        } => {
-            let rules = (allow_origins, is_local);
+        Listening::Open { allowed, is_local } => {
+            let rules = (allowed, is_local);
             talk_openly(stream, address, activity, app, rules).await
         }
         Listening::Token {
@@ -157,25 +154,27 @@ async fn talk_openly(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    (allow_origins, is_local): (Arc<[Origin]>, bool),
+    (allowed, is_local): (Arc<Allowed>, bool),
 ) -> hyper::Result<()> {
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return Ok(());
     };
     let must_close = connection.is_repaired();
+    let forms = Forms::beginning_with(connection.form());
     let peer = Arc::new(open::Peer {
         app,
-        allow_origins,
+        allowed,
         is_local,
         address,
         name: address.ip().to_string().into(),
     });
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let asked_at = Instant::now();
         let serving = activity.serve(asked_at);
         let peer = Arc::clone(&peer);
+        let form = forms.next(request.uri());
         async move {
-            let mut response = peer.answer(request, asked_at).await;
+            let mut response = peer.answer(request, form, asked_at).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);

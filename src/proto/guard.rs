@@ -12,7 +12,14 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::{Host, Url};
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    proto::request_line::Form,
+};
+
+/// `X-Content-Type-Options`, which every answer has: a browser makes nothing else of it than what its
+/// type says.
+pub const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// A web origin in the form in which browsers send it: `https://console.example`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,34 +48,56 @@ impl FromStr for Origin {
     }
 }
 
-/// Lets a request in or not. Gives the origin of the web page that made it, if one did and may.
+/// What an open listener lets in beside programs of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Web pages that may call it.
+    pub origins: Vec<Origin>,
+    /// `ipc.p2p.com` and names under `xnet` are good as a `Host` in origin form too.
+    pub placeholder_hosts: bool,
+}
+
+/// Lets a request of this form in or not. Gives the origin of the web page that made it, if one did
+/// and may.
+///
 /// # Errors
 /// [`ErrorKind::Forbidden`] or [`ErrorKind::BadRequest`], with the reason.
 pub fn check<'a>(
     headers: &HeaderMap,
-    allowed: &'a [Origin],
+    form: Form,
+    allowed: &'a Allowed,
 ) -> Result<Option<&'a HeaderValue>, Error> {
     let told = Told::of(headers);
-    check_host(&told)?;
+    check_host(&told, form, allowed)?;
     if let Some(name) = told.forwarded {
         return Err(forbidden(format!(
             "the request was forwarded (it has {name}); this listener is for programs on this machine only"
         )));
     }
     if let Some(origin) = told.origin {
-        return match allowed.iter().find(|Origin(allowed)| allowed == origin) {
-            Some(Origin(allowed)) => Ok(Some(allowed)),
+        return match allowed.origins.iter().find(|Origin(known)| known == origin) {
+            Some(Origin(known)) => Ok(Some(known)),
             None => Err(forbidden(
                 "a web page may not use this listener unless allow_origins names its origin",
             )),
         };
     }
-    match told.fetch_site.map(HeaderValue::as_bytes) {
-        Some(b"none" | b"same-origin") => Ok(None),
+    let is_own = match (told.fetch_site, told.referer) {
+        (Some(site), _) => matches!(site.as_bytes(), b"none" | b"same-origin"),
         // Browsers say nothing of the kind to a plain address of the network, but where they come
         // from.
-        None if told.referer.is_none_or(|page| is_page_of(page, told.host)) => Ok(None),
-        _ => Err(forbidden(
+        (None, Some(page)) => is_page_of(page, told.host),
+        // And that only if the page lets them.
+        (None, None) if told.is_of_mozilla => {
+            return Err(forbidden(
+                "a browser that does not say which page asks may not use this listener; over plain HTTP to an address of the network it never says so",
+            ));
+        }
+        (None, None) => true,
+    };
+    match is_own {
+        true => Ok(None),
+        false => Err(forbidden(
             "a web page of another site may not use this listener",
         )),
     }
@@ -84,6 +113,10 @@ struct Told<'a> {
     origin: Option<&'a HeaderValue>,
     fetch_site: Option<&'a HeaderValue>,
     referer: Option<&'a HeaderValue>,
+    /// The user agent is named as all browsers are.
+    is_of_mozilla: bool,
+    /// A header that browsers send by themselves, and other programs hardly ever.
+    of_browser: Option<&'a HeaderName>,
 }
 
 impl<'a> Told<'a> {
@@ -93,23 +126,41 @@ impl<'a> Told<'a> {
         for (name, value) in headers {
             let told_before = match name.as_str() {
                 "host" => {
-                    told.has_more_hosts = told.host.is_some();
-                    &mut told.host
+                    told.has_more_hosts |= told.host.is_some();
+                    told.host.get_or_insert(value);
+                    continue;
                 }
-                "origin" => &mut told.origin,
-                "sec-fetch-site" => &mut told.fetch_site,
-                "referer" => &mut told.referer,
                 "via" | "forwarded" | "x-forwarded-for" | "x-forwarded-host"
                 | "x-forwarded-proto" | "x-real-ip" => {
                     told.forwarded = Some(name);
                     continue;
                 }
+                "user-agent" if is_mozilla(value) => {
+                    told.is_of_mozilla = true;
+                    None
+                }
+                "cookie" | "accept-language" | "upgrade-insecure-requests" => None,
+                "origin" => Some(&mut told.origin),
+                "referer" => Some(&mut told.referer),
+                "sec-fetch-site" => Some(&mut told.fetch_site),
+                // Scripts cannot set these, nor keep the browser from sending them.
+                name if name.starts_with("sec-") => None,
                 _ => continue,
             };
-            told_before.get_or_insert(value);
+            told.of_browser = Some(name);
+            if let Some(told_before) = told_before {
+                told_before.get_or_insert(value);
+            }
         }
         told
     }
+}
+
+fn is_mozilla(user_agent: &HeaderValue) -> bool {
+    const MOZILLA: &[u8] = b"mozilla/";
+    let name = user_agent.as_bytes().trim_ascii_start();
+    let name = name.get(..MOZILLA.len());
+    name.is_some_and(|name| name.eq_ignore_ascii_case(MOZILLA))
 }
 
 /// The headers that answer a browser's question whether an allowed page may make a request; these
@@ -128,6 +179,7 @@ pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
         header::ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static("600"),
     );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     if asked.contains_key("access-control-request-private-network") {
         headers.insert(
             "access-control-allow-private-network",
@@ -144,44 +196,74 @@ fn is_page_of(page: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     page.to_str().ok().and_then(authority) == authority(&format!("http://{host}"))
 }
 
-/// A name that somebody's DNS made point here is refused; IP literals and the placeholders that
-/// apps use cannot be such names.
-fn check_host(told: &Told<'_>) -> Result<(), Error> {
+/// A name that somebody's DNS made point here is refused, and one that it could make point here is
+/// refused from browsers: the page may be of that very name.
+fn check_host(told: &Told<'_>, form: Form, allowed: &Allowed) -> Result<(), Error> {
     let (Some(host), false) = (told.host, told.has_more_hosts) else {
         return Err(Error::bad_request(
             "the request needs exactly one Host header",
         ));
     };
-    if host.to_str().is_ok_and(is_trusted_host) {
-        return Ok(());
+    let kind = host.to_str().map_or(HostKind::Foreign, HostKind::of);
+    match (kind, told.of_browser) {
+        (HostKind::Foreign, _) => Err(forbidden(
+            "the Host header is none that this listener answers to; use an IP address or localhost",
+        )),
+        (HostKind::Local | HostKind::Placeholder, Some(name)) => Err(forbidden(format!(
+            "to a browser (the request has {name}) this listener answers by an IP address or localhost only: the network can make other names point here"
+        ))),
+        (HostKind::Placeholder, None) if form == Form::Origin && !allowed.placeholder_hosts => {
+            Err(forbidden(
+                "a placeholder host is taken in a request line with a whole URL (GET http://ipc.p2p.com/ipc.flv HTTP/1.1) only; use an IP address or localhost, or allow_placeholder_hosts",
+            ))
+        }
+        _ => Ok(()),
     }
-    Err(forbidden(
-        "the Host header is none that this listener answers to; use an IP address, localhost, ipc.p2p.com or a name under xnet",
-    ))
 }
 
-fn is_trusted_host(authority: &str) -> bool {
-    // What nearly everybody sends needs no parser of names.
-    let address = authority.parse::<Ipv4Addr>();
-    let with_port = |_| authority.parse().map(|address: SocketAddrV4| *address.ip());
-    if let Ok(address) = address.or_else(with_port) {
-        return !address.is_unspecified();
-    }
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => authority,
-    };
-    match Host::parse(name) {
-        Ok(Host::Ipv4(address)) => !address.is_unspecified(),
-        Ok(Host::Ipv6(address)) => !address.is_unspecified(),
-        Ok(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            matches!(name, "localhost" | "ipc.p2p.com")
-                || name.ends_with(".xnet")
-                || name.ends_with(".localhost")
+/// Whom a `Host` header names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HostKind {
+    /// This machine, whatever anybody's DNS says.
+    Fixed,
+    /// This machine, but with some resolvers: they ask the network for all but `localhost` itself.
+    Local,
+    /// What apps write if they mean the device. For the network these are names like any other.
+    Placeholder,
+    Foreign,
+}
+
+impl HostKind {
+    fn of(authority: &str) -> Self {
+        let of_address = |is_unspecified: bool| match is_unspecified {
+            true => Self::Foreign,
+            false => Self::Fixed,
+        };
+        // What nearly everybody sends needs no parser of names.
+        let address = authority.parse::<Ipv4Addr>();
+        let with_port = |_| authority.parse().map(|address: SocketAddrV4| *address.ip());
+        if let Ok(address) = address.or_else(with_port) {
+            return of_address(address.is_unspecified());
         }
-        // Peer information in a placeholder host holds characters that no real name has.
-        Err(_) => name.to_ascii_lowercase().ends_with(".xnet"),
+        let name = match authority.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => authority,
+        };
+        match Host::parse(name) {
+            Ok(Host::Ipv4(address)) => of_address(address.is_unspecified()),
+            Ok(Host::Ipv6(address)) => of_address(address.to_canonical().is_unspecified()),
+            Ok(Host::Domain(name)) if name == "localhost" => Self::Fixed,
+            Ok(Host::Domain(name)) => match name.trim_end_matches('.') {
+                "localhost" => Self::Local,
+                "ipc.p2p.com" => Self::Placeholder,
+                name if name.ends_with(".localhost") => Self::Local,
+                name if name.ends_with(".xnet") => Self::Placeholder,
+                _ => Self::Foreign,
+            },
+            // Peer information in a placeholder host holds characters that no real name has.
+            Err(_) if name.to_ascii_lowercase().ends_with(".xnet") => Self::Placeholder,
+            Err(_) => Self::Foreign,
+        }
     }
 }
 
@@ -190,135 +272,4 @@ fn forbidden(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(headers: &[(&'static str, &str)]) -> Result<bool, ErrorKind> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(
-                HeaderName::from_static(name),
-                value.parse().expect("valid header"),
-            );
-        }
-        let allowed = ["https://console.example".parse().expect("valid origin")];
-        check(&map, &allowed)
-            .map(|origin| origin.is_some())
-            .map_err(|error| error.kind())
-    }
-
-    #[test]
-    fn hosts() {
-        for host in [
-            "127.0.0.1:34567",
-            "127.0.0.1",
-            "[::1]:80",
-            "[::1]",
-            "localhost",
-            "LOCALHOST:1",
-            "localhost.",
-            "ipc.p2p.com",
-            "peer1.xnet",
-            "XP2Pabc%2.4.46.xnet:80",
-            "192.168.1.5",
-            "camera.localhost",
-        ] {
-            assert_eq!(verdict(&[("host", host)]), Ok(false), "{host}");
-        }
-        for host in [
-            "0.0.0.0:1",
-            "[::]:1",
-            "evil.example",
-            "localhost.evil.example",
-            "xnet",
-            "ipc.p2p.com.evil.example",
-            "127.0.0.1.evil.example",
-        ] {
-            assert_eq!(
-                verdict(&[("host", host)]),
-                Err(ErrorKind::Forbidden),
-                "{host}"
-            );
-        }
-        assert_eq!(verdict(&[]), Err(ErrorKind::BadRequest));
-        assert_eq!(
-            verdict(&[("host", "localhost"), ("host", "localhost")]),
-            Err(ErrorKind::BadRequest)
-        );
-    }
-
-    #[test]
-    fn web_pages_stay_out_unless_allowed() {
-        let with = |name, value| verdict(&[("host", "127.0.0.1"), (name, value)]);
-        assert_eq!(with("origin", "https://console.example"), Ok(true));
-        for origin in [
-            "https://evil.example",
-            "null",
-            "http://console.example",
-            "https://console.example:444",
-        ] {
-            assert_eq!(
-                with("origin", origin),
-                Err(ErrorKind::Forbidden),
-                "{origin}"
-            );
-        }
-        assert_eq!(with("referer", "http://127.0.0.1/page"), Ok(false));
-        for page in [
-            "http://127.0.0.1:8080/page",
-            "http://evil.example/",
-            "nonsense",
-        ] {
-            assert_eq!(with("referer", page), Err(ErrorKind::Forbidden), "{page}");
-        }
-        assert_eq!(with("sec-fetch-site", "none"), Ok(false));
-        assert_eq!(with("sec-fetch-site", "same-origin"), Ok(false));
-        assert_eq!(
-            with("sec-fetch-site", "cross-site"),
-            Err(ErrorKind::Forbidden)
-        );
-        assert_eq!(
-            with("sec-fetch-site", "same-site"),
-            Err(ErrorKind::Forbidden)
-        );
-    }
-
-    #[test]
-    fn forwarded_requests_stay_out() {
-        for name in [
-            "via",
-            "forwarded",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-proto",
-            "x-real-ip",
-        ] {
-            assert_eq!(
-                verdict(&[("host", "127.0.0.1"), (name, "x")]),
-                Err(ErrorKind::Forbidden),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn origins_are_parsed() {
-        for (text, origin) in [
-            ("https://console.example", "https://console.example"),
-            ("http://LOCALHOST:8080/", "http://localhost:8080"),
-        ] {
-            assert_eq!(text.parse::<Origin>().expect(text).0, origin);
-        }
-        for text in [
-            "",
-            "*",
-            "null",
-            "console.example",
-            "https://a.example/path",
-            "file:///x",
-            "ftp://a.example",
-        ] {
-            assert!(text.parse::<Origin>().is_err(), "{text}");
-        }
-    }
-}
+mod tests;

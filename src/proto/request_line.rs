@@ -5,7 +5,7 @@
 //! parsers refuse the first outright and keep the placeholder host of the second. This rewrites
 //! both, and leaves every line that a parser takes anyway untouched to the byte.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
@@ -16,6 +16,54 @@ pub const MAX_REQUEST_LINE: usize = 12 * 1024;
 /// What `http::Uri` refuses in a path or query, plus `#`, which it silently cuts at: a client
 /// never sends a fragment, but JSON may hold the character.
 const REFUSED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
+
+/// How a request names its target (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// By its path, as to a server; the `Host` header alone says whose.
+    #[default]
+    Origin,
+    /// By a whole URL, as to a proxy. No page can have a browser write this to a server.
+    Absolute,
+}
+
+impl Form {
+    /// That of a line before [`rewrite`], which takes the difference away.
+    pub fn of_line(line: &[u8]) -> Self {
+        match split(line).and_then(|parts| after_scheme(parts.target)) {
+            Some(_) => Self::Absolute,
+            None => Self::Origin,
+        }
+    }
+
+    /// That of a request whose line was not rewritten.
+    pub fn of_uri(uri: &http::Uri) -> Self {
+        match uri.scheme() {
+            Some(_) => Self::Absolute,
+            None => Self::Origin,
+        }
+    }
+}
+
+/// The forms of the requests of one connection, of which the first was read before the HTTP parser
+/// could.
+#[derive(Debug)]
+pub struct Forms(Cell<Form>);
+
+impl Forms {
+    /// Of a connection whose first line has this form.
+    pub fn beginning_with(first: Form) -> Self {
+        Self(Cell::new(first))
+    }
+
+    /// That of the next request, which the parser took to be for `uri`.
+    pub fn next(&self, uri: &http::Uri) -> Form {
+        match self.0.take() {
+            Form::Absolute => Form::Absolute,
+            Form::Origin => Form::of_uri(uri),
+        }
+    }
+}
 
 /// The line as an HTTP parser takes it: borrowed if it already was, owned if it was rewritten.
 ///
@@ -147,6 +195,34 @@ mod tests {
         ] {
             assert_eq!(rewritten(line), expected);
         }
+    }
+
+    #[test]
+    fn the_form_outlives_the_rewriting_for_one_request() {
+        for (line, form) in [
+            (
+                "GET http://ipc.p2p.com/ipc.flv HTTP/1.1\r\n",
+                Form::Absolute,
+            ),
+            ("GET  HTTP://h?x=\"1\" HTTP/1.0\n", Form::Absolute),
+            ("GET /ipc.flv HTTP/1.1\r\n", Form::Origin),
+            ("GET /http://ipc.p2p.com/ HTTP/1.1\r\n", Form::Origin),
+            ("GET //ipc.p2p.com/ HTTP/1.1\r\n", Form::Origin),
+            ("GET /x?http://h HTTP/1.1\r\n", Form::Origin),
+            ("\r\n", Form::Origin),
+        ] {
+            assert_eq!(Form::of_line(line.as_bytes()), form, "{line:?}");
+        }
+        let uri = |text: &str| text.parse::<http::Uri>().expect(text);
+        let forms = Forms::beginning_with(Form::Absolute);
+        assert_eq!(forms.next(&uri("/ipc.flv")), Form::Absolute, "rewritten");
+        assert_eq!(forms.next(&uri("/ipc.flv")), Form::Origin, "the second");
+        assert_eq!(
+            forms.next(&uri("http://h/")),
+            Form::Absolute,
+            "not rewritten"
+        );
+        assert_eq!(forms.next(&uri("h:80")), Form::Origin, "as of CONNECT");
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::Activity;
-use crate::proto::request_line;
+use crate::proto::request_line::{self, Form};
 
 /// What may wait unsent in the kernel for one peer: enough for a quarter of a second at
 /// 4 Mbit/s, so that a viewer that is slow skips early instead of watching old pictures.
@@ -113,6 +113,8 @@ pub struct Connection {
     /// Read already, to be read again.
     prefix: Bytes,
     activity: Activity,
+    /// That of the first request line, as it came.
+    form: Form,
     repaired: bool,
     /// The last write had to wait.
     write_blocked: bool,
@@ -142,6 +144,7 @@ impl Connection {
             }
         };
         let line = buffer.split_to(end);
+        let form = Form::of_line(&line);
         let rewritten = match request_line::rewrite(&line) {
             Cow::Borrowed(_) => None,
             Cow::Owned(rewritten) => Some(rewritten),
@@ -153,6 +156,7 @@ impl Connection {
             stream,
             prefix: prefix.freeze(),
             activity,
+            form,
             repaired,
             write_blocked: false,
         })
@@ -165,6 +169,7 @@ impl Connection {
             stream,
             prefix: Bytes::new(),
             activity,
+            form: Form::Origin,
             repaired: false,
             write_blocked: false,
         }
@@ -174,6 +179,11 @@ impl Connection {
     /// must end after the first answer.
     pub fn is_repaired(&self) -> bool {
         self.repaired
+    }
+
+    /// The form of the first request line, which a repair takes away.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     fn noted<T>(&mut self, result: Poll<T>) -> Poll<T> {

@@ -140,6 +140,10 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             "[[listen]]\nallow_origins = []\n",
             vec!["camera.toml:1:", "addr"],
         ),
+        (
+            "[[listen]]\naddr = \"127.0.0.1:1\"\naccess = \"token\"\nallow_placeholder_hosts = true\n",
+            vec!["camera.toml:4:", "does not look at hosts"],
+        ),
         ("listen = []\n", vec!["camera.toml: there is no [[listen]]"]),
         ("", vec!["camera.toml: there is no [[channel]]"]),
         ("nonsense", vec!["camera.toml:1:"]),

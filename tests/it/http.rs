@@ -327,6 +327,55 @@ async fn web_pages_need_an_allowed_origin() {
 }
 
 #[tokio::test]
+async fn names_that_a_resolver_could_point_here_are_for_no_browser() {
+    let strict = Daemon::start(&sim_config(""));
+    let listen = "allow_placeholder_hosts = true\nallow_origins";
+    let lenient = Daemon::start(&sim_config("").replacen("allow_origins", listen, 1));
+    // A second request on the connection, so that none lives on what the first was.
+    let ask = async |daemon: &Daemon, target: &str, headers: &str| {
+        let text = format!(
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n\
+             GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        );
+        let first = format!("GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        let alone = Answer::parse(&raw(daemon.address, first.as_bytes()).await).expect("an answer");
+        let both = raw(daemon.address, text.as_bytes()).await;
+        let both = String::from_utf8(both).expect("text");
+        let second = both.rfind("HTTP/1.1 ").expect("two answers");
+        let second = Answer::parse(&both.as_bytes()[second..]).expect("an answer");
+        assert_eq!(alone.status, second.status, "{target} {headers}");
+        assert!(alone.head.contains("x-content-type-options: nosniff"));
+        alone.status
+    };
+    let path = "/ipc.p2p.com/healthz";
+    for host in ["ipc.p2p.com", "evil.xnet:34567"] {
+        let plain = format!("Host: {host}\r\nUser-Agent: Lavf/61.7.100\r\nAccept: */*\r\n");
+        let whole = format!("http://{host}{path}");
+        assert_eq!(ask(&strict, path, &plain).await, 403);
+        assert_eq!(ask(&strict, &whole, &plain).await, 200);
+        assert_eq!(ask(&lenient, path, &plain).await, 200);
+        for told in [
+            "Origin: http://console.test",
+            "Sec-Fetch-Site: same-origin",
+            "Sec-CH-UA-Mobile: ?0",
+            "Referer: http://ipc.p2p.com/",
+            "Cookie: a",
+            "Accept-Language: en",
+            "Upgrade-Insecure-Requests: 1",
+            "User-Agent: mozilla/5.0",
+        ] {
+            let headers = format!("Host: {host}\r\n{told}\r\n");
+            for daemon in [&strict, &lenient] {
+                for target in [path, &whole] {
+                    assert_eq!(ask(daemon, target, &headers).await, 403, "{target} {told}");
+                }
+            }
+        }
+    }
+    assert_eq!(ask(&strict, path, "Host: 127.0.0.1\r\n").await, 200);
+}
+
+#[tokio::test]
 async fn labels_reach_the_log_and_cannot_forge_lines() {
     let daemon = Daemon::start(&sim_config(""));
     let viewer = Viewer::open(

@@ -394,7 +394,7 @@ async fn a_proxy_adds_tokens_and_keeps_its_rules() {
     let ask = async |method: &str, target: &str, headers: &str| {
         let host = match headers.contains("Host:") {
             true => "",
-            false => "Host: ipc.p2p.com\r\n",
+            false => "Host: 127.0.0.1\r\n",
         };
         let text =
             format!("{method} {target} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
@@ -411,8 +411,17 @@ async fn a_proxy_adds_tokens_and_keeps_its_rules() {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     let absolute = format!("http://XP2Pabc%250.1.xnet{command}");
-    assert_eq!(ask("POST", &absolute, "").await.status, 200);
-    assert_eq!(ask("HEAD", LIVE, "").await.status, 200);
+    let answer = ask("POST", &absolute, "Host: ipc.p2p.com\r\n").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let live = ask("HEAD", LIVE, "").await;
+    assert_eq!(live.status, 200);
+    for header in [
+        "content-type: video/x-flv",
+        "x-content-type-options: nosniff",
+        "content-security-policy: default-src 'none'; sandbox",
+    ] {
+        assert!(live.head.contains(header), "{}", live.head);
+    }
     let refused = ask("GET", "/ipc.flv?action=live&channel=9", "").await;
     assert!(
         refused.status == 404 && refused.head.contains("peercam-code: -2402"),
@@ -431,6 +440,20 @@ async fn a_proxy_adds_tokens_and_keeps_its_rules() {
         ("POST", &*command, "Host: evil.example\r\n", 403),
         ("POST", &*command, "X-Forwarded-For: 1.2.3.4\r\n", 403),
         ("GET", "/events", "Origin: http://evil.example\r\n", 403),
+        ("POST", &*command, "Host: ipc.p2p.com\r\n", 403),
+        ("GET", "/events", "Host: evil.xnet\r\n", 403),
+        (
+            "POST",
+            &*absolute,
+            "Host: ipc.p2p.com\r\nAccept-Language: en\r\n",
+            403,
+        ),
+        (
+            "POST",
+            &*absolute,
+            "Host: ipc.p2p.com\r\nUser-Agent: Mozilla/5.0\r\n",
+            403,
+        ),
     ] {
         let answer = ask(method, target, headers).await;
         assert_eq!(

@@ -93,13 +93,14 @@ def camera(tmp_path):
     """Starts daemons: camera('…toml…') or camera(source='{ kind = "sim" }')."""
     started = []
 
-    def start(text="", source='{ kind = "sim", every_picture = true }', origins=()):
+    def start(text="", source='{ kind = "sim", every_picture = true }', origins=(), listen=""):
         directory = tmp_path / f"daemon{len(started)}"
         directory.mkdir()
         started.append(Camera(directory, f"""
 [[listen]]
 addr = "127.0.0.1:0"
 allow_origins = {json.dumps(list(origins))}
+{listen}
 [[channel]]
 id = 0
 name = "front"

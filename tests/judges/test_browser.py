@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 
@@ -91,3 +92,30 @@ def test_web_pages_cannot_use_the_device(camera, page, access):
     assert daemon.metric("peercam_live_source_frames_total") == 0, "a camera was started"
     for route in ("ipc.flv", "command"):
         assert daemon.metric(f'peercam_http_requests_total{{route="{route}",status="200"}}') == 0
+
+
+# Placeholder hosts of apps are names like any other to a resolver; some ask it for these as well.
+REBOUND = ["ipc.p2p.com", "evil.xnet", "evil.localhost"]
+
+
+def rebind(base):
+    """What pages that were rebound to this server could read."""
+    return chromium("rebind.mjs", str(urllib.parse.urlsplit(base).port), *REBOUND)
+
+
+def nothing_was_read(seen):
+    assert set(seen) == set(REBOUND)
+    for name, answers in seen.items():
+        assert len(answers) >= 12
+        for asked, (status, text) in answers.items():
+            assert status == 403, (name, asked, status, text)
+            # The refusal itself.
+            assert not text or json.loads(text)["status"] == "1", (name, asked, text)
+
+
+@pytest.mark.parametrize("placeholder_hosts", ["false", "true"])
+def test_a_page_whose_name_comes_to_point_here_reads_nothing(camera, placeholder_hosts):
+    daemon = camera(listen=f"allow_placeholder_hosts = {placeholder_hosts}")
+    nothing_was_read(rebind(daemon.base))
+    assert daemon.metric("peercam_live_source_frames_total") == 0, "a camera was started"
+    assert daemon.metric('peercam_http_requests_total{route="ipc.flv",status="200"}') == 0

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import scaled, tool
 from proxy import P2P, Proxy, paired
-from test_browser import browse, chromium, page  # noqa: F401 (a fixture)
+from test_browser import browse, chromium, nothing_was_read, page, rebind  # noqa: F401 (a fixture)
 import flv
 import timecode
 
@@ -49,6 +49,14 @@ def test_ffmpeg_plays_the_url_that_apps_use(camera):
         assert "/ipc.p2p.com/ipc.flv?" in url
         shown = tool("ffmpeg", "-v", "error", "-i", url, "-t", "2", "-f", "framemd5", "-map", "0:v", "-")
         assert shown.count(b"\n0, ") >= 40
+
+
+@pytest.mark.parametrize("options", [[], ["--allow-placeholder-hosts"]])
+def test_a_page_whose_name_comes_to_point_at_the_proxy_reads_nothing(camera, options):
+    daemon = camera(P2P)
+    with Proxy(paired(daemon), *options) as proxy:
+        nothing_was_read(rebind(proxy.base))
+    assert daemon.metric("peercam_live_source_frames_total") == 0, "a camera was started"
 
 
 def test_the_browser_plays_it_and_other_pages_do_not(camera, page):

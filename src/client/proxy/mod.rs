@@ -3,6 +3,7 @@
 
 mod events;
 mod local_user;
+mod passed;
 mod poster;
 mod requests;
 
@@ -10,11 +11,12 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, header};
-use hyper::{server::conn::http1, service::service_fn};
+use http::{HeaderValue, Request, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
@@ -23,7 +25,7 @@ pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
 
 use super::p2p::Session;
 use crate::{
-    proto::{guard::Origin, network::Peer},
+    proto::{guard::Allowed, network::Peer, request_line::Forms},
     transport::{
         Activity, Connections, Metrics, Standing, Timeouts,
         tcp::{self, Connection, Listener},
@@ -42,8 +44,8 @@ const BUFFER: usize = 16 << 10;
 /// Whom a proxy serves, and with what.
 #[derive(Clone, Default)]
 pub struct Rules {
-    /// Web pages that may use it.
-    pub allow_origins: Vec<Origin>,
+    /// What it lets in beside programs of this machine.
+    pub allowed: Arc<Allowed>,
     /// Other users of this machine may use it.
     pub any_user: bool,
     /// It may be reached from other machines, by anybody and without encryption.
@@ -131,11 +133,13 @@ async fn talk(
     };
     // Other users of the machine get their answer and no more.
     let must_close = connection.is_repaired() || !is_own;
-    let service = service_fn(move |request| {
+    let forms = Forms::beginning_with(connection.form());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let form = forms.next(request.uri());
         let serving = activity.serve(Instant::now());
         let (session, rules) = (session.clone(), rules.clone());
         async move {
-            let mut response = requests::answer(&session, &rules, is_own, request).await;
+            let mut response = requests::answer(&session, &rules, is_own, (request, form)).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);

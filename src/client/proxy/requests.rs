@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
-    request::Parts,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts,
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Rules, events::EventBody};
+use super::{Rules, events::EventBody, passed};
 use crate::{
     client::{
         ClientError, Code,
@@ -20,6 +19,7 @@ use crate::{
         credential::Target,
         guard,
         refusal::{self, check_method},
+        request_line::Form,
     },
 };
 
@@ -28,18 +28,6 @@ pub(super) type ProxyBody = UnsyncBoxBody<Bytes, ClientError>;
 
 /// The code of a failure, for apps that know codes.
 const CODE: HeaderName = HeaderName::from_static("peercam-code");
-/// What of the device's headers is for a player.
-const PASSED: [HeaderName; 8] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_DISPOSITION,
-    header::ACCEPT_RANGES,
-    header::CACHE_CONTROL,
-    header::ETAG,
-    header::ALLOW,
-];
-
 /// What a proxy serves; of a path only the last part counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
@@ -90,12 +78,12 @@ pub(super) async fn answer(
     session: &Session,
     rules: &Rules,
     is_own: bool,
-    request: Request<Incoming>,
+    (request, form): (Request<Incoming>, Form),
 ) -> Response<ProxyBody> {
     let (parts, body) = request.into_parts();
-    let origin = match guard::check(&parts.headers, &rules.allow_origins) {
+    let origin = match guard::check(&parts.headers, form, &rules.allowed) {
         Ok(origin) => origin,
-        Err(error) => return refusal(&error),
+        Err(error) => return fenced(refusal(&error)),
     };
     let mut response = match route(&parts, is_own) {
         Err(error) => refusal(&error),
@@ -115,6 +103,14 @@ pub(super) async fn answer(
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     }
+    fenced(response)
+}
+
+/// An answer of which a browser makes nothing, whatever the device wrote into it.
+fn fenced(mut response: Response<ProxyBody>) -> Response<ProxyBody> {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
+    headers.insert(header::CONTENT_SECURITY_POLICY, passed::NOTHING);
     response
 }
 
@@ -173,8 +169,8 @@ async fn serve(
     match sent {
         Err(error) => failure(&error),
         Ok(answer) => {
-            let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-            let headers = passed(answer.headers());
+            let status = passed::status(answer.status());
+            let headers = passed::headers(answer.headers());
             let mut response = Response::new(answer.into_body().boxed_unsync());
             *response.status_mut() = status;
             *response.headers_mut() = headers;
@@ -202,14 +198,6 @@ fn target(path: &str, query: Option<&str>) -> String {
         true => path.to_owned(),
         false => format!("{path}?{}", kept.join("&")),
     }
-}
-
-fn passed(headers: &HeaderMap) -> HeaderMap {
-    let known = PASSED.iter().filter_map(|name| {
-        let value = headers.get(name)?;
-        Some((name.clone(), value.clone()))
-    });
-    known.collect()
 }
 
 /// There was no answer of the device.
