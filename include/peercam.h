@@ -98,6 +98,18 @@ typedef struct {
     size_t size;
 } peercam_picture_t;
 
+/* What the sender of a command may do; bits of `caller`. */
+enum {
+    PEERCAM_MAY_LIVE = 1 << 0,
+    PEERCAM_MAY_PLAYBACK = 1 << 1,
+    PEERCAM_MAY_DOWNLOAD = 1 << 2,
+    PEERCAM_MAY_VOICE = 1 << 3,
+    PEERCAM_MAY_COMMAND = 1 << 4,
+    PEERCAM_MAY_FEEDBACK = 1 << 5,
+    PEERCAM_MAY_METRICS = 1 << 6,
+    PEERCAM_MAY_ADMIN = 1 << 7
+};
+
 /* What viewers want. Any may be NULL. `user` is the first argument of all. `id` goes into
    peercam_answer(), soon: viewers wait for 5 s at most. */
 typedef struct {
@@ -122,7 +134,8 @@ typedef struct {
     void (*talk_stop)(void *user, unsigned channel);
     /* Answer with a JPEG file. */
     void (*snapshot)(void *user, unsigned channel, uint32_t id);
-    /* A command of your own, as the app sent it; answer with what the app is to get. */
+    /* A command of your own; answer with what the app is to get. JSON is strict, has each key once, and
+       is written anew; other text is as the app sent it. */
     void (*command)(void *user, unsigned channel, uint32_t id, const char *text);
     /* Answer, then start again. */
     void (*reboot)(void *user, unsigned channel, uint32_t id);
@@ -131,6 +144,11 @@ typedef struct {
     /* Pictures and blocks of sound of a stream that the daemon itself has dropped since we
        connected, because whoever reads them is too slow. */
     void (*dropped)(void *user, unsigned channel, int quality, uint32_t frames);
+    /* Who sends the command of this id, which comes next: what it may do (PEERCAM_MAY_...), who minted
+       its credential ("local" is this device) and the 16 bytes of the credential's id. Without access
+       control nothing was proved: all may be done, `issuer` is "", and the bytes are 0. */
+    void (*caller)(void *user, unsigned channel, uint32_t id, uint32_t may, const char *issuer,
+                   const uint8_t *credential);
 } peercam_callbacks;
 
 /* A camera that will connect to the daemon's socket at `path`, and calls itself `name` in the
@@ -734,6 +752,12 @@ static void peercam__handle(peercam *camera, int kind, unsigned channel, int qua
         break;
     case 78:
         if (call->dropped && size >= 4) call->dropped(user, channel, quality, number);
+        break;
+    case 79:
+        body[size] = '\0';
+        if (call->caller && size >= 24)
+            call->caller(user, channel, number, peercam__get32(body + 4), (char *)body + 24,
+                         body + 8);
         break;
     default:
         /* A later version's; this one did not ask for it. */

@@ -165,6 +165,16 @@ static void on_talk_stop(void *user, unsigned channel) {
     fflush(stdout);
 }
 
+static void on_caller(void *user, unsigned channel, uint32_t id, uint32_t may, const char *issuer,
+                      const uint8_t *credential) {
+    (void)user;
+    (void)id;
+    (void)credential;
+    printf("channel %u: a command by %s, who is %s admin\n", channel,
+           issuer[0] == '\0' ? "anybody" : issuer, may & PEERCAM_MAY_ADMIN ? "an" : "no");
+    fflush(stdout);
+}
+
 static void on_command(void *user, unsigned channel, uint32_t id, const char *text) {
     struct state *state = user;
     char answer[128];
@@ -222,6 +232,7 @@ int main(int count, char **arguments) {
     callbacks.talk = on_talk;
     callbacks.talk_stop = on_talk_stop;
     callbacks.command = on_command;
+    callbacks.caller = on_caller;
     state.camera = peercam_new(arguments[1], "examples/c/stream", &callbacks);
     if (state.camera == NULL) {
         fprintf(stderr, "%s: no memory, or the path is too long\n", arguments[1]);

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use peercam::proto::command::{
-    Command, Meaning, Panel, PanelReply, decode_request, encode_topic,
+    Command, Meaning, Panel, PanelReply, UserCommand, decode_request, encode_topic,
 };
 
 fuzz_target!(|text: &str| {
@@ -15,6 +15,9 @@ fuzz_target!(|text: &str| {
         return;
     };
     let _ = command.name();
+    // What goes on is read as the same by whoever reads it.
+    let again = UserCommand::parse(&command.text);
+    assert_eq!(again.text, command.text);
     if let Meaning::Topic(topic) = &command.meaning {
         let _ = Panel::of(topic);
         let answer = encode_topic(topic, Ok(&PanelReply::Done));

@@ -7,7 +7,7 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use super::{checks::within, error::Problem, units::Span};
-use crate::{http::HandlerAddress, proto::command::TOPICS, talk};
+use crate::{http::HandlerAddress, proto::command::TopicName, talk};
 
 /// The name of what `wx_call_start` and the like mean, beside the topics.
 const CALL: &str = "call";
@@ -34,7 +34,10 @@ pub struct Handler {
 
 impl Default for UserDefine {
     fn default() -> Self {
-        let all = TOPICS.into_iter().chain([CALL]);
+        let all = TopicName::ALL
+            .map(TopicName::as_str)
+            .into_iter()
+            .chain([CALL]);
         Self {
             allow: all.map(str::to_owned).collect(),
             handlers: Vec::new(),

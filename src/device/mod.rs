@@ -136,9 +136,9 @@ impl Caller {
     /// Makes sure that it may do something.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`], naming the scope that is missing.
+    /// [`ErrorKind::Forbidden`], naming what is missing.
     pub fn check(&self, need: Need) -> Result<(), Error> {
-        need.check(self.scopes)
+        need.check(self.scopes, &self.channels)
     }
 }
 

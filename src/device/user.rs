@@ -7,14 +7,14 @@ use std::{
 use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 use crate::{
     error::{Error, ErrorKind},
-    hal::{BoxFuture, Commands, HalError, PictureControl, PtzPosition, Upkeep},
+    hal::{BoxFuture, Commands, HalError, MakerCommand, PictureControl, PtzPosition, Upkeep},
     media::ChannelId,
     proto::{
         command::{
-            MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, TOPICS, Topic,
+            MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic, TopicName,
             UserCommand, encode_topic,
         },
-        credential::{Channels, Need, Scope},
+        credential::Need,
         refusal,
     },
 };
@@ -42,8 +42,6 @@ pub struct UserCommands {
     pub handlers: BTreeMap<String, Arc<dyn UserHandler>>,
 }
 
-/// What changes the device for everybody.
-const ADMIN: Need = Need::Scope(Scope::Admin);
 /// How long a word for formatting the card is good.
 const CONFIRM: Duration = Duration::from_secs(60);
 
@@ -75,6 +73,18 @@ impl Device {
         channel: ChannelId,
         command: &UserCommand,
     ) -> Result<Reply, Error> {
+        if let Meaning::Damaged(reason) = command.meaning {
+            let reason = format!("this begins as JSON does, and nobody is given it: {reason}");
+            return Err(Error::bad_request(reason));
+        }
+        if command.meaning == Meaning::NoTopic {
+            let reason = "this is JSON without a topic of 1 to 64 letters, digits and _, and nobody is given it";
+            return Err(Error::new(ErrorKind::Unsupported, reason));
+        }
+        let mut names = command.names.iter();
+        if let Err(error) = names.try_for_each(|name| caller.check(Need::of_topic(*name))) {
+            return not_done(command, error);
+        }
         let commands = &self.panels.commands;
         let name = command.name();
         let handler = commands.handlers.get(command.first_word());
@@ -108,15 +118,21 @@ impl Device {
             let text = handler.handle(caller, channel, command).await?;
             return Ok(Reply::Text(text));
         }
-        // What the device knows and the configuration forbids is forbidden.
+        // What the device knows and the configuration forbids is forbidden, in whatever case.
         let is_known = match &command.meaning {
             Meaning::Step(..) | Meaning::Call(_) => true,
-            Meaning::Topic(topic) => TOPICS.contains(&topic.name.as_str()),
-            Meaning::Other | Meaning::Damaged => false,
+            Meaning::Topic(topic) => TopicName::like(&topic.name).is_some(),
+            Meaning::Other | Meaning::NoTopic | Meaning::Damaged(_) => false,
         };
         let firmware = self.panels.firmware.get(&channel);
         if let Some(firmware) = firmware.filter(|_| !is_known) {
-            match firmware.run(&command.text).await {
+            let proof = caller.proof.as_ref();
+            let command = MakerCommand {
+                text: &command.text,
+                scopes: caller.scopes,
+                credential: proof.map(|proof| (&*proof.issuer, proof.id)),
+            };
+            match firmware.run(command).await {
                 Ok(text) if text.len() > MAX_REPLY => {
                     let reason = format!(
                         "the answer of the camera of channel {channel} is longer than {MAX_REPLY} bytes"
@@ -134,14 +150,7 @@ impl Device {
         }
         let reason =
             "this device does not know that command, or its configuration does not allow it";
-        let unknown = Error::new(ErrorKind::Unsupported, reason);
-        match &command.meaning {
-            Meaning::Topic(topic) => Ok(answer(topic, Err(&unknown))),
-            Meaning::Damaged => Err(Error::bad_request(
-                "the command begins as JSON does, and is none; is it cut off or escaped twice?",
-            )),
-            _ => Err(unknown),
-        }
+        not_done(command, Error::new(ErrorKind::Unsupported, reason))
     }
 
     async fn panel(
@@ -162,7 +171,6 @@ impl Device {
                 viewers: self.viewers.count(),
             },
             Panel::SetStatus { working } => {
-                caller.check(ADMIN)?;
                 Box::pin(panels.standby.set(channel, working)).await?;
                 PanelReply::Done
             }
@@ -177,11 +185,8 @@ impl Device {
                 PanelReply::Done
             }
             Panel::Version => PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION"))),
-            Panel::FormatCard { confirm } => {
-                Box::pin(self.format(caller, channel, confirm)).await?
-            }
+            Panel::FormatCard { confirm } => Box::pin(self.format(channel, confirm)).await?,
             Panel::Reboot => {
-                caller.check(ADMIN)?;
                 let upkeep = panels.upkeep.get(&channel).ok_or_else(|| {
                     let reason = format!("the camera of channel {channel} cannot be started again");
                     Error::new(ErrorKind::Unsupported, reason)
@@ -203,15 +208,9 @@ impl Device {
     /// Gives a word, and deletes all recordings when it comes back.
     async fn format(
         &self,
-        caller: &Caller,
         channel: ChannelId,
         confirm: Option<String>,
     ) -> Result<PanelReply, Error> {
-        caller.check(ADMIN)?;
-        if caller.channels != Channels::All {
-            let reason = "the card has recordings of all channels, and this credential is for some";
-            return Err(Error::new(ErrorKind::Forbidden, reason));
-        }
         let upkeep = self.panels.upkeep.get(&channel);
         if self.recordings.recording().is_none() && upkeep.is_none() {
             let reason = "nothing is recorded here ([record] in the configuration)";
@@ -267,6 +266,14 @@ impl Panels {
             *waiting = Some(confirm);
         }
         is_it
+    }
+}
+
+/// The answer to what is not done, in the form in which its kind is answered.
+fn not_done(command: &UserCommand, error: Error) -> Result<Reply, Error> {
+    match &command.meaning {
+        Meaning::Topic(topic) => Ok(answer(topic, Err(&error))),
+        _ => Err(error),
     }
 }
 

@@ -47,7 +47,10 @@ pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceE
 pub use storage::{Storage, StorageState};
 pub use talkback::{Heard, TalkSink, Talkback};
 
-use crate::media::Quality;
+use crate::{
+    media::Quality,
+    proto::credential::{CredentialId, Scopes},
+};
 
 /// What a camera's stream may take on its way in, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,8 +201,21 @@ pub trait Snapshot: Send + Sync {
 
 /// Commands that a camera's maker defined.
 pub trait Commands: Send + Sync {
-    /// Has the camera do what `text` says and gives what it answers, for the viewer.
-    fn run<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<String, HalError>>;
+    /// Has the camera do what a command says and gives what it answers, for the viewer.
+    fn run<'a>(&'a self, command: MakerCommand<'a>) -> BoxFuture<'a, Result<String, HalError>>;
+}
+
+/// A command for a camera's maker, and who sends it. Whether that one may is the maker's to decide:
+/// all that the daemon knows of it is that its sender may send commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MakerCommand<'a> {
+    /// JSON, written anew from what the viewer sent; or other text, as it came.
+    pub text: &'a str,
+    /// What the sender may do.
+    pub scopes: Scopes,
+    /// Who minted the credential that it proved, and which one that is; `None` if nothing had to be
+    /// proved.
+    pub credential: Option<(&'a str, CredentialId)>,
 }
 
 /// What keeps a camera in order.

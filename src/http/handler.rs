@@ -18,7 +18,10 @@ use crate::{
     error::{Error, ErrorKind},
     hal::BoxFuture,
     media::ChannelId,
-    proto::command::{MAX_REPLY, UserCommand},
+    proto::{
+        command::{MAX_REPLY, UserCommand},
+        credential::Scope,
+    },
 };
 
 /// Where a program on the device listens.
@@ -32,8 +35,10 @@ pub enum HandlerAddress {
 
 /// A program on the device that does commands.
 ///
-/// It is sent `POST` with `{"name":…,"cmd":…,"channel":…,"caller":…}`, where `cmd` is the command as
-/// it came, and answers 200 with what the viewer is told: at most 16 KiB of text.
+/// It is sent `POST` with `{"name":…,"cmd":…,"channel":…,"caller":…,"scopes":[…],"issuer":…,
+/// "credential":…}`, where `cmd` is JSON, written anew from what came, or other text as it came, and
+/// the last two are null where nothing had to be proved. It answers 200 with what the viewer is told:
+/// at most 16 KiB of text.
 #[derive(Clone, Debug)]
 pub struct LocalHandler {
     address: Arc<HandlerAddress>,
@@ -72,11 +77,16 @@ impl UserHandler for LocalHandler {
         channel: ChannelId,
         command: &'a UserCommand,
     ) -> BoxFuture<'a, Result<String, Error>> {
+        let proof = caller.proof.as_ref();
+        let scopes: Vec<_> = caller.scopes.iter().map(Scope::as_str).collect();
         let text = json!({
             "name": command.name(),
             "cmd": command.text,
             "channel": channel.0,
             "caller": &*caller.name,
+            "scopes": scopes,
+            "issuer": proof.map(|proof| &*proof.issuer),
+            "credential": proof.map(|proof| proof.id.to_string()),
         });
         Box::pin(async move {
             let asked = tokio::time::timeout(self.timeout, self.ask(text.to_string())).await;

@@ -76,8 +76,8 @@ impl Firmware {
         }
     }
 
-    /// Waits until the daemon has said this.
-    pub(crate) async fn told(&mut self, is_it: impl Fn(&str) -> bool) {
+    /// Waits until the daemon has said this; gives what it has said before.
+    pub(crate) async fn told(&mut self, is_it: impl Fn(&str) -> bool) -> Vec<String> {
         let mut heard = Vec::new();
         let waited = tokio::time::timeout(HANG, async {
             while let Some(told) = self.told.recv().await {
@@ -88,6 +88,7 @@ impl Firmware {
             }
         });
         assert!(waited.await.is_ok(), "only {heard:?}");
+        heard
     }
 
     /// Goes on with a larger picture.
@@ -217,6 +218,11 @@ async fn listen(
                 answer(1, b"");
                 "format".to_owned()
             }
+            79 => format!(
+                "caller {} {}",
+                u32::from_le_bytes(body[4..8].try_into().unwrap()),
+                String::from_utf8_lossy(&body[24..])
+            ),
             other => format!("{other}"),
         };
         if told.send(said).is_err() {

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use peercam::proto::{
-    command::{INNER, TOPICS},
+    command::{INNER, TopicName},
     route::Route,
 };
 use tokio::{
@@ -193,7 +193,7 @@ fn everything_has_a_row() {
     for name in INNER {
         assert!(has(&format!("cmd={name}")), "{name}");
     }
-    for name in TOPICS {
+    for name in TopicName::ALL.map(TopicName::as_str) {
         assert!(has(&format!("\"topic\":\"{name}\"")), "{name}");
     }
     for action in ["live", "playback", "download"] {

@@ -30,6 +30,7 @@ mod hostile;
 mod http;
 mod join;
 mod layering;
+mod makers;
 mod many;
 #[cfg(feature = "client")]
 mod mitm;

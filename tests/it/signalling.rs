@@ -332,7 +332,10 @@ async fn standby_lasts_over_a_restart() {
 }
 
 /// A program that answers one request with this text, and gives what it was asked.
-async fn answer_once<S: AsyncReadExt + AsyncWriteExt + Unpin>(mut stream: S, text: &str) -> String {
+pub(crate) async fn answer_once<S: AsyncReadExt + AsyncWriteExt + Unpin>(
+    mut stream: S,
+    text: &str,
+) -> String {
     let mut asked = Vec::new();
     while !asked.ends_with(b"}") {
         assert!(stream.read_buf(&mut asked).await.unwrap() > 0);

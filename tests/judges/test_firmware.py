@@ -84,6 +84,7 @@ def test_the_example_is_a_camera(camera, firmware, clip):
     waited(daemon, "turn -1 0 5: -5 0")
     waited(daemon, "turn 0 0 0: -5 0")
     assert post(daemon, "/command?action=user_define&channel=0&cmd=light_on") == '{"channel":0,"letters":8}'
+    waited(daemon, "a command by anybody, who is an admin")
     spoken = post(daemon, "/voice?channel=0&recorded=1", clip[1].read_bytes())
     assert '"status":"0"' in spoken, spoken
     waited(daemon, "talk, PCM, 16000 Hz")

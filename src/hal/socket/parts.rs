@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{channel::Channel, link::Link};
 use crate::{
     hal::{
-        BoxFuture, Commands, HalError, PictureControl, Ptz, PtzMotion, PtzPosition, Snapshot,
-        TalkSink, Talkback, Upkeep,
+        BoxFuture, Commands, HalError, MakerCommand, PictureControl, Ptz, PtzMotion, PtzPosition,
+        Snapshot, TalkSink, Talkback, Upkeep,
     },
     media::{SoundCoding, SoundFormat},
     proto::hal_socket::{TalkCoding, ToFirmware},
@@ -68,12 +68,21 @@ impl Snapshot for SocketParts {
 }
 
 impl Commands for SocketParts {
-    fn run<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<String, HalError>> {
+    fn run<'a>(&'a self, command: MakerCommand<'a>) -> BoxFuture<'a, Result<String, HalError>> {
         Box::pin(async move {
             let link = self.0.able("commands", |has| has.commands)?;
-            let answer = link
-                .ask(|id| ToFirmware::Command(self.0.id, id, text).encode())
-                .await?;
+            let channel = self.0.id;
+            let both = |id| {
+                let caller = ToFirmware::Caller {
+                    channel,
+                    id,
+                    scopes: command.scopes,
+                    credential: command.credential,
+                };
+                let command = ToFirmware::Command(channel, id, command.text);
+                [caller.encode(), command.encode()].concat()
+            };
+            let answer = link.ask(both).await?;
             let text = String::from_utf8(answer.into());
             text.map_err(|_| HalError::Failed("the firmware's answer is no text".to_owned()))
         })

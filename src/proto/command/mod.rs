@@ -3,6 +3,7 @@
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
 
+mod json;
 mod panel;
 mod records;
 mod reply;
@@ -12,7 +13,7 @@ pub use records::{
     FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
 };
 
-pub use panel::{NotPanel, Panel, PanelReply, Position, TOPICS, Topic, encode_topic};
+pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_topic};
 pub use reply::{ChannelState, Reply, Status};
 pub use user::{Direction, Meaning, Speed, UserCommand};
 

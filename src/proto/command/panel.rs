@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Status,
+    Status, json,
     reply::to_json,
     user::{Direction, direction},
 };
@@ -57,18 +57,64 @@ pub enum Panel {
     Reboot,
 }
 
-/// The names of the topics of [`Panel`], as the configuration allows them.
-pub const TOPICS: [&str; 9] = [
-    "ptz",
-    "get_status",
-    "set_status",
-    "Mirror_flip",
-    "version",
-    "sd_format",
-    "bind_status",
-    "intercom",
-    "reboot",
-];
+/// The topics of [`Panel`], as the configuration allows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicName {
+    /// `ptz`
+    Ptz,
+    /// `get_status`
+    GetStatus,
+    /// `set_status`
+    SetStatus,
+    /// `Mirror_flip`
+    MirrorFlip,
+    /// `version`
+    Version,
+    /// `sd_format`
+    SdFormat,
+    /// `bind_status`
+    BindStatus,
+    /// `intercom`
+    Intercom,
+    /// `reboot`
+    Reboot,
+}
+
+impl TopicName {
+    /// Every name.
+    pub const ALL: [Self; 9] = [
+        Self::Ptz,
+        Self::GetStatus,
+        Self::SetStatus,
+        Self::MirrorFlip,
+        Self::Version,
+        Self::SdFormat,
+        Self::BindStatus,
+        Self::Intercom,
+        Self::Reboot,
+    ];
+
+    /// As panels write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ptz => "ptz",
+            Self::GetStatus => "get_status",
+            Self::SetStatus => "set_status",
+            Self::MirrorFlip => "Mirror_flip",
+            Self::Version => "version",
+            Self::SdFormat => "sd_format",
+            Self::BindStatus => "bind_status",
+            Self::Intercom => "intercom",
+            Self::Reboot => "reboot",
+        }
+    }
+
+    /// The name that a word may be taken for: some firmware compares without case.
+    pub fn like(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|name| name.as_str().eq_ignore_ascii_case(word))
+    }
+}
 
 #[derive(Deserialize)]
 struct TopicJson<'a> {
@@ -81,12 +127,14 @@ struct TopicJson<'a> {
 impl Topic {
     /// Reads a message, if it is one.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
         // An array would be read as the values of the fields.
         let json: TopicJson<'_> = text
             .starts_with('{')
             .then(|| serde_json::from_str(text).ok())??;
-        Some(Self {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name =
+            (1..=json::MAX_NAME).contains(&json.topic.len()) && json.topic.bytes().all(is_plain);
+        is_name.then(|| Self {
             name: json.topic.into_owned(),
             message_id: json.message_id,
             data: match json.data {
@@ -113,8 +161,10 @@ impl Panel {
     /// [`NotPanel`]
     pub fn of(topic: &Topic) -> Result<Self, NotPanel> {
         let word = |key: &str| topic.data.get(key).and_then(Value::as_str);
-        Ok(match topic.name.as_str() {
-            "ptz" => match word("cmd") {
+        let name = TopicName::like(&topic.name);
+        let name = name.filter(|name| name.as_str() == topic.name);
+        Ok(match name.ok_or(NotPanel::Unknown)? {
+            TopicName::Ptz => match word("cmd") {
                 Some("ptz_release_pre") => Self::Release,
                 Some(cmd) => {
                     let pressed = cmd.strip_prefix("ptz_");
@@ -124,25 +174,24 @@ impl Panel {
                 }
                 None => return Err(NotPanel::Damaged(PTZ)),
             },
-            "get_status" => Self::GetStatus,
-            "set_status" => match word("status") {
+            TopicName::GetStatus => Self::GetStatus,
+            TopicName::SetStatus => match word("status") {
                 Some("working") => Self::SetStatus { working: true },
                 Some("standby") => Self::SetStatus { working: false },
                 _ => return Err(NotPanel::Damaged("data.status is working or standby")),
             },
-            "Mirror_flip" => match word("mode") {
+            TopicName::MirrorFlip => match word("mode") {
                 Some("normal") => Self::Flip { flipped: false },
                 Some("flip") => Self::Flip { flipped: true },
                 _ => return Err(NotPanel::Damaged("data.mode is normal or flip")),
             },
-            "version" => Self::Version,
-            "sd_format" => Self::FormatCard {
+            TopicName::Version => Self::Version,
+            TopicName::SdFormat => Self::FormatCard {
                 confirm: word("confirm").map(str::to_owned),
             },
-            "bind_status" => Self::BindStatus,
-            "intercom" => Self::Intercom,
-            "reboot" => Self::Reboot,
-            _ => return Err(NotPanel::Unknown),
+            TopicName::BindStatus => Self::BindStatus,
+            TopicName::Intercom => Self::Intercom,
+            TopicName::Reboot => Self::Reboot,
         })
     }
 }
@@ -331,7 +380,7 @@ mod tests {
         ] {
             assert!(matches!(panel(text), Err(NotPanel::Damaged(_))), "{text}");
         }
-        for name in TOPICS {
+        for name in TopicName::ALL.map(TopicName::as_str) {
             assert_ne!(
                 panel(&format!("{{\"topic\":\"{name}\"}}")),
                 Err(NotPanel::Unknown)

@@ -1,18 +1,26 @@
 //! `user_define`: what a device's maker defined, and what standard panels send
 //! (`docs/protocol.md`, "Commands that makers define").
 
-use serde::de::IgnoredAny;
+use std::borrow::Cow;
 
-use super::Topic;
-use crate::proto::call::ViewerMove;
+use percent_encoding::percent_decode_str;
+
+use super::{Topic, TopicName, json};
+use crate::proto::{call::ViewerMove, encoding::hex};
+
+/// How often a text may have been percent-encoded besides.
+const MAX_ESCAPED: usize = 4;
 
 /// A command of `user_define`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserCommand {
-    /// The command as it came: JSON, words or hex.
+    /// The command as it goes on: JSON written anew, words or hex. Empty if it goes to nobody.
     pub text: String,
     /// What it means, as far as this device knows.
     pub meaning: Meaning,
+    /// The topics of this device that are named in it, wherever and in whatever case. Whoever does
+    /// the command may understand them, so what they need is needed.
+    pub names: Vec<TopicName>,
 }
 
 /// What a command means.
@@ -26,8 +34,11 @@ pub enum Meaning {
     Call(ViewerMove),
     /// Nothing that is known here.
     Other,
-    /// It begins as JSON does, and is none.
-    Damaged,
+    /// JSON without a topic. It goes to nobody.
+    NoTopic,
+    /// It begins as JSON does, and is none that all readers understand as one thing: why. It goes to
+    /// nobody.
+    Damaged(&'static str),
 }
 
 /// Where a camera turns.
@@ -60,16 +71,17 @@ impl Speed {
 impl UserCommand {
     /// Reads a command.
     pub fn parse(text: &str) -> Self {
-        let meaning = Topic::parse(text).map(Meaning::Topic);
-        let meaning = meaning
-            .or_else(|| step(text).map(|(direction, speed)| Meaning::Step(direction, speed)))
-            .or_else(|| call(text).map(Meaning::Call));
+        let mut names = Vec::new();
+        let read = read(text, |said| note_names(said, &mut names));
+        let (text, meaning) = match read {
+            Ok((_, Meaning::NoTopic)) => (String::new(), Meaning::NoTopic),
+            Ok(read) => read,
+            Err(reason) => (String::new(), Meaning::Damaged(reason)),
+        };
         Self {
-            text: text.to_owned(),
-            meaning: meaning.unwrap_or_else(|| match is_damaged(text) {
-                true => Meaning::Damaged,
-                false => Meaning::Other,
-            }),
+            text,
+            meaning,
+            names,
         }
     }
 
@@ -80,7 +92,7 @@ impl UserCommand {
             Meaning::Topic(topic) => &topic.name,
             Meaning::Step(..) => "ptz",
             Meaning::Call(_) => "call",
-            Meaning::Other | Meaning::Damaged => self.first_word(),
+            Meaning::Other | Meaning::NoTopic | Meaning::Damaged(_) => self.first_word(),
         }
     }
 
@@ -91,8 +103,66 @@ impl UserCommand {
     }
 }
 
-fn is_damaged(text: &str) -> bool {
-    text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_err()
+/// The text as it goes on, and what it means. `hear` is told all that stands in it.
+fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'static str> {
+    if json::begins_as_json(text) {
+        let text = json::rewrite(text, hear)?;
+        let meaning = Topic::parse(&text).map_or(Meaning::NoTopic, Meaning::Topic);
+        return Ok((text, meaning));
+    }
+    hear(text);
+    let mut unescaped = Cow::Borrowed(text);
+    for tries in 0.. {
+        let further = percent_decode_str(&unescaped).decode_utf8_lossy();
+        if further == unescaped {
+            break;
+        }
+        if tries == MAX_ESCAPED || json::begins_as_json(&further) {
+            return Err("it is percent-encoded more than once");
+        }
+        hear(&further);
+        unescaped = Cow::Owned(further.into_owned());
+    }
+    if let Some(bytes) = unhex(text) {
+        let inner = String::from_utf8_lossy(&bytes);
+        // `22` may as well be a number of the maker's.
+        if json::begins_as_json(&inner) && inner.contains('{') {
+            let inner = json::rewrite(&inner, hear)?;
+            let is_lower = text.bytes().any(|byte| byte.is_ascii_lowercase());
+            let mut text = hex(inner.as_bytes());
+            if !is_lower {
+                text.make_ascii_uppercase();
+            }
+            let meaning = Topic::parse(&inner).map_or(Meaning::NoTopic, |_| Meaning::Other);
+            return Ok((text, meaning));
+        }
+        hear(&inner);
+    }
+    let word = text.trim_matches(json::is_skipped).to_ascii_lowercase();
+    let step = step(&word).map(|(direction, speed)| Meaning::Step(direction, speed));
+    let meaning = step.or_else(|| call(&word).map(Meaning::Call));
+    Ok((text.to_owned(), meaning.unwrap_or(Meaning::Other)))
+}
+
+/// Notes which topics of this device are words of a text.
+fn note_names(text: &str, names: &mut Vec<TopicName>) {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    for name in words.filter_map(TopicName::like) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}
+
+/// The bytes of a text that is hex, whatever its case and the blanks in it.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .filter(|c| !json::is_skipped(*c))
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.filter(|digits| !digits.is_empty() && digits.len() % 2 == 0)?;
+    Some(digits.chunks(2).map(|two| two[0] << 4 | two[1]).collect())
 }
 
 /// `ptz_left`, `ptz_left_speed_1`
@@ -153,12 +223,107 @@ mod tests {
             ("ptz_inwards", Meaning::Other),
             ("ptz_left_speed_x", Meaning::Other),
             ("36D7F336FCEC9E57318ECA0323BA9497", Meaning::Other),
-            (r#"{"shell":"reboot"}"#, Meaning::Other),
-            (r#"{"topic":1}"#, Meaning::Other),
-            (r#"["ptz",1,{}]"#, Meaning::Other),
-            (r#"{"topic":"ptz""#, Meaning::Damaged),
+            ("PTZ_LEFT\t", Meaning::Step(Direction::Left, Speed::USUAL)),
+            ("22", Meaning::Other),
+            (r#"{"shell":"reboot"}"#, Meaning::NoTopic),
+            (r#"{"topic":1}"#, Meaning::NoTopic),
+            (r#"{"topic":"a b"}"#, Meaning::NoTopic),
+            (r#"{"topic":""}"#, Meaning::NoTopic),
+            (r#"{"topic":"\u017fd"}"#, Meaning::NoTopic),
+            (r#"["ptz",1,{}]"#, Meaning::NoTopic),
+            (r#""sd_format""#, Meaning::NoTopic),
         ] {
             assert_eq!(UserCommand::parse(text).meaning, meaning, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_message_goes_to_nobody() {
+        for text in [
+            r#"{"topic":"sd_format","topic":"x"}"#,
+            r#"{"topic":"x","data":{},"data":{}}"#,
+            r#"{"topic":"sd_format"} ,"#,
+            r#"{"topic":"reboot",}"#,
+            r#"{"Topic":"sd_format"}"#,
+            r#"{"topic":"x","TOPIC":"sd_format"}"#,
+            r#"{"topic":"sd_format""#,
+            "\u{feff}{\"topic\":\"sd_format\"}",
+            "\u{b}{\"topic\":\"sd_format\"}",
+            r#"{"topic":"x\u0000"}"#,
+            r#"{"topic":"x","data":{"topic\u0000":"y"}}"#,
+            // Escaped twice, and again.
+            "%7B%22topic%22:%22sd_format%22%7D",
+            "%257B%2522topic%2522%253A%2522x%2522%257D",
+            "%25252525252525x",
+            // {"topic":"x",}
+            "7B22746F706963223A2278222C7D",
+        ] {
+            let command = UserCommand::parse(text);
+            let is_damaged = matches!(command.meaning, Meaning::Damaged(_));
+            assert!(is_damaged && command.text.is_empty(), "{text}: {command:?}");
+        }
+        // [{"topic":"x"}] and {"shell":"x"}
+        for text in [
+            "5b7b22746f706963223a2278227d5d",
+            "7b227368656c6c223a2278227d",
+        ] {
+            let command = UserCommand::parse(text);
+            assert_eq!(
+                (command.meaning, command.text),
+                (Meaning::NoTopic, String::new())
+            );
+        }
+    }
+
+    #[test]
+    fn what_goes_on_is_written_anew() {
+        for (text, expected) in [
+            (
+                " { \"topic\" : \"\\u006cight\", \"on\":1e400 }\n",
+                r#"{"topic":"light","on":1e400}"#,
+            ),
+            // { "topic":"x"}
+            ("7B2022746F706963223A2278227D", "7B22746F706963223A2278227D"),
+            ("light on", "light on"),
+            ("36D7F336", "36D7F336"),
+        ] {
+            let command = UserCommand::parse(text);
+            assert_eq!(command.text, expected);
+            assert_eq!(command.names, [], "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_this_device_are_found_wherever_they_stand() {
+        for text in [
+            r#"{"topic":"sd_format"}"#,
+            r#"{"topic":"SD_Format"}"#,
+            r#"{"topic":"x","data":{"topic":"sd_format"}}"#,
+            r#"{"topic":"x","data":[["rm; \u0073d_format"]]}"#,
+            r#"{"topic":"x","sd_format":1}"#,
+            r#"{"topic":"x","data":{"Sd_Format":1}}"#,
+            "sd_format",
+            "\tSD_FORMAT now",
+            "sd_format;x",
+            "'sd_format'",
+            "sd_format\\u0000x",
+            "run sd_format",
+            "s%64_format",
+            "s%2564_format",
+            // sd_format, and {"topic":"sd_format"}
+            "73645f666f726d6174",
+            "7B22746F706963223A2273645F666F726D6174227D",
+            "73 64 5f 66 6f 72 6d 61 74",
+        ] {
+            let command = UserCommand::parse(text);
+            assert_eq!(command.names, [TopicName::SdFormat], "{text}");
+        }
+        for text in [
+            "sd_formatted",
+            "no_reboot",
+            r#"{"topic":"set_status_light"}"#,
+        ] {
+            assert_eq!(UserCommand::parse(text).names, [], "{text}");
         }
     }
 }

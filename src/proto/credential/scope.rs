@@ -1,9 +1,10 @@
 use std::{fmt, str::FromStr};
 
+use super::Channels;
 use crate::{
     error::{Error, ErrorKind},
     proto::{
-        command::{Command, Meaning},
+        command::{Command, Meaning, TopicName},
         route::{MediaRequest, Route},
     },
 };
@@ -43,30 +44,37 @@ pub enum Need {
     Proof,
     /// A credential with this scope.
     Scope(Scope),
+    /// A credential with this scope and for all channels: it is about the device as a whole.
+    Device(Scope),
 }
 
 impl Need {
-    /// Makes sure that these scopes are enough.
+    /// Makes sure that these scopes, for these channels, are enough.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`], naming the scope that is missing.
-    pub fn check(self, scopes: Scopes) -> Result<(), Error> {
-        match self {
-            Self::Scope(scope) if !scopes.contains(scope) => {
-                let reason = format!(
-                    "this credential does not have the scope {}; pair again with it",
-                    scope.as_str()
-                );
-                Err(Error::new(ErrorKind::Forbidden, reason))
-            }
-            Self::Proof | Self::Scope(_) => Ok(()),
+    /// [`ErrorKind::Forbidden`], naming what is missing.
+    pub fn check(self, scopes: Scopes, channels: &Channels) -> Result<(), Error> {
+        let (Self::Scope(scope) | Self::Device(scope)) = self else {
+            return Ok(());
+        };
+        if !scopes.contains(scope) {
+            let reason = format!(
+                "this credential does not have the scope {}; pair again with it",
+                scope.as_str()
+            );
+            return Err(Error::new(ErrorKind::Forbidden, reason));
         }
+        if matches!(self, Self::Device(_)) && *channels != Channels::All {
+            let reason = "this is about all channels, and this credential is for some";
+            return Err(Error::new(ErrorKind::Forbidden, reason));
+        }
+        Ok(())
     }
 
     /// What a route needs as such, before its parameters are looked at.
     pub const fn of_route(route: Route) -> Self {
         match route {
-            Route::Metrics => Self::Scope(Scope::Metrics),
+            Route::Metrics => Self::Device(Scope::Metrics),
             Route::Voice => Self::Scope(Scope::Voice),
             Route::Media | Route::Command | Route::Health => Self::Proof,
         }
@@ -97,6 +105,20 @@ impl Need {
             },
             // It is answered with "not offered", whoever asks.
             Command::Unknown => Self::Proof,
+        }
+    }
+
+    /// What a topic needs besides, whoever does it: the device, a program on it, or firmware.
+    pub const fn of_topic(name: TopicName) -> Self {
+        match name {
+            TopicName::Ptz
+            | TopicName::GetStatus
+            | TopicName::MirrorFlip
+            | TopicName::Version
+            | TopicName::BindStatus
+            | TopicName::Intercom => Self::Scope(Scope::Command),
+            TopicName::SetStatus => Self::Scope(Scope::Admin),
+            TopicName::SdFormat | TopicName::Reboot => Self::Device(Scope::Admin),
         }
     }
 }
@@ -157,6 +179,11 @@ impl Scopes {
         self.0 == 0
     }
 
+    /// A bit for each that is there: 1 for the first of [`Scope::ALL`], 2 for the next.
+    pub fn bits(self) -> u32 {
+        self.iter().fold(0, |bits, scope| bits | 1 << scope as u32)
+    }
+
     /// Those that are there, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL
@@ -203,7 +230,9 @@ mod tests {
             Scopes::ALL.to_string(),
             "live,playback,download,voice,command,feedback,metrics,admin"
         );
+        assert_eq!(Scopes::ALL.bits(), 0xff);
         let some = Scopes::from_iter([Scope::Command, Scope::Live]);
+        assert_eq!(some.bits(), 0b1_0001);
         assert_eq!(some.to_string(), "live,command");
         assert!(some.contains(Scope::Live) && !some.contains(Scope::Admin));
     }

@@ -3,7 +3,10 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     media::{AudioCodec, MediaTime, VideoCodec},
-    proto::nal::Framing,
+    proto::{
+        credential::{CredentialId, Scope, Scopes},
+        nal::Framing,
+    },
 };
 
 fn parse(bytes: &[u8]) -> Result<FromFirmware, MessageError> {
@@ -165,6 +168,28 @@ fn messages_of_the_daemon() {
         (ToFirmware::Reboot(channel, 5), 76, 0, &[5, 0, 0, 0]),
         (ToFirmware::Format(channel, 5), 77, 0, &[5, 0, 0, 0]),
         (ToFirmware::Dropped(stream, 300), 78, 1, &[44, 1, 0, 0]),
+        (
+            ToFirmware::Caller {
+                channel,
+                id: 5,
+                scopes: Scopes::from_iter([Scope::Live, Scope::Admin]),
+                credential: Some(("shop", CredentialId::new([9; 16]))),
+            },
+            79,
+            0,
+            b"\x05\0\0\0\x81\0\0\0\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09shop",
+        ),
+        (
+            ToFirmware::Caller {
+                channel,
+                id: 5,
+                scopes: Scopes::ALL,
+                credential: None,
+            },
+            79,
+            0,
+            b"\x05\0\0\0\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        ),
     ] {
         let whose = if kind == 65 { 0 } else { 258 };
         assert_eq!(

@@ -1,5 +1,8 @@
 use super::{Head, VERSION};
-use crate::media::{ChannelId, StreamId};
+use crate::{
+    media::{ChannelId, StreamId},
+    proto::credential::{CredentialId, Scopes},
+};
 
 /// What the daemon says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,17 @@ pub enum ToFirmware<'a> {
     /// How many access units of a stream the daemon has dropped since the firmware connected,
     /// because whoever reads them was too slow.
     Dropped(StreamId, u32),
+    /// Who sends the command of this id, which comes next.
+    Caller {
+        /// The channel of the command.
+        channel: ChannelId,
+        /// Of the command.
+        id: u32,
+        /// What the sender may do.
+        scopes: Scopes,
+        /// Who minted the credential that it proved, and which one that is.
+        credential: Option<(&'a str, CredentialId)>,
+    },
 }
 
 /// How what is talked is coded.
@@ -76,6 +90,7 @@ impl ToFirmware<'_> {
             Self::Reboot(channel, _) => (76, (channel.0, 0)),
             Self::Format(channel, _) => (77, (channel.0, 0)),
             Self::Dropped(stream, _) => (78, of_stream(*stream)),
+            Self::Caller { channel, .. } => (79, (channel.0, 0)),
         };
         let mut body = Vec::new();
         match self {
@@ -111,6 +126,18 @@ impl ToFirmware<'_> {
                 body.extend_from_slice(&id.to_le_bytes());
                 body.extend_from_slice(text.as_bytes());
             }
+            Self::Caller {
+                id,
+                scopes,
+                credential,
+                ..
+            } => {
+                body.extend_from_slice(&id.to_le_bytes());
+                body.extend_from_slice(&scopes.bits().to_le_bytes());
+                let (issuer, credential) = credential.unwrap_or(("", NO_CREDENTIAL));
+                body.extend_from_slice(credential.as_bytes());
+                body.extend_from_slice(issuer.as_bytes());
+            }
         }
         let head = Head {
             length: body.len(),
@@ -126,6 +153,7 @@ impl ToFirmware<'_> {
 }
 
 const NOTHING: (u16, u8) = (0, 0);
+const NO_CREDENTIAL: CredentialId = CredentialId::new([0; 16]);
 
 fn of_stream(stream: StreamId) -> (u16, u8) {
     (stream.channel.0, stream.quality as u8)
