@@ -1,4 +1,4 @@
-use crate::proto::credential::Claims;
+use crate::proto::credential::{Claims, Rights};
 
 /// A credential that was proved, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,4 +9,7 @@ pub struct Holder {
     pub epoch: u32,
     /// What it says.
     pub claims: Claims,
+    /// What it is good for: the claims, and once the device has let it in, no more of them than its
+    /// issuer may give now.
+    pub rights: Rights,
 }

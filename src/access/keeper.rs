@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
     proto::{
-        credential::{EndpointId, MintKey, Secret},
+        credential::{BeyondCeiling, EndpointId, MintKey, Rights, Secret},
         network::Source,
         text::Printable,
     },
@@ -138,24 +138,27 @@ impl Keeper {
         Arc::clone(&self.access.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Ends the sessions whose time is over, or that are let in no more.
+    /// Ends the sessions whose time is over, that are let in no more, or that are good for something
+    /// else now: what runs was begun by other rights.
     pub fn end_sessions(&self) {
         let (access, now) = (self.access(), self.clock.date());
         self.sessions
             .end_where(|holder| match access.check(holder, now) {
-                Ok(()) => None,
+                Ok(rights) if rights == holder.rights => None,
+                Ok(_) => Some("rights changed"),
                 Err(refusal) => Some(refusal.word()),
             });
     }
 
-    /// Whether a credential is good now. Its MAC held already.
+    /// Lets in a credential that is good now, with what it is good for. Its MAC held already.
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`] with the precise reason: its holder may know it.
-    pub fn check(&self, holder: &Holder) -> Result<(), Error> {
-        self.access()
-            .check(holder, self.clock.date())
-            .map_err(|refusal| Error::new(ErrorKind::Forbidden, refusal.reason()))
+    pub fn admit(&self, holder: Holder) -> Result<Holder, Error> {
+        match self.access().check(&holder, self.clock.date()) {
+            Ok(rights) => Ok(Holder { rights, ..holder }),
+            Err(refusal) => Err(Error::new(ErrorKind::Forbidden, refusal.reason())),
+        }
     }
 
     /// Says in the log, once, that a credential is used at this endpoint.
@@ -189,6 +192,7 @@ enum Refusal {
     Ended,
     NoClock,
     ListUnreadable,
+    Beyond(BeyondCeiling),
 }
 
 impl Refusal {
@@ -198,6 +202,7 @@ impl Refusal {
             Self::Ended => "expired",
             Self::NoClock => "clock",
             Self::ListUnreadable => "revocations unreadable",
+            Self::Beyond(_) => "beyond the ceiling",
         }
     }
 
@@ -210,6 +215,12 @@ impl Refusal {
             }
             Self::ListUnreadable => {
                 "the device cannot read its list of revoked credentials and lets nobody in; its log says which file"
+            }
+            Self::Beyond(BeyondCeiling::Rights) => {
+                "whoever made this credential may give nothing of what it says; ask the device's owner, who sets that with peercam mint-key"
+            }
+            Self::Beyond(BeyondCeiling::End) => {
+                "whoever made this credential may make such as end sooner only; ask there for another one"
             }
         }
     }
@@ -228,7 +239,8 @@ impl Access {
         }
     }
 
-    fn check(&self, holder: &Holder, now: Option<u64>) -> Result<(), Refusal> {
+    /// What a credential is good for now.
+    fn check(&self, holder: &Holder, now: Option<u64>) -> Result<Rights, Refusal> {
         let Self::Known { revocations, .. } = self else {
             return Err(Refusal::ListUnreadable);
         };
@@ -237,10 +249,15 @@ impl Access {
             return Err(Refusal::Revoked);
         }
         match (holder.claims.expires, now) {
-            (None, _) => Ok(()),
-            (Some(_), None) => Err(Refusal::NoClock),
-            (Some(expires), Some(now)) if expires <= now => Err(Refusal::Ended),
-            (Some(_), Some(_)) => Ok(()),
+            (Some(_), None) => return Err(Refusal::NoClock),
+            (Some(expires), Some(now)) if expires <= now => return Err(Refusal::Ended),
+            _ => {}
+        }
+        match revocations.ceiling(&holder.issuer) {
+            None => Ok(holder.claims.rights()),
+            Some(ceiling) => ceiling
+                .limit(&holder.claims, now.unwrap_or_default())
+                .map_err(Refusal::Beyond),
         }
     }
 }
@@ -248,7 +265,79 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes, Secret};
+    use crate::proto::credential::{
+        Ceiling, Channels, Claims, CredentialId, Issuer, Scope, Scopes, Secret,
+    };
+
+    fn holder(issuer: &str, expires: Option<u64>) -> Holder {
+        let claims = Claims {
+            id: CredentialId::new([1; 16]),
+            name: "guest".to_owned(),
+            scopes: Scopes::ALL,
+            channels: Channels::All,
+            expires,
+            peer: None,
+        };
+        Holder {
+            issuer: issuer.to_owned(),
+            epoch: 0,
+            rights: claims.rights(),
+            claims,
+        }
+    }
+
+    #[test]
+    fn a_back_end_gives_no_more_than_its_ceiling() {
+        let shop: Issuer = "shop".parse().expect("a name");
+        let mut revocations = Revocations::new();
+        revocations.admit_issuer(&shop).expect("room");
+        let secrets = Secrets::new(&[1; 32], Secret::new([2; 32]));
+        let access = |revocations: &Revocations| Access::Known {
+            revocations: revocations.clone(),
+            mint_keys: vec![
+                secrets.mint_key(Issuer::local(), 0),
+                secrets.mint_key(shop.clone(), 0),
+            ],
+        };
+        let scopes = |revocations: &Revocations, issuer, expires| {
+            let checked = access(revocations).check(&holder(issuer, expires), Some(1_000));
+            let rights = checked.map(|rights| rights.scopes.to_string());
+            rights.map_err(|refusal| refusal.word())
+        };
+        let all = || Ok(Scopes::ALL.to_string());
+        assert_eq!(
+            scopes(&revocations, "shop", None),
+            all(),
+            "without a ceiling"
+        );
+        let mut ceiling = Ceiling {
+            scopes: Scopes::from_iter([Scope::Live]),
+            channels: Channels::All,
+            longest: None,
+        };
+        revocations.set_ceiling(&shop, ceiling.clone());
+        assert_eq!(scopes(&revocations, "shop", None), Ok("live".to_owned()));
+        assert_eq!(scopes(&revocations, "local", None), all());
+        ceiling.longest = Some(60);
+        revocations.set_ceiling(&shop, ceiling);
+        assert_eq!(
+            scopes(&revocations, "shop", None),
+            Err("beyond the ceiling")
+        );
+        assert_eq!(
+            scopes(&revocations, "shop", Some(1_061)),
+            Err("beyond the ceiling")
+        );
+        assert_eq!(
+            scopes(&revocations, "shop", Some(1_060)),
+            Ok("live".to_owned())
+        );
+        let without_clock = access(&revocations).check(&holder("shop", Some(1_060)), None);
+        assert_eq!(
+            without_clock.map_err(|refusal| refusal.word()).err(),
+            Some("clock")
+        );
+    }
 
     #[test]
     fn only_credentials_that_end_need_a_clock() {
@@ -257,22 +346,10 @@ mod tests {
             revocations: Revocations::new(),
             mint_keys: vec![secrets.mint_key(Issuer::local(), 0)],
         };
-        let holder = |expires| Holder {
-            issuer: "local".to_owned(),
-            epoch: 0,
-            claims: Claims {
-                id: CredentialId::new([1; 16]),
-                name: "guest".to_owned(),
-                scopes: Scopes::ALL,
-                channels: Channels::All,
-                expires,
-                peer: None,
-            },
-        };
         let verdict = |expires, now| {
-            access
-                .check(&holder(expires), now)
-                .map_err(|refusal| refusal.word())
+            let holder = holder("local", expires);
+            let checked = access.check(&holder, now).map(|_| ());
+            checked.map_err(|refusal| refusal.word())
         };
         let ten_years_on = Some(2_100_000_000);
         // Unset, then far ahead, then back.

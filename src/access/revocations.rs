@@ -3,9 +3,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::proto::{
-    credential::{CredentialId, Issuer},
-    encoding::base64,
+use crate::{
+    media::ChannelId,
+    proto::{
+        credential::{Ceiling, Channels, CredentialId, Issuer, Scope},
+        encoding::base64,
+    },
 };
 
 /// How many revoked credentials are remembered.
@@ -15,11 +18,14 @@ const AFTER_LOSS: u32 = 1 << 31;
 /// How many issuers there may be.
 const MAX_ISSUERS: usize = 16;
 
-/// Which credentials are good no more: the current epoch of each issuer, and single ids. This and
-/// the secrets is all that the device keeps for access; viewers are not stored.
+/// Which credentials are good no more: the current epoch of each issuer, and single ids; and what
+/// back ends can give at most. This and the secrets is all that the device keeps for access; viewers
+/// are not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocations {
     epochs: BTreeMap<Issuer, u32>,
+    /// Of issuers that have an epoch; the device itself has none.
+    ceilings: BTreeMap<Issuer, Ceiling>,
     ids: BTreeMap<CredentialId, Revoked>,
 }
 
@@ -61,6 +67,7 @@ impl Revocations {
     pub fn new() -> Self {
         Self {
             epochs: BTreeMap::from([(Issuer::local(), 0)]),
+            ceilings: BTreeMap::new(),
             ids: BTreeMap::new(),
         }
     }
@@ -71,6 +78,7 @@ impl Revocations {
         let epoch = AFTER_LOSS | random >> 2;
         Self {
             epochs: BTreeMap::from([(Issuer::local(), epoch)]),
+            ceilings: BTreeMap::new(),
             ids: BTreeMap::new(),
         }
     }
@@ -87,6 +95,7 @@ impl Revocations {
         }
         let mut list = Self {
             epochs: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
             ids: BTreeMap::new(),
         };
         for (name, epoch) in &raw.epochs {
@@ -106,6 +115,13 @@ impl Revocations {
                 issuer: issuer.map_err(|error: &str| damaged(error.to_owned()))?,
             };
             list.ids.insert(id, revoked);
+        }
+        for (name, ceiling) in &raw.ceilings {
+            let mut issuers = list.epochs.keys();
+            let issuer = issuers.find(|issuer| issuer.as_str() == name).cloned();
+            let issuer = issuer.filter(|issuer| *issuer != Issuer::local());
+            let issuer = issuer.ok_or_else(|| damaged("a ceiling is nobody's".to_owned()))?;
+            list.ceilings.insert(issuer, ceiling.parse()?);
         }
         if !list.epochs.contains_key(&Issuer::local()) {
             return Err(damaged("the device itself is no issuer".to_owned()));
@@ -147,6 +163,11 @@ impl Revocations {
                     issuer: revoked.issuer.as_ref().map(Issuer::to_string),
                 })
                 .collect(),
+            ceilings: self
+                .ceilings
+                .iter()
+                .map(|(issuer, ceiling)| (issuer.to_string(), RawCeiling::of(ceiling)))
+                .collect(),
         }
     }
 
@@ -176,6 +197,22 @@ impl Revocations {
         let epoch = if local >= AFTER_LOSS { local } else { 0 };
         self.epochs.insert(issuer.clone(), epoch);
         Ok(epoch)
+    }
+
+    /// What an issuer can give at most. `None`: whatever it likes, as the device itself, and back ends
+    /// whose key is older than ceilings.
+    pub fn ceiling(&self, issuer: &str) -> Option<&Ceiling> {
+        let mut ceilings = self.ceilings.iter();
+        let found = ceilings.find(|(known, _)| known.as_str() == issuer);
+        found.map(|(_, ceiling)| ceiling)
+    }
+
+    /// Sets what a back end can give at most, also with what it has given already. A new epoch does
+    /// not change it. The device itself, and who is no issuer, have none.
+    pub fn set_ceiling(&mut self, issuer: &Issuer, ceiling: Ceiling) {
+        if self.epochs.contains_key(issuer) && *issuer != Issuer::local() {
+            self.ceilings.insert(issuer.clone(), ceiling);
+        }
     }
 
     /// Whether this credential was revoked by its id.
@@ -247,6 +284,50 @@ struct Raw {
     v: u32,
     epochs: BTreeMap<String, u32>,
     revoked: Vec<RawRevoked>,
+    /// Not there if there are none: so a list without them is read by versions that know of none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ceilings: BTreeMap<String, RawCeiling>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCeiling {
+    scopes: Vec<String>,
+    /// Not there for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ch: Option<Vec<u16>>,
+    /// 0 for as long as they say.
+    longest: u64,
+}
+
+impl RawCeiling {
+    fn of(ceiling: &Ceiling) -> Self {
+        Self {
+            scopes: ceiling
+                .scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
+            ch: match &ceiling.channels {
+                Channels::All => None,
+                Channels::Only(set) => Some(set.iter().map(|id| id.0).collect()),
+            },
+            longest: ceiling.longest.unwrap_or(0),
+        }
+    }
+
+    fn parse(&self) -> Result<Ceiling, RevocationsError> {
+        let scopes = self.scopes.iter().map(|word| word.parse::<Scope>());
+        let scopes = scopes.collect::<Result<_, _>>();
+        Ok(Ceiling {
+            scopes: scopes.map_err(|error| RevocationsError::Damaged(error.to_string()))?,
+            channels: match &self.ch {
+                None => Channels::All,
+                Some(list) => Channels::Only(list.iter().copied().map(ChannelId).collect()),
+            },
+            longest: Some(self.longest).filter(|longest| *longest != 0),
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -259,128 +340,4 @@ struct RawRevoked {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: usize) -> CredentialId {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        CredentialId::new(bytes)
-    }
-
-    #[test]
-    fn the_list_comes_back_as_it_was_written() {
-        let mut list = Revocations::new();
-        let shop: Issuer = "shop".parse().expect("a name");
-        list.admit_issuer(&shop).expect("room");
-        list.revoke(id(1), Some(7), Some(Issuer::local()), None)
-            .expect("room");
-        list.revoke(id(2), None, None, None).expect("room");
-        assert_eq!(Revocations::parse(list.encode().as_bytes()), Ok(list));
-    }
-
-    #[test]
-    fn a_damaged_list_is_an_error_and_never_an_empty_one() {
-        let good = Revocations::new().encode();
-        let bad = [
-            "",
-            "{}",
-            "null",
-            "[]",
-            &good[..good.len() / 2],
-            &good.replace("\"v\":1", "\"v\":2"),
-            &good.replace("\"revoked\":[]", "\"revoked\":[{\"id\":\"x\",\"exp\":0}]"),
-            &good.replace("\"local\":0", ""),
-            &good.replace("\"local\"", "\"Local\""),
-        ];
-        for text in bad {
-            assert!(Revocations::parse(text.as_bytes()).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_changed_character_of_a_list_is_noticed() {
-        let mut list = Revocations::new();
-        list.revoke(id(1), Some(7), Some(Issuer::local()), None)
-            .expect("room");
-        list.revoke_all(Some(&"local".parse().expect("a name")))
-            .expect("raised");
-        list.revoke(id(2), None, None, None).expect("room");
-        let good = list.encode();
-        for at in 0..good.len() - 1 {
-            let mut bad = good.clone().into_bytes();
-            bad[at] ^= 1;
-            assert!(Revocations::parse(&bad).is_err(), "byte {at} of {good}");
-        }
-    }
-
-    #[test]
-    fn a_full_list_says_what_to_do_and_ended_credentials_make_room() {
-        let mut list = Revocations::new();
-        for number in 0..MAX_REVOKED {
-            let expires = (number == 5).then_some(100);
-            list.revoke(id(number), expires, None, Some(50))
-                .expect("room");
-        }
-        assert_eq!(
-            list.revoke(id(9999), None, None, Some(99)),
-            Err(RevocationsError::Full)
-        );
-        assert!(RevocationsError::Full.to_string().contains("revoke --all"));
-        assert_eq!(
-            list.revoke(id(9999), None, None, None),
-            Err(RevocationsError::Full)
-        );
-        list.revoke(id(7), None, None, Some(99))
-            .expect("it is there already");
-        list.revoke(id(9999), None, None, Some(100))
-            .expect("number 5 has ended");
-        assert!(!list.contains(id(5)) && list.contains(id(9999)));
-        list.revoke_all(None).expect("raised");
-        assert!(!list.contains(id(7)));
-        assert_eq!(list.epoch(&Issuer::local()), Some(1));
-    }
-
-    #[test]
-    fn after_a_loss_nothing_old_is_good() {
-        for random in [0, 7, u32::MAX] {
-            let mut list = Revocations::after_loss(random);
-            let local = list.epoch(&Issuer::local()).expect("is there");
-            assert!(local >= AFTER_LOSS);
-            let shop: Issuer = "shop".parse().expect("a name");
-            assert!(list.admit_issuer(&shop).expect("room") >= AFTER_LOSS);
-            list.revoke_all(None).expect("there is room above");
-            assert_eq!(Revocations::parse(list.encode().as_bytes()), Ok(list));
-        }
-    }
-
-    #[test]
-    fn epochs_go_up_for_one_issuer_or_all() {
-        let mut list = Revocations::new();
-        let shop: Issuer = "shop".parse().expect("a name");
-        assert_eq!(list.epoch(&shop), None);
-        assert!(matches!(
-            list.revoke_all(Some(&shop)),
-            Err(RevocationsError::UnknownIssuer(_))
-        ));
-        list.admit_issuer(&shop).expect("room");
-        list.revoke(id(1), None, Some(Issuer::local()), None)
-            .expect("room");
-        list.revoke(id(2), None, Some(shop.clone()), None)
-            .expect("room");
-        list.revoke(id(3), None, None, None).expect("room");
-        list.revoke_all(Some(&shop)).expect("raised");
-        assert_eq!(
-            (list.epoch(&shop), list.epoch(&Issuer::local())),
-            (Some(1), Some(0))
-        );
-        assert!(list.contains(id(1)) && !list.contains(id(2)) && list.contains(id(3)));
-        for number in 0.. {
-            let issuer = format!("i{number}").parse().expect("a name");
-            if list.admit_issuer(&issuer).is_err() {
-                assert_eq!(number, MAX_ISSUERS - 2);
-                break;
-            }
-        }
-    }
-}
+mod tests;

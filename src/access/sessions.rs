@@ -245,9 +245,9 @@ impl Table {
             self.displaced.retain(|known| known != key);
             return Ok(None);
         }
-        let is_guest = |slot: &Slot| !slot.key.0.claims.scopes.contains(Scope::Admin);
+        let is_guest = |slot: &Slot| !slot.key.0.rights.scopes.contains(Scope::Admin);
         let newest_guest = self.slots.iter().rposition(is_guest);
-        match newest_guest.filter(|_| key.0.claims.scopes.contains(Scope::Admin)) {
+        match newest_guest.filter(|_| key.0.rights.scopes.contains(Scope::Admin)) {
             Some(index) => {
                 let displaced = self.slots.remove(index);
                 if self.displaced.len() >= MAX_DISPLACED {
@@ -329,6 +329,7 @@ mod tests {
         Holder {
             issuer: "local".to_owned(),
             epoch: 0,
+            rights: claims.rights(),
             claims,
         }
     }

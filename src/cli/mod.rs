@@ -10,6 +10,7 @@ mod download;
 mod failure;
 mod interrupt;
 mod log;
+mod mint_key;
 mod pairing;
 mod probe;
 mod progress;
@@ -30,8 +31,9 @@ pub use doctor::DoctorOptions;
 pub use download::DownloadOptions;
 pub use failure::Failure;
 pub use log::LogLines;
+pub use mint_key::MintKeyOptions;
 use pairing::Device;
-pub use pairing::{MintKeyOptions, PairOptions, RevokeOptions};
+pub use pairing::{PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;
 #[cfg(all(feature = "client", feature = "p2p"))]
 pub use proxy::ProxyOptions;

@@ -1,4 +1,4 @@
-//! `peercam pair`, `revoke` and `mint-key`: on the device, beside a running daemon or without one.
+//! `peercam pair` and `revoke`: on the device, beside a running daemon or without one.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use clap::{ArgGroup, Args};
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-use super::Failure;
+use super::{Failure, mint_key::at_most};
 use crate::{
     access::{DataDir, PairError, Pairing, Revoked, Store, StoreError},
     clock::Clock,
@@ -27,7 +27,7 @@ use crate::{
 
 /// What a viewer may do if nothing is said: everything but reading counters and changing the
 /// device.
-const USUAL_SCOPES: &str = "live,playback,download,voice,command,feedback";
+pub(super) const USUAL_SCOPES: &str = "live,playback,download,voice,command,feedback";
 
 /// Options of `peercam pair`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -71,16 +71,9 @@ pub struct RevokeOptions {
     issuer: Option<Issuer>,
 }
 
-/// Options of `peercam mint-key`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct MintKeyOptions {
-    /// A name for the back end: 1 to 16 lower-case letters, digits and -.
-    issuer: Issuer,
-}
-
 /// A list of channels on the command line, in a shape that is not taken for a list of arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ChannelsArgument(Channels);
+pub(super) struct ChannelsArgument(pub(super) Channels);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
@@ -98,7 +91,7 @@ fn viewer_name(text: &str) -> Result<String, &'static str> {
         .ok_or("a name is 1 to 64 printable bytes")
 }
 
-fn scopes(text: &str) -> Result<Scopes, String> {
+pub(super) fn scopes(text: &str) -> Result<Scopes, String> {
     if text == "all" {
         return Ok(Scopes::ALL);
     }
@@ -108,7 +101,7 @@ fn scopes(text: &str) -> Result<Scopes, String> {
         .map_err(|error| format!("{error}; or all"))
 }
 
-fn channels(text: &str) -> Result<ChannelsArgument, &'static str> {
+pub(super) fn channels(text: &str) -> Result<ChannelsArgument, &'static str> {
     if text == "all" {
         return Ok(ChannelsArgument(Channels::All));
     }
@@ -141,7 +134,7 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
 pub(super) struct Device {
     config: Config,
     /// What names it on a command line, as in advice: empty, or ` --config FILE`.
-    option: String,
+    pub(super) option: String,
 }
 
 impl Device {
@@ -167,7 +160,7 @@ impl Device {
     }
 
     /// Its secrets, made if it has none yet.
-    fn open(&self) -> Result<(DataDir, Store), Failure> {
+    pub(super) fn open(&self) -> Result<(DataDir, Store), Failure> {
         let data_dir = DataDir::open(&self.config.data_dir)?;
         let store = Store::open(data_dir.path())?;
         Ok((data_dir, store))
@@ -371,6 +364,17 @@ fn list(store: &Store) -> Result<(), Failure> {
     if text.is_empty() {
         eprintln!("peercam: nobody was paired; peercam pair NAME does that");
     }
+    match store.revocations() {
+        Ok(revocations) => {
+            let issuers = revocations.epochs().map(|(issuer, _)| issuer);
+            for issuer in issuers.filter(|issuer| **issuer != Issuer::local()) {
+                let ceiling = at_most(revocations.ceiling(issuer.as_str()));
+                writeln!(text, "{:20}  back end  {ceiling}", issuer.as_str())
+                    .expect("strings take everything");
+            }
+        }
+        Err(error) => eprintln!("peercam: what back ends there are is not known: {error}"),
+    }
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .map_err(Failure::io("the list cannot be written"))
@@ -438,32 +442,6 @@ impl RevokeOptions {
             data_dir.path().display()
         );
         Ok(())
-    }
-}
-
-impl MintKeyOptions {
-    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
-        if self.issuer == Issuer::local() {
-            return Err(Failure::Usage(
-                "local is this device itself; choose another name for a back end".to_owned(),
-            ));
-        }
-        let (data_dir, store) = device.open()?;
-        let secrets = store.secrets()?;
-        let epoch = store.update(|revocations, _| {
-            let epoch = revocations
-                .admit_issuer(&self.issuer)
-                .map_err(PairError::from)?;
-            Ok::<_, Failure>(epoch)
-        })?;
-        eprintln!(
-            "peercam: whoever has this key can pair viewers of the device in {}. End it, and all of them, with: peercam revoke{} --all --issuer {}",
-            data_dir.path().display(),
-            device.option,
-            self.issuer
-        );
-        let key = secrets.mint_key(self.issuer, epoch).expose();
-        writeln!(io::stdout(), "{key}").map_err(Failure::io("the key cannot be written"))
     }
 }
 

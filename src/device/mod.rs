@@ -33,7 +33,7 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, CredentialId, Issuer, Need, Scope, Scopes},
+        credential::{Channels, Claims, CredentialId, Issuer, Need, Rights, Scope, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::{EventRequest, has_form_of_session_id},
         refusal,
@@ -103,10 +103,10 @@ impl Caller {
         }
     }
 
-    /// A caller that proved to hold a credential of this issuer with these claims, and has this
-    /// session.
+    /// A caller that proved to hold a credential of this issuer with these claims, which is good for
+    /// this, and has this session.
     pub fn holder(
-        (issuer, claims): (&str, &Claims),
+        (issuer, claims, rights): (&str, &Claims, &Rights),
         session: &str,
         labels: &Labels,
         transport: Transport,
@@ -116,8 +116,8 @@ impl Caller {
             viewer: session.into(),
             transport,
             req_id: labels.req_id.clone(),
-            scopes: claims.scopes,
-            channels: claims.channels.clone(),
+            scopes: rights.scopes,
+            channels: rights.channels.clone(),
             proof: Some(Proof {
                 issuer: issuer.into(),
                 id: claims.id,

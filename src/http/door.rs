@@ -264,7 +264,7 @@ impl Door {
     fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Entered), Error> {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
-        self.keeper.check(&holder)?;
+        let holder = self.keeper.admit(holder)?;
         match (holder.claims.peer, self.gate.peer()) {
             (None, _) => {}
             (pinned, shown) if pinned == shown => {}

@@ -117,7 +117,7 @@ impl<'a> Who<'a> {
                 transport,
                 ..
             } => {
-                let credential = (holder.issuer.as_str(), &holder.claims);
+                let credential = (holder.issuer.as_str(), &holder.claims, &holder.rights);
                 Caller::holder(credential, session, labels, transport)
             }
         }
@@ -128,8 +128,8 @@ impl<'a> Who<'a> {
         match self {
             Self::Anybody { .. } => Ok(&Channels::All),
             Self::Holder { holder, .. } => {
-                need.check(holder.claims.scopes, &holder.claims.channels)?;
-                Ok(&holder.claims.channels)
+                need.check(holder.rights.scopes, &holder.rights.channels)?;
+                Ok(&holder.rights.channels)
             }
         }
     }

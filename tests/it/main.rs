@@ -8,6 +8,7 @@
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod abrupt;
 mod access;
+mod back_ends;
 #[cfg(feature = "record")]
 mod card;
 mod config;

@@ -223,6 +223,7 @@ impl Gate {
         let holder = Claims::parse(&token.claims).map(|claims| Holder {
             issuer: token.issuer.to_owned(),
             epoch: token.epoch,
+            rights: claims.rights(),
             claims,
         });
         Ok(Proven {

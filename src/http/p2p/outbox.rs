@@ -43,16 +43,16 @@ impl PeerOutbox {
     }
 
     fn info(&self, view: &SessionView) -> SessionInfo {
-        let claims = &view.holder.claims;
+        let rights = &view.holder.rights;
         SessionInfo {
             session: view.id.as_str().to_owned(),
-            name: claims.name.clone(),
+            name: view.holder.claims.name.clone(),
             endpoint: view.endpoint.map(|endpoint| endpoint.to_string()),
             seconds: view.since.elapsed().as_secs(),
-            takes_feedback: claims.scopes.contains(Scope::Feedback)
+            takes_feedback: rights.scopes.contains(Scope::Feedback)
                 && self.peers.newest(view.id.as_str()).is_some(),
-            may_talk: claims.scopes.contains(Scope::Voice),
-            channels: claims.channels.clone(),
+            may_talk: rights.scopes.contains(Scope::Voice),
+            channels: rights.channels.clone(),
         }
     }
 
@@ -64,7 +64,7 @@ impl PeerOutbox {
                 "there is no such session: its viewer has left, or never was; GET /sessions lists those that are there",
             );
         };
-        if !view.holder.claims.scopes.contains(Scope::Feedback) {
+        if !view.holder.rights.scopes.contains(Scope::Feedback) {
             return Err(Error::new(
                 ErrorKind::Forbidden,
                 "this viewer was paired without the scope feedback",

@@ -5,7 +5,7 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-use super::{EndpointId, Scope, Scopes};
+use super::{EndpointId, Rights, Scope, Scopes};
 use crate::{
     media::ChannelId,
     proto::encoding::{base64, exactly},
@@ -107,6 +107,14 @@ impl Claims {
             expires: Some(raw.exp).filter(|exp| *exp != 0),
             peer: peer.map_err(|error| ClaimsError(format!("peer: {error}")))?,
         })
+    }
+
+    /// What they say that they are good for.
+    pub fn rights(&self) -> Rights {
+        Rights {
+            scopes: self.scopes,
+            channels: self.channels.clone(),
+        }
     }
 
     /// The bytes that are signed.
@@ -228,6 +236,17 @@ impl Channels {
         match self {
             Self::All => true,
             Self::Only(set) => set.contains(&channel),
+        }
+    }
+
+    /// Those that are in both; `None` if there are none.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::All, some) | (some, Self::All) => Some(some.clone()),
+            (Self::Only(some), Self::Only(others)) => {
+                let both: BTreeSet<_> = some.intersection(others).copied().collect();
+                (!both.is_empty()).then_some(Self::Only(both))
+            }
         }
     }
 }

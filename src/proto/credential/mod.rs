@@ -3,6 +3,7 @@
 //! Shapes and derivations are those of `docs/protocol.md`, "Credentials" and "Tokens". What is
 //! text on the wire is base64url without padding, in its one canonical form, or lower-case hex.
 
+mod ceiling;
 mod claims;
 mod endpoint_id;
 mod mint;
@@ -12,6 +13,7 @@ mod secret;
 mod token;
 mod uri;
 
+pub use ceiling::{BeyondCeiling, Ceiling, Rights};
 pub use claims::{Channels, Claims, ClaimsError, CredentialId, MAX_CLAIMS, MAX_NAME};
 pub use endpoint_id::{EndpointId, ParseEndpointIdError};
 pub use mint::{Credential, Issuer, MintKey, ParseMintKeyError};

@@ -174,6 +174,11 @@ impl Scopes {
         self.0 & 1 << scope as u8 != 0
     }
 
+    /// Those that are in both.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
