@@ -159,7 +159,9 @@ impl Track {
         self.weight += weight(self.aggregate, packet.payload());
         if self.weight > self.most {
             let kib = self.most >> 10;
-            let reason = format!("it sends more than {kib} KiB, and no frame ends");
+            let reason = format!(
+                "a picture of it has more than {kib} KiB, or no end; a lower resolution or bit rate helps"
+            );
             return Err(Failure::Other(reason));
         }
         let meta = PacketMeta::from_received(packet);

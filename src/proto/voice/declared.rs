@@ -122,8 +122,6 @@ impl Declared {
 }
 
 fn shown(name: &str) -> String {
-    let printable = name
-        .chars()
-        .filter(|character| character.is_ascii_graphic());
+    let printable = name.chars().filter(char::is_ascii_graphic);
     printable.take(LONGEST_NAME).collect()
 }
