@@ -7,6 +7,7 @@ mod listen;
 mod p2p;
 #[cfg(feature = "record")]
 mod record;
+mod shares;
 
 use std::{
     future::Future,
@@ -23,6 +24,7 @@ pub use self::error::StartError;
 use self::{
     cameras::{Workshop, cameras},
     listen::{bind, lan_hints},
+    shares::Shares,
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
@@ -84,8 +86,6 @@ impl Default for Reach {
 
 /// How often it is looked whether the network has given the device another address.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
-/// Media responses that a session may have, however few there are for each.
-const MIN_MEDIA_SHARE: usize = 6;
 /// How often connections are looked at for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How often, at shutdown, connections are looked at that have been answered.
@@ -154,7 +154,8 @@ impl Daemon {
         let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
         #[cfg(feature = "record")]
         let recorder = record::start(&config, &budget, &channels, &hub, clock, &mut registry)?;
-        let viewers = Viewers::new(budget.viewers);
+        let shares = Shares::of(&config, &budget);
+        let viewers = Viewers::new(budget.viewers, shares.media);
         let connections =
             Connections::new(budget.connections, config.http.timeouts, connection_metrics);
         #[cfg(feature = "p2p")]
@@ -214,7 +215,6 @@ impl Daemon {
             metrics: http_metrics,
             registry,
             started,
-            media_share: MIN_MEDIA_SHARE.max(budget.viewers / max_sessions),
             clock,
             send_buffer: budget.send_buffer,
         };

@@ -37,6 +37,7 @@ pub mod hal;
 pub mod http;
 pub mod live;
 pub mod media;
+pub mod places;
 pub mod playback;
 pub mod proto;
 #[cfg(feature = "record")]

@@ -1,4 +1,4 @@
-use crate::proto::credential::{Claims, Rights};
+use crate::proto::credential::{Claims, Rank, Rights};
 
 /// A credential that was proved, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,4 +12,11 @@ pub struct Holder {
     /// What it is good for: the claims, and once the device has let it in, no more of them than its
     /// issuer may give now.
     pub rights: Rights,
+}
+
+impl Holder {
+    /// What its claim to a place weighs.
+    pub fn rank(&self) -> Rank {
+        Rank::of(&self.issuer, self.rights.scopes)
+    }
 }

@@ -7,11 +7,7 @@ use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
     device::Places,
     error::{Error, ErrorKind},
-    proto::{
-        credential::{EndpointId, Scope},
-        encoding::base64,
-        text::Printable,
-    },
+    proto::{credential::EndpointId, encoding::base64, text::Printable},
 };
 
 /// How many viewers may share one credential at a time, each from an endpoint of its own.
@@ -26,8 +22,8 @@ const MAX_DISPLACED: usize = 16;
 ///
 /// A session's slot is a credential at an endpoint (over TCP there is no endpoint id), so a viewer
 /// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
-/// each credential, six connections for each slot. When all are taken, a credential with the scope `admin` displaces the newest
-/// one without it; others are refused.
+/// each credential, six connections for each slot. When all are taken, a credential of a higher
+/// [`Rank`](crate::proto::credential::Rank) displaces the newest of the lowest; others are refused.
 #[derive(Clone)]
 pub struct Sessions {
     table: Arc<Mutex<Table>>,
@@ -52,7 +48,6 @@ struct Slot {
     id: SessionId,
     since: Instant,
     key: Key,
-    media: Places,
     requests: Places,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
@@ -95,8 +90,6 @@ pub struct Session {
     id: SessionId,
     key: Key,
     serial: u64,
-    /// Media that it is being sent.
-    pub media: Places,
     /// Requests that it has under way.
     pub requests: Places,
 }
@@ -137,26 +130,25 @@ impl Sessions {
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
         let connection: (u64, End) = (serial, Box::new(end));
         let mut one_too_many = None;
-        let (id, media, requests) = match slot {
+        let (id, requests) = match slot {
             Some(slot) => {
                 slot.connections.push(connection);
                 if slot.connections.len() > MAX_CONNECTIONS {
                     one_too_many = Some(slot.connections.remove(0).1);
                 }
-                (slot.id.clone(), slot.media.clone(), slot.requests.clone())
+                (slot.id.clone(), slot.requests.clone())
             }
             None => {
                 self.metrics.sessions.inc();
-                let (media, requests) = (Places::default(), Places::default());
+                let requests = Places::default();
                 table.slots.push(Slot {
                     id: fresh.clone(),
                     since: Instant::now(),
                     key: key.clone(),
-                    media: media.clone(),
                     requests: requests.clone(),
                     connections: vec![connection],
                 });
-                (fresh, media, requests)
+                (fresh, requests)
             }
         };
         drop(table);
@@ -169,7 +161,6 @@ impl Sessions {
             id,
             key,
             serial,
-            media,
             requests,
         })
     }
@@ -245,10 +236,10 @@ impl Table {
             self.displaced.retain(|known| known != key);
             return Ok(None);
         }
-        let is_guest = |slot: &Slot| !slot.key.0.rights.scopes.contains(Scope::Admin);
-        let newest_guest = self.slots.iter().rposition(is_guest);
-        match newest_guest.filter(|_| key.0.rights.scopes.contains(Scope::Admin)) {
-            Some(index) => {
+        let ranks = self.slots.iter().map(|slot| slot.key.0.rank()).enumerate();
+        let lower = ranks.filter(|(_, rank)| *rank < key.0.rank());
+        match lower.min_by_key(|(index, rank)| (*rank, std::cmp::Reverse(*index))) {
+            Some((index, _)) => {
                 let displaced = self.slots.remove(index);
                 if self.displaced.len() >= MAX_DISPLACED {
                     self.displaced.remove(0);
@@ -313,7 +304,7 @@ mod tests {
 
     use super::*;
     use crate::proto::{
-        credential::{Channels, Claims, CredentialId, Scopes},
+        credential::{Channels, Claims, CredentialId, Scope, Scopes},
         local::has_form_of_session_id,
     };
 
@@ -434,6 +425,27 @@ mod tests {
                 .enter(holder(7, Scope::Admin), None, |_| ())
                 .is_err()
         );
+    }
+
+    #[test]
+    fn an_admin_of_a_back_end_gets_a_guests_place_and_never_the_owners() {
+        let sessions = Sessions::new(2, Metrics::default());
+        let enter = |id, issuer: &str, scope| {
+            let mut holder = holder(id, scope);
+            holder.issuer = issuer.to_owned();
+            sessions.enter(holder, None, |_| ())
+        };
+        let owner = enter(1, "local", Scope::Admin).expect("room");
+        let guest = enter(2, "local", Scope::Voice).expect("room");
+        let minted = enter(3, "shop", Scope::Admin).expect("makes room");
+        assert!(owner.is_open() && !guest.is_open());
+        assert!(
+            enter(4, "shop", Scope::Admin).is_err(),
+            "nor one of its own"
+        );
+        let second = enter(5, "local", Scope::Admin).expect("makes room");
+        assert!(owner.is_open() && second.is_open() && !minted.is_open());
+        assert!(enter(6, "local", Scope::Admin).is_err(), "the newer waits");
     }
 
     #[test]

@@ -11,13 +11,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Outbox, Presence};
+use super::{Caller, Outbox, Presence};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
     media::ChannelId,
     proto::{
-        call::{Call, CallState, DeviceMove, Effect, ViewerMove},
+        call::{Call, CallState, DeviceMove, Effect, Party, ViewerMove},
         feedback::Feedback,
     },
     talk::Talkers,
@@ -100,12 +100,18 @@ impl Calls {
     /// As [`Call::viewer_moves`].
     pub fn viewer_moves(
         &self,
-        viewer: &str,
+        caller: &Caller,
         channel: ChannelId,
         what: ViewerMove,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        self.change(|call| call.viewer_moves(viewer, (what, channel), now))
+        let credential = caller.proof.as_ref().map(|_| caller.party());
+        let party = Party {
+            viewer: &caller.viewer,
+            rank: caller.rank(),
+            credential: credential.as_deref(),
+        };
+        self.change(|call| call.viewer_moves(party, (what, channel), now))
     }
 
     /// The device takes its part.

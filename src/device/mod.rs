@@ -33,7 +33,7 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, CredentialId, Issuer, Need, Rights, Scope, Scopes},
+        credential::{Channels, Claims, CredentialId, Need, Rank, Rights, Scope, Scopes},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::{EventRequest, has_form_of_session_id},
         refusal,
@@ -129,8 +129,22 @@ impl Caller {
     /// the device itself. Who cannot be told from others, on a listener without access control, is
     /// not; nor is an `admin` of a back end.
     pub fn is_owner(&self) -> bool {
-        let is_local = |proof: &Proof| &*proof.issuer == Issuer::LOCAL;
-        self.scopes.contains(Scope::Admin) && self.proof.as_ref().is_some_and(is_local)
+        self.rank() == Rank::Owner
+    }
+
+    /// What its claim to a place weighs.
+    pub fn rank(&self) -> Rank {
+        let proof = self.proof.as_ref();
+        proof.map_or(Rank::Guest, |proof| Rank::of(&proof.issuer, self.scopes))
+    }
+
+    /// What tells those apart that share places: the credential, from wherever it comes; without
+    /// one, the name.
+    pub fn party(&self) -> Arc<str> {
+        match &self.proof {
+            Some(proof) => format!("{} {}", proof.issuer, proof.id).into(),
+            None => Arc::clone(&self.viewer),
+        }
     }
 
     /// Makes sure that it may do something.
@@ -393,7 +407,7 @@ impl Device {
             ),
             Command::Call { channel, what } => {
                 check(channel)?;
-                self.calls.viewer_moves(&caller.viewer, channel, what)?;
+                self.calls.viewer_moves(caller, channel, what)?;
                 Reply::Done
             }
             Command::User { channel, command } => {
@@ -428,7 +442,7 @@ impl Device {
                 refusal::status(error.kind()),
                 Some(error.reason().to_owned()),
             ),
-            (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel) {
+            (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel, caller.rank()) {
                 Ok(()) => (Status::Ok, None),
                 Err(error) => (
                     refusal::status(error.kind()),
@@ -438,11 +452,11 @@ impl Device {
             (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
                 Ok(_) => self
                     .card_problem()
-                    .or_else(|| self.no_place())
+                    .or_else(|| self.no_place(caller))
                     .unwrap_or((Status::Ok, None)),
                 Err(error) => (Status::Refused, Some(error.reason().to_owned())),
             },
-            (StatusQuery::Live(_), Ok(())) => self.live_status(channel),
+            (StatusQuery::Live(_), Ok(())) => self.live_status(caller, channel),
         };
         Reply::DeviceStatus {
             status,
@@ -459,18 +473,18 @@ impl Device {
         Some((Status::Refused, Some(problem)))
     }
 
-    /// What is answered while all places of viewers are taken.
-    fn no_place(&self) -> Option<(Status, Option<String>)> {
-        let max = self.viewers.max();
-        (self.viewers.count() >= max).then(|| (Status::TooManyViewers, Some(viewers::full(max))))
+    /// What is answered while there is no place for this viewer.
+    fn no_place(&self, caller: &Caller) -> Option<(Status, Option<String>)> {
+        let error = self.viewers.check(caller).err()?;
+        Some((Status::TooManyViewers, Some(error.reason().to_owned())))
     }
 
-    fn live_status(&self, channel: ChannelId) -> (Status, Option<String>) {
+    fn live_status(&self, caller: &Caller, channel: ChannelId) -> (Status, Option<String>) {
         if !self.hub.is_working(channel) {
             let reason = format!("the camera of channel {channel} is on standby");
             return (Status::Refused, Some(reason));
         }
-        if let Some(refused) = self.no_place() {
+        if let Some(refused) = self.no_place(caller) {
             return refused;
         }
         match self.hub.offline(channel) {

@@ -99,7 +99,7 @@ impl Device {
                 return Ok(Reply::Done);
             }
             Meaning::Call(what) if is_allowed => {
-                self.calls.viewer_moves(&caller.viewer, channel, *what)?;
+                self.calls.viewer_moves(caller, channel, *what)?;
                 return Ok(Reply::Done);
             }
             Meaning::Topic(topic) if is_allowed => match Panel::of(topic) {

@@ -1,30 +1,68 @@
-use super::places::{Place, Places};
-use crate::error::{Error, ErrorKind};
+use super::Caller;
+use crate::{
+    error::{Error, ErrorKind},
+    places::{Claim, NoPlace, Place, Places},
+};
 
 /// How many viewers are served, and how many may be. A viewer is one media response under way;
 /// its place is free again the moment the response ends, for whatever reason.
+///
+/// Bound: `max` in all, `share` of one credential. The owner has no share, and gets the place of
+/// somebody else where there is none.
 #[derive(Clone, Debug)]
 pub struct Viewers {
     places: Places,
-    max: usize,
+    share: usize,
 }
 
 impl Viewers {
-    /// Places for `max` viewers.
-    pub fn new(max: usize) -> Self {
+    /// Places for `max` viewers, `share` of them for one credential.
+    pub fn new(max: usize, share: usize) -> Self {
         Self {
-            places: Places::default(),
-            max,
+            places: Places::new(max),
+            share,
         }
     }
 
     /// Takes a place.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`] if all are taken.
-    pub fn enter(&self) -> Result<Place, Error> {
-        let place = self.places.take(self.max);
-        place.ok_or_else(|| Error::new(ErrorKind::Full, full(self.max)))
+    /// [`ErrorKind::Full`] if there is none for this caller.
+    pub fn enter(&self, caller: &Caller) -> Result<Place, Error> {
+        let claim = Claim {
+            rank: caller.rank(),
+            whose: caller.party(),
+            // Without a credential nobody can be told from others.
+            share: match caller.proof {
+                Some(_) => self.share,
+                None => usize::MAX,
+            },
+        };
+        self.places.take(claim).map_err(|why| match why {
+            NoPlace::Share => {
+                let reason = format!(
+                    "this viewer is being sent {} streams, which is its share; end one of them",
+                    self.share
+                );
+                Error::new(ErrorKind::Full, reason)
+            }
+            NoPlace::Full => full(self.max()),
+            NoPlace::Displaced => Error::new(
+                ErrorKind::Full,
+                "the device's owner needed this place and was given it; try again when a viewer has left",
+            ),
+        })
+    }
+
+    /// Whether there is a place for this caller.
+    ///
+    /// # Errors
+    /// As [`Viewers::enter`].
+    pub fn check(&self, caller: &Caller) -> Result<(), Error> {
+        match self.places.has_one_for(caller.rank()) {
+            true => Ok(()),
+            false => Err(full(self.max())),
+        }
     }
 
     /// Viewers being served.
@@ -34,32 +72,13 @@ impl Viewers {
 
     /// Viewers that may be served at a time.
     pub fn max(&self) -> usize {
-        self.max
+        self.places.max()
     }
 }
 
-/// The sentence for a viewer that finds no place.
-pub(super) fn full(max: usize) -> String {
-    format!(
+fn full(max: usize) -> Error {
+    let reason = format!(
         "the device serves {max} viewers at a time and all places are taken; try again when one has left"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_free_again_when_its_viewer_leaves() {
-        let viewers = Viewers::new(2);
-        let first = viewers.enter().expect("free");
-        let _second = viewers.enter().expect("free");
-        assert_eq!(
-            viewers.enter().map(|_| ()).map_err(|error| error.kind()),
-            Err(ErrorKind::Full)
-        );
-        drop(first);
-        assert_eq!(viewers.count(), 1);
-        assert!(viewers.enter().is_ok());
-    }
+    );
+    Error::new(ErrorKind::Full, reason)
 }

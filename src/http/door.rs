@@ -18,7 +18,7 @@ use super::{
 use crate::device::Place;
 use crate::{
     access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
-    device::{Places, Transport},
+    device::Transport,
     error::{Error, ErrorKind},
     proto::{
         credential::{BodyKind, ClaimsError, Target},
@@ -49,8 +49,6 @@ type Asking<'a> = (&'a Method, &'a HeaderMap, Target<'a>, Instant);
 struct Entered {
     /// Its name.
     session: String,
-    /// The media that it is being sent.
-    media: Places,
 }
 
 /// The connection has failed to prove itself too often and is answered no more.
@@ -234,7 +232,6 @@ impl Door {
         Who::Holder {
             holder,
             session: &entered.session,
-            media: &entered.media,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
         }
@@ -292,14 +289,12 @@ impl Door {
             self.wire.entered(&entered);
             *session = Some(entered);
         }
-        let media = session.as_ref().map(|session| session.media.clone());
         let name = session
             .as_ref()
             .map(|session| session.id().as_str().to_owned());
         Ok((
             holder,
             Entered {
-                media: media.unwrap_or_default(),
                 session: name.unwrap_or_default(),
             },
         ))

@@ -20,7 +20,7 @@ pub(super) struct DownloadBody {
     state: State,
     /// What is still to be read.
     rest: Range<u64>,
-    _seat: Seat,
+    seat: Seat,
 }
 
 type ReadBlock = BoxFuture<'static, (Box<dyn RecordingFile>, Result<Bytes, HalError>)>;
@@ -35,6 +35,10 @@ impl DownloadBody {
     /// The next bytes; `None` at the end. A file that cannot be read ends too early, which the
     /// viewer sees by the length that was promised.
     pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+            tracing::info!(reason, "a file is not fetched to its end");
+            self.state = State::Ended;
+        }
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
@@ -124,7 +128,7 @@ pub(super) fn respond(
         false => Body::download(DownloadBody {
             state: State::Idle(file),
             rest: rest.clone(),
-            _seat: seat,
+            seat,
         }),
     };
     let mut response = reply::with_type(status, content_type, body);

@@ -11,7 +11,7 @@ use crate::{
     live::Subscription,
     media::TrackKind,
     proto::{
-        flv::{HevcForm, Muxer, TagBatch},
+        flv::{HevcForm, Muxer, TagBatch, notice},
         route::Labels,
     },
 };
@@ -28,7 +28,9 @@ pub(super) struct LiveBody {
     sent_bytes: u64,
     caller: Caller,
     labels: Labels,
-    _seat: Seat,
+    /// Of the last frame.
+    timestamp: u32,
+    seat: Seat,
 }
 
 impl LiveBody {
@@ -53,17 +55,31 @@ impl LiveBody {
             sent_bytes: 0,
             caller,
             labels,
-            _seat: seat,
+            timestamp: 0,
+            seat,
         }
     }
 
     /// The next tags; `None` at the end of the stream.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
         let mut batch = TagBatch::default();
+        if self.seat.has_ended() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+            tracing::info!(stream = %self.subscription.stream(), caller = %self.caller, reason, "a viewer has to go");
+            if self.muxer.is_none() {
+                return Poll::Ready(None);
+            }
+            batch.push_bytes(notice(reason, self.timestamp));
+            return Poll::Ready(Some(batch));
+        }
+        let timestamp = &mut self.timestamp;
         let (muxer, hevc) = (&mut self.muxer, self.hevc);
         let mut has_picture = false;
         let took = self.subscription.poll_frames(context, |delivery| {
             has_picture |= delivery.frame.track == TrackKind::Video;
+            *timestamp = delivery.timestamp;
             tags::append(&mut batch, muxer, hevc, delivery);
         });
         match took {

@@ -27,7 +27,7 @@ pub(super) struct PlaybackBody {
     timestamp: u32,
     channel: ChannelId,
     caller: Caller,
-    _seat: Seat,
+    seat: Seat,
 }
 
 impl PlaybackBody {
@@ -48,13 +48,24 @@ impl PlaybackBody {
             timestamp: 0,
             channel,
             caller,
-            _seat: seat,
+            seat,
         }
     }
 
     /// The next tags; `None` at the end.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
         let mut batch = TagBatch::default();
+        if self.seat.has_ended() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+            tracing::info!(channel = %self.channel, caller = %self.caller, reason, "playback was ended");
+            if self.muxer.is_none() {
+                return Poll::Ready(None);
+            }
+            batch.push_bytes(notice(reason, self.timestamp));
+            return Poll::Ready(Some(batch));
+        }
         for _ in 0..MOST_FRAMES {
             match self.playback.poll_item(context) {
                 Poll::Ready(Some(Item::Frame(delivery))) => {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     access::Holder,
     clock::Clock,
-    device::{Caller, Device, Place, Places, Transport, Viewers, parse_file_name},
+    device::{Caller, Device, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
     hal::HalError,
     live::Hub,
@@ -64,8 +64,6 @@ pub struct App {
     pub registry: Registry,
     /// When the daemon started.
     pub started: Instant,
-    /// Media responses that one session may have at a time.
-    pub media_share: usize,
     /// What day it is, if that is known.
     pub clock: Clock,
     /// What the kernel may keep that was sent to one peer over TCP and not acknowledged, in bytes;
@@ -100,8 +98,6 @@ pub(super) enum Who<'a> {
         holder: &'a Holder,
         /// The name of its session.
         session: &'a str,
-        /// The media that it is being sent.
-        media: &'a Places,
         peer: Peer,
         transport: Transport,
     },
@@ -209,7 +205,7 @@ impl App {
         match media {
             MediaRequest::Live(stream) => {
                 visible(stream.channel)?;
-                let seat = self.take_seat(request.who, &caller, true)?;
+                let seat = self.take_seat(&caller, true)?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -221,7 +217,7 @@ impl App {
             MediaRequest::Playback { channel, window } => {
                 visible(channel)?;
                 let index = Arc::clone(self.device.recordings().of(channel)?);
-                let seat = self.take_seat(request.who, &caller, true)?;
+                let seat = self.take_seat(&caller, true)?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -241,7 +237,7 @@ impl App {
                 let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
                 // Which channels there are is not to be found out by names.
                 visible(channel).map_err(|_| no_such())?;
-                let seat = self.take_seat(request.who, &caller, true)?;
+                let seat = self.take_seat(&caller, true)?;
                 let index = self
                     .device
                     .recordings()
@@ -270,34 +266,11 @@ impl App {
         }
     }
 
-    /// A place among the media of this session, and if it is a viewer, among all of them.
-    pub(super) fn take_seat(
-        &self,
-        who: Who<'_>,
-        caller: &Caller,
-        is_viewer: bool,
-    ) -> Result<Seat, Error> {
-        let share = self.take_place(who)?;
-        Ok(Seat {
-            _share: share,
-            _place: is_viewer.then(|| self.viewers.enter()).transpose()?,
-            _attending: self.device.presence().attend(&caller.viewer),
-        })
-    }
-
-    /// A place among the media of this session; where there are no sessions, none is needed.
-    fn take_place(&self, who: Who<'_>) -> Result<Option<Place>, Error> {
-        let Who::Holder { media, .. } = who else {
-            return Ok(None);
-        };
-        let place = media.take(self.media_share).ok_or_else(|| {
-            let reason = format!(
-                "this viewer is being sent {} streams, which is its share; end one of them",
-                self.media_share
-            );
-            Error::new(ErrorKind::Full, reason)
-        })?;
-        Ok(Some(place))
+    /// What somebody holds while it is sent something or talks; a viewer has a place among all.
+    pub(super) fn take_seat(&self, caller: &Caller, is_viewer: bool) -> Result<Seat, Error> {
+        let place = is_viewer.then(|| self.viewers.enter(caller)).transpose()?;
+        let attending = self.device.presence().attend(&caller.viewer);
+        Ok(Seat::new(place, attending))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {

@@ -51,12 +51,12 @@ impl App {
         let talked = match asked {
             Ok((caller, channel, declared, pace)) => {
                 let how = (declared, pace);
-                self.talk((&caller, channel), how, *who, body).await
+                self.talk((&caller, channel), how, body).await
             }
             Err(error) => Err(error),
         };
         match talked {
-            Ok(talked) if !talked.hung_up => {}
+            Ok(talked) if talked.hung_up.is_none() => {}
             // Whoever still sends sees the answer.
             _ => body.discard().await,
         }
@@ -66,8 +66,8 @@ impl App {
             "played": talked.played_millis.to_string(),
             "lost": talked.lost.to_string(),
         });
-        if talked.hung_up {
-            text["reason"] = json!("the device has hung up");
+        if let Some(why) = talked.hung_up {
+            text["reason"] = json!(why);
         }
         Ok(reply::json(StatusCode::OK, text.to_string()))
     }
@@ -76,11 +76,11 @@ impl App {
         &self,
         (caller, channel): (&Caller, ChannelId),
         (declared, pace): (Declared, Pace),
-        who: Who<'_>,
         body: &mut RequestBody,
     ) -> Result<Talked, Error> {
-        let _seat = self.take_seat(who, caller, false)?;
-        let turn = self.device.talkers().take(channel, &caller.viewer)?;
+        let _seat = self.take_seat(caller, false)?;
+        let talkers = self.device.talkers();
+        let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
         let mut ending = Ending {
             caller,

@@ -4,7 +4,7 @@
 //! body ─► Upload (blocks) ─► Jitter (an even flow) ─► Decoder, if the speaker wants PCM ─► TalkSink
 //! ```
 //!
-//! One talker has a channel's speaker at a time. Belongs here: turns, the flow of sound. Does not
+//! One talker has a channel's speaker at a time; the device's owner gets it from a guest. Belongs here: turns, the flow of sound. Does not
 //! belong here: what containers look like (`proto::voice`), HTTP, hardware.
 
 mod decode;
@@ -14,12 +14,14 @@ mod session;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 pub use self::{jitter::Pace, metrics::Metrics, session::Talked};
 use crate::{
@@ -27,6 +29,8 @@ use crate::{
     error::{Error, ErrorKind},
     hal::{BoxFuture, Heard, Talkback},
     media::ChannelId,
+    places::{Claim, NoPlace, Place, Places},
+    proto::credential::Rank,
 };
 
 /// Bounds of talks.
@@ -69,21 +73,15 @@ pub struct Talkers {
 struct Inner {
     clock: Clock,
     config: Config,
-    speakers: HashMap<ChannelId, Arc<dyn Talkback>>,
-    turns: Mutex<Turns>,
+    speakers: HashMap<ChannelId, Speaker>,
+    closed: AtomicBool,
     metrics: Metrics,
 }
 
-#[derive(Default)]
-struct Turns {
-    taken: HashMap<ChannelId, Taken>,
-    closed: bool,
-}
-
-struct Taken {
-    viewer: String,
-    /// The device ends it.
-    hang_up: CancellationToken,
+/// A channel's speaker, and the one place at it.
+struct Speaker {
+    hardware: Arc<dyn Talkback>,
+    place: Places,
 }
 
 /// A talker's turn at a speaker. Dropping it hands the speaker on.
@@ -91,8 +89,17 @@ pub struct Turn {
     inner: Arc<Inner>,
     channel: ChannelId,
     speaker: Arc<dyn Talkback>,
-    hang_up: CancellationToken,
+    place: Place,
+    /// Somebody had to go for it, whose sound the speaker may play to its end.
+    took_over: bool,
 }
+
+/// How long somebody who had to go, and its sound, may keep the speaker.
+const HANDOVER: Duration = Duration::from_secs(3);
+/// Who beeps.
+const ITSELF: &str = "the device itself";
+/// Why a talk ends that the device ends.
+const HUNG_UP: &str = "the device has hung up";
 
 impl Talkers {
     /// These speakers.
@@ -102,62 +109,72 @@ impl Talkers {
         speakers: HashMap<ChannelId, Arc<dyn Talkback>>,
         metrics: Metrics,
     ) -> Self {
+        let speakers = speakers.into_iter().map(|(channel, hardware)| {
+            let place = Places::new(1);
+            (channel, Speaker { hardware, place })
+        });
         Self {
             inner: Arc::new(Inner {
                 clock,
                 config,
-                speakers,
-                turns: Mutex::default(),
+                speakers: speakers.collect(),
+                closed: AtomicBool::new(false),
                 metrics,
             }),
         }
     }
 
-    /// Whether a viewer could talk now.
+    /// Whether a viewer of this rank could talk now.
     ///
     /// # Errors
     /// As [`Talkers::take`].
-    pub fn check(&self, channel: ChannelId) -> Result<(), Error> {
-        let speaker = self.speaker(channel)?;
-        speaker.check().map_err(|error| session::refused(&error))?;
-        match self.inner.turns().taken.contains_key(&channel) {
-            true => Err(taken()),
-            false => Ok(()),
+    pub fn check(&self, channel: ChannelId, rank: Rank) -> Result<(), Error> {
+        let Speaker { hardware, place } = self.speaker(channel)?;
+        hardware.check().map_err(|error| session::refused(&error))?;
+        match place.has_one_for(rank) {
+            true => Ok(()),
+            false => Err(taken(NoPlace::Full)),
         }
     }
 
-    /// Takes a speaker for a viewer.
+    /// Takes a speaker for a viewer, from one of a lower rank too: that one is told, and waited for.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if the channel has no speaker, [`ErrorKind::Busy`] if somebody
     /// talks through it, [`ErrorKind::Unavailable`] at shutdown.
-    pub fn take(&self, channel: ChannelId, viewer: &str) -> Result<Turn, Error> {
-        let speaker = Arc::clone(self.speaker(channel)?);
-        let mut turns = self.inner.turns();
-        if turns.closed {
+    pub async fn take(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
+        let mut turn = self.enter(channel, rank, viewer)?;
+        let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
+        turn.took_over = vacated.map_err(|_| taken(NoPlace::Full))?;
+        Ok(turn)
+    }
+
+    fn enter(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
+        let Speaker { hardware, place } = self.speaker(channel)?;
+        let claim = Claim {
+            rank,
+            whose: viewer.into(),
+            share: 1,
+        };
+        let place = place.take(claim).map_err(taken)?;
+        // Behind the place: who closes it ends those that have one.
+        if self.inner.closed.load(Ordering::SeqCst) {
             let reason = "the device is shutting down";
             return Err(Error::new(ErrorKind::Unavailable, reason));
         }
-        if turns.taken.contains_key(&channel) {
-            return Err(taken());
-        }
-        let hang_up = CancellationToken::new();
-        let entry = Taken {
-            viewer: viewer.to_owned(),
-            hang_up: hang_up.clone(),
-        };
-        turns.taken.insert(channel, entry);
         Ok(Turn {
             inner: Arc::clone(&self.inner),
             channel,
-            speaker,
-            hang_up,
+            speaker: Arc::clone(hardware),
+            place,
+            took_over: false,
         })
     }
 
     /// Whether somebody talks through a channel's speaker.
     pub fn is_taken(&self, channel: ChannelId) -> bool {
-        self.inner.turns().taken.contains_key(&channel)
+        let speaker = self.inner.speakers.get(&channel);
+        speaker.is_some_and(|speaker| speaker.place.count() > 0)
     }
 
     /// Beeps, so that somebody who stands there hears it.
@@ -165,7 +182,7 @@ impl Talkers {
     /// # Errors
     /// As [`Talkers::take`], and what keeps the speaker from opening.
     pub fn beep(&self, channel: ChannelId) -> Result<(), Error> {
-        self.take(channel, "the device itself")?.beep()
+        self.enter(channel, Rank::Guest, ITSELF)?.beep()
     }
 
     /// What a speaker has played lately.
@@ -173,7 +190,7 @@ impl Talkers {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
     pub fn heard(&self, channel: ChannelId) -> Result<Heard, Error> {
-        let heard = self.speaker(channel)?.heard();
+        let heard = self.speaker(channel)?.hardware.heard();
         heard.ok_or_else(|| {
             let reason =
                 format!("the speaker of channel {channel} does not remember what it played");
@@ -183,22 +200,20 @@ impl Talkers {
 
     /// Ends what a viewer says.
     pub fn hang_up(&self, viewer: &str) {
-        let turns = self.inner.turns();
-        for taken in turns.taken.values().filter(|taken| taken.viewer == viewer) {
-            taken.hang_up.cancel();
+        for speaker in self.inner.speakers.values() {
+            speaker.place.end_of(viewer, HUNG_UP);
         }
     }
 
     /// Ends every talk, and lets nobody talk any more.
     pub fn close(&self) {
-        let mut turns = self.inner.turns();
-        turns.closed = true;
-        for taken in turns.taken.values() {
-            taken.hang_up.cancel();
+        self.inner.closed.store(true, Ordering::SeqCst);
+        for speaker in self.inner.speakers.values() {
+            speaker.place.end_all(HUNG_UP);
         }
     }
 
-    fn speaker(&self, channel: ChannelId) -> Result<&Arc<dyn Talkback>, Error> {
+    fn speaker(&self, channel: ChannelId) -> Result<&Speaker, Error> {
         self.inner.speakers.get(&channel).ok_or_else(|| {
             let reason = format!("channel {channel} has no speaker");
             Error::new(ErrorKind::Unsupported, reason)
@@ -206,19 +221,14 @@ impl Talkers {
     }
 }
 
-impl Inner {
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.inner.turns().taken.remove(&self.channel);
-    }
-}
-
-fn taken() -> Error {
-    let reason = "somebody else is talking through this speaker; try again when they have finished";
+fn taken(why: NoPlace) -> Error {
+    let reason = match why {
+        NoPlace::Displaced => {
+            "the device's owner needed this speaker and was given it; try again when they have finished"
+        }
+        NoPlace::Share | NoPlace::Full => {
+            "somebody else is talking through this speaker; try again when they have finished"
+        }
+    };
     Error::new(ErrorKind::Busy, reason)
 }

@@ -1,9 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
+use tokio::time::Instant;
 
 use super::{
-    Pieces, Turn,
+    HANDOVER, Pieces, Turn,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
 };
@@ -21,12 +22,12 @@ pub struct Talked {
     pub played_millis: u64,
     /// Blocks that came too late.
     pub lost: u64,
-    /// The device has ended it.
-    pub hung_up: bool,
+    /// Why the device has ended it, if it has.
+    pub hung_up: Option<&'static str>,
 }
 
 /// An open speaker, and what it takes.
-struct Speaker {
+struct Open {
     format: Arc<SoundFormat>,
     sink: Box<dyn TalkSink>,
     decoder: Decoder,
@@ -73,13 +74,75 @@ impl Turn {
         sink.push(&block);
         Ok(())
     }
+
+    /// Goes on with sound of this format.
+    async fn reopen(&self, before: Option<Open>, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+        let Some(Open { mut sink, .. }) = before else {
+            return self.open(format).await;
+        };
+        let refused = |error| refused(&error);
+        let decoder = match (sink.change(format), &format.coding) {
+            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+                match sink.change(&as_pcm(format)).map_err(refused)? {
+                    true => Some(Decoder::of(format)?),
+                    false => None,
+                }
+            }
+            (changed, _) => changed.map_err(refused)?.then_some(Decoder::Nothing),
+        };
+        match decoder {
+            Some(decoder) => Ok(Open {
+                format: Arc::clone(format),
+                sink,
+                decoder,
+            }),
+            None => {
+                // Let go first: nobody may hold it twice.
+                drop(sink);
+                self.open(format).await
+            }
+        }
+    }
+
+    /// Opens the speaker for sound of this format, or for what can be made of it. One that was
+    /// taken over may still play what its talker said last.
+    async fn open(&self, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+        const LOOK: Duration = Duration::from_millis(20);
+        let until = Instant::now() + HANDOVER;
+        loop {
+            match self.try_open(format) {
+                Err(error)
+                    if self.took_over
+                        && error.kind() == ErrorKind::Busy
+                        && Instant::now() < until => {}
+                opened => return opened,
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn try_open(&self, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+        let speaker = &self.speaker;
+        let (sink, decoder) = match (speaker.open(format), &format.coding) {
+            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+                let decoder = Decoder::of(format)?;
+                (speaker.open(&as_pcm(format)), decoder)
+            }
+            (opened, _) => (opened, Decoder::Nothing),
+        };
+        Ok(Open {
+            format: Arc::clone(format),
+            sink: sink.map_err(|error| refused(&error))?,
+            decoder,
+        })
+    }
 }
 
 struct Talk<'a> {
     turn: &'a Turn,
     upload: Upload,
     jitter: Jitter,
-    speaker: Option<Speaker>,
+    speaker: Option<Open>,
     pcm: BytesMut,
     played_micros: i64,
     warned: bool,
@@ -109,7 +172,7 @@ impl<'a> Talk<'a> {
         let hung_up = loop {
             let now = clock.now();
             self.jitter.note_gap(now);
-            let (is_dry, any) = self.take_blocks(now)?;
+            let (is_dry, any) = self.take_blocks(now).await?;
             // What the device itself holds up is no silence.
             if any || !is_dry {
                 last_sound = now;
@@ -118,7 +181,7 @@ impl<'a> Talk<'a> {
                 self.jitter.finish();
             }
             if self.jitter.is_done(now) {
-                break false;
+                break None;
             }
             // What comes next, if nothing is sent: a block is due, the last one has sounded, or
             // there is room again, which a due block makes.
@@ -132,8 +195,8 @@ impl<'a> Talk<'a> {
             let left = idle.saturating_sub(now.duration_from(last_sound));
             tokio::select! {
                 biased;
-                () = self.turn.hang_up.cancelled() => break true,
-                () = wake => self.play_due(clock.now())?,
+                why = self.turn.place.ended() => break Some(why),
+                () = wake => self.play_due(clock.now()).await?,
                 piece = body.piece(), if !has_ended && is_dry => {
                     match piece? {
                         Some(piece) => self.upload.feed(piece),
@@ -149,7 +212,9 @@ impl<'a> Talk<'a> {
                 }
             }
         };
-        if hung_up && let Some(speaker) = &mut self.speaker {
+        if hung_up.is_some()
+            && let Some(speaker) = &mut self.speaker
+        {
             speaker.sink.cut();
         }
         Ok(Talked {
@@ -161,7 +226,7 @@ impl<'a> Talk<'a> {
 
     /// Takes the blocks that have come, as many as there is room for: whether that was all, and
     /// whether there were any.
-    fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, bool), Error> {
+    async fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, bool), Error> {
         let mut any = false;
         while self.jitter.has_room() {
             let Some(block) = self.upload.next_block()? else {
@@ -170,25 +235,25 @@ impl<'a> Talk<'a> {
             any = true;
             // A speaker that is taken is told at once, and not when the sound is due.
             if self.speaker.is_none() {
-                self.speaker = Some(self.open(&block.format)?);
+                self.speaker = Some(self.turn.open(&block.format).await?);
             }
             self.jitter.push(block, now);
         }
         Ok((false, any))
     }
 
-    fn play_due(&mut self, now: MediaTime) -> Result<(), Error> {
+    async fn play_due(&mut self, now: MediaTime) -> Result<(), Error> {
         while let Some(block) = self.jitter.pop(now) {
-            self.play_block(&block)?;
+            self.play_block(&block).await?;
         }
         Ok(())
     }
 
-    fn play_block(&mut self, block: &SoundBlock) -> Result<(), Error> {
-        let is_other = |speaker: &Speaker| speaker.format != block.format;
+    async fn play_block(&mut self, block: &SoundBlock) -> Result<(), Error> {
+        let is_other = |speaker: &Open| speaker.format != block.format;
         if self.speaker.as_ref().is_none_or(is_other) {
             let before = self.speaker.take();
-            self.speaker = Some(self.reopen(before, &block.format)?);
+            self.speaker = Some(self.turn.reopen(before, &block.format).await?);
         }
         let Some(speaker) = &mut self.speaker else {
             return Ok(());
@@ -216,52 +281,6 @@ impl<'a> Talk<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Goes on with sound of this format.
-    fn reopen(&self, before: Option<Speaker>, format: &Arc<SoundFormat>) -> Result<Speaker, Error> {
-        let Some(Speaker { mut sink, .. }) = before else {
-            return self.open(format);
-        };
-        let refused = |error| refused(&error);
-        let decoder = match (sink.change(format), &format.coding) {
-            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
-                match sink.change(&as_pcm(format)).map_err(refused)? {
-                    true => Some(Decoder::of(format)?),
-                    false => None,
-                }
-            }
-            (changed, _) => changed.map_err(refused)?.then_some(Decoder::Nothing),
-        };
-        match decoder {
-            Some(decoder) => Ok(Speaker {
-                format: Arc::clone(format),
-                sink,
-                decoder,
-            }),
-            None => {
-                // Let go first: nobody may hold it twice.
-                drop(sink);
-                self.open(format)
-            }
-        }
-    }
-
-    /// Opens the speaker for sound of this format, or for what can be made of it.
-    fn open(&self, format: &Arc<SoundFormat>) -> Result<Speaker, Error> {
-        let speaker = &self.turn.speaker;
-        let (sink, decoder) = match (speaker.open(format), &format.coding) {
-            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
-                let decoder = Decoder::of(format)?;
-                (speaker.open(&as_pcm(format)), decoder)
-            }
-            (opened, _) => (opened, Decoder::Nothing),
-        };
-        Ok(Speaker {
-            format: Arc::clone(format),
-            sink: sink.map_err(|error| refused(&error))?,
-            decoder,
-        })
     }
 }
 

@@ -8,12 +8,13 @@ use std::{
 
 /// The floor of every top-level module. An import may go to a lower floor, or stay in its module;
 /// on one floor, only where a row of `SAME_FLOOR` says so.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("media", 0),
     ("error", 0),
     ("clock", 0),
     ("proto", 1),
     ("hal", 2),
+    ("places", 2),
     ("live", 3),
     ("record", 3),
     ("playback", 3),

@@ -2,9 +2,12 @@
 //!
 //! The device has one call at a time. Either it rings viewers, and the first to answer has it; or
 //! a viewer rings it (`docs/protocol.md`, "Calls"). Every move is answered: what cannot be done
-//! now is refused with a reason, and changes nothing.
+//! now is refused with a reason, and changes nothing. The device's owner has a call before guests.
 
-use super::feedback::CallSignal;
+mod rings;
+
+use self::rings::Rings;
+use super::{credential::Rank, feedback::CallSignal};
 use crate::{
     error::{Error, ErrorKind},
     media::{ChannelId, MediaTime},
@@ -92,8 +95,22 @@ pub enum CallState {
 #[derive(Debug)]
 pub struct Call {
     state: CallState,
+    /// What the viewer weighs that rings the device or talks with it.
+    rank: Rank,
     /// How long it rings, in microseconds.
     ring: i64,
+    rings: Rings,
+}
+
+/// A viewer that does something about the call.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// What tells it from other viewers.
+    pub viewer: &'a str,
+    /// What it weighs.
+    pub rank: Rank,
+    /// Its credential, if it proved one.
+    pub credential: Option<&'a str>,
 }
 
 type Moved = Result<Vec<Effect>, Error>;
@@ -103,7 +120,9 @@ impl Call {
     pub fn new(ring: i64) -> Self {
         Self {
             state: CallState::Idle,
+            rank: Rank::Guest,
             ring,
+            rings: Rings::default(),
         }
     }
 
@@ -153,20 +172,27 @@ impl Call {
         Ok(effects)
     }
 
-    /// A viewer does something.
+    /// A viewer does something. Of one with a lower rank it takes the call over, or ends it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if it has no part in a call, [`ErrorKind::Busy`] if another one is
-    /// in it, [`ErrorKind::Conflict`] if this cannot be done now.
+    /// in it, or if it rings again and again in vain; [`ErrorKind::Conflict`] if this cannot be
+    /// done now.
     pub fn viewer_moves(
         &mut self,
-        viewer: &str,
+        party: Party<'_>,
         (what, channel): (ViewerMove, ChannelId),
         now: MediaTime,
     ) -> Moved {
+        let viewer = party.viewer;
+        if let Some(moved) = self.take_over(party, (what, channel), now) {
+            return Ok(moved);
+        }
         let is_part = self.viewers().iter().any(|part| part == viewer);
         match (&mut self.state, what) {
             (CallState::Idle, ViewerMove::Start) => {
+                self.rings.begin(party, self.ring, now)?;
+                self.rank = party.rank;
                 self.state = CallState::Called {
                     channel,
                     viewer: viewer.to_owned(),
@@ -179,7 +205,7 @@ impl Call {
             (_, _) if !is_part => Err(not_part()),
             // Both ring each other: that is an answer.
             (CallState::Calling { .. }, ViewerMove::Start | ViewerMove::Answer) => {
-                Ok(self.answered_by(viewer))
+                Ok(self.answered_by(party))
             }
             (
                 CallState::Calling { viewers, .. },
@@ -216,6 +242,61 @@ impl Call {
         }
     }
 
+    /// What somebody does to a call of one with a lower rank; `None` if it is no such thing.
+    fn take_over(
+        &mut self,
+        party: Party<'_>,
+        (what, channel): (ViewerMove, ChannelId),
+        now: MediaTime,
+    ) -> Option<Vec<Effect>> {
+        let viewer = party.viewer;
+        let is_part = self.viewers().iter().any(|part| part == viewer);
+        if is_part || party.rank == Rank::Guest {
+            return None;
+        }
+        let (of, mut effects) = match &self.state {
+            // Those that are rung have not said yet that they want it.
+            CallState::Calling { .. } => {
+                let is_answer = matches!(what, ViewerMove::Start | ViewerMove::Answer);
+                return is_answer.then(|| self.answered_by(party));
+            }
+            CallState::Called {
+                channel, viewer, ..
+            } => {
+                let told = Effect::Tell(viewer.clone(), CallSignal::Busy);
+                (*channel, vec![told])
+            }
+            CallState::Talking { channel, viewer } => {
+                let told = Effect::Tell(viewer.clone(), CallSignal::HangUp);
+                (*channel, vec![told, Effect::EndTalk(viewer.clone())])
+            }
+            CallState::Idle => return None,
+        };
+        if self.rank >= party.rank {
+            return None;
+        }
+        let is_talking = matches!(self.state, CallState::Talking { .. });
+        self.state = match what {
+            ViewerMove::Start => CallState::Called {
+                channel,
+                viewer: viewer.to_owned(),
+                until: now.plus_micros(self.ring),
+            },
+            // It was rung too, and somebody else was faster.
+            ViewerMove::Answer if is_talking => CallState::Talking {
+                channel: of,
+                viewer: viewer.to_owned(),
+            },
+            ViewerMove::HangUp | ViewerMove::Reject => CallState::Idle,
+            _ => return None,
+        };
+        if let (ViewerMove::Reject, Some(Effect::Tell(_, signal))) = (what, effects.first_mut()) {
+            *signal = CallSignal::Reject;
+        }
+        self.rank = party.rank;
+        Some(effects)
+    }
+
     /// The device takes its part.
     ///
     /// # Errors
@@ -229,6 +310,7 @@ impl Call {
                 },
                 DeviceMove::Answer,
             ) => {
+                self.rings.taken(&viewer);
                 let told = Effect::Tell(viewer.clone(), CallSignal::Answer);
                 self.state = CallState::Talking { channel, viewer };
                 Ok(vec![told])
@@ -268,17 +350,24 @@ impl Call {
     /// A viewer has left, which is as if it had hung up.
     pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
         let hangs_up = (ViewerMove::HangUp, ChannelId::default());
-        let moved = self.viewer_moves(viewer, hangs_up, MediaTime::default());
+        let party = Party {
+            viewer,
+            rank: Rank::Guest,
+            credential: None,
+        };
+        let moved = self.viewer_moves(party, hangs_up, MediaTime::default());
         moved.unwrap_or_default()
     }
 
-    fn answered_by(&mut self, viewer: &str) -> Vec<Effect> {
+    fn answered_by(&mut self, party: Party<'_>) -> Vec<Effect> {
+        let viewer = party.viewer;
         let CallState::Calling {
             channel, viewers, ..
         } = std::mem::take(&mut self.state)
         else {
             return Vec::new();
         };
+        self.rank = party.rank;
         self.state = CallState::Talking {
             channel,
             viewer: viewer.to_owned(),

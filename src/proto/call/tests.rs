@@ -23,11 +23,19 @@ fn at(micros: i64) -> MediaTime {
     MediaTime::from_micros(micros)
 }
 
+fn guest(viewer: &str) -> Party<'_> {
+    Party {
+        viewer,
+        rank: Rank::Guest,
+        credential: Some(viewer),
+    }
+}
+
 fn happen(call: &mut Call, what: Happens) -> Moved {
     let channel = ChannelId(1);
     match what {
         Rings => call.ring(channel, vec!["a".into(), "b".into()], at(0)),
-        Moves(viewer, what) => call.viewer_moves(viewer, (what, channel), at(0)),
+        Moves(viewer, what) => call.viewer_moves(guest(viewer), (what, channel), at(0)),
         Does(what) => call.device_moves(what),
         Leaves(viewer) => Ok(call.left(viewer)),
         Expires => Ok(call.expire(at(RING))),
@@ -168,4 +176,96 @@ fn it_rings_as_long_as_it_should() {
     assert_eq!(call.expire(at(RING - 1)), []);
     assert_eq!(call.expire(at(RING)).len(), 2);
     assert_eq!(call.deadline(), None);
+}
+
+#[test]
+fn the_owner_has_a_call_before_guests() {
+    let owner = |viewer: &'static str| Party {
+        rank: Rank::Owner,
+        ..guest(viewer)
+    };
+    let calling: &[Happens] = &[Rings];
+    let called: &[Happens] = &[Moves("a", Viewer::Start)];
+    let talking: &[Happens] = &[Moves("a", Viewer::Start), Does(Device::Answer)];
+    let fine = |effects: Vec<Effect>, then: &'static str| (Ok(effects), then);
+    let refused = |kind: ErrorKind, then: &'static str| (Err(kind), then);
+    use ErrorKind::NotFound;
+    #[rustfmt::skip]
+    let table = [
+        (calling, Viewer::Answer, fine(vec![tell("a", Signal::Cancel), tell("b", Signal::Cancel)], "talking with o")),
+        (calling, Viewer::Start, fine(vec![tell("a", Signal::Cancel), tell("b", Signal::Cancel)], "talking with o")),
+        (calling, Viewer::HangUp, refused(NotFound, "calling a b")),
+        (called, Viewer::Start, fine(vec![tell("a", Signal::Busy)], "called by o")),
+        (called, Viewer::HangUp, fine(vec![tell("a", Signal::Busy)], "idle")),
+        (called, Viewer::Reject, fine(vec![tell("a", Signal::Reject)], "idle")),
+        (called, Viewer::Answer, refused(NotFound, "called by a")),
+        (talking, Viewer::Start, fine(vec![tell("a", Signal::HangUp), ends("a")], "called by o")),
+        (talking, Viewer::Answer, fine(vec![tell("a", Signal::HangUp), ends("a")], "talking with o")),
+        (talking, Viewer::HangUp, fine(vec![tell("a", Signal::HangUp), ends("a")], "idle")),
+        (talking, Viewer::Cancel, refused(NotFound, "talking with a")),
+    ];
+    for (before, what, (expected, then)) in table {
+        let mut call = Call::new(RING);
+        for what in before {
+            happen(&mut call, *what).expect("a way to this state");
+        }
+        let from = stands(&call);
+        let moved = call.viewer_moves(owner("o"), (what, ChannelId(1)), at(0));
+        let moved = moved.map_err(|error| error.kind());
+        assert_eq!(moved, expected, "{from}: {what:?}");
+        assert_eq!(stands(&call), then, "{from}: {what:?}");
+        // Neither does a guest nor another owner take it back.
+        if call.viewers().contains(&"o".to_owned()) {
+            for other in [guest("a"), owner("p")] {
+                let start = (Viewer::Start, ChannelId(1));
+                let refused = call.viewer_moves(other, start, at(0));
+                assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Busy));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_guest_does_not_keep_the_device_ringing() {
+    let minute = 60_000_000;
+    let mut call = Call::new(RING);
+    let rings = |call: &mut Call, party, now| {
+        let rang = call.viewer_moves(party, (Viewer::Start, ChannelId(1)), at(now));
+        call.expire(at(now + RING));
+        rang.map_err(|error| error.kind())
+    };
+    let owner = Party {
+        rank: Rank::Owner,
+        ..guest("o")
+    };
+    let mut rung = 0;
+    for second in 0..3600 {
+        rung += usize::from(rings(&mut call, guest("a"), second * 1_000_000).is_ok());
+    }
+    assert_eq!(rung, 8, "at 0, 1, then 1, 2, 4, 8, 16, 16 minutes apart");
+    let late = 61 * minute;
+    for now in 0..9 {
+        assert!(rings(&mut call, owner, late + now).is_ok());
+        assert!(
+            rings(
+                &mut call,
+                Party {
+                    credential: None,
+                    ..guest("b")
+                },
+                late + now
+            )
+            .is_ok()
+        );
+    }
+    assert!(rings(&mut call, guest("c"), late).is_ok(), "others may");
+    // One that is taken was not in vain.
+    for now in 0..9 {
+        assert!(
+            call.viewer_moves(guest("d"), (Viewer::Start, ChannelId(1)), at(late + now))
+                .is_ok()
+        );
+        assert!(call.device_moves(Device::Answer).is_ok());
+        assert!(call.device_moves(Device::HangUp).is_ok());
+    }
 }
