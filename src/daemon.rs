@@ -24,7 +24,7 @@ pub use self::error::StartError;
 use self::{
     cameras::{Workshop, cameras},
     listen::{bind, lan_hints},
-    shares::Shares,
+    shares::{ByKind, Shares},
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
@@ -33,12 +33,12 @@ use crate::{
     config::{Channel, Config, Listen, ListenAccess, UserDefine},
     device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, UserCommands, Viewers},
     hal::Camera,
-    http::{self, App, Listening, LocalHandler},
+    http::{self, App, LocalHandler},
     live::{self, Hub},
     playback::Players,
-    proto::{guard::Allowed, peer_info::PeerInfo},
+    proto::peer_info::PeerInfo,
     talk::{self, Talkers},
-    transport::{self, Connections, tcp::Listener},
+    transport::{self, Connections, Entrance, Known, tcp::Listener},
 };
 
 /// A daemon that is ready to serve: its sockets are bound.
@@ -47,7 +47,10 @@ pub struct Daemon {
     app: Arc<App>,
     call_keeper: CallKeeper,
     outbox: Option<Arc<dyn Outbox>>,
-    connections: Connections,
+    connections: ByKind,
+    entrance: Entrance,
+    #[cfg(feature = "p2p")]
+    known: Known,
     data_dir: DataDir,
     store: Store,
     keeper: Arc<Keeper>,
@@ -156,8 +159,7 @@ impl Daemon {
         let recorder = record::start(&config, &budget, &channels, &hub, clock, &mut registry)?;
         let shares = Shares::of(&config, &budget);
         let viewers = Viewers::new(budget.viewers, shares.media);
-        let connections =
-            Connections::new(budget.connections, config.http.timeouts, connection_metrics);
+        let connections = ByKind::new(&shares, config.http.timeouts, &connection_metrics);
         #[cfg(feature = "p2p")]
         let p2p = p2p::P2p::start(&config, &budget, &keeper, &mut registry).await?;
         #[cfg(feature = "p2p")]
@@ -218,6 +220,7 @@ impl Daemon {
             clock,
             send_buffer: budget.send_buffer,
         };
+        let known = Known::default();
         let daemon = Self {
             listeners,
             app: Arc::new(app),
@@ -231,6 +234,14 @@ impl Daemon {
             p2p,
             #[cfg(feature = "record")]
             recorder,
+            entrance: Entrance::new(
+                known.clone(),
+                shares.nobodies.max,
+                access::random()?,
+                started,
+            ),
+            #[cfg(feature = "p2p")]
+            known,
             peer_info: watch::Sender::new(reach.peer_info),
             udp_hints: reach.udp_hints,
             relays: reach.relays,
@@ -293,6 +304,9 @@ impl Daemon {
             call_keeper,
             outbox,
             connections,
+            entrance,
+            #[cfg(feature = "p2p")]
+            known,
             data_dir,
             store,
             keeper,
@@ -309,37 +323,22 @@ impl Daemon {
         let tasks = TaskTracker::new();
         let mut owned = tokio::task::JoinSet::new();
         for (listener, listen) in listeners {
-            let listening = match listen.access {
-                ListenAccess::Open {
-                    allow_origins,
-                    allow_placeholder_hosts,
-                    ..
-                } => Listening::Open {
-                    allowed: Arc::new(Allowed {
-                        origins: allow_origins,
-                        placeholder_hosts: allow_placeholder_hosts,
-                    }),
-                    is_local: listener.address().ip().to_canonical().is_loopback(),
-                },
-                ListenAccess::Token { allow_clear_media } => Listening::Token {
-                    keeper: Arc::clone(&keeper),
-                    allow_clear_media,
-                },
-            };
+            let access = (&keeper, &entrance);
+            let (listening, connections) = connections.of(&listener, listen.access, access);
             let ending = (stopping.clone(), tasks.clone());
             owned.spawn(http::serve(
                 listener,
                 listening,
                 Arc::clone(&app),
-                connections.clone(),
+                connections,
                 ending,
             ));
         }
         let device = &app.device;
-        let known = (device.presence().clone(), device.talkers().clone());
+        let about = (device.presence().clone(), device.talkers().clone());
         let ending_calls = CancellationToken::new();
-        let calls = tasks.spawn(call_keeper.run(outbox, known, ending_calls.clone()));
-        let watched = vec![connections.clone()];
+        let calls = tasks.spawn(call_keeper.run(outbox, about, ending_calls.clone()));
+        let watched = vec![connections.sealed, connections.open];
         #[cfg(feature = "p2p")]
         let watched = {
             let more = p2p.iter().flat_map(p2p::P2p::watched);
@@ -347,7 +346,7 @@ impl Daemon {
         };
         #[cfg(feature = "p2p")]
         let p2p = p2p.map(|p2p| {
-            let served = (Arc::clone(&app), Arc::clone(&keeper));
+            let served = (Arc::clone(&app), Arc::clone(&keeper), known);
             p2p.serve(served, (stopping.clone(), tasks.clone()), &mut owned)
         });
         owned.spawn(sweep(watched.clone()));

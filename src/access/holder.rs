@@ -1,4 +1,6 @@
-use crate::proto::credential::{Claims, Rank, Rights};
+use std::sync::Arc;
+
+use crate::proto::credential::{Claims, Issuer, Rank, Rights};
 
 /// A credential that was proved, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,19 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// What tells it from others where places are shared: the credential, from wherever it comes.
+    pub fn party(&self) -> Arc<str> {
+        format!("{} {}", self.issuer, self.claims.id).into()
+    }
+
+    /// Who answers for it: itself, or the back end that made it.
+    pub fn answerable(&self) -> Arc<str> {
+        match self.issuer == Issuer::LOCAL {
+            true => self.party(),
+            false => self.issuer.as_str().into(),
+        }
+    }
+
     /// What its claim to a place weighs.
     pub fn rank(&self) -> Rank {
         Rank::of(&self.issuer, self.rights.scopes)

@@ -30,5 +30,5 @@ pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{Session, SessionId, SessionView, Sessions};
-pub use store::{Secrets, Store, StoreError};
+pub use store::{Secrets, Store, StoreError, random};
 pub use watch::watch;

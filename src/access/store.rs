@@ -298,7 +298,7 @@ impl Secrets {
 }
 
 /// Random bytes from the system; at early boot this waits until it has some.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+pub fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
     Ok(bytes)

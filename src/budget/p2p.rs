@@ -3,8 +3,9 @@
 #[cfg(feature = "p2p")]
 use crate::transport::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
 
-/// Peers that may be connected and have proved nothing.
-pub const STRANGERS: usize = 8;
+/// Peers that may be connected and have proved nothing: where all come at once each has the time
+/// to come from far away.
+pub const STRANGERS: usize = 16;
 /// Connections of one session, beside ghosts of it and second ones that look for a path.
 pub const CONNECTIONS_OF_SESSION: usize = 8;
 /// A connection without its windows.

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -20,6 +20,7 @@ use super::{
     with_token,
 };
 use crate::proto::{
+    cookie,
     credential::{BodyKind, PairingUri, Signed, Transport},
     encoding::exactly,
     sealed::{Exchange, Keys, Opener, Sealer},
@@ -27,6 +28,17 @@ use crate::proto::{
 
 /// A silent device is asked so often whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Pauses before a connection is tried again that the device had no place for: strangers flood it.
+/// In a second its cookie counts.
+const AGAIN_AFTER: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(500),
+    Duration::from_millis(500),
+];
+/// A longer cookie is not brought back.
+const MAX_COOKIE: usize = 256;
 /// How long one address may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -41,6 +53,8 @@ pub struct Connection {
     challenge: Challenge,
     shared: Zeroizing<[u8; 32]>,
     counter: u32,
+    /// The device ended it in place of an answer.
+    is_cut_off: bool,
 }
 
 /// What goes with a request.
@@ -65,7 +79,7 @@ impl Connection {
     pub async fn open(uri: PairingUri) -> Result<Self, ClientError> {
         let mut last = None;
         for address in &uri.lan {
-            match Self::open_at(*address, &uri).await {
+            match Self::open_soon(*address, &uri).await {
                 // A device that answers is the device, even if others answered before.
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = Some(ClientError::worse(last, error)),
@@ -74,17 +88,65 @@ impl Connection {
         Err(last.unwrap_or(ClientError::NoAddress))
     }
 
-    async fn open_at(address: SocketAddr, uri: &PairingUri) -> Result<Self, ClientError> {
+    /// Connects, again and again for a moment if the connection is cut off before it is answered: so
+    /// a device makes room where strangers flood it. One that was cut off once proves itself at
+    /// once, so that what is asked of it then is not lost.
+    async fn open_soon(address: SocketAddr, uri: &PairingUri) -> Result<Self, ClientError> {
+        let mut cookie = None;
+        let mut opened = Self::open_at(address, uri, &mut cookie).await;
+        for pause in AGAIN_AFTER {
+            match &opened {
+                Err(Opening::CutOff) => {}
+                _ => break,
+            }
+            tokio::time::sleep(pause).await;
+            opened = Self::open_at(address, uri, &mut cookie).await;
+            if let Ok(connection) = &mut opened
+                && connection.prove().await.is_err()
+            {
+                opened = Err(Opening::CutOff);
+            }
+        }
+        opened.map_err(|error| match error {
+            Opening::CutOff => ClientError::NotTheDevice(address),
+            Opening::Failed(error) => error,
+        })
+    }
+
+    /// Asks what costs nothing and may be asked twice.
+    async fn prove(&mut self) -> Result<(), ClientError> {
+        match self.exchange("GET", "/healthz", Sent::Nothing).await {
+            // It is the device that says so.
+            Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_at(
+        address: SocketAddr,
+        uri: &PairingUri,
+        cookie: &mut Option<HeaderValue>,
+    ) -> Result<Self, Opening> {
         let stream = dial(address).await?;
         let not_it = |_| ClientError::NotTheDevice(address);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(not_it)?;
         let task = drive(connection);
-        let request = ask("GET", "/", upload::nothing())?;
-        let answer = in_time(sender.send_request(request))
-            .await?
-            .map_err(not_it)?;
+        let mut request = ask("GET", "/", upload::nothing())?;
+        if let Some(cookie) = cookie {
+            let headers = request.headers_mut();
+            headers.insert(cookie::HEADER, cookie.clone());
+        }
+        let answer = in_time(sender.send_request(request)).await?;
+        let answer = answer.map_err(|error| match is_cut_off(&error) {
+            true => Opening::CutOff,
+            false => not_it(error).into(),
+        })?;
+        // The first one is the oldest, and counts first.
+        if let (None, Some(given)) = (&cookie, answer.headers().get(cookie::HEADER)) {
+            *cookie = Some(given.clone()).filter(|given| given.len() <= MAX_COOKIE);
+        }
         let challenge = answer
             .headers()
             .get(header::WWW_AUTHENTICATE)
@@ -107,6 +169,7 @@ impl Connection {
             challenge,
             shared,
             counter: 0,
+            is_cut_off: false,
         })
     }
 
@@ -115,12 +178,19 @@ impl Connection {
         self.address
     }
 
-    /// Asks for something: `target` is a path with its parameters, without `_token`.
+    /// Asks for something: `target` is a path with its parameters, without `_token`. If the connection
+    /// is cut off before it has proved itself, that is tried once more on another one.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with the device's own reason; any other [`ClientError`] if there
     /// was no authentic answer.
     pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
+        let is_first = self.counter == 0;
+        let answer = self.exchange("GET", target, Sent::Nothing).await;
+        if !(is_first && self.is_cut_off) {
+            return answer;
+        }
+        *self = Self::open_soon(self.address, &self.uri).await?;
         self.exchange("GET", target, Sent::Nothing).await
     }
 
@@ -184,7 +254,10 @@ impl Connection {
         let request = ask(method, &with_token(target, &token), body)?;
         let answer = answer_in_time(target, self.sender.send_request(request))
             .await?
-            .map_err(|_| ClientError::Broken)?;
+            .map_err(|error| {
+                self.is_cut_off = is_cut_off(&error);
+                ClientError::Broken
+            })?;
         // Outside of the records everything is a hint, and this one only says that none will come.
         if answer.status() == StatusCode::UNAUTHORIZED {
             return Err(ClientError::NotAccepted);
@@ -194,6 +267,28 @@ impl Connection {
             .checked()
             .await
     }
+}
+
+/// Why a connection was not opened.
+enum Opening {
+    /// The other end ended it before it answered.
+    CutOff,
+    /// Anything else.
+    Failed(ClientError),
+}
+
+impl From<ClientError> for Opening {
+    fn from(error: ClientError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether the other end ended the connection in place of an answer.
+fn is_cut_off(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+    let is_reset = io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled() || is_reset
 }
 
 async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {

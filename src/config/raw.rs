@@ -191,7 +191,11 @@ impl Config {
         self.talkback.check(&mut config.talk)?;
         self.call.check(&mut config.call_ring)?;
         config.user = self.user_define.check()?;
-        self.http.check(&mut config.http)?;
+        let has_token = config
+            .listen
+            .iter()
+            .any(|listen| matches!(listen.access, super::ListenAccess::Token { .. }));
+        self.http.check(&mut config.http, has_token)?;
         config.live.memory = within(
             self.live.memory.map(size),
             config.live.memory,
@@ -340,8 +344,12 @@ impl Listen {
     }
 }
 
+/// Connections where there is a listener with access control.
+const MIN_CONNECTIONS: usize = 16;
+
 impl Http {
-    fn check(self, http: &mut super::Http) -> Result<(), Problem> {
+    fn check(self, http: &mut super::Http, has_token: bool) -> Result<(), Problem> {
+        let span = self.max_connections.as_ref().map(Spanned::span);
         http.max_connections = within(
             self.max_connections,
             http.max_connections,
@@ -350,6 +358,12 @@ impl Http {
             "1",
             "100000",
         )?;
+        if let Some(span) = span.filter(|_| has_token && http.max_connections < MIN_CONNECTIONS) {
+            let message = format!(
+                "{MIN_CONNECTIONS} at least are needed where viewers prove themselves: with fewer, guests could shut the owner out"
+            );
+            return Err(Problem::at(span, message));
+        }
         http.max_viewers = within(
             self.max_viewers,
             http.max_viewers,

@@ -17,11 +17,13 @@ use crate::{
     },
     proto::peer_info::PeerInfo,
     transport::{
-        self, Connections,
+        self, Connections, Known, Nobodies,
         p2p::{Endpoint, RelayState, Relays, Role},
     },
 };
 
+/// Of the strangers' places, what one source has, and what viewers leave to them.
+const OF_SOURCE: usize = 8;
 /// How often it is looked how it stands with the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the endpoint may take to tell everybody that it closes.
@@ -73,7 +75,11 @@ impl P2p {
                 "P2P connections",
                 P2P_CONNECTIONS_OF_SESSION * sessions + P2P_STRANGERS,
             )
-            .with_nobodies(P2P_STRANGERS),
+            .with_nobodies(Nobodies {
+                max: P2P_STRANGERS,
+                of_source: OF_SOURCE,
+                reserved: OF_SOURCE,
+            }),
             streams: counted(
                 "p2p_requests",
                 "Requests over P2P",
@@ -107,7 +113,7 @@ impl P2p {
     /// Serves until `stop` is cancelled. Gives the endpoint, to be closed when `tasks` have ended.
     pub(super) fn serve(
         self,
-        (app, keeper): (Arc<App>, Arc<Keeper>),
+        (app, keeper, known): (Arc<App>, Arc<Keeper>, Known),
         (stop, tasks): (CancellationToken, TaskTracker),
         owned: &mut JoinSet<()>,
     ) -> Closing {
@@ -121,6 +127,7 @@ impl P2p {
             app,
             connections: self.connections,
             streams: self.streams,
+            known,
             peers: self.peers,
         };
         owned.spawn(service.serve(stop, tasks));

@@ -1,22 +1,132 @@
 //! How the numbers of the configuration are shared out, so that nobody has all of anything.
 
-use crate::{budget::Budget, config::Config};
+use std::sync::Arc;
+
+use crate::{
+    access::Keeper,
+    budget::Budget,
+    config::{Config, ListenAccess},
+    http::{Listening, LocalPlaces},
+    proto::guard::Allowed,
+    transport::{Connections, Entrance, Metrics, Nobodies, Timeouts, tcp::Listener},
+};
 
 /// Media responses of one credential, however few there are for each.
 const MIN_MEDIA: usize = 6;
+/// Connections of one session.
+const CONNECTIONS_OF_SESSION: usize = 6;
+/// Connections that have proved nothing: 200 sources have a turn in a second each, and keep their
+/// place for 0.4 s.
+const NOBODIES: usize = 96;
+/// The same of one source.
+const NOBODIES_OF_SOURCE: usize = 32;
+/// Connections that viewers leave to those that have proved nothing.
+const RESERVED: usize = 4;
+/// Connections that viewers on open listeners leave to programs on the device.
+const LOCAL: usize = 16;
 
 /// What each part gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     /// Media responses of one credential.
     pub(super) media: usize,
+    /// Connections to listeners with access control.
+    pub(super) token: usize,
+    /// Of these, what is for peers that have proved nothing yet.
+    pub(super) nobodies: Nobodies,
+    /// Connections to listeners without.
+    pub(super) open: usize,
 }
 
 impl Shares {
     pub(super) fn of(config: &Config, budget: &Budget) -> Self {
+        let is_token = |access: &ListenAccess| matches!(access, ListenAccess::Token { .. });
+        let listen = || config.listen.iter().map(|listen| is_token(&listen.access));
+        let kinds = (
+            listen().any(|is_token| is_token),
+            listen().any(|is_token| !is_token),
+        );
+        let sessions = config.access.max_sessions;
+        let (token, open) = connections(budget.connections, sessions, kinds);
         Self {
-            media: media(budget.viewers, config.access.max_sessions),
+            media: media(budget.viewers, sessions),
+            token,
+            nobodies: Nobodies {
+                max: NOBODIES.min(token),
+                of_source: NOBODIES_OF_SOURCE.min(token.div_ceil(2)),
+                reserved: RESERVED.min(token / 2),
+            },
+            open,
         }
+    }
+}
+
+/// Places of both kinds of listeners, so that neither takes the other's.
+pub(super) struct ByKind {
+    /// Where requests prove themselves.
+    pub(super) sealed: Connections,
+    /// Where they need not.
+    pub(super) open: Connections,
+    /// Requests there.
+    local: LocalPlaces,
+}
+
+impl ByKind {
+    pub(super) fn new(shares: &Shares, timeouts: Timeouts, metrics: &Metrics) -> Self {
+        let places = |max| Connections::new(max, timeouts, metrics.clone());
+        Self {
+            sealed: places(shares.token).with_nobodies(shares.nobodies),
+            open: places(shares.open),
+            local: LocalPlaces::new(shares.open, LOCAL.min(shares.open / 4)),
+        }
+    }
+
+    /// What a listener's requests have in common, and where its connections have their places.
+    pub(super) fn of(
+        &self,
+        listener: &Listener,
+        access: ListenAccess,
+        (keeper, entrance): (&Arc<Keeper>, &Entrance),
+    ) -> (Listening, Connections) {
+        match access {
+            ListenAccess::Open {
+                allow_origins,
+                allow_placeholder_hosts,
+                ..
+            } => {
+                let listening = Listening::Open {
+                    allowed: Arc::new(Allowed {
+                        origins: allow_origins,
+                        placeholder_hosts: allow_placeholder_hosts,
+                    }),
+                    is_local: listener.address().ip().to_canonical().is_loopback(),
+                    places: self.local.clone(),
+                };
+                (listening, self.open.clone())
+            }
+            ListenAccess::Token { allow_clear_media } => {
+                let listening = Listening::Token {
+                    keeper: Arc::clone(keeper),
+                    allow_clear_media,
+                    entrance: entrance.clone(),
+                };
+                (listening, self.sealed.clone())
+            }
+        }
+    }
+}
+
+/// Connections of both kinds of listeners: those with access control have what they need, and not
+/// more than half where there are others too.
+fn connections(max: usize, sessions: usize, kinds: (bool, bool)) -> (usize, usize) {
+    match kinds {
+        (true, true) => {
+            let needed = CONNECTIONS_OF_SESSION * sessions + NOBODIES + RESERVED;
+            let token = needed.min(max / 2);
+            (token, max - token)
+        }
+        (true, false) => (max, 0),
+        (false, _) => (0, max),
     }
 }
 
@@ -45,5 +155,14 @@ mod tests {
             }
         }
         assert_eq!((media(1, 4), media(2, 4)), (1, 1));
+    }
+
+    #[test]
+    fn both_kinds_of_listeners_have_connections() {
+        assert_eq!(connections(256, 4, (true, true)), (124, 132));
+        assert_eq!(connections(400, 4, (true, true)), (124, 276));
+        assert_eq!(connections(16, 4, (true, true)), (8, 8));
+        assert_eq!(connections(256, 4, (true, false)), (256, 0));
+        assert_eq!(connections(2, 4, (false, true)), (0, 2));
     }
 }

@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 
 use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody};
 use crate::{
+    device::Place,
     proto::{
         flv::TagBatch,
         sealed::{Head, MAX_RECORD, Sealer},
@@ -27,6 +28,8 @@ pub(super) struct Body {
     content: Content,
     /// Keeps the connection marked as being served until the body is gone.
     serving: Option<Serving>,
+    /// The request's place, where it needs one.
+    place: Option<Place>,
 }
 
 /// What a body has next.
@@ -68,6 +71,7 @@ impl Body {
         Self {
             content: Content::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             serving: None,
+            place: None,
         }
     }
 
@@ -76,6 +80,7 @@ impl Body {
         Self {
             content: Content::Live(Box::new(live)),
             serving: None,
+            place: None,
         }
     }
 
@@ -84,6 +89,7 @@ impl Body {
         Self {
             content: Content::Playback(Box::new(playback)),
             serving: None,
+            place: None,
         }
     }
 
@@ -92,6 +98,7 @@ impl Body {
         Self {
             content: Content::Download(Box::new(download)),
             serving: None,
+            place: None,
         }
     }
 
@@ -106,6 +113,7 @@ impl Body {
         Self {
             content: Content::Sealed(Box::new(sealed)),
             serving: None,
+            place: None,
         }
     }
 
@@ -142,6 +150,11 @@ impl Body {
             Content::Download(download) => download.remaining() == 0,
             Content::Sealed(sealed) => sealed.is_at_end(),
         }
+    }
+
+    /// Keeps a place for as long as the body lives.
+    pub(super) fn keep(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// Holds on to `serving` for as long as the body lives.

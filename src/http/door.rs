@@ -21,6 +21,7 @@ use crate::{
     device::Transport,
     error::{Error, ErrorKind},
     proto::{
+        cookie,
         credential::{BodyKind, ClaimsError, Target},
         guard,
         query::Query,
@@ -286,7 +287,7 @@ impl Door {
                 self.keeper.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
-            self.wire.entered(&entered);
+            self.wire.entered(&entered)?;
             *session = Some(entered);
         }
         let name = session
@@ -313,9 +314,12 @@ impl Door {
         if has_token {
             self.keeper.note_failure(self.wire.peer().source());
         }
+        if let Some(cookie) = parts.headers.get(cookie::HEADER) {
+            self.wire.shown(cookie.to_str().unwrap_or_default());
+        }
         let challenge = self.gate.challenge().ok_or(Spent)?;
         app.count("", StatusCode::UNAUTHORIZED);
-        Ok(reply::challenge(&challenge))
+        Ok(reply::challenge(&challenge, self.wire.cookie().as_deref()))
     }
 }
 

@@ -25,5 +25,6 @@ mod wire;
 
 pub use handler::{HandlerAddress, LocalHandler};
 pub use metrics::Metrics;
+pub use open::LocalPlaces;
 pub use router::{App, BODY_TIMEOUT};
 pub use server::{Listening, serve};

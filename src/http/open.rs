@@ -10,12 +10,16 @@ use super::{
     reply,
     request_body::RequestBody,
     router::{self, App, Who},
+    wire::no_place,
 };
 use crate::{
+    device,
     error::Error,
     hal::Heard,
+    places::{Claim, Place, Places},
     proto::{
         call::CallState,
+        credential::Rank,
         feedback::Feedback,
         guard::{self, Allowed},
         local::{CallRequest, CallWait, EventRequest, LocalRoute},
@@ -27,6 +31,50 @@ use crate::{
     },
 };
 
+/// Places for requests on open listeners: those of viewers leave some to programs on the device, and
+/// those of programs that wait for something leave some to the others.
+#[derive(Clone, Debug)]
+pub struct LocalPlaces {
+    viewers: (device::Places, usize),
+    /// When there are more, the one that waits for longest is answered.
+    waiting: Places,
+    others: (device::Places, usize),
+}
+
+impl LocalPlaces {
+    /// For so many connections; `local` of them are for programs on the device. A few more are never
+    /// asked anything, so that there is always one to be displaced by a newcomer.
+    pub fn new(connections: usize, local: usize) -> Self {
+        Self {
+            viewers: (device::Places::default(), connections - local - local / 4),
+            waiting: Places::new((local / 2).max(1)),
+            others: (device::Places::default(), local.div_ceil(2).max(1)),
+        }
+    }
+
+    /// A place for a request of a viewer, or of a program that waits for nothing.
+    fn take(&self, is_local: bool) -> Result<device::Place, Error> {
+        let (places, max) = match is_local {
+            true => &self.others,
+            false => &self.viewers,
+        };
+        places.take(*max).ok_or_else(no_place)
+    }
+
+    /// A place for one that waits.
+    fn wait(&self) -> Result<Place, Error> {
+        if self.waiting.count() >= self.waiting.max() {
+            self.waiting.end_oldest("others wait too");
+        }
+        let claim = Claim {
+            rank: Rank::Guest,
+            whose: "".into(),
+            share: usize::MAX,
+        };
+        self.waiting.take(claim).map_err(|_| no_place())
+    }
+}
+
 /// Whoever has a connection to a listener without access control.
 pub(super) struct Peer {
     pub(super) app: Arc<App>,
@@ -34,6 +82,7 @@ pub(super) struct Peer {
     pub(super) allowed: Arc<Allowed>,
     /// The listener is on loopback: it has what is for programs on the device itself.
     pub(super) is_local: bool,
+    pub(super) places: LocalPlaces,
     pub(super) address: SocketAddr,
     /// The address without its port.
     pub(super) name: Arc<str>,
@@ -51,6 +100,7 @@ impl Peer {
             app,
             allowed,
             is_local,
+            places,
             address,
             name,
         } = self;
@@ -71,7 +121,8 @@ impl Peer {
         {
             let body = RequestBody::clear(body);
             let query = parts.uri.query().unwrap_or_default();
-            let answer = Box::pin(local(app, route, (&parts.method, query), body)).await;
+            let asked = (&parts.method, query);
+            let answer = Box::pin(local((app, places), route, asked, body)).await;
             let response = answer.unwrap_or_else(|error| {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
                 reply::refusal(&error)
@@ -79,6 +130,14 @@ impl Peer {
             app.count(path, response.status());
             return response;
         }
+        let place = match places.take(false) {
+            Ok(place) => place,
+            Err(error) => {
+                let response = reply::refusal(&error);
+                app.count(path, response.status());
+                return response;
+            }
+        };
         let mut response = match Route::of_path(path) {
             Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
                 let mut response = Response::new(Body::whole(Bytes::new()));
@@ -103,6 +162,7 @@ impl Peer {
                 app.respond(&mut request).await
             }
         };
+        response.body_mut().keep(place);
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -114,7 +174,7 @@ impl Peer {
 
 /// Answers a program on the device itself.
 async fn local(
-    app: &App,
+    (app, places): (&App, &LocalPlaces),
     route: LocalRoute<'_>,
     (method, query): (&Method, &str),
     mut body: RequestBody,
@@ -125,6 +185,12 @@ async fn local(
         LocalRoute::Call => "GET, POST",
     };
     check_method(allowed, method)?;
+    if route == LocalRoute::Call && method == Method::GET {
+        let wait = CallWait::decode(&Query::parse(query)?)?;
+        let text = call(app, wait, &places.wait()?).await;
+        return Ok(reply::json(StatusCode::OK, text));
+    }
+    let _place = places.take(true)?;
     let text = match route {
         LocalRoute::Feedback { session } => {
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
@@ -139,12 +205,11 @@ async fn local(
             let heard = app.device.heard(Query::parse(query)?.channel()?)?;
             return Ok(speaker(&heard));
         }
-        LocalRoute::Call if method == Method::POST => {
+        LocalRoute::Call => {
             let CallRequest { channel, what } = CallRequest::decode(&Query::parse(query)?)?;
             app.device.move_call(channel, what)?;
             r#"{"status":"0"}"#.to_owned()
         }
-        LocalRoute::Call => call(app, CallWait::decode(&Query::parse(query)?)?).await,
         LocalRoute::Sessions => {
             let sessions = app.device.sessions().into_iter().map(|session| {
                 json!({
@@ -163,11 +228,14 @@ async fn local(
 }
 
 /// How it stands with the call, once it is not as it was known any more.
-async fn call(app: &App, CallWait { after, wait }: CallWait) -> String {
+async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Place) -> String {
     let mut shown = app.device.calls().shown();
     let is_other = shown.wait_for(|shown| shown.closed || after != Some(shown.number));
-    // What has not changed in time is told as it is.
-    let _ = tokio::time::timeout(wait, is_other).await;
+    // What has not changed in time, or while others want to wait too, is told as it is.
+    tokio::select! {
+        _ = tokio::time::timeout(wait, is_other) => {}
+        _ = place.ended() => {}
+    }
     let shown = shown.borrow().clone();
     let (state, channel, viewers) = match &shown.state {
         CallState::Idle => ("idle", None, Vec::new()),

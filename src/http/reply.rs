@@ -48,7 +48,7 @@ pub(super) fn refusal(error: &Error) -> Response<Body> {
 }
 
 /// The answer to a request that did not prove itself, the same whatever was asked.
-pub(super) fn challenge(challenge: &str) -> Response<Body> {
+pub(super) fn challenge(challenge: &str, cookie: Option<&str>) -> Response<Body> {
     let text = Reply::Status {
         status: Status::Refused,
         reason: "this needs a valid token; peercam pair, on the device, makes what it takes"
@@ -59,6 +59,10 @@ pub(super) fn challenge(challenge: &str) -> Response<Body> {
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, value);
+    }
+    if let Some(Ok(value)) = cookie.map(HeaderValue::from_str) {
+        let headers = response.headers_mut();
+        headers.insert(proto::cookie::HEADER, value);
     }
     response
 }

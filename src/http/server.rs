@@ -13,7 +13,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     door::{Door, Spent},
-    open, reply,
+    open::{self, LocalPlaces},
+    reply,
     router::App,
     wire::TcpWire,
 };
@@ -21,7 +22,7 @@ use crate::{
     access::{Gate, Keeper},
     proto::{guard::Allowed, network::Peer, request_line::Forms},
     transport::{
-        Activity, Connections, Standing,
+        Activity, Connections, Entrance, Standing,
         tcp::{self, Connection, Listener},
     },
 };
@@ -46,6 +47,8 @@ pub enum Listening {
         allowed: Arc<Allowed>,
         /// It is on loopback, so that it has what is for programs on the device itself.
         is_local: bool,
+        /// For requests.
+        places: LocalPlaces,
     },
     /// Requests must prove themselves.
     Token {
@@ -53,14 +56,16 @@ pub enum Listening {
         keeper: Arc<Keeper>,
         /// Media may be had unencrypted.
         allow_clear_media: bool,
+        /// Who of those that have proved nothing comes first.
+        entrance: Entrance,
     },
 }
 
 impl Listening {
-    fn standing(&self) -> Standing {
+    fn standing(&self, peer: Peer, now: Instant) -> Standing {
         match self {
             Self::Open { .. } => Standing::Trusted,
-            Self::Token { .. } => Standing::Nobody,
+            Self::Token { entrance, .. } => Standing::Nobody(entrance.ticket(peer.source(), now)),
         }
     }
 }
@@ -92,11 +97,11 @@ pub async fn serve(
         };
         is_refused = false;
         tcp::configure(&stream, connections.write_timeout(), app.send_buffer);
-        let Some(activity) =
-            connections.admit(Peer::At(address), listening.standing(), Instant::now())
-        else {
+        let (peer, now) = (Peer::At(address), Instant::now());
+        let standing = listening.standing(peer, now);
+        let Some(activity) = connections.admit(peer, standing, now) else {
             // A stranger learns nothing, not even that the house is full.
-            if listening.standing() == Standing::Trusted {
+            if standing == Standing::Trusted {
                 refuse(stream);
             }
             continue;
@@ -131,15 +136,20 @@ async fn talk(
     listening: Listening,
 ) {
     let served = match listening {
-        Listening::Open { allowed, is_local } => {
-            let rules = (allowed, is_local);
+        Listening::Open {
+            allowed,
+            is_local,
+            places,
+        } => {
+            let rules = (allowed, is_local, places);
             talk_openly(stream, address, activity, app, rules).await
         }
         Listening::Token {
             keeper,
             allow_clear_media,
+            entrance,
         } => {
-            let access = (keeper, allow_clear_media);
+            let access = (keeper, allow_clear_media, entrance);
             // Apart, so that open connections need not have room for it.
             Box::pin(talk_sealed(stream, address, activity, app, access)).await
         }
@@ -154,7 +164,7 @@ async fn talk_openly(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    (allowed, is_local): (Arc<Allowed>, bool),
+    (allowed, is_local, places): (Arc<Allowed>, bool, LocalPlaces),
 ) -> hyper::Result<()> {
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return Ok(());
@@ -165,6 +175,7 @@ async fn talk_openly(
         app,
         allowed,
         is_local,
+        places,
         address,
         name: address.ip().to_string().into(),
     });
@@ -193,7 +204,7 @@ async fn talk_sealed(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    (keeper, allow_clear_media): (Arc<Keeper>, bool),
+    (keeper, allow_clear_media, entrance): (Arc<Keeper>, bool, Entrance),
 ) -> hyper::Result<()> {
     let gate = match Gate::on_tcp(Arc::clone(&keeper)) {
         Ok(gate) => gate,
@@ -207,6 +218,7 @@ async fn talk_sealed(
     let wire = TcpWire {
         peer: Peer::At(address),
         activity: activity.clone(),
+        entrance,
     };
     let door = Arc::new(Door::new(gate, access, wire));
     let service = service_fn(move |request| {

@@ -1,4 +1,12 @@
-use crate::{access::Session, device::Transport, proto::network::Peer, transport::Activity};
+use std::time::Instant;
+
+use crate::{
+    access::Session,
+    device::Transport,
+    error::{Error, ErrorKind},
+    proto::network::Peer,
+    transport::{Activity, Entrance},
+};
 
 /// What a door needs of the connection that it stands on.
 pub(super) trait Wire: Send + Sync {
@@ -12,13 +20,31 @@ pub(super) trait Wire: Send + Sync {
     fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync>;
 
     /// The viewer has proved itself and has this session.
-    fn entered(&self, session: &Session);
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] if there is no place for its connection.
+    fn entered(&self, session: &Session) -> Result<(), Error>;
+
+    /// The cookie that goes with a refusal, where a connection may be displaced.
+    fn cookie(&self) -> Option<String> {
+        None
+    }
+
+    /// The peer has shown a cookie.
+    fn shown(&self, _cookie: &str) {}
 }
 
 /// A TCP connection.
 pub(super) struct TcpWire {
     pub(super) peer: Peer,
     pub(super) activity: Activity,
+    pub(super) entrance: Entrance,
+}
+
+/// What a viewer is told for whose connection there is no place.
+pub(super) fn no_place() -> Error {
+    let reason = "the device serves as many connections as it takes; try again when one of them has been closed";
+    Error::new(ErrorKind::Full, reason)
 }
 
 impl Wire for TcpWire {
@@ -35,7 +61,24 @@ impl Wire for TcpWire {
         Box::new(move |reason| activity.end(reason))
     }
 
-    fn entered(&self, _session: &Session) {
-        self.activity.proved();
+    fn entered(&self, session: &Session) -> Result<(), Error> {
+        let holder = session.holder();
+        if !self.activity.proved(holder.rank(), &holder.party()) {
+            return Err(no_place());
+        }
+        let source = self.peer.source();
+        let whose = holder.answerable();
+        self.entrance.note_proved(source, &whose, Instant::now());
+        Ok(())
+    }
+
+    fn cookie(&self) -> Option<String> {
+        Some(self.entrance.cookie(self.peer.source(), Instant::now()))
+    }
+
+    fn shown(&self, cookie: &str) {
+        let now = Instant::now();
+        let ticket = self.entrance.ticket_for(cookie, self.peer.source(), now);
+        self.activity.show(ticket, now);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod command;
+pub mod cookie;
 pub mod credential;
 pub mod encoding;
 pub mod feedback;

@@ -22,6 +22,14 @@ pub enum Source {
     Relay,
 }
 
+/// A source, or a network around it that one party may have as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    source: Source,
+    /// How many bits of an IPv6 address count; 0 where all of it does.
+    bits: u8,
+}
+
 impl Peer {
     /// The party that it is.
     pub fn source(self) -> Source {
@@ -41,6 +49,39 @@ impl Source {
             )),
             v4 => v4,
         })
+    }
+}
+
+impl Source {
+    /// The networks that it is in, itself first: of IPv6 the /64, /56 and /48, because a home or an
+    /// office has one of these.
+    pub fn networks(self) -> impl Iterator<Item = Network> {
+        let bits: &[u8] = match self {
+            Self::Host(IpAddr::V6(_)) => &[64, 56, 48],
+            Self::Host(IpAddr::V4(_)) | Self::Relay => &[0],
+        };
+        bits.iter().map(move |&bits| Network {
+            source: match self {
+                Self::Host(IpAddr::V6(address)) => {
+                    let masked = address.to_bits() & !(u128::MAX >> bits);
+                    Self::Host(IpAddr::V6(Ipv6Addr::from_bits(masked)))
+                }
+                other => other,
+            },
+            bits,
+        })
+    }
+}
+
+impl Network {
+    /// How many hosts it is taken for.
+    pub fn weight(self) -> f64 {
+        match (self.source, self.bits) {
+            (Source::Relay, _) => 10.0,
+            (_, 48) => 4.0,
+            (_, 56) => 2.0,
+            _ => 1.0,
+        }
     }
 }
 

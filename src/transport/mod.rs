@@ -4,10 +4,13 @@
 //! here: what is said over them.
 
 mod connections;
+mod entrance;
 mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
+mod sources;
 pub mod tcp;
 
-pub use connections::{Activity, Connections, Serving, Standing, Timeouts};
+pub use connections::{Activity, Connections, Nobodies, Serving, Standing, Timeouts};
+pub use entrance::{Entrance, Known, Ticket};
 pub use metrics::Metrics;

@@ -95,9 +95,13 @@ async fn without_a_credential_nothing_comes_out_of_any_door() {
 
 /// An answer without what is fresh in it.
 fn without_keys(text: &str) -> String {
-    let keyed = |line: &str| match line.to_ascii_lowercase().strip_prefix("www-authenticate: ") {
-        Some(keys) => format!("{} characters of keys", keys.len()),
-        None => line.to_owned(),
+    let fresh = ["www-authenticate: ", "peercam-cookie: "];
+    let keyed = |line: &str| {
+        let lower = line.to_ascii_lowercase();
+        match fresh.iter().find_map(|name| lower.strip_prefix(name)) {
+            Some(keys) => format!("{} characters that are fresh", keys.len()),
+            None => line.to_owned(),
+        }
     };
     text.lines().map(keyed).collect::<Vec<_>>().join("\n")
 }

@@ -65,6 +65,10 @@ fn errors_name_file_line_key_and_what_is_allowed() {
             vec!["camera.toml:4: max_viewers:", "1 to 100000"],
         ),
         (
+            "[http]\nmax_connections = 15\n[[listen]]\naddr = \"127.0.0.1:0\"\naccess = \"token\"\n",
+            vec!["camera.toml:2: max_connections:", "shut the owner out"],
+        ),
+        (
             "[http]\nmax_viewers = -1\n",
             vec!["camera.toml:2: max_viewers:"],
         ),

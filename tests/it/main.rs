@@ -37,6 +37,7 @@ mod many;
 mod mitm;
 #[cfg(feature = "record")]
 mod mutated;
+mod owner;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod p2p;
 #[cfg(all(feature = "client", feature = "p2p"))]

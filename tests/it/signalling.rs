@@ -25,15 +25,15 @@ async fn topic(address: SocketAddr, text: &str) -> Value {
 }
 
 /// Milliseconds of silence, as bare PCM of 16 kHz.
-fn pcm(millis: usize) -> Vec<u8> {
+pub(crate) fn pcm(millis: usize) -> Vec<u8> {
     vec![0x11; 32 * millis]
 }
 
 /// A talker whose body goes on as long as it is not finished.
-struct Talker(TcpStream);
+pub(crate) struct Talker(TcpStream);
 
 impl Talker {
-    async fn start(address: SocketAddr, query: &str) -> Self {
+    pub(crate) async fn start(address: SocketAddr, query: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
             "POST /voice?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -42,7 +42,7 @@ impl Talker {
         Self(stream)
     }
 
-    async fn say(&mut self, sound: &[u8]) {
+    pub(crate) async fn say(&mut self, sound: &[u8]) {
         let head = format!("{:x}\r\n", sound.len());
         let chunk = [head.as_bytes(), sound, b"\r\n"].concat();
         // It may have been answered and closed by now.
@@ -54,7 +54,7 @@ impl Talker {
         self.answer().await
     }
 
-    async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let mut answer = Vec::new();
         let read = tokio::time::timeout(HANG, self.0.read_to_end(&mut answer)).await;
         read.expect("it is answered").unwrap();

@@ -21,14 +21,14 @@ use super::{
     door::{Door, Spent},
     router::App,
     server::{BUFFER_OF_NOBODY, http1},
-    wire::Wire,
+    wire::{Wire, no_place},
 };
 use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
     device::Transport,
     proto::{credential::EndpointId, network::Peer, route::Route, text::Printable},
     transport::{
-        Activity, Connections, Standing,
+        Activity, Connections, Known, Standing,
         p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
     },
 };
@@ -49,6 +49,8 @@ pub struct Service {
     pub connections: Connections,
     /// Places for requests, and their time-outs.
     pub streams: Connections,
+    /// Where viewers proved themselves lately.
+    pub known: Known,
     /// Who is connected.
     pub peers: Peers,
 }
@@ -57,7 +59,7 @@ impl Service {
     /// Accepts and serves peers until `stop` is cancelled. Those that are there then run on as
     /// tasks of `tasks` until what they are being sent has ended.
     pub async fn serve(self, stop: CancellationToken, tasks: TaskTracker) {
-        let mut admissions = Admissions::new(Instant::now());
+        let mut admissions = Admissions::new(self.known.clone(), Instant::now());
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -66,13 +68,9 @@ impl Service {
             let Some(incoming) = incoming else { return };
             let now = Instant::now();
             let nobodies = self.connections.nobodies();
-            match admissions.next(
-                incoming.peer().source(),
-                incoming.has_address(),
-                nobodies,
-                now,
-            ) {
-                Admission::Handshake => {}
+            let knock = (incoming.peer().source(), incoming.has_address());
+            let ticket = match admissions.next(knock, nobodies, now) {
+                Admission::Handshake(ticket) => ticket,
                 Admission::ShowAddress => {
                     incoming.ask_for_address();
                     continue;
@@ -81,9 +79,9 @@ impl Service {
                     incoming.ignore();
                     continue;
                 }
-            }
+            };
             let peer = incoming.peer();
-            let Some(activity) = self.connections.admit(peer, Standing::Nobody, now) else {
+            let Some(activity) = self.connections.admit(peer, Standing::Nobody(ticket), now) else {
                 incoming.ignore();
                 continue;
             };
@@ -115,6 +113,7 @@ impl Service {
             connection: connection.clone(),
             activity,
             peers: self.peers.clone(),
+            known: self.known.clone(),
             entry: Mutex::default(),
         };
         let door = Arc::new(Door::new(gate, (Arc::clone(&self.keeper), true), wire));
@@ -257,6 +256,7 @@ struct P2pWire {
     connection: Connection,
     activity: Activity,
     peers: Peers,
+    known: Known,
     /// That the viewer of this connection can be told something.
     entry: Mutex<Option<peers::Entry>>,
 }
@@ -275,8 +275,13 @@ impl Wire for P2pWire {
         Box::new(move |reason| connection.close(reason))
     }
 
-    fn entered(&self, session: &Session) {
-        self.activity.proved();
+    fn entered(&self, session: &Session) -> Result<(), crate::error::Error> {
+        let holder = session.holder();
+        if !self.activity.proved(holder.rank(), &holder.party()) {
+            return Err(no_place());
+        }
+        let (source, whose) = (self.peer().source(), holder.answerable());
+        self.known.note(source, &whose, Instant::now());
         self.connection.give_room();
         let entry = self
             .peers
@@ -290,5 +295,6 @@ impl Wire for P2pWire {
         if let Ok(mut slot) = self.entry.lock() {
             *slot = Some(entry);
         }
+        Ok(())
     }
 }

@@ -37,12 +37,12 @@ impl Secret {
     }
 
     /// HMAC-SHA-256 with this secret as its key.
-    pub(super) fn mac(&self, message: &[u8]) -> [u8; 32] {
+    pub(in crate::proto) fn mac(&self, message: &[u8]) -> [u8; 32] {
         self.keyed(message).finalize().into_bytes().into()
     }
 
     /// Whether `mac` is [`Secret::mac`] of `message`; takes the same time whichever byte differs.
-    pub(super) fn verifies(&self, message: &[u8], mac: &[u8; 32]) -> bool {
+    pub(in crate::proto) fn verifies(&self, message: &[u8], mac: &[u8; 32]) -> bool {
         self.keyed(message).verify_slice(mac).is_ok()
     }
 

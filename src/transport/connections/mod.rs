@@ -1,0 +1,424 @@
+mod prove;
+mod queue;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use tokio::task::AbortHandle;
+
+use self::queue::{Verdict, Waiting};
+use super::{Ticket, metrics::Metrics};
+use crate::proto::{credential::Rank, network::Peer};
+
+/// How long a peer may take over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To send a whole request head on a new connection. Default: 10 s.
+    pub header: Duration,
+    /// To send the next request on a kept connection. Default: 60 s.
+    pub idle: Duration,
+    /// To take anything at all of what is sent to it. Default: 20 s.
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The open connections of listeners of one kind.
+///
+/// Bound: `max`. When it is full, a new connection displaces the one that has kept its peer's
+/// request waiting for longest; if all of them are being served, the new one is refused. So peers
+/// that connect and say nothing cannot shut anybody out.
+///
+/// Where peers have to prove themselves, those that have leave a few places to those that have not
+/// yet: else the owner could not even do that. Of those that have, whoever weighs more displaces
+/// whoever weighs less.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    open: Arc<Mutex<Vec<Weak<Shared>>>>,
+    max: usize,
+    nobodies: Nobodies,
+    timeouts: Timeouts,
+    metrics: Metrics,
+}
+
+/// Places for peers that have proved nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nobodies {
+    /// At most. When there are more, those without a ticket have to go first.
+    pub max: usize,
+    /// Of one source, which then displaces its own.
+    pub of_source: usize,
+    /// So many are left to them by those that have proved themselves.
+    pub reserved: usize,
+}
+
+/// How much is known of a new connection's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The listener trusts whoever reaches it.
+    Trusted,
+    /// The peer has to prove itself first: few such connections are open, for 10 s each.
+    Nobody(Ticket),
+}
+
+/// How long a connection may stay that proves nothing.
+const NOBODY_TIME: Duration = Duration::from_secs(10);
+
+/// One connection's state, seen by those who serve it and by those who watch over it.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    shared: Arc<Shared>,
+    connections: Connections,
+}
+
+#[derive(Debug)]
+struct Shared {
+    peer: Peer,
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct State {
+    who: Who,
+    phase: Phase,
+    since: Instant,
+    write_blocked_since: Option<Instant>,
+    /// The task that serves the connection, once it is known.
+    task: Option<AbortHandle>,
+    ended: bool,
+}
+
+/// What is known of a connection's peer.
+#[derive(Clone, Debug)]
+enum Who {
+    /// The listener trusts it.
+    Trusted,
+    /// It has proved nothing yet.
+    Nobody(Waiting),
+    /// It has proved itself: what it weighs, and what tells it from others.
+    Proved(Rank, Arc<str>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for the first request head.
+    Head,
+    /// A request is being answered.
+    Serving,
+    /// Waiting for another request.
+    Idle,
+}
+
+impl Connections {
+    /// Room for `max` connections, all of them for peers that have proved nothing yet.
+    pub fn new(max: usize, timeouts: Timeouts, metrics: Metrics) -> Self {
+        Self {
+            open: Arc::default(),
+            max,
+            nobodies: Nobodies {
+                max,
+                of_source: max,
+                reserved: 0,
+            },
+            timeouts,
+            metrics,
+        }
+    }
+
+    /// The same, with this room for peers that have proved nothing yet.
+    #[must_use]
+    pub fn with_nobodies(self, nobodies: Nobodies) -> Self {
+        Self { nobodies, ..self }
+    }
+
+    /// Takes a place for a new connection; `None` if there is none to be had.
+    pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<Activity> {
+        let mut open = self.open();
+        open.retain(|connection| connection.strong_count() > 0);
+        let (who, victim) = match standing {
+            Standing::Trusted => (Who::Trusted, self.longest_waiting(&open)),
+            Standing::Nobody(ticket) => {
+                let newcomer = Waiting::new(peer.source(), ticket, now);
+                (
+                    Who::Nobody(newcomer),
+                    self.lesser_nobody(&open, &newcomer, now),
+                )
+            }
+        };
+        match victim {
+            Victim::NotNeeded => {}
+            Victim::Found(index, victim) => {
+                victim.end("displaced");
+                open.swap_remove(index);
+            }
+            Victim::None => {
+                self.metrics.ended("no place");
+                return None;
+            }
+        }
+        let state = State {
+            who,
+            phase: Phase::Head,
+            since: now,
+            write_blocked_since: None,
+            task: None,
+            ended: false,
+        };
+        self.metrics.open.inc();
+        let shared = Arc::new(Shared {
+            peer,
+            state: Mutex::new(state),
+            metrics: self.metrics.clone(),
+        });
+        open.push(Arc::downgrade(&shared));
+        Some(Activity {
+            shared,
+            connections: self.clone(),
+        })
+    }
+
+    /// Who makes room for a peer that is trusted: of those that have proved nothing the oldest, then
+    /// the one that waits for longest.
+    fn longest_waiting(&self, open: &[Weak<Shared>]) -> Victim {
+        if open.len() < self.max {
+            return Victim::NotNeeded;
+        }
+        let found = enumerated(open).filter_map(|(index, connection)| {
+            let (is_nobody, since) = {
+                let state = connection.lock();
+                match &state.who {
+                    Who::Nobody(waiting) => (true, waiting.since),
+                    _ => (false, state.waiting_since()?),
+                }
+            };
+            Some((!is_nobody, since, index, connection))
+        });
+        let found = found.min_by_key(|(is_known, since, ..)| (*is_known, *since));
+        found.map_or(Victim::None, |(_, _, index, connection)| {
+            Victim::Found(index, connection)
+        })
+    }
+
+    /// Who makes room for a peer that has proved nothing: one of its kind.
+    fn lesser_nobody(&self, open: &[Weak<Shared>], newcomer: &Waiting, now: Instant) -> Victim {
+        let mut nobodies = nobodies(open).collect::<Vec<_>>();
+        let waiting: Vec<_> = nobodies.iter().map(|(waiting, ..)| *waiting).collect();
+        let is_full = waiting.len() >= self.nobodies.max || open.len() >= self.max;
+        let limits = (self.nobodies.of_source, is_full);
+        match queue::judge(&waiting, newcomer, limits, now) {
+            Verdict::Room => Victim::NotNeeded,
+            Verdict::NoRoom => Victim::None,
+            Verdict::InsteadOf(at) => {
+                let (_, index, connection) = nobodies.swap_remove(at);
+                Victim::Found(index, connection)
+            }
+        }
+    }
+
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.timeouts.write
+    }
+
+    /// Connections whose peers have proved nothing yet.
+    pub fn nobodies(&self) -> usize {
+        nobodies(&self.open()).count()
+    }
+
+    /// Connections that are open.
+    pub fn count(&self) -> usize {
+        self.open()
+            .iter()
+            .filter(|connection| connection.strong_count() > 0)
+            .count()
+    }
+
+    /// Ends the connections whose peers took too long, seen from `now`.
+    pub fn sweep(&self, now: Instant) {
+        for connection in self.all() {
+            let exceeded = self.timeouts.exceeded(&connection.lock(), now);
+            if let Some(reason) = exceeded {
+                connection.end(reason);
+            }
+        }
+    }
+
+    /// Ends the connections that wait for a request.
+    pub fn end_waiting(&self) {
+        for connection in self.all() {
+            let is_waiting = connection.lock().waiting_since().is_some();
+            if is_waiting {
+                connection.end("shutdown");
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Shared>> {
+        self.open().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has to go for a newcomer.
+enum Victim {
+    /// Nobody.
+    NotNeeded,
+    /// This one, at this place in the list.
+    Found(usize, Arc<Shared>),
+    /// There is nobody who could.
+    None,
+}
+
+/// The connections that are there, and where in the list.
+fn enumerated(open: &[Weak<Shared>]) -> impl Iterator<Item = (usize, Arc<Shared>)> {
+    let connections = open.iter().enumerate();
+    connections.filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
+}
+
+/// The connections whose peers have proved nothing yet, and where in the list.
+fn nobodies(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usize, Arc<Shared>)> {
+    enumerated(open).filter_map(|(index, connection)| {
+        let waiting = match &*connection.lock() {
+            State {
+                who: Who::Nobody(waiting),
+                ended: false,
+                ..
+            } => *waiting,
+            _ => return None,
+        };
+        Some((waiting, index, connection))
+    })
+}
+
+impl Timeouts {
+    fn exceeded(&self, state: &State, now: Instant) -> Option<&'static str> {
+        let passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
+        if state
+            .write_blocked_since
+            .is_some_and(|since| passed(since, self.write))
+        {
+            return Some("does not read");
+        }
+        if let Who::Nobody(waiting) = &state.who
+            && passed(waiting.since, NOBODY_TIME)
+        {
+            return Some("no proof");
+        }
+        match state.phase {
+            Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
+            Phase::Idle if passed(state.since, self.idle) => Some("idle"),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    /// Since when nothing is owed to the peer: no request under way, no answer unsent.
+    fn waiting_since(&self) -> Option<Instant> {
+        let is_waiting = self.phase != Phase::Serving && self.write_blocked_since.is_none();
+        is_waiting.then_some(self.since)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, phase: Phase, now: Instant) {
+        let mut state = self.lock();
+        state.phase = phase;
+        state.since = now;
+    }
+
+    /// Has the connection's task dropped where it stands, and the socket with it.
+    fn end(&self, reason: &'static str) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        tracing::debug!(peer = %self.peer, reason, "connection ended");
+        self.metrics.ended(reason);
+        if let Some(task) = &state.task {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+impl Activity {
+    /// Names the task that serves the connection: it is aborted when the connection is ended.
+    pub fn served_by(&self, task: AbortHandle) {
+        let mut state = self.shared.lock();
+        if state.ended {
+            task.abort();
+        }
+        state.task = Some(task);
+    }
+
+    /// Notes that the peer has proved itself, if there is a place among those that have: of somebody
+    /// who weighs less, or of one like itself that waits for nothing.
+    #[must_use]
+    pub fn proved(&self, rank: Rank, whose: &Arc<str>) -> bool {
+        self.connections.prove(&self.shared, rank, whose)
+    }
+
+    /// Notes that a peer which has proved nothing has a ticket.
+    pub fn show(&self, ticket: Ticket, now: Instant) {
+        if let Who::Nobody(waiting) = &mut self.shared.lock().who {
+            waiting.show(ticket, now);
+        }
+    }
+
+    /// Ends the connection where it stands; the word is for log and metrics.
+    pub fn end(&self, reason: &'static str) {
+        self.shared.end(reason);
+    }
+
+    /// Marks the connection as being served from `now` until the returned value is dropped.
+    pub fn serve(&self, now: Instant) -> Serving {
+        self.shared.enter(Phase::Serving, now);
+        Serving {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Notes that a write has begun to wait, or that it has gone on.
+    pub(super) fn note_write(&self, blocked: bool) {
+        self.shared.lock().write_blocked_since = blocked.then(Instant::now);
+    }
+}
+
+/// A request being answered.
+#[derive(Debug)]
+pub struct Serving {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.shared.enter(Phase::Idle, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests;
