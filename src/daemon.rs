@@ -28,6 +28,7 @@ use self::{
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
+    boundary::{self, Part, restarting},
     budget::Budget,
     clock::Clock,
     config::{Channel, Config, Listen, ListenAccess, UserDefine},
@@ -39,6 +40,7 @@ use crate::{
     proto::peer_info::PeerInfo,
     talk::{self, Talkers},
     transport::{self, Connections, Entrance, Known, tcp::Listener},
+    watchdog,
 };
 
 /// A daemon that is ready to serve: its sockets are bound.
@@ -65,7 +67,7 @@ pub struct Daemon {
 }
 
 /// Says where viewers can dial the device at the moment.
-type UdpHints = Box<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
+type UdpHints = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
 
 /// How the device can be dialled, and tell its viewers something.
 struct Reach {
@@ -81,7 +83,7 @@ impl Default for Reach {
         Self {
             outbox: None,
             peer_info: None,
-            udp_hints: Box::new(Vec::new),
+            udp_hints: Arc::new(Vec::new),
             relays: Vec::new(),
         }
     }
@@ -135,6 +137,7 @@ impl Daemon {
         let started = Instant::now();
         let live_metrics = live::Metrics::default();
         live_metrics.register(&mut registry);
+        boundary::register(&mut registry);
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
         let connection_metrics = transport::Metrics::default();
@@ -147,7 +150,8 @@ impl Daemon {
         let store = Store::open(data_dir.path())?;
         let max_sessions = config.access.max_sessions;
         let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
-        let channels = cameras(&config.channels, |channel| camera(clock, channel))?;
+        let notes = watchdog::noted(data_dir.path());
+        let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
         let bounds = live::Config {
             memory: budget.live,
             max_frame: budget.picture,
@@ -349,9 +353,22 @@ impl Daemon {
             let served = (Arc::clone(&app), Arc::clone(&keeper), known);
             p2p.serve(served, (stopping.clone(), tasks.clone()), &mut owned)
         });
-        owned.spawn(sweep(watched.clone()));
-        owned.spawn(access::watch(store, keeper));
-        owned.spawn(publish_changes(data_dir, endpoint, udp_hints, peer_info));
+        owned.spawn(service("sweep", {
+            let watched = watched.clone();
+            move || sweep(watched.clone())
+        }));
+        owned.spawn(service("access", move || {
+            access::watch(store.clone(), Arc::clone(&keeper))
+        }));
+        owned.spawn(service("addresses", move || {
+            let peer_info = peer_info.clone();
+            publish_changes(
+                data_dir.clone(),
+                endpoint.clone(),
+                Arc::clone(&udp_hints),
+                peer_info,
+            )
+        }));
 
         stop.await;
         tracing::info!("shutting down");
@@ -396,6 +413,11 @@ impl Daemon {
     }
 }
 
+/// Runs what never ends, anew whenever a fault has ended it. Whoever owns it aborts it.
+async fn service<F: Future<Output = ()>>(name: &'static str, begin: impl FnMut() -> F) {
+    restarting((Part::Service, name), &CancellationToken::new(), begin).await;
+}
+
 /// Rewrites what the daemon says of itself when its addresses change.
 async fn publish_changes(
     data_dir: DataDir,
@@ -417,10 +439,12 @@ async fn publish_changes(
         tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
         peer_info.send_modify(|_| ());
         let (data_dir, renewed) = (data_dir.clone(), now.clone());
-        match tokio::task::spawn_blocking(move || data_dir.publish(&renewed)).await {
+        let publish = move || data_dir.publish(&renewed);
+        match boundary::blocking(Part::Service, "endpoint.json", publish).await {
             Ok(Ok(())) => published = now,
             Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
-            Err(_) => return,
+            // It is tried again.
+            Err(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | 3 | [`live`], `record`, [`playback`], [`device`] | streams and their viewers; recordings and their players; the door for commands |
 //! | 2 | [`hal`] | what a camera is; the simulated one; files |
 //! | 1 | [`proto`] | wire formats, credentials and sealed bodies, pure |
-//! | 0 | [`media`], [`error`], [`clock`] | frames, tracks, time, refusals |
+//! | 0 | [`media`], [`error`], [`clock`], [`boundary`], [`watchdog`] | frames, tracks, time, refusals; where a panic ends, and a standstill |
 //!
 //! # The two journeys
 //!
@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access;
+pub mod boundary;
 pub mod budget;
 pub mod cli;
 #[cfg(feature = "client")]
@@ -44,3 +45,4 @@ pub mod proto;
 pub mod record;
 pub mod talk;
 pub mod transport;
+pub mod watchdog;

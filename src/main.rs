@@ -11,11 +11,13 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
+    boundary,
     budget::Budget,
     cli::{self, Cli, Command, LogLines},
     config::Config,
     daemon::{self, Daemon},
     proto::text::Lines,
+    watchdog::{self, Watchdog},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         )
         .with(cli.options.log)
         .init();
+    boundary::install();
     let config = cli.options.config.as_deref();
     let result = match cli.command {
         Some(Command::Check) => check(config),
@@ -72,9 +75,19 @@ fn run(path: Option<&Path>) -> Result<()> {
         .enable_all()
         .build()
         .context("the runtime does not start")?;
-    runtime.block_on(async {
+    let data_dir = config.data_dir.clone();
+    let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let daemon = Daemon::start(config).await?;
+        for (part, times) in watchdog::noted(&data_dir) {
+            tracing::warn!(
+                part,
+                times,
+                "the daemon stood still at this part before and was ended"
+            );
+        }
+        let _watchdog =
+            Watchdog::start(watchdog::LIMIT, &data_dir).context("the watchdog does not start")?;
         // Nobody reading it is no reason not to run.
         let _ = announce(&daemon, path.is_none());
         let stop = async {
@@ -85,9 +98,16 @@ fn run(path: Option<&Path>) -> Result<()> {
             });
         };
         daemon.run(stop).await;
+        watchdog::forget(&data_dir);
         Ok(())
-    })
+    });
+    // What still waits for a card that does not answer is not waited for.
+    runtime.shutdown_timeout(BLOCKED_GRACE);
+    ended
 }
+
+/// What may be under way on files when all else has ended, and how long it may take.
+const BLOCKED_GRACE: Duration = Duration::from_millis(500);
 
 /// Exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;

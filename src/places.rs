@@ -5,12 +5,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, MutexGuard, OnceLock},
 };
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::proto::credential::Rank;
+use crate::{boundary::Guarded, proto::credential::Rank};
 
 /// How many of those that had to go are remembered, to be told why when they come again; the
 /// longest gone is forgotten.
@@ -25,7 +25,7 @@ pub const FOR_THE_OWNER: &str = "the device's owner needed this place";
 /// is the newest of the party that has most. Who is not the owner has at most its share.
 #[derive(Clone, Debug)]
 pub struct Places {
-    table: Arc<Mutex<Table>>,
+    table: Arc<Guarded<Table>>,
     max: usize,
 }
 
@@ -97,13 +97,14 @@ impl Places {
     /// So many places.
     pub fn new(max: usize) -> Self {
         Self {
-            table: Arc::default(),
+            // Each claim is by itself, and goes with its place.
+            table: Arc::new(Guarded::whole(Table::default())),
             max,
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Takes a place. Somebody who has to go for it is told at once, and may hold on to what the

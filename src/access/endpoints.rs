@@ -1,5 +1,4 @@
-use std::sync::{Mutex, PoisonError};
-
+use crate::boundary::Guarded;
 use crate::proto::credential::{CredentialId, EndpointId};
 
 /// How many are remembered; the oldest is forgotten, and would be told of again.
@@ -8,12 +7,12 @@ const MAX: usize = 256;
 /// At which endpoints credentials were used since the daemon started, so that its log tells when
 /// one turns up at another: it may have been copied.
 #[derive(Debug, Default)]
-pub(super) struct Endpoints(Mutex<Vec<(CredentialId, EndpointId)>>);
+pub(super) struct Endpoints(Guarded<Vec<(CredentialId, EndpointId)>>);
 
 impl Endpoints {
     /// Notes a use. Gives whether it is the first one of that credential there.
     pub(super) fn note(&self, credential: CredentialId, endpoint: EndpointId) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.contains(&(credential, endpoint)) {
             return false;
         }
@@ -39,6 +38,6 @@ mod tests {
         };
         assert!(at(0) && !at(0) && at(1));
         assert!((2..10_000).all(at));
-        assert!(endpoints.0.lock().expect("whole").len() == MAX && at(0));
+        assert!(endpoints.0.lock().len() == MAX && at(0));
     }
 }

@@ -1,8 +1,9 @@
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
     time::{Duration, Instant},
 };
 
+use crate::boundary::Guarded;
 use crate::proto::network::Source;
 
 /// How many sources are told apart.
@@ -20,7 +21,7 @@ const MAX_REPORTS: u32 = 10;
 /// source that was quiet for longest is forgotten, so that a flood of addresses costs reports and
 /// nothing else.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<State>);
+pub(super) struct Failures(Guarded<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -81,7 +82,7 @@ impl Failures {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,18 +1,17 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     endpoints::Endpoints,
     failures::Failures,
     holder::Holder,
     metrics::Metrics,
+    offenders::Offenders,
     revocations::Revocations,
     sessions::Sessions,
     store::{Secrets, Store, StoreError, random},
 };
 use crate::{
+    boundary::{Guarded, Vital},
     clock::Clock,
     error::{Error, ErrorKind},
     proto::{
@@ -25,7 +24,7 @@ use crate::{
 /// What a running daemon knows about access: its secrets, who was revoked, who is there.
 pub struct Keeper {
     secrets: Secrets,
-    access: Mutex<Arc<Access>>,
+    access: Vital<Arc<Access>>,
     /// Stands in for the key of an issuer or epoch that does not exist, so that finding out takes
     /// as long as checking a MAC.
     pub(super) nobody: MintKey,
@@ -33,6 +32,7 @@ pub struct Keeper {
     pub sessions: Sessions,
     failures: Failures,
     endpoints: Endpoints,
+    offenders: Guarded<Offenders>,
     pub(super) metrics: Metrics,
     clock: Clock,
 }
@@ -80,12 +80,13 @@ impl Keeper {
         Ok(Self {
             nobody: nobody.mint_key(crate::proto::credential::Issuer::local(), 0),
             secrets,
-            access: Mutex::new(Arc::new(Access::Unknown {
+            access: Vital::new(Arc::new(Access::Unknown {
                 mint_keys: Vec::new(),
             })),
             sessions: Sessions::new(max_sessions, metrics.clone()),
             failures: Failures::default(),
             endpoints: Endpoints::default(),
+            offenders: Guarded::default(),
             metrics,
             clock,
         })
@@ -128,14 +129,14 @@ impl Keeper {
                 (Access::Unknown { mint_keys }, Err(error))
             }
         };
-        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        *self.access.lock() = Arc::new(access);
         self.end_sessions();
         result
     }
 
     /// What is known now.
     pub fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.access.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.access.lock())
     }
 
     /// Ends the sessions whose time is over, that are let in no more, or that are good for something
@@ -144,7 +145,7 @@ impl Keeper {
         let (access, now) = (self.access(), self.clock.date());
         self.sessions
             .end_where(|holder| match access.check(holder, now) {
-                Ok(rights) if rights == holder.rights => None,
+                Ok(rights) if rights == holder.rights => self.is_closed(holder).then_some("faults"),
                 Ok(_) => Some("rights changed"),
                 Err(refusal) => Some(refusal.word()),
             });
@@ -155,9 +156,30 @@ impl Keeper {
     /// # Errors
     /// [`ErrorKind::Forbidden`] with the precise reason: its holder may know it.
     pub fn admit(&self, holder: Holder) -> Result<Holder, Error> {
+        if self.is_closed(&holder) {
+            let reason = "requests with this credential have made the device fail three times; it is let in again in a minute";
+            return Err(Error::new(ErrorKind::Forbidden, reason));
+        }
         match self.access().check(&holder, self.clock.date()) {
             Ok(rights) => Ok(Holder { rights, ..holder }),
             Err(refusal) => Err(Error::new(ErrorKind::Forbidden, refusal.reason())),
+        }
+    }
+
+    fn is_closed(&self, holder: &Holder) -> bool {
+        self.offenders.lock().is_closed(holder, Instant::now())
+    }
+
+    /// Notes that something of this credential has panicked. After three within a minute it is not
+    /// let in for a minute.
+    pub fn note_panic(&self, holder: &Holder) {
+        if self.offenders.lock().note(holder, Instant::now()) {
+            let claims = &holder.claims;
+            tracing::warn!(
+                viewer = %claims.name.escape_debug(), credential = %claims.id,
+                "three faults within a minute: this credential is not let in for a minute"
+            );
+            self.end_sessions();
         }
     }
 

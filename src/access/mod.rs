@@ -15,6 +15,7 @@ mod gate;
 mod holder;
 mod keeper;
 mod metrics;
+mod offenders;
 mod pairings;
 mod revocations;
 mod sessions;

@@ -1,10 +1,8 @@
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
+    boundary::{Vital, VitalGuard},
     device::Places,
     error::{Error, ErrorKind},
     proto::{credential::EndpointId, encoding::base64, text::Printable},
@@ -26,7 +24,7 @@ const MAX_DISPLACED: usize = 16;
 /// [`Rank`](crate::proto::credential::Rank) displaces the newest of the lowest; others are refused.
 #[derive(Clone)]
 pub struct Sessions {
-    table: Arc<Mutex<Table>>,
+    table: Arc<Vital<Table>>,
     metrics: Metrics,
 }
 
@@ -104,7 +102,7 @@ impl Sessions {
             next_serial: 0,
         };
         Self {
-            table: Arc::new(Mutex::new(table)),
+            table: Arc::new(Vital::new(table)),
             metrics,
         }
     }
@@ -217,8 +215,8 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> VitalGuard<'_, Table> {
+        self.table.lock()
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     revocations::Revocations,
     store::{Store, StoreError},
 };
+use crate::boundary::{self, Part};
 
 /// How often the lists are looked at. Whoever is revoked is out within twice this.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -55,8 +56,8 @@ pub async fn watch(store: Store, keeper: Arc<Keeper>) {
 fn read_apart(store: &Store) -> Option<oneshot::Receiver<Result<Revocations, StoreError>>> {
     let (sender, receiver) = oneshot::channel();
     let store = store.clone();
-    let thread = std::thread::Builder::new().name("revocations".to_owned());
-    let spawned = thread.spawn(move || drop(sender.send(store.revocations())));
+    let read = move || drop(sender.send(store.revocations()));
+    let spawned = boundary::thread(Part::Service, "revocations", read);
     spawned.is_ok().then_some(receiver)
 }
 

@@ -14,6 +14,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
+    boundary::{self, Part},
     client::{
         p2p::{OnFeedback, Session},
         proxy::{Events, FeedbackUrl, Proxy, Rules},
@@ -68,12 +69,14 @@ impl Printed {
     /// the program.
     fn new(events: Events) -> Self {
         let (lines, waiting) = std::sync::mpsc::sync_channel::<String>(WAITING);
-        std::thread::spawn(move || {
+        let print = move || {
             for line in waiting {
                 // A closed output takes nothing away from the others who are told.
                 let _ = writeln!(io::stdout(), "{line}");
             }
-        });
+        };
+        // Without one, messages are lost as if nobody read them, and that is said.
+        let _ = boundary::thread(Part::Service, "print", print);
         Self { lines, events }
     }
 }

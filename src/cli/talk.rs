@@ -17,6 +17,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
+    boundary::{self, Part},
     client::{ClientError, Code, Viewer, upload},
     media::ChannelId,
     proto::text,
@@ -77,7 +78,8 @@ impl TalkOptions {
         let (pieces, waiting) = mpsc::channel(WAITING);
         // A thread that nobody waits for: a terminal may never end.
         let (sender, read_to_end) = oneshot::channel();
-        std::thread::spawn(move || sender.send(read(source, &pieces)));
+        let reading = move || sender.send(read(source, &pieces));
+        boundary::thread(Part::Service, "read", reading).map_err(Failure::io("a thread"))?;
         let recorded = u8::from(self.recorded || path != Path::new("-"));
         let channel = ChannelId(self.channel);
         let target = format!("/voice?channel={channel}&recorded={recorded}");

@@ -11,12 +11,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 #[cfg(feature = "p2p")]
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{ClientError, in_time};
-use crate::proto::{
-    sealed::{Head, Opener, Record},
-    text,
+use crate::{
+    boundary,
+    proto::{
+        sealed::{Head, Opener, Record},
+        text,
+    },
 };
 
 /// The longest refusal that is read, in bytes.
@@ -50,13 +52,13 @@ enum Source {
     #[cfg_attr(not(feature = "p2p"), expect(dead_code, reason = "only P2P is"))]
     Plain {
         body: Incoming,
-        _driver: AbortOnDropHandle<()>,
+        _driver: boundary::Task,
     },
     /// Piece by piece, from one connection after the other.
     #[cfg(feature = "p2p")]
     Resumed {
         pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
-        _driver: AbortOnDropHandle<()>,
+        _driver: boundary::Task,
     },
 }
 
@@ -89,7 +91,7 @@ impl Answer {
 
     /// An answer on a stream that is secure by itself; `driver` reads that stream.
     #[cfg(feature = "p2p")]
-    pub(super) fn plain(response: http::Response<Incoming>, driver: AbortOnDropHandle<()>) -> Self {
+    pub(super) fn plain(response: http::Response<Incoming>, driver: boundary::Task) -> Self {
         let (parts, body) = response.into_parts();
         Self {
             status: parts.status.as_u16(),
@@ -110,7 +112,7 @@ impl Answer {
         status: u16,
         headers: HeaderMap,
         pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
-        driver: AbortOnDropHandle<()>,
+        driver: boundary::Task,
     ) -> Self {
         let source = Source::Resumed {
             pieces,

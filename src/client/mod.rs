@@ -20,11 +20,12 @@ mod viewer;
 use std::time::Duration;
 
 use http::{Request, header};
-use tokio_util::task::AbortOnDropHandle;
 
 pub use answer::Answer;
 pub use error::{ClientError, Code};
 pub use viewer::Viewer;
+
+use crate::boundary::{self, Part};
 
 /// How long the device may take to begin an answer. It waits for its camera for 5 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -52,11 +53,11 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
 }
 
 /// Keeps a connection going for as long as the handle lives.
-fn drive(connection: impl Future<Output: Send> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
+fn drive(connection: impl Future<Output: Send> + Send + 'static) -> boundary::Task {
+    boundary::spawn(Part::Connection, "to the device", async move {
         // How it ended is seen by whoever waits for an answer.
         drop(connection.await);
-    }))
+    })
 }
 
 /// A target with its token.

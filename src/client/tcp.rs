@@ -11,7 +11,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,6 +18,7 @@ use super::{
     upload::{self, Upload},
     with_token,
 };
+use crate::boundary;
 use crate::proto::{
     cookie,
     credential::{BodyKind, PairingUri, Signed, Transport},
@@ -48,7 +48,7 @@ pub struct Connection {
     address: SocketAddr,
     sender: SendRequest<Upload>,
     /// Owns the connection: dropping it closes it.
-    _task: AbortOnDropHandle<()>,
+    _task: boundary::Task,
     exchange: Exchange,
     challenge: Challenge,
     shared: Zeroizing<[u8; 32]>,

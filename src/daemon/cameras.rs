@@ -1,17 +1,15 @@
 //! Cameras, made as the configuration says.
 
 #[cfg(feature = "hal-socket")]
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 use std::{path::Path, sync::Arc};
 
 #[cfg(feature = "hal-socket")]
 use prometheus_client::registry::Registry;
 
 use super::StartError;
+#[cfg(feature = "hal-socket")]
+use crate::boundary::Guarded;
 #[cfg(feature = "rtsp")]
 use crate::hal::rtsp::{self, RtspCamera};
 #[cfg(feature = "sim")]
@@ -22,19 +20,32 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::{Channel, Source},
-    hal::{Camera, ExecSpeaker, Room, WithSpeaker, file::FileCamera},
+    hal::{Camera, ExecSpeaker, HalError, MediaInput, Room, WithSpeaker, file::FileCamera},
     live,
-    media::ChannelId,
+    media::{ChannelId, Quality},
+    watchdog::Notes,
 };
 
+/// So often in a row the daemon may stand still at a camera.
+const MOST_STANDSTILLS: u32 = 2;
+
+/// All cameras. One at which the daemon has stood still before, as `notes` say, is not made: it would
+/// end the daemon again and again.
 pub(super) fn cameras(
     channels: &[Channel],
+    notes: &Notes,
     camera: impl Fn(&Channel) -> Result<Arc<dyn Camera>, StartError>,
 ) -> Result<Vec<live::Channel>, StartError> {
     channels
         .iter()
         .map(|channel| {
-            let camera = camera(channel)?;
+            let camera = match standstills(channel, notes) {
+                MOST_STANDSTILLS.. => {
+                    tracing::error!(channel = %channel.id, "{}", HeldBack::REASON);
+                    Arc::new(HeldBack)
+                }
+                _ => camera(channel)?,
+            };
             // A program in the configuration is meant, whatever the camera has.
             let speaker = channel.speaker.as_deref().map(ExecSpeaker::new);
             let camera: Arc<dyn Camera> = match speaker.transpose()? {
@@ -48,6 +59,40 @@ pub(super) fn cameras(
             })
         })
         .collect()
+}
+
+/// How often the daemon has stood still at this camera.
+fn standstills(channel: &Channel, notes: &Notes) -> u32 {
+    let is_its = |name: &str| match &channel.source {
+        #[cfg(feature = "rtsp")]
+        Source::Rtsp(config) => config.urls.iter().any(|url| rtsp::shown(url) == name),
+        #[cfg(feature = "hal-socket")]
+        Source::Socket { config, .. } => config.path.display().to_string() == name,
+        _ => false,
+    };
+    let stream = format!("{}/", channel.id);
+    let its = notes.iter().filter_map(|(part, times)| {
+        let name = part.strip_prefix("camera ")?;
+        (name.starts_with(&stream) || is_its(name)).then_some(*times)
+    });
+    its.sum()
+}
+
+/// In place of a camera at which the daemon has stood still.
+struct HeldBack;
+
+impl HeldBack {
+    const REASON: &str = "the daemon stood still twice at this camera, so it is left out; it is tried again once the daemon was stopped in order";
+}
+
+impl Camera for HeldBack {
+    fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
+        Err(HalError::Failed(Self::REASON.to_owned()))
+    }
+
+    fn offline(&self) -> Option<String> {
+        Some(Self::REASON.to_owned())
+    }
 }
 
 /// Makes sure that the camera which the configuration names can be made. Reads the whole file of a
@@ -72,7 +117,7 @@ pub(super) struct Workshop {
     room: Room,
     /// Sockets that are listened on already, by their path.
     #[cfg(feature = "hal-socket")]
-    sockets: Mutex<BTreeMap<PathBuf, Arc<SocketHal>>>,
+    sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,
     #[cfg(feature = "hal-socket")]
     socket_metrics: socket::Metrics,
 }
@@ -88,7 +133,7 @@ impl Workshop {
             #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
             room: budget.room,
             #[cfg(feature = "hal-socket")]
-            sockets: Mutex::default(),
+            sockets: Guarded::default(),
             #[cfg(feature = "hal-socket")]
             socket_metrics: socket::Metrics::default(),
         }
@@ -132,7 +177,7 @@ impl Workshop {
 
     #[cfg(feature = "hal-socket")]
     fn socket(&self, clock: Clock, config: &socket::Config) -> Result<Arc<SocketHal>, StartError> {
-        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = self.sockets.lock();
         if let Some(socket) = sockets.get(&config.path) {
             return Ok(Arc::clone(socket));
         }

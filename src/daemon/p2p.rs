@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Reach, StartError};
+use super::{Reach, StartError, service};
 use crate::{
     access::Keeper,
     budget::{Budget, P2P_CONNECTIONS_OF_SESSION, P2P_STRANGERS},
@@ -100,7 +100,7 @@ impl P2p {
         Reach {
             outbox: Some(Arc::new(outbox)),
             peer_info: Some(PeerInfo::of(self.endpoint.id())),
-            udp_hints: Box::new(move || endpoint.hints()),
+            udp_hints: Arc::new(move || endpoint.hints()),
             relays: self.relays.clone(),
         }
     }
@@ -119,7 +119,8 @@ impl P2p {
     ) -> Closing {
         let closing = Closing(self.endpoint.clone());
         if !self.relays.is_empty() {
-            owned.spawn(watch_relays(self.endpoint.clone()));
+            let endpoint = self.endpoint.clone();
+            owned.spawn(service("relays", move || watch_relays(endpoint.clone())));
         }
         let service = Service {
             endpoint: self.endpoint,

@@ -1,7 +1,7 @@
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, MutexGuard},
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Outbox, Presence};
 use crate::{
+    boundary::{Guarded, Part, Pause, contain},
     clock::Clock,
     error::{Error, ErrorKind},
     media::ChannelId,
@@ -36,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Calls {
     clock: Clock,
-    call: Arc<Mutex<Call>>,
+    call: Arc<Guarded<Call>>,
     shown: Arc<watch::Sender<Shown>>,
     effects: mpsc::Sender<Vec<Effect>>,
 }
@@ -65,7 +66,7 @@ impl Calls {
         let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);
         let calls = Self {
             clock,
-            call: Arc::new(Mutex::new(Call::new(ring))),
+            call: Arc::new(Guarded::new(Call::new(ring), Call::forget)),
             shown: Arc::default(),
             effects: sender,
         };
@@ -77,7 +78,7 @@ impl Calls {
     }
 
     fn call(&self) -> MutexGuard<'_, Call> {
-        self.call.lock().unwrap_or_else(PoisonError::into_inner)
+        self.call.lock()
     }
 
     /// How it stands, now and later.
@@ -150,8 +151,28 @@ impl CallKeeper {
     pub async fn run(
         mut self,
         outbox: Option<Arc<dyn Outbox>>,
-        (presence, talkers): (Presence, Talkers),
+        known: (Presence, Talkers),
         stop: CancellationToken,
+    ) {
+        let mut pause = Pause::default();
+        loop {
+            let began = Instant::now();
+            let keep = self.keep(outbox.clone(), known.clone(), &stop);
+            if contain(Part::Service, "calls", keep).await.is_ok() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause.after(began.elapsed())) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn keep(
+        &mut self,
+        outbox: Option<Arc<dyn Outbox>>,
+        (presence, talkers): (Presence, Talkers),
+        stop: &CancellationToken,
     ) {
         let mut sayer = Sayer {
             outbox,
@@ -256,9 +277,11 @@ impl Sayer {
 
     fn begin(&mut self, viewer: String, message: Feedback) {
         let outbox = self.outbox.clone();
-        self.saying.spawn(async move {
+        let name = format!("telling {viewer}");
+        let told = viewer.clone();
+        let say = async move {
             let said = match outbox {
-                Some(outbox) => outbox.send(&viewer, message).await.map(|_| ()),
+                Some(outbox) => outbox.send(&told, message).await.map(|_| ()),
                 None => Ok(()),
             };
             match said {
@@ -267,12 +290,16 @@ impl Sayer {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::warn!(
-                        viewer,
+                        viewer = told,
                         reason = error.reason(),
                         "a viewer was not told about a call"
                     );
                 }
             }
+        };
+        let said = contain(Part::Service, name, say);
+        self.saying.spawn(async move {
+            let _ = said.await;
             viewer
         });
     }

@@ -1,8 +1,10 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
+
+use crate::boundary::Guarded;
 
 /// Viewers that are remembered after they have gone. When there are more, the longest gone are
 /// forgotten.
@@ -12,7 +14,7 @@ const MAX_GONE: usize = 256;
 /// those that asked something a moment ago.
 #[derive(Clone)]
 pub struct Presence {
-    here: Arc<Mutex<BTreeMap<String, Here>>>,
+    here: Arc<Guarded<BTreeMap<String, Here>>>,
     has_session: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
@@ -34,13 +36,14 @@ impl Presence {
     /// Knows of nobody but those that have a session, which is asked for each viewer.
     pub fn new(has_session: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self {
-            here: Arc::default(),
+            // Each viewer's entry is by itself.
+            here: Arc::new(Guarded::whole(BTreeMap::new())),
             has_session: Arc::new(has_session),
         }
     }
 
     fn here(&self) -> MutexGuard<'_, BTreeMap<String, Here>> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+        self.here.lock()
     }
 
     /// A viewer has asked something.

@@ -1,13 +1,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
-use tokio_util::task::AbortOnDropHandle;
-
 use super::{Presence, camera_error};
 use crate::{
+    boundary::{self, Guarded, Part},
     error::{Error, ErrorKind},
     hal::{Ptz, PtzMotion, PtzPosition},
     media::ChannelId,
@@ -29,13 +28,13 @@ const STEP: Duration = Duration::from_millis(300);
 pub(super) struct Motors {
     motors: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
     presence: Presence,
-    turning: Arc<Mutex<Turning>>,
+    turning: Arc<Guarded<Turning>>,
 }
 
 /// What turns.
 #[derive(Default)]
 struct Turning {
-    stops: HashMap<ChannelId, (u64, AbortOnDropHandle<()>)>,
+    stops: HashMap<ChannelId, (u64, boundary::Task)>,
     /// How often something was told to turn.
     told: u64,
     closed: bool,
@@ -46,7 +45,8 @@ impl Motors {
         Self {
             motors: Arc::new(motors),
             presence,
-            turning: Arc::default(),
+            // A motor that panics is turned no more, and the others are not concerned.
+            turning: Arc::new(Guarded::whole(Turning::default())),
         }
     }
 
@@ -58,7 +58,7 @@ impl Motors {
     }
 
     fn turning(&self) -> MutexGuard<'_, Turning> {
-        self.turning.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turning.lock()
     }
 
     /// Turns until it is told to stop. Gives where it is, and whether it is at the end there.
@@ -110,7 +110,7 @@ impl Motors {
             .start(motion(direction, speed))
             .map_err(|error| camera_error(channel, &error))?;
         let (motors, motor) = (self.clone(), Arc::clone(motor));
-        let stop = tokio::spawn(async move {
+        let stop = async move {
             held.await;
             let turning = motors.turning();
             // One that came after it must not be stopped by it.
@@ -118,8 +118,8 @@ impl Motors {
             if current == Some(number) {
                 motor.stop();
             }
-        });
-        let stop = AbortOnDropHandle::new(stop);
+        };
+        let stop = boundary::spawn(Part::Camera, format!("motor of channel {channel}"), stop);
         turning.stops.insert(channel, (number, stop));
         Ok(())
     }
@@ -182,22 +182,22 @@ mod tests {
 
     /// Remembers what it was told.
     #[derive(Default)]
-    struct Noted(Mutex<Vec<PtzMotion>>);
+    struct Noted(Guarded<Vec<PtzMotion>>);
 
     impl Noted {
         fn last(&self) -> Option<PtzMotion> {
-            self.0.lock().expect("no panic").last().copied()
+            self.0.lock().last().copied()
         }
     }
 
     impl Ptz for Noted {
         fn start(&self, motion: PtzMotion) -> Result<(), HalError> {
-            self.0.lock().expect("no panic").push(motion);
+            self.0.lock().push(motion);
             Ok(())
         }
 
         fn stop(&self) {
-            self.0.lock().expect("no panic").push(PtzMotion::default());
+            self.0.lock().push(PtzMotion::default());
         }
 
         fn position(&self) -> PtzPosition {

@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
 use crate::{
+    boundary::{self, Part},
     error::{Error, ErrorKind},
     live::Hub,
     media::ChannelId,
@@ -49,12 +50,12 @@ impl Standby {
         let standing = channels.filter(|(id, ..)| !self.hub.is_working(*id));
         let standing: BTreeSet<u16> = standing.map(|(id, ..)| id.0).collect();
         let path = Arc::clone(&self.path);
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = boundary::blocking(Part::Service, "standby", move || {
             let _writing = writing;
             write(&path, &standing)
         })
         .await;
-        kept.map_err(io::Error::from)
+        kept.map_err(io::Error::other)
             .flatten()
             .map_err(|error| {
                 tracing::warn!(path = %self.path.display(), %error, "which cameras stand by cannot be kept");

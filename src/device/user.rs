@@ -1,11 +1,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 use crate::{
+    boundary::Guarded,
     error::{Error, ErrorKind},
     hal::{BoxFuture, Commands, HalError, MakerCommand, PictureControl, PtzPosition, Upkeep},
     media::ChannelId,
@@ -55,7 +56,7 @@ pub(super) struct Panels {
     pub(super) standby: Standby,
     pub(super) commands: UserCommands,
     /// The word that formatting the card waits for.
-    pub(super) confirm: Mutex<Option<Confirm>>,
+    pub(super) confirm: Guarded<Option<Confirm>>,
 }
 
 /// What formatting the card waits for. The word is a secret between the device and whoever asked
@@ -245,7 +246,7 @@ impl Panels {
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
         let word = format!("{:08x}", u32::from_be_bytes(bytes));
-        let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.confirm.lock();
         *waiting = Some(Confirm {
             word: word.clone(),
             since: Instant::now(),
@@ -256,7 +257,7 @@ impl Panels {
 
     /// Whether the word is the one; it is good once, and for three tries.
     fn is_confirmed(&self, word: &str) -> bool {
-        let mut waiting = self.confirm.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.confirm.lock();
         let Some(mut confirm) = waiting.take() else {
             return false;
         };

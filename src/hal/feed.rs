@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Poll, Waker},
 };
 
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{BoxFuture, MediaSource, SourceEvent};
 use crate::{
+    boundary::Guarded,
     media::{Frame, MediaTime, TrackKind, Tracks},
     proto::text,
 };
@@ -34,7 +35,7 @@ const STEP_MICROS: i64 = 1_000;
 pub(super) struct Feed {
     /// In bytes, by [`Frame::weight`].
     kept: usize,
-    state: Mutex<State>,
+    state: Guarded<State>,
     readers: watch::Sender<usize>,
 }
 
@@ -83,13 +84,13 @@ impl Feed {
     pub(super) fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self {
             kept,
-            state: Mutex::default(),
+            state: Guarded::new(State::default(), State::mend),
             readers: watch::Sender::new(0),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many read it.
@@ -196,6 +197,14 @@ impl Feed {
 }
 
 impl State {
+    /// Readers begin again, with a camera that is off until it is said to deliver.
+    fn mend(&mut self) {
+        let reason = "what it delivered was lost by a fault";
+        self.condition = Condition::Offline(reason.to_owned());
+        self.gop = Gop::default();
+        self.tell(&SourceEvent::Offline(reason.to_owned()));
+    }
+
     fn tell(&mut self, event: &SourceEvent) {
         for (_, queue) in &mut self.queues {
             let is_first = |event: &SourceEvent| matches!(event, SourceEvent::Online(_));

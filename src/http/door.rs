@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
@@ -18,6 +15,7 @@ use super::{
 use crate::device::Place;
 use crate::{
     access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    boundary::Guarded,
     device::Transport,
     error::{Error, ErrorKind},
     proto::{
@@ -40,7 +38,7 @@ pub(super) struct Door {
     allow_clear_media: bool,
     wire: Box<dyn Wire>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
-    session: Mutex<Option<Session>>,
+    session: Guarded<Option<Session>>,
 }
 
 /// What is asked: method, headers, target, and when.
@@ -68,7 +66,7 @@ impl Door {
             keeper,
             allow_clear_media,
             wire: Box::new(wire),
-            session: Mutex::default(),
+            session: Guarded::default(),
         }
     }
 
@@ -210,10 +208,20 @@ impl Door {
         response
     }
 
+    /// Notes that something of this connection has panicked.
+    pub(super) fn panicked(&self) {
+        let session = self.session.lock();
+        let holder = session.as_ref().map(|session| session.holder().clone());
+        drop(session);
+        if let Some(holder) = holder {
+            self.keeper.note_panic(&holder);
+        }
+    }
+
     /// Whose session the connection has, as a log may say it; `None` if it has none.
     #[cfg(feature = "p2p")]
     pub(super) fn viewer(&self) -> Option<String> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = self.session.lock();
         let holder = session.as_ref().map(Session::holder);
         holder.map(|holder| Printable(&holder.claims.name).to_string())
     }
@@ -222,7 +230,7 @@ impl Door {
     /// anything has one stream anyway.
     #[cfg(feature = "p2p")]
     pub(super) fn take_request(&self, max: usize) -> Option<Option<Place>> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = self.session.lock();
         match session.as_ref() {
             None => Some(None),
             Some(session) => session.requests.take(max).map(Some),
@@ -277,7 +285,7 @@ impl Door {
                 )));
             }
         }
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.session.lock();
         if !session.as_ref().is_some_and(Session::is_open) {
             *session = None;
             let sessions = &self.keeper.sessions;

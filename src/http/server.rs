@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Keeper},
+    boundary::{Panicked, Part, contain, restarting},
     proto::{guard::Allowed, network::Peer, request_line::Forms},
     transport::{
         Activity, Connections, Entrance, Standing,
@@ -77,6 +78,21 @@ pub async fn serve(
     listening: Listening,
     app: Arc<App>,
     connections: Connections,
+    ending: (CancellationToken, TaskTracker),
+) {
+    let name = listener.address();
+    let listener = Arc::new(listener);
+    let accept = || {
+        let (app, ending) = (Arc::clone(&app), ending.clone());
+        let served = (listening.clone(), app, connections.clone());
+        accept(Arc::clone(&listener), served, ending)
+    };
+    restarting((Part::Service, name), &ending.0, accept).await;
+}
+
+async fn accept(
+    listener: Arc<Listener>,
+    (listening, app, connections): (Listening, Arc<App>, Connections),
     (stop, tasks): (CancellationToken, TaskTracker),
 ) {
     let mut is_refused = false;
@@ -113,7 +129,8 @@ pub async fn serve(
             Arc::clone(&app),
             listening.clone(),
         );
-        activity.served_by(tasks.spawn(talk).abort_handle());
+        let talk = tasks.spawn(contain(Part::Connection, address, talk));
+        activity.served_by(talk.abort_handle());
     }
 }
 
@@ -221,20 +238,27 @@ async fn talk_sealed(
         entrance,
     };
     let door = Arc::new(Door::new(gate, access, wire));
+    let served = Arc::clone(&door);
     let service = service_fn(move |request| {
         let serving = activity.serve(Instant::now());
-        let (app, door) = (Arc::clone(&app), Arc::clone(&door));
+        let (app, door) = (Arc::clone(&app), Arc::clone(&served));
         async move {
             let mut response = door.answer(&app, request).await?;
             response.body_mut().hold(serving);
             Ok::<_, Spent>(response)
         }
     });
-    http1(BUFFER_OF_NOBODY)
+    let serve = http1(BUFFER_OF_NOBODY)
         // It would tell whether the device's clock is set.
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(connection), service)
-        .await
+        .serve_connection(TokioIo::new(connection), service);
+    match contain(Part::Connection, address, serve).await {
+        Ok(served) => served,
+        Err(Panicked) => {
+            door.panicked();
+            Ok(())
+        }
+    }
 }
 
 pub(super) fn http1(buffer: usize) -> http1::Builder {

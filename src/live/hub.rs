@@ -1,13 +1,11 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     metrics::Metrics,
@@ -17,6 +15,7 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
+    boundary::{self, Guarded, Part, Rest},
     clock::Clock,
     error::{Error, ErrorKind},
     hal::Camera,
@@ -70,7 +69,7 @@ struct Inner {
     clock: Clock,
     config: Config,
     channels: BTreeMap<ChannelId, Known>,
-    streams: Mutex<Streams>,
+    streams: Guarded<Streams>,
     metrics: Metrics,
 }
 
@@ -83,6 +82,8 @@ struct Known {
     /// One for each quality: held by the pump that has the picture open, so that hardware is
     /// never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
+    /// Likewise: a picture that makes its pump panic is left alone for a while.
+    rests: [Guarded<Rest>; Quality::ALL.len()],
 }
 
 #[derive(Default)]
@@ -91,11 +92,20 @@ struct Streams {
     closed: bool,
 }
 
+impl Streams {
+    /// Ends every stream; those who watch come again.
+    fn mend(&mut self) {
+        for running in std::mem::take(&mut self.running).values() {
+            running.stream.ring().close();
+        }
+    }
+}
+
 struct Running {
     stream: Arc<Stream>,
     subscribers: usize,
     /// Owns the pump: dropping it stops the source.
-    _pump: AbortOnDropHandle<()>,
+    _pump: boundary::Task,
 }
 
 impl Hub {
@@ -111,6 +121,7 @@ impl Hub {
                         camera,
                         on_standby: AtomicBool::new(false),
                         turns: std::array::from_fn(|_| Arc::default()),
+                        rests: std::array::from_fn(|_| Guarded::default()),
                     },
                 )
             })
@@ -120,7 +131,7 @@ impl Hub {
                 clock,
                 config,
                 channels,
-                streams: Mutex::default(),
+                streams: Guarded::new(Streams::default(), Streams::mend),
                 metrics,
             }),
         }
@@ -241,7 +252,7 @@ impl Hub {
 
 impl Inner {
     fn streams(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streams.lock()
     }
 
     fn channel(&self, id: ChannelId) -> Result<&Known, Error> {
@@ -249,8 +260,13 @@ impl Inner {
         known.ok_or_else(|| no_such_channel(self.channels.keys()))
     }
 
-    /// Forgets a stream that ended by itself.
+    /// Forgets a stream that ended by itself, or by a panic that unwinds now.
     fn forget(&self, stream: &Arc<Stream>) {
+        if std::thread::panicking()
+            && let Some(known) = self.channels.get(&stream.id.channel)
+        {
+            known.rests[stream.id.quality as usize].lock().panicked();
+        }
         let mut streams = self.streams();
         if streams
             .running
@@ -264,6 +280,14 @@ impl Inner {
 
     fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
         let known = self.channel(id.channel)?;
+        if let Err(left) = known.rests[id.quality as usize].lock().begin() {
+            let reason = format!(
+                "the camera of channel {} is off: it made what reads it fail, and is tried again in {} s",
+                id.channel,
+                left.as_secs() + 1
+            );
+            return Err(Error::new(ErrorKind::Unavailable, reason));
+        }
         let stream = Arc::new(Stream::new(
             id,
             (MAX_RING, self.config.max_frame),
@@ -277,12 +301,12 @@ impl Inner {
                 hub.forget(stream);
             }
         };
-        let pump = tokio::spawn(pump::run(Arc::clone(&stream), camera, turn, forget));
+        let pump = pump::run(Arc::clone(&stream), camera, turn, forget);
         tracing::debug!(stream = %id, "stream started");
         Ok(Running {
             stream,
             subscribers: 0,
-            _pump: AbortOnDropHandle::new(pump),
+            _pump: boundary::spawn(Part::Camera, id, pump),
         })
     }
 

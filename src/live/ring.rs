@@ -177,6 +177,21 @@ impl Ring {
         self.wake_all();
     }
 
+    /// Ends the stream of which nobody knows how it stands: what is in it is not read any more.
+    pub(super) fn abandon(&mut self) {
+        let end = self
+            .first
+            .max(self.published)
+            .saturating_add(self.entries.len() as u64);
+        *self = Self {
+            first: end,
+            published: end,
+            readers: std::mem::take(&mut self.readers),
+            ..Self::new(self.limit, self.max_frame)
+        };
+        self.close();
+    }
+
     fn wake_all(&mut self) {
         for reader in &mut self.readers {
             if let Reader::Waiting(_) = reader

@@ -1,9 +1,10 @@
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use tokio::sync::watch;
 
 use super::{metrics::StreamMetrics, ring::Ring};
 use crate::{
+    boundary::Guarded,
     hal::{ControlOutcome, SourceControl},
     media::{MediaTime, StreamId},
 };
@@ -18,12 +19,12 @@ const KEY_INTERVAL_MICROS: i64 = 1_000_000;
 /// A running stream, shared by its pump and its subscriptions.
 pub(super) struct Stream {
     pub(super) id: StreamId,
-    ring: Mutex<Ring>,
+    ring: Guarded<Ring>,
     pub(super) state: watch::Sender<State>,
     pub(super) metrics: StreamMetrics,
     /// Set when the picture has been opened, if it has controls.
     pub(super) control: OnceLock<Arc<dyn SourceControl>>,
-    last_key_request: Mutex<Option<MediaTime>>,
+    last_key_request: Guarded<Option<MediaTime>>,
 }
 
 /// Whether a stream's camera delivers.
@@ -45,16 +46,16 @@ impl Stream {
     ) -> Self {
         Self {
             id,
-            ring: Mutex::new(Ring::new(limit, max_frame)),
+            ring: Guarded::new(Ring::new(limit, max_frame), Ring::abandon),
             state: watch::Sender::new(State::Starting),
             metrics,
             control: OnceLock::new(),
-            last_key_request: Mutex::new(None),
+            last_key_request: Guarded::default(),
         }
     }
 
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock()
     }
 
     pub(super) fn set_state(&self, state: State) {
@@ -73,10 +74,7 @@ impl Stream {
         let Some(control) = self.control.get().filter(|_| !cached_is_best) else {
             return Start::CachedGop;
         };
-        let mut last_request = self
-            .last_key_request
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last_request = self.last_key_request.lock();
         if !last_request.is_some_and(recent) {
             if control.request_key_frame() == ControlOutcome::Unsupported {
                 return Start::CachedGop;

@@ -14,17 +14,18 @@ mod source;
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     player::{Order, Player},
     source::Source,
 };
 use crate::{
+    boundary::{self, Guarded, Part},
     clock::Clock,
     error::{Error, ErrorKind},
     hal::{HalError, RecordingIndex},
@@ -47,9 +48,9 @@ pub enum Item {
 }
 
 /// Everybody's players: one for each viewer and channel.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Players {
-    known: Arc<Mutex<Known>>,
+    known: Arc<Guarded<Known>>,
 }
 
 #[derive(Default)]
@@ -69,7 +70,7 @@ struct Remote {
 /// A playback under way. Dropping it ends it.
 pub struct Playback {
     items: mpsc::Receiver<Item>,
-    _player: AbortOnDropHandle<()>,
+    _player: boundary::Task,
     _place: Place,
 }
 
@@ -80,9 +81,19 @@ struct Place {
     number: u64,
 }
 
+impl Default for Players {
+    fn default() -> Self {
+        Self {
+            known: Arc::new(Guarded::new(Known::default(), |known| {
+                known.players.clear()
+            })),
+        }
+    }
+}
+
 impl Players {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Starts to play what was recorded in `window` (milliseconds since 1970) to a viewer, in place
@@ -132,7 +143,7 @@ impl Players {
         let player = Player::new(source, start, clock, sender, waiting_orders, replaced);
         Ok(Playback {
             items,
-            _player: AbortOnDropHandle::new(tokio::spawn(player.run())),
+            _player: boundary::spawn(Part::Player, format!("channel {channel}"), player.run()),
             _place: Place {
                 players: self.clone(),
                 key,

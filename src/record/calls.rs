@@ -4,15 +4,16 @@ use std::{
     io::{self, IoSlice},
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
 
 use super::disk::{Disk, DiskFile, Sizes, Visit};
+use crate::boundary::Guarded;
 
 /// The calls under way: a few at most, one for each thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Calls(Arc<Mutex<Known>>);
+pub(super) struct Calls(Arc<Guarded<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -29,7 +30,7 @@ pub(super) struct Call {
 
 impl Calls {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The card is asked something; what is given back is dropped when it has answered.

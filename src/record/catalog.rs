@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -16,6 +16,7 @@ use super::{
     name::{FileName, Whole, channel_directory, day_directory},
 };
 use crate::{
+    boundary::Guarded,
     hal::{Page, Query, Recording},
     media::{ChannelId, Content},
 };
@@ -47,7 +48,7 @@ struct Shared {
     silent: watch::Sender<Option<String>>,
     /// What comes of both.
     state: watch::Sender<State>,
-    known: Mutex<Known>,
+    known: Guarded<Known>,
 }
 
 #[derive(Debug, Default)]
@@ -55,9 +56,19 @@ struct Known {
     channels: BTreeMap<ChannelId, Vec<Entry>>,
     bytes: u64,
     leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
+    /// It was lost: the card has to be looked at again.
+    is_lost: bool,
 }
 
 impl Known {
+    /// What is on the card says it all once more.
+    fn mend(&mut self) {
+        *self = Self {
+            is_lost: true,
+            ..Self::default()
+        };
+    }
+
     fn entry(&self, key: Key) -> Option<Entry> {
         let entries = self.channels.get(&key.0)?;
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
@@ -174,14 +185,13 @@ impl Catalog {
                 found: watch::Sender::new(State::Starting),
                 silent: watch::Sender::default(),
                 state: watch::Sender::new(State::Starting),
-                known: Mutex::default(),
+                known: Guarded::new(Known::default(), Known::mend),
             }),
         }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        let known = self.shared.known.lock();
-        known.unwrap_or_else(PoisonError::into_inner)
+        self.shared.known.lock()
     }
 
     /// Where the files are.
@@ -251,6 +261,11 @@ impl Catalog {
             let found = || self.shared.found.borrow().clone();
             replace(known, silent.map_or_else(found, State::Gone))
         });
+    }
+
+    /// Whether the card has to be looked at to know what is on it.
+    pub(super) fn is_lost(&self) -> bool {
+        self.known().is_lost
     }
 
     /// Bytes that all files take.
@@ -350,6 +365,7 @@ impl Catalog {
     pub(super) fn fill(&self, channels: BTreeMap<ChannelId, Vec<Entry>>) {
         let mut known = self.known();
         known.channels = channels;
+        known.is_lost = false;
         let sizes = known.channels.values().flatten().map(Entry::taken);
         known.bytes = sizes.fold(0, u64::saturating_add);
     }

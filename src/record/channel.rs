@@ -14,6 +14,7 @@ use super::{
     writer::Queue,
 };
 use crate::{
+    boundary::{Panicked, Part, contain},
     clock::Clock,
     hal::Snapshot,
     live::{Hub, Subscription},
@@ -40,6 +41,7 @@ pub(super) struct Event {
 const TIMED: u32 = 0;
 
 /// Takes a channel's frames to the card.
+#[derive(Clone)]
 pub(super) struct ChannelRecorder {
     pub(super) channel: ChannelId,
     pub(super) quality: Quality,
@@ -59,7 +61,7 @@ struct Progress {
     segmenter: Segmenter,
     /// Where the dates of an unset clock go on; looked up once.
     guess: Option<i64>,
-    stills: JoinSet<()>,
+    stills: JoinSet<Result<(), Panicked>>,
 }
 
 impl ChannelRecorder {
@@ -185,7 +187,7 @@ impl ChannelRecorder {
             && let Some(snapshot) = &self.snapshot
         {
             let (snapshot, queue) = (Arc::clone(snapshot), self.queue.clone());
-            progress.stills.spawn(async move {
+            let still = async move {
                 match timeout(STILL, snapshot.capture()).await {
                     Ok(Ok(jpeg)) => {
                         queue.push(Job::Picture {
@@ -198,7 +200,9 @@ impl ChannelRecorder {
                     Ok(Err(error)) => tracing::warn!(%channel, %error, "no still was taken"),
                     Err(_) => tracing::warn!(%channel, "the still camera does not answer"),
                 }
-            });
+            };
+            let name = format!("still of channel {channel}");
+            progress.stills.spawn(contain(Part::Camera, name, still));
         }
         true
     }

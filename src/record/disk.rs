@@ -6,12 +6,13 @@ use std::{
     ops::ControlFlow,
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use rustix::fs::OFlags;
 
 use super::beneath::Directory;
+use crate::boundary::Guarded;
 
 /// A card or disk. Calls block; the recorder's thread makes them.
 pub trait Disk: Send {
@@ -182,7 +183,7 @@ fn make_above(path: &Path) -> io::Result<()> {
 #[derive(Debug, Default)]
 pub struct SystemDisk {
     mount: Option<PathBuf>,
-    claimed: Mutex<Option<Claimed>>,
+    claimed: Guarded<Option<Claimed>>,
 }
 
 /// A card that is ours.
@@ -199,12 +200,12 @@ impl SystemDisk {
     pub fn new(mount: Option<PathBuf>) -> Self {
         Self {
             mount,
-            claimed: Mutex::default(),
+            claimed: Guarded::default(),
         }
     }
 
     fn claimed(&self) -> MutexGuard<'_, Option<Claimed>> {
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.claimed.lock()
     }
 
     /// The directory of the recordings, and the part of a path that is in it.

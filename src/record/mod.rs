@@ -28,12 +28,7 @@ mod store;
 mod survey;
 mod writer;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
 pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
@@ -60,6 +55,7 @@ use self::{
     writer::Queue,
 };
 use crate::{
+    boundary::{Guarded, Part, restarting},
     clock::Clock,
     hal::{Camera, RecordingIndex},
     live::Hub,
@@ -130,13 +126,20 @@ pub struct Recorder {
     event_length: Duration,
     stop: CancellationToken,
     /// Owns the channels' tasks and the thread, until they were waited for.
-    running: Mutex<Option<Running>>,
+    running: Guarded<Option<Running>>,
 }
 
 struct Running {
     queue: Queue,
     tasks: JoinSet<()>,
     ended: oneshot::Receiver<()>,
+}
+
+/// Records a channel until it is told to stop, whatever panics.
+async fn keep_recording(recorder: ChannelRecorder, (cut, fragment): (Cut, usize)) {
+    let (part, stop) = (Part::Recorder, recorder.stop.clone());
+    let name = format!("channel {}", recorder.channel);
+    restarting((part, name), &stop, || recorder.clone().run(cut, fragment)).await;
 }
 
 impl Recorder {
@@ -193,7 +196,16 @@ impl Recorder {
             silence,
             clock,
         };
-        tasks.spawn(listener.run(stop.clone()));
+        let listening = stop.clone();
+        tasks.spawn(async move {
+            let listen = || listener.clone().run(listening.clone());
+            restarting(
+                (Part::Recorder, "whether the card answers"),
+                &listening,
+                listen,
+            )
+            .await;
+        });
         for recorded in cameras {
             let event = watch::Sender::new(None);
             let recorder = ChannelRecorder {
@@ -214,7 +226,7 @@ impl Recorder {
             };
             events.insert(recorded.channel, event);
             if recorded.mode != Mode::Off {
-                tasks.spawn(recorder.run(config.cut, config.fragment));
+                tasks.spawn(keep_recording(recorder, (config.cut, config.fragment)));
             }
         }
         Ok(Self {
@@ -224,7 +236,7 @@ impl Recorder {
             clock,
             event_length: config.event_length,
             stop,
-            running: Mutex::new(Some(Running {
+            running: Guarded::whole(Some(Running {
                 queue,
                 tasks,
                 ended,
@@ -262,7 +274,6 @@ impl Recorder {
     pub async fn erase(&self) -> bool {
         let replied = {
             let running = self.running.lock();
-            let running = running.unwrap_or_else(PoisonError::into_inner);
             running.as_ref().map(|running| running.queue.erase())
         };
         let Some(replied) = replied else {
@@ -279,8 +290,7 @@ impl Recorder {
     /// takes it slowly or not at all: what is missing then is lost, but for whole fragments.
     pub async fn finish(&self) {
         self.stop.cancel();
-        let running = self.running.lock();
-        let running = running.unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().take();
         let Some(Running {
             queue,
             mut tasks,
@@ -306,6 +316,7 @@ impl Recorder {
 }
 
 /// Says when the card does not answer, and when it does again.
+#[derive(Clone)]
 struct Listener {
     catalog: Catalog,
     calls: Calls,

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::{calls::Calls, catalog::Catalog};
-use crate::hal::HalError;
+use crate::{
+    boundary::{self, Part},
+    hal::HalError,
+};
 
 /// Threads, and with that what a card is asked at a time.
 const THREADS: usize = 4;
@@ -200,7 +203,8 @@ impl Shared {
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 drop(waiting);
-                (job.work)();
+                // Its reply goes with it.
+                let _ = boundary::run(Part::Recorder, "reading", job.work);
                 waiting = self.waiting();
                 while let Some(file) = waiting.unneeded.pop() {
                     drop(waiting);

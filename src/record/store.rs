@@ -155,7 +155,7 @@ impl Store {
 
     /// Whether the card has to be looked at before anything is written.
     pub fn is_failed(&self) -> bool {
-        *self.catalog.found().borrow() != State::Ready
+        self.catalog.is_lost() || *self.catalog.found().borrow() != State::Ready
     }
 
     /// Does something; whether it was done. What is not done is counted and said once.

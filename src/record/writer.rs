@@ -12,11 +12,15 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    catalog::State,
     erase::Erasing,
     metrics::Metrics,
     store::{Job, Store},
 };
-use crate::clock::Clock;
+use crate::{
+    boundary::{self, Part, Pause},
+    clock::Clock,
+};
 
 /// Jobs that wait at a time, however small they are.
 const MOST_JOBS: usize = 256;
@@ -48,8 +52,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Starts the thread. It ends when every handle of the queue is gone and all was written; what
-    /// comes tells that. Nobody can end one that waits for a card.
+    /// Starts the thread, which begins anew after a panic. It ends when every handle of the queue is gone
+    /// and all was written; what comes tells that. Nobody can end one that waits for a card.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -67,10 +71,15 @@ impl Queue {
             most,
             metrics: metrics.clone(),
         };
-        let thread = std::thread::Builder::new().name("recorder".to_owned());
+        let writer = Writer {
+            jobs: waiting_jobs,
+            clock,
+            waiting,
+            metrics,
+        };
         let (end, ended) = oneshot::channel();
-        thread.spawn(move || {
-            run(store, &waiting_jobs, clock, &waiting, &metrics);
+        boundary::thread(Part::Recorder, "recorder", move || {
+            writer.keep(store);
             // Nobody may be interested.
             let _ = end.send(());
         })?;
@@ -129,65 +138,193 @@ fn weight_of(job: &Job) -> usize {
     }
 }
 
-fn run(
-    mut store: Store,
-    jobs: &Receiver<Work>,
+/// The queue's other end.
+struct Writer {
+    jobs: Receiver<Work>,
     clock: Clock,
-    waiting: &AtomicUsize,
-    metrics: &Metrics,
-) {
-    store.look();
-    let [mut pause, longest] = RETRY;
-    let (mut looked, mut forgot) = (Instant::now(), Instant::now());
-    let mut steady = Steady::default();
-    let mut erasing: Option<Erasing> = None;
-    loop {
-        let next = match &mut erasing {
-            // Between two jobs, so that what is recorded meanwhile is not lost.
-            Some(all) => {
-                if all.go_on(&mut store) {
-                    erasing = None;
-                }
-                jobs.recv_timeout(Duration::ZERO)
+    waiting: Arc<AtomicUsize>,
+    metrics: Metrics,
+}
+
+impl Writer {
+    /// Writes until the queue is no more. After a panic it begins with a look at the card, and what was
+    /// open is forgotten.
+    fn keep(&self, mut store: Store) {
+        let mut pause = Pause::default();
+        loop {
+            let began = Instant::now();
+            if boundary::run(Part::Recorder, "the card", || self.write(&mut store)).is_ok() {
+                return;
             }
-            None => jobs.recv_timeout(TICK),
-        };
-        match next {
-            // Whoever asked was told that it was not done.
-            Ok(Work::Erase(reply)) if reply.is_closed() => {}
-            Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(&mut store, reply)),
-            Ok(Work::Job(job)) => {
-                let weight = weight_of(&job);
-                let is_written = store.perform(&job) && matches!(job, Job::Fragment { .. });
-                if is_written {
-                    pause = RETRY[0];
-                }
-                let left = waiting.fetch_sub(weight, Ordering::AcqRel) - weight;
-                metrics
-                    .waiting_bytes
-                    .set(i64::try_from(left).unwrap_or(i64::MAX));
+            let reason = "the recorder failed by a fault and begins anew";
+            store.catalog.set_state(State::Stuck(reason.to_owned()));
+            self.metrics.is_ready.set(0);
+            if !self.rest(Instant::now() + pause.after(began.elapsed())) {
+                return;
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if store.is_failed() {
-            if looked.elapsed() >= pause {
-                store.look();
-                looked = Instant::now();
-                pause = (pause * 2).min(longest);
-            }
-        } else {
-            // It may fail again with what comes next.
-            looked = Instant::now();
-        }
-        metrics.is_ready.set(i64::from(!store.is_failed()));
-        let date = clock.date().map(|_| clock.wall_millis());
-        store.set_date(date);
-        let is_steady = steady.note(date.map(|date| date - clock.now().as_micros() / 1000));
-        if is_steady && forgot.elapsed() >= FORGET {
-            store.forget_old();
-            forgot = Instant::now();
         }
     }
-    store.finish();
+
+    /// Lets what comes until then go; whether the queue is still there.
+    fn rest(&self, until: Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.jobs.recv_timeout(left) {
+                Ok(Work::Job(job)) => {
+                    drop(self.take(&job));
+                    if let Job::Fragment { .. } = job {
+                        self.metrics.lost_card.inc();
+                    }
+                }
+                // What is not done drops the reply, and that tells.
+                Ok(Work::Erase(_)) => {}
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// A job that is in hand, until what is returned is dropped.
+    fn take(&self, job: &Job) -> InHand<'_> {
+        InHand(self, weight_of(job))
+    }
+
+    fn write(&self, store: &mut Store) {
+        let Self {
+            jobs,
+            clock,
+            metrics,
+            ..
+        } = self;
+        store.look();
+        let [mut pause, longest] = RETRY;
+        let (mut looked, mut forgot) = (Instant::now(), Instant::now());
+        let mut steady = Steady::default();
+        let mut erasing: Option<Erasing> = None;
+        loop {
+            let next = match &mut erasing {
+                // Between two jobs, so that what is recorded meanwhile is not lost.
+                Some(all) => {
+                    if all.go_on(store) {
+                        erasing = None;
+                    }
+                    jobs.recv_timeout(Duration::ZERO)
+                }
+                None => jobs.recv_timeout(TICK),
+            };
+            match next {
+                // Whoever asked was told that it was not done.
+                Ok(Work::Erase(reply)) if reply.is_closed() => {}
+                Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(store, reply)),
+                Ok(Work::Job(job)) => {
+                    let _in_hand = self.take(&job);
+                    let is_written = store.perform(&job) && matches!(job, Job::Fragment { .. });
+                    if is_written {
+                        pause = RETRY[0];
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if store.is_failed() {
+                if looked.elapsed() >= pause {
+                    store.look();
+                    looked = Instant::now();
+                    pause = (pause * 2).min(longest);
+                }
+            } else {
+                // It may fail again with what comes next.
+                looked = Instant::now();
+            }
+            metrics.is_ready.set(i64::from(!store.is_failed()));
+            let date = clock.date().map(|_| clock.wall_millis());
+            store.set_date(date);
+            let is_steady = steady.note(date.map(|date| date - clock.now().as_micros() / 1000));
+            if is_steady && forgot.elapsed() >= FORGET {
+                store.forget_old();
+                forgot = Instant::now();
+            }
+        }
+        store.finish();
+    }
+}
+
+/// A job's bytes still count; dropped, they do not.
+struct InHand<'a>(&'a Writer, usize);
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let Self(writer, size) = self;
+        let left = writer.waiting.fetch_sub(*size, Ordering::AcqRel) - *size;
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        writer.metrics.waiting_bytes.set(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        hal::{HalError, Storage, StorageState},
+        media::ChannelId,
+        record::{Catalog, Limits, disk::SystemDisk},
+    };
+
+    /// A card that makes whoever asks it panic, the first time.
+    #[derive(Default)]
+    struct Bad(AtomicUsize);
+
+    impl Storage for Bad {
+        fn admit(&self, _bytes: u64) -> Result<(), HalError> {
+            assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "bad");
+            Ok(())
+        }
+
+        fn state(&self) -> StorageState {
+            StorageState::Ready {
+                total: 1 << 20,
+                free: 1 << 20,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_card_is_looked_at_again_and_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let (catalog, metrics) = (Catalog::new(directory.path().into()), Metrics::default());
+        let card = Arc::new(Bad::default());
+        let storages: BTreeMap<_, Arc<dyn Storage>> =
+            [(ChannelId(0), Arc::clone(&card) as _)].into();
+        let limits = Limits {
+            max_size: 1 << 20,
+            max_age: None,
+            min_free: 0,
+        };
+        let disk = Box::new(SystemDisk::new(None));
+        let store = Store::new(disk, catalog.clone(), limits, storages, metrics.clone());
+        let (queue, ended) = Queue::start(store, Clock::start(), 1 << 20, metrics).unwrap();
+        let picture = |start: i64| Job::Picture {
+            channel: ChannelId(0),
+            taken: (start, true),
+            kind: 0,
+            jpeg: Bytes::from_static(&[7; 100]),
+        };
+        // Nobody is there to write it.
+        assert!(queue.push(picture(1_800_000_000_000)));
+        let mut states = catalog.state();
+        states
+            .wait_for(|state| *state == State::Ready)
+            .await
+            .unwrap();
+        assert!(queue.push(picture(1_800_000_001_000)));
+        let waiting = Arc::clone(&queue.waiting);
+        drop(queue);
+        ended.await.unwrap();
+        assert_eq!(waiting.load(Ordering::SeqCst), 0, "nothing counts for ever");
+        assert!(catalog.count() > 0);
+    }
 }

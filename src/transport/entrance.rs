@@ -1,11 +1,14 @@
 use std::{
     ops::RangeInclusive,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
 
 use super::sources::{Bucket, Rate, Sources};
-use crate::proto::{cookie, credential::Secret, network::Source};
+use crate::{
+    boundary::Guarded,
+    proto::{cookie, credential::Secret, network::Source},
+};
 
 /// Turns of one source in a second, where there are as many places as this: each is a place that
 /// nobody else can take for a while, and 200 sources have to have room. Where there are fewer, it is
@@ -51,7 +54,7 @@ pub enum Ticket {
 /// refusal and brings back a second later is as good as being remembered.
 #[derive(Clone)]
 pub struct Entrance {
-    turns: Arc<Mutex<Turns>>,
+    turns: Arc<Guarded<Turns>>,
     known: Known,
     cookies: Arc<Cookies>,
 }
@@ -66,7 +69,7 @@ struct Turns {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// The last one last.
-    places: Arc<Mutex<Vec<KnownPlace>>>,
+    places: Arc<Guarded<Vec<KnownPlace>>>,
 }
 
 #[derive(Debug)]
@@ -97,7 +100,8 @@ impl Entrance {
         let mut secret = [0; 32];
         secret.copy_from_slice(key);
         Self {
-            turns: Arc::new(Mutex::new(Turns {
+            // A source's count is by itself; at worst somebody has a turn too many.
+            turns: Arc::new(Guarded::whole(Turns {
                 all: Sources::new(MAX_SOURCES, turns),
                 returning: Sources::new(MAX_SOURCES, turns),
             })),
@@ -111,7 +115,7 @@ impl Entrance {
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 
     /// What a new connection from this source has.
@@ -174,7 +178,7 @@ impl Cookies {
 
 impl Known {
     fn places(&self) -> MutexGuard<'_, Vec<KnownPlace>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 
     /// Whether somebody proved itself here lately, and it is not too often that it comes.

@@ -8,10 +8,12 @@ use std::{
 
 /// The floor of every top-level module. An import may go to a lower floor, or stay in its module;
 /// on one floor, only where a row of `SAME_FLOOR` says so.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("media", 0),
     ("error", 0),
     ("clock", 0),
+    ("boundary", 0),
+    ("watchdog", 0),
     ("proto", 1),
     ("hal", 2),
     ("places", 2),
@@ -32,8 +34,9 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// From, to.
-const SAME_FLOOR: [(&str, &str); 13] = [
+const SAME_FLOOR: [(&str, &str); 14] = [
     ("clock", "media"),
+    ("watchdog", "boundary"),
     ("record", "live"),
     ("device", "live"),
     ("device", "playback"),
@@ -198,7 +201,7 @@ fn hardware_knows_nothing_but_its_traits() {
             let code = code(&text);
             for target in imports(&code) {
                 assert!(
-                    ["hal", "media", "clock", "proto"].contains(&target.as_str()),
+                    ["hal", "media", "clock", "proto", "boundary"].contains(&target.as_str()),
                     "{}",
                     path.display()
                 );
@@ -247,27 +250,72 @@ fn files_stay_small() {
     );
 }
 
+/// Where tasks and threads are started otherwise than by `boundary`, and why.
+const SPAWNED: &[(&str, &str)] = &[
+    ("record/mod.rs", "channels, which contain what they run"),
+    (
+        "record/readers.rs",
+        "threads, each of whose jobs is contained",
+    ),
+    ("main.rs", "the second signal: it ends the process"),
+    ("daemon.rs", "services, which contain what they run"),
+    ("daemon/p2p.rs", "likewise"),
+    (
+        "device/calls.rs",
+        "the call keeper and what it says contain what they run",
+    ),
+    ("hal/exec.rs", "a program, and the thread that feeds it"),
+    (
+        "http/p2p/mod.rs",
+        "a request that contains its answer, to note whose it was",
+    ),
+];
+
 #[test]
-fn tasks_are_spawned_where_they_are_owned() {
-    // Where, and who owns what is spawned there.
-    const OWNERS: [(&str, &str); 9] = [
-        ("client/mod.rs", "AbortOnDropHandle of who asked for it"),
-        ("client/p2p/resume.rs", "AbortOnDropHandle in the answer"),
-        ("client/p2p/session.rs", "AbortOnDropHandle in the session"),
-        ("device/ptz.rs", "AbortOnDropHandle of the turning camera"),
-        ("hal/rtsp/mod.rs", "AbortOnDropHandle in the camera"),
-        ("hal/socket/mod.rs", "AbortOnDropHandle in the socket"),
-        ("live/hub.rs", "AbortOnDropHandle in the stream's entry"),
-        ("playback/mod.rs", "AbortOnDropHandle in the playback"),
-        ("main.rs", "the process: the task is the second signal"),
-    ];
+fn whatever_runs_is_contained() {
+    let mut contained = 0;
     for (path, text) in sources() {
-        if code(&text).contains("tokio::spawn(") {
-            let place = path.to_string_lossy();
-            assert!(
-                OWNERS.iter().any(|(owner, _)| place.ends_with(owner)),
-                "{place} spawns a task"
-            );
+        let place = path.to_string_lossy();
+        if place.contains("/boundary/") {
+            continue;
+        }
+        let code = code(&text);
+        for word in [
+            "tokio::spawn(",
+            "spawn_blocking(",
+            "thread::spawn(",
+            ".spawn(",
+        ] {
+            for (at, _) in code.match_indices(word) {
+                let rest = &code[at + word.len()..];
+                if word == ".spawn(" && rest.trim_start().starts_with("contain(") {
+                    contained += 1;
+                    continue;
+                }
+                assert!(
+                    SPAWNED.iter().any(|(there, _)| place.ends_with(there)),
+                    "{place} starts something that nothing contains: {word}{}",
+                    rest.lines().next().unwrap_or_default()
+                );
+            }
+        }
+        contained += code.matches("boundary::spawn(").count();
+    }
+    assert!(contained > 12, "only {contained} were seen");
+}
+
+/// They wait on condition variables, and what is behind their locks is whole at any time.
+const CONDITIONS: [&str; 2] = ["hal/exec/line.rs", "record/readers.rs"];
+
+#[test]
+fn what_a_panic_leaves_behind_a_lock_is_decided_in_one_place() {
+    for (path, text) in sources() {
+        let place = path.to_string_lossy();
+        if !place.contains("/boundary/") && !CONDITIONS.iter().any(|there| place.ends_with(there)) {
+            let code = code(&text);
+            for word in ["PoisonError", "is_poisoned", "std::sync::Mutex"] {
+                assert!(!code.contains(word), "{place}: {word}");
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ mod p2p;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod p2p_attacks;
 mod paired;
+mod panic;
 #[cfg(feature = "record")]
 mod power;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]

@@ -1,6 +1,6 @@
 mod counter;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use counter::Counter;
 use zeroize::Zeroizing;
@@ -10,6 +10,7 @@ use super::{
     keeper::Keeper,
     store::{StoreError, random},
 };
+use crate::boundary::{Vital, VitalGuard};
 use crate::proto::{
     credential::{
         BodyKind, Claims, ClaimsError, Credential, EXPORTER_LABEL, EndpointId, Secret, Signed,
@@ -47,7 +48,7 @@ pub struct ExportError;
 pub struct Gate {
     keeper: Arc<Keeper>,
     binding: Binding,
-    state: Mutex<State>,
+    state: Vital<State>,
 }
 
 /// What ties tokens to this connection, `B`, and to whom.
@@ -146,7 +147,7 @@ impl Gate {
         Self {
             keeper,
             binding,
-            state: Mutex::new(state),
+            state: Vital::new(state),
         }
     }
 
@@ -265,8 +266,8 @@ impl Gate {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> VitalGuard<'_, State> {
+        self.state.lock()
     }
 }
 

@@ -202,6 +202,10 @@ impl ProbeOptions {
                     };
                     return Err(Failure::Usage(format!("{}: {why}{hint}", self.shown())));
                 }
+                #[cfg(feature = "rtsp")]
+                Ok(SourceEvent::Offline(why)) if rtsp::is_fault(&why) => {
+                    return Err(Failure::Usage(format!("{}: {why}", self.shown())));
+                }
                 Ok(SourceEvent::Offline(why)) => reason = why,
                 Ok(SourceEvent::Frame(frame)) => {
                     if until.is_none() {

@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use crate::{
+    boundary::{Part, contain},
     proto::feedback::{Feedback, MAX_FEEDBACK},
     transport::p2p::{Connection, Lost, Stream},
 };
@@ -26,7 +27,8 @@ pub(super) async fn listen(connection: &Connection, handler: Arc<dyn OnFeedback>
             stream = connection.accept() => match stream {
                 // Bound: as many as the device may open at a time, which QUIC sees to.
                 Ok(stream) => {
-                    messages.spawn(take(stream, Arc::clone(&handler)));
+                    let take = take(stream, Arc::clone(&handler));
+                    messages.spawn(contain(Part::Request, "message of the device", take));
                 }
                 Err(lost) => return lost,
             },

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ask, OnFeedback, feedback, link::Link};
 use crate::{
+    boundary::{Part, contain},
     client::ClientError,
     proto::{credential::PairingUri, feedback::Feedback},
     transport::p2p::{Connection, Endpoint, Hints, Lost, Path},
@@ -137,7 +138,8 @@ impl Keeper {
             if dials.len() < MAX_DIALS {
                 let (endpoint, hints) = (self.endpoint.clone(), self.hints.clone());
                 let device = self.uri.device;
-                dials.spawn(async move { endpoint.dial(device, &hints).await });
+                let dial = async move { endpoint.dial(device, &hints).await };
+                dials.spawn(contain(Part::Connection, "dialling the device", dial));
             }
             let pause = match began.elapsed() < HASTE {
                 true => STAGGER,
@@ -148,7 +150,11 @@ impl Keeper {
             loop {
                 tokio::select! {
                     Some(dialled) = dials.join_next() => {
-                        let dialled = dialled.unwrap_or_else(|error| Err(Lost::Other(error.to_string())));
+                        let dialled = match dialled {
+                            Ok(Ok(dialled)) => dialled,
+                            Ok(Err(error)) => Err(Lost::Other(error.to_string())),
+                            Err(error) => Err(Lost::Other(error.to_string())),
+                        };
                         let link = dialled
                             .and_then(|connection| Link::new(connection, self.endpoint.id()));
                         match link {

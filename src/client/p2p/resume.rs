@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Ask, Session};
 use crate::{
+    boundary::{self, Part},
     client::{Answer, ClientError},
     proto::{flv::Splice, query::Query},
 };
@@ -81,15 +81,15 @@ impl Session {
             tag: answer.headers().get(header::ETAG).cloned(),
             sender,
         };
-        let driver = tokio::spawn(async move {
+        let driver = async move {
             // That the one who takes it has gone ends it too.
             let _ = match kind {
                 Kind::Live => stream.live(answer).await,
                 Kind::Playback => stream.playback(answer).await,
                 Kind::Download => stream.download(answer).await,
             };
-        });
-        let driver = AbortOnDropHandle::new(driver);
+        };
+        let driver = boundary::spawn(Part::Connection, "body of the device", driver);
         Ok(Answer::resumed(status, headers, pieces, driver))
     }
 }

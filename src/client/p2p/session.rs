@@ -4,7 +4,7 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, Identity, OnFeedback,
@@ -12,6 +12,7 @@ use super::{
     link::Link,
 };
 use crate::{
+    boundary::{self, Part},
     client::{Answer, ClientError},
     proto::credential::PairingUri,
     transport::p2p::{Endpoint, Hints, Lost, Relays, Role},
@@ -48,7 +49,7 @@ struct Shared {
     state: watch::Receiver<State>,
     closed: CancellationToken,
     /// Owns the connection.
-    _keeper: AbortOnDropHandle<()>,
+    _keeper: boundary::Task,
 }
 
 impl Session {
@@ -88,7 +89,7 @@ impl Session {
             endpoint,
             state,
             closed,
-            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.keep())),
+            _keeper: boundary::spawn(Part::Connection, "to the device", keeper.keep()),
         };
         Ok(Self {
             shared: Arc::new(shared),

@@ -1,7 +1,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, Interval, interval_at},
 };
 
+use crate::boundary::Guarded;
 use crate::{client::p2p::OnFeedback, proto::feedback::Feedback};
 
 /// Messages that wait for one reader. A reader for which there are more loses the newest.
@@ -24,7 +25,7 @@ const TICK: Duration = Duration::from_secs(15);
 
 /// Hands what the device says to whoever reads along.
 #[derive(Clone, Default)]
-pub struct Events(Arc<Mutex<Readers>>);
+pub struct Events(Arc<Guarded<Readers>>);
 
 #[derive(Default)]
 struct Readers {
@@ -55,7 +56,7 @@ impl Events {
     }
 
     fn lock(&self) -> MutexGuard<'_, Readers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -25,6 +25,7 @@ pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
 
 use super::p2p::Session;
 use crate::{
+    boundary::{self, Part, contain},
     proto::{guard::Allowed, network::Peer, request_line::Forms},
     transport::{
         Activity, Connections, Metrics, Standing, Timeouts,
@@ -91,7 +92,8 @@ impl Proxy {
             Connections::new(MAX_CONNECTIONS, Timeouts::default(), Metrics::default());
         let mut tasks = JoinSet::new();
         if let Some(url) = rules.feedback_url.clone() {
-            tasks.spawn(poster::post_all(url, rules.events.subscribe_for_good()));
+            let post = poster::post_all(url, rules.events.subscribe_for_good());
+            tasks.spawn(contain(Part::Service, "feedback", post));
         }
         let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
         loop {
@@ -106,7 +108,7 @@ impl Proxy {
                         let talk = talk(
                             stream, ends, activity.clone(), session.clone(), rules.clone(),
                         );
-                        activity.served_by(tasks.spawn(talk));
+                        activity.served_by(tasks.spawn(contain(Part::Connection, address, talk)));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections");
@@ -163,7 +165,8 @@ async fn talk(
 
 /// Whether the program at the other end is one of the user who runs this one.
 async fn is_own_user(peer: SocketAddr, own: SocketAddr) -> bool {
-    let found = tokio::task::spawn_blocking(move || local_user::user_of(peer, own)).await;
+    let look = move || local_user::user_of(peer, own);
+    let found = boundary::blocking(Part::Connection, peer, look).await;
     found.ok().flatten() == Some(rustix::process::getuid().as_raw())
 }
 

@@ -1,6 +1,5 @@
 use std::{
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
@@ -8,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Extent, FileError, Movie};
 use crate::{
+    boundary::{self, Part},
     clock::Clock,
     hal::{BoxFuture, MediaSource, SourceEvent},
     media::{Frame, MediaTime, Tracks},
@@ -72,9 +72,8 @@ impl FileSource {
                     }
                     let (sender, samples) = mpsc::channel(READ_AHEAD);
                     let (path, extent) = (self.path.clone(), self.extent);
-                    let spawned = thread::Builder::new()
-                        .name("file-camera".to_owned())
-                        .spawn(move || read(&path, extent, &sender));
+                    let reading = move || read(&path, extent, &sender);
+                    let spawned = boundary::thread(Part::Camera, "file-camera", reading);
                     if let Err(error) = spawned {
                         self.state = State::Closed { failed: true };
                         return SourceEvent::Offline(format!(
@@ -105,7 +104,10 @@ impl FileSource {
                         self.state = State::Closed { failed: true };
                         return SourceEvent::Offline(error.to_string());
                     }
-                    None => self.state = State::Closed { failed: true },
+                    None => {
+                        self.state = State::Closed { failed: true };
+                        return SourceEvent::Offline("reading it has broken off".to_owned());
+                    }
                 },
             }
         }

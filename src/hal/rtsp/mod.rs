@@ -14,18 +14,17 @@ mod puller;
 mod reorder;
 mod session;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Camera, HalError, MediaInput, Room, SoundForm, feed::Feed};
-use crate::{clock::Clock, media::Quality};
+use crate::{
+    boundary::{self, Guarded, Part, restarting},
+    clock::Clock,
+    media::Quality,
+};
 
 /// A camera's address and how it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +97,7 @@ pub struct RtspCamera {
 /// What one URL delivers, and the task that looks after it.
 struct Pull {
     feed: Arc<Feed>,
-    task: Mutex<Option<AbortOnDropHandle<()>>>,
+    task: Guarded<Option<boundary::Task>>,
 }
 
 impl RtspCamera {
@@ -107,7 +106,7 @@ impl RtspCamera {
         let pulls = config.urls.iter().map(|url| {
             let pull = Pull {
                 feed: Feed::new(config.room.gop),
-                task: Mutex::default(),
+                task: Guarded::default(),
             };
             (url.clone(), pull)
         });
@@ -129,15 +128,23 @@ impl RtspCamera {
 
     fn pull(&self, url: &Url) -> &Arc<Feed> {
         let pull = &self.pulls[url];
-        let mut task = pull.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = pull.task.lock();
         task.get_or_insert_with(|| {
-            let run = puller::run(
-                Arc::clone(&self.config),
-                url.clone(),
-                self.clock,
-                Arc::clone(&pull.feed),
-            );
-            AbortOnDropHandle::new(tokio::spawn(run))
+            let (config, url, feed) = (Arc::clone(&self.config), url.clone(), Arc::clone(&pull.feed));
+            let (clock, name) = (self.clock, shown(&url));
+            let run = move || {
+                puller::run(
+                    Arc::clone(&config),
+                    url.clone(),
+                    clock,
+                    Arc::clone(&feed),
+                )
+            };
+            let run = {
+                let name = name.clone();
+                async move { restarting((Part::Camera, name), &CancellationToken::new(), run).await }
+            };
+            boundary::spawn(Part::Camera, name, run)
         });
         &pull.feed
     }
@@ -155,6 +162,12 @@ impl Camera for RtspCamera {
     fn offline(&self) -> Option<String> {
         super::feed::offline(self.pulls.values().map(|pull| &pull.feed))
     }
+}
+
+/// Whether a camera that is off for this reason makes what reads it panic: to try again would not
+/// help.
+pub fn is_fault(reason: &str) -> bool {
+    reason == session::FAULT
 }
 
 /// Reads the address of a camera.

@@ -10,6 +10,7 @@ use super::{
     session::{Failure, Item, Session},
 };
 use crate::{
+    boundary::{Part, Pause, contain},
     clock::Clock,
     hal::{SoundForm, feed::Feed, sound::SoundPath},
     media::{TrackKind, Tracks},
@@ -33,13 +34,17 @@ const GOOD: Duration = Duration::from_secs(5);
 pub(super) struct Backoff {
     failures: u32,
     refusals: usize,
+    faults: Pause,
 }
 
 impl Backoff {
     /// The pause after this failure of a connection that lasted so long.
     pub(super) fn after(&mut self, failure: &Failure, lasted: Duration) -> Duration {
+        if *failure == Failure::Fault {
+            return self.faults.after(lasted);
+        }
         if lasted >= GOOD {
-            *self = Self::default();
+            (self.failures, self.refusals) = (0, 0);
         }
         if *failure == Failure::Credentials {
             let last = REFUSED_PAUSES.len() - 1;
@@ -89,7 +94,7 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
             let began = Instant::now();
             let pull = pull(&config, &url, clock, &feed, &mut depth);
             let failure = tokio::select! {
-                failure = pull => failure,
+                ended = contain(Part::Camera, &name, pull) => ended.unwrap_or(Failure::Fault),
                 () = &mut abandoned => break,
             };
             let pause = with_jitter(backoff.after(&failure, began.elapsed()));
@@ -219,6 +224,19 @@ mod tests {
         let pauses = [after(0), after(0), after(0), after(0), after(0)];
         assert_eq!(pauses, [200, 400, 800, 1000, 1000]);
         assert_eq!(after(60), 200);
+    }
+
+    #[test]
+    fn a_camera_that_makes_what_reads_it_fail_is_left_alone_for_longer_and_longer() {
+        let mut backoff = Backoff::default();
+        let mut after = |lasted| {
+            backoff
+                .after(&Failure::Fault, Duration::from_secs(lasted))
+                .as_secs()
+        };
+        let pauses = [after(0), after(6), after(0), after(0), after(0), after(0)];
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32]);
+        assert_eq!([after(0), after(0), after(60)], [60, 60, 1]);
     }
 
     #[test]

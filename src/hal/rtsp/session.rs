@@ -37,10 +37,16 @@ pub(super) enum Failure {
     /// It did not let us in. To try often could lock the account.
     #[error("it refuses user and password (401)")]
     Credentials,
+    /// It made what reads it panic. The log says where.
+    #[error("{FAULT}")]
+    Fault,
     /// Anything else, as a sentence.
     #[error("{0}")]
     Other(String),
 }
+
+/// What is said of a camera that makes what reads it panic.
+pub(super) const FAULT: &str = "what it sends makes the library that reads it fail; that is a fault of the library, so please report the camera";
 
 impl Failure {
     pub(super) fn new(error: &retina::Error) -> Self {

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use tokio::sync::mpsc;
 
@@ -10,6 +10,7 @@ use super::{
     speaker::SimSpeaker,
 };
 use crate::{
+    boundary::Guarded,
     clock::Clock,
     hal::{BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent},
     media::Quality,
@@ -31,8 +32,8 @@ impl SimCamera {
                 motor,
                 flipped: AtomicBool::new(false),
                 speaker_held: AtomicBool::new(false),
-                heard: Mutex::default(),
-                opened: Mutex::default(),
+                heard: Guarded::default(),
+                opened: Guarded::default(),
             }),
         }
     }
@@ -43,7 +44,7 @@ impl Camera for SimCamera {
         let shared = &self.shared;
         let control = Arc::new(Control::new(&shared.config, quality));
         let (reader, events) = mpsc::channel(EVENT_QUEUE);
-        let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = shared.opened.lock();
         opened.waiting.push(Opening {
             quality,
             control: Arc::clone(&control),

@@ -1,8 +1,9 @@
 //! The simulated pan and tilt motor.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::{
+    boundary::Guarded,
     clock::Clock,
     hal::{HalError, Ptz, PtzMotion, PtzPosition},
     media::MediaTime,
@@ -16,7 +17,7 @@ const TILT_LIMIT: i32 = 50;
 #[derive(Clone)]
 pub(super) struct Motor {
     clock: Clock,
-    state: Arc<Mutex<Motion>>,
+    state: Arc<Guarded<Motion>>,
 }
 
 /// Where the motor was at `since`, and how it has moved from there on.
@@ -54,17 +55,14 @@ impl Motor {
 
     /// Where the picture is moved to, in cells.
     pub(super) fn cells(&self) -> (i32, i32) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .at(self.clock.now())
+        self.state.lock().at(self.clock.now())
     }
 }
 
 impl Motor {
     fn turn(&self, motion: PtzMotion) {
         let now = self.clock.now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (x, y) = state.at(now);
         *state = Motion {
             x,

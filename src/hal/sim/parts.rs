@@ -15,6 +15,7 @@ use super::{
     shared::{Shared, size},
 };
 use crate::{
+    boundary::{self, Part},
     hal::{BoxFuture, HalError, PictureControl, Snapshot, Storage, StorageState},
     media::Quality,
 };
@@ -56,7 +57,7 @@ impl Snapshot for SimSnapshot {
     fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || jpeg(&shared))
+            boundary::blocking(Part::Camera, "sim-snapshot", move || jpeg(&shared))
                 .await
                 .map_err(|error| HalError::Failed(format!("the still camera failed: {error}")))?
         })

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     thread,
 };
 
@@ -18,9 +18,10 @@ use super::{
     h264::{self, Encoder},
     rate::RateControl,
     scene::{self, Canvas, View},
-    shared::{Config, Control, Opening, Shared, size},
+    shared::{Config, Control, Opened, Opening, Shared, size},
 };
 use crate::{
+    boundary::{self, Part},
     hal::SourceEvent,
     media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack},
 };
@@ -145,10 +146,22 @@ const CATCH_UP_FRAMES: u64 = FRAME_RATE as u64;
 
 /// Starts the thread. It ends by itself when nobody reads any more.
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
-    thread::Builder::new()
-        .name("sim-camera".to_owned())
-        .spawn(move || run(&shared))
-        .map(|_| ())
+    let render = move || {
+        let _rendering = Rendering(&shared);
+        run(&shared);
+    };
+    boundary::thread(Part::Camera, "sim-camera", render).map(|_| ())
+}
+
+/// Has who opens the camera after a panic of the thread start another one.
+struct Rendering<'a>(&'a Shared);
+
+impl Drop for Rendering<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            *self.0.opened.lock() = Opened::default();
+        }
+    }
 }
 
 fn run(shared: &Shared) {
@@ -159,7 +172,7 @@ fn run(shared: &Shared) {
     loop {
         thread::sleep(time_of(frame).duration_from(shared.clock.now()));
         {
-            let mut opened = shared.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut opened = shared.opened.lock();
             let waiting = opened.waiting.drain(..);
             outputs.extend(waiting.map(|opening| Output::new(opening, &shared.config)));
             if outputs.is_empty() {

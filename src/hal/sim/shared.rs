@@ -1,7 +1,7 @@
 //! What the camera, its parts and its render thread share.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{AudioKind, FRAME_INTERVAL_MICROS, Faults, motor::Motor, speaker::Memory};
 use crate::{
+    boundary::Guarded,
     clock::Clock,
     hal::{ControlOutcome, SourceControl, SourceEvent},
     media::Quality,
@@ -62,9 +63,9 @@ pub(super) struct Shared {
     pub(super) flipped: AtomicBool,
     pub(super) speaker_held: AtomicBool,
     /// What the speaker has played.
-    pub(super) heard: Mutex<Memory>,
+    pub(super) heard: Guarded<Memory>,
     /// Pictures that were opened and not yet taken over by the render thread, and whether it runs.
-    pub(super) opened: Mutex<Opened>,
+    pub(super) opened: Guarded<Opened>,
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, MutexGuard, atomic::Ordering},
 };
 
 use super::{Fault, shared::Shared};
@@ -83,8 +83,7 @@ impl SimSpeaker {
 }
 
 fn memory(shared: &Shared) -> MutexGuard<'_, Memory> {
-    let memory = shared.heard.lock();
-    memory.unwrap_or_else(PoisonError::into_inner)
+    shared.heard.lock()
 }
 
 impl Talkback for SimSpeaker {

@@ -1,9 +1,10 @@
 //! What is known of one channel, whichever firmware delivers it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::link::Link;
 use crate::{
+    boundary::Guarded,
     hal::{
         HalError, PtzPosition, SoundForm,
         feed::{Feed, offline},
@@ -18,7 +19,7 @@ pub(super) struct Channel {
     pub(super) sound: SoundForm,
     /// One for each quality that viewers may ask for.
     feeds: [Arc<Feed>; Quality::ALL.len()],
-    state: Mutex<State>,
+    state: Guarded<State>,
 }
 
 #[derive(Default)]
@@ -35,6 +36,13 @@ struct State {
 }
 
 impl State {
+    /// The firmware is sent away, and announces everything again when it comes back.
+    fn mend(&mut self) {
+        if let Some(link) = std::mem::take(self).link {
+            link.give_up();
+        }
+    }
+
     fn source_of(&self, wanted: Quality) -> Option<Quality> {
         let there = Quality::ALL
             .into_iter()
@@ -49,14 +57,14 @@ impl Channel {
             id,
             sound,
             feeds: std::array::from_fn(|_| Feed::new(kept)),
-            state: Mutex::default(),
+            state: Guarded::new(State::default(), State::mend),
         };
         channel.offline("no firmware delivers it yet");
         Arc::new(channel)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn offline(&self, reason: &str) {

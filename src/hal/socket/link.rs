@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{hal::HalError, proto::hal_socket::ToFirmware};
+use crate::{boundary::Guarded, hal::HalError, proto::hal_socket::ToFirmware};
 
 /// Messages that wait for a firmware that does not read. Sound beyond it is lost; anything else
 /// ends the connection.
@@ -36,12 +36,12 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Requests {
     next: AtomicU32,
-    waiting: Mutex<HashMap<u32, oneshot::Sender<Result<Bytes, String>>>>,
+    waiting: Guarded<HashMap<u32, oneshot::Sender<Result<Bytes, String>>>>,
 }
 
 impl Requests {
     fn waiting(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<Result<Bytes, String>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 
@@ -73,7 +73,12 @@ impl Link {
         }
     }
 
-    /// Waits until the firmware has not read for too long.
+    /// Ends the connection.
+    pub(super) fn give_up(&self) {
+        self.stuck.cancel();
+    }
+
+    /// Waits until the firmware has not read for too long, or is given up.
     pub(super) async fn stuck(&self) {
         self.stuck.cancelled().await;
     }

@@ -17,7 +17,7 @@ use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::{
@@ -25,7 +25,7 @@ use tokio::{
     sync::Semaphore,
     task::JoinSet,
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::CancellationToken;
 
 pub use metrics::Metrics;
 
@@ -35,6 +35,7 @@ use super::{
     SourceControl, SourceEvent, feed::FeedSource,
 };
 use crate::{
+    boundary::{self, Guarded, Part, contain, restarting},
     clock::Clock,
     media::{ChannelId, Quality},
     proto::hal_socket::{LARGEST_BODY, LARGEST_PICTURE, ToFirmware},
@@ -67,7 +68,7 @@ pub struct SocketError {
 /// A socket that is listened on. Dropping it ends every connection and removes the socket.
 pub struct SocketHal {
     shared: Arc<Shared>,
-    _task: AbortOnDropHandle<()>,
+    _task: boundary::Task,
 }
 
 /// What a socket's connections share.
@@ -76,7 +77,7 @@ struct Shared {
     path: PathBuf,
     users: Vec<u32>,
     metrics: Metrics,
-    channels: Mutex<BTreeMap<ChannelId, Arc<Channel>>>,
+    channels: Guarded<BTreeMap<ChannelId, Arc<Channel>>>,
     room: Room,
     /// The largest body.
     largest: usize,
@@ -87,7 +88,7 @@ struct Shared {
 
 impl Shared {
     fn channels(&self) -> MutexGuard<'_, BTreeMap<ChannelId, Arc<Channel>>> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock()
     }
 }
 
@@ -120,15 +121,22 @@ impl SocketHal {
             path: config.path.clone(),
             users: config.users,
             metrics,
-            channels: Mutex::default(),
+            // Entries are only ever added, each by itself.
+            channels: Guarded::whole(BTreeMap::new()),
             room,
             largest,
             large: Semaphore::new(2 * largest),
         });
-        let task = tokio::spawn(accept(Arc::clone(&shared), listener));
+        let path = config.path.display().to_string();
+        let accepting = {
+            let (shared, listener) = (Arc::clone(&shared), Arc::new(listener));
+            let accept = move || accept(Arc::clone(&shared), Arc::clone(&listener));
+            let name = path.clone();
+            async move { restarting((Part::Camera, name), &CancellationToken::new(), accept).await }
+        };
         Ok(Self {
             shared,
-            _task: AbortOnDropHandle::new(task),
+            _task: boundary::spawn(Part::Camera, path, accepting),
         })
     }
 
@@ -178,7 +186,7 @@ fn hidden(path: &Path) -> PathBuf {
     name.into()
 }
 
-async fn accept(shared: Arc<Shared>, listener: UnixListener) {
+async fn accept(shared: Arc<Shared>, listener: Arc<UnixListener>) {
     let mut served = JoinSet::new();
     let mut number = 0;
     loop {
@@ -200,7 +208,9 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
         }
         number += 1;
         let shared = Arc::clone(&shared);
-        served.spawn(async move { connection::serve(&shared, socket, number).await });
+        let name = shared.path.display().to_string();
+        let serve = async move { connection::serve(&shared, socket, number).await };
+        served.spawn(contain(Part::Camera, name, serve));
     }
 }
 

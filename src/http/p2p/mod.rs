@@ -3,11 +3,7 @@
 mod outbox;
 mod peers;
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{error::Error, sync::Arc, time::Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,6 +21,7 @@ use super::{
 };
 use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
+    boundary::{self, Guarded, Panicked, Part, Pause, contain},
     device::Transport,
     proto::{credential::EndpointId, network::Peer, route::Route, text::Printable},
     transport::{
@@ -59,10 +56,41 @@ impl Service {
     /// Accepts and serves peers until `stop` is cancelled. Those that are there then run on as
     /// tasks of `tasks` until what they are being sent has ended.
     pub async fn serve(self, stop: CancellationToken, tasks: TaskTracker) {
+        let mut pause = Pause::default();
+        loop {
+            let began = Instant::now();
+            let accept = self.accept(&stop, &tasks);
+            // What it waited for may be what has panicked.
+            let _ = contain(Part::Service, "P2P", accept).await;
+            while !stop.is_cancelled() {
+                let pause = pause.after(began.elapsed());
+                tracing::error!(?pause, "the P2P endpoint has ended; it is made anew");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => return,
+                }
+                match contain(Part::Service, "P2P", self.endpoint.renew()).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => tracing::error!(%error, "P2P is off for now"),
+                    Err(_) => {}
+                }
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            tracing::info!("P2P is back");
+        }
+    }
+
+    /// Accepts peers until `stop` is cancelled, or the endpoint is no more, or may be in a state
+    /// that nobody knows.
+    async fn accept(&self, stop: &CancellationToken, tasks: &TaskTracker) {
         let mut admissions = Admissions::new(self.known.clone(), Instant::now());
+        let panics = boundary::library_panics();
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
+                () = boundary::library_panicked(panics) => return,
                 () = stop.cancelled() => return,
             };
             let Some(incoming) = incoming else { return };
@@ -86,7 +114,8 @@ impl Service {
                 continue;
             };
             let talk = self.clone().talk(incoming, activity.clone(), stop.clone());
-            activity.served_by(tasks.spawn(talk).abort_handle());
+            let talk = tasks.spawn(contain(Part::Connection, peer, talk));
+            activity.served_by(talk.abort_handle());
         }
     }
 
@@ -114,7 +143,7 @@ impl Service {
             activity,
             peers: self.peers.clone(),
             known: self.known.clone(),
-            entry: Mutex::default(),
+            entry: Guarded::default(),
         };
         let door = Arc::new(Door::new(gate, (Arc::clone(&self.keeper), true), wire));
         let began = Instant::now();
@@ -193,13 +222,17 @@ impl Service {
         let (app, door) = (Arc::clone(&self.app), Arc::clone(door));
         let connection = connection.clone();
         let (stream, served) = (stream.watched_by(activity.clone()), activity.clone());
-        let request = requests.spawn(async move {
+        let name = format!("of {}", connection.peer());
+        let request = async move {
             let _place = place;
-            if exchange(stream, served, app, door).await.is_err() {
-                connection.close("no proof after several tries");
+            let answer = exchange(stream, served, app, Arc::clone(&door));
+            match contain(Part::Request, name, answer).await {
+                Ok(Ok(())) => {}
+                Ok(Err(Spent)) => connection.close("no proof after several tries"),
+                Err(Panicked) => door.panicked(),
             }
-        });
-        activity.served_by(request);
+        };
+        activity.served_by(requests.spawn(request));
     }
 }
 
@@ -258,7 +291,7 @@ struct P2pWire {
     peers: Peers,
     known: Known,
     /// That the viewer of this connection can be told something.
-    entry: Mutex<Option<peers::Entry>>,
+    entry: Guarded<Option<peers::Entry>>,
 }
 
 impl Wire for P2pWire {
@@ -292,9 +325,7 @@ impl Wire for P2pWire {
             endpoint = %self.connection.peer(), path, rtt = ?self.connection.rtt(),
             "viewer connected"
         );
-        if let Ok(mut slot) = self.entry.lock() {
-            *slot = Some(entry);
-        }
+        *self.entry.lock() = Some(entry);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use prometheus_client::{
     collector::Collector,
@@ -9,6 +9,7 @@ use prometheus_client::{
 
 use crate::{
     access::SessionId,
+    boundary::Guarded,
     transport::p2p::{Connection, Lost, Traffic},
 };
 
@@ -18,7 +19,8 @@ use crate::{
 /// Bound: as many as sessions have connections.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
-    table: Arc<Mutex<Table>>,
+    /// Entries are put in and taken out whole.
+    table: Arc<Guarded<Table>>,
     path_changes: Counter,
     closed: Family<Reason, Counter>,
 }
@@ -98,7 +100,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -126,6 +126,11 @@ impl Call {
         }
     }
 
+    /// There is none any more, and nobody is told.
+    pub fn forget(&mut self) {
+        self.state = CallState::Idle;
+    }
+
     /// How it stands.
     pub fn state(&self) -> &CallState {
         &self.state

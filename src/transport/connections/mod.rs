@@ -2,7 +2,7 @@ mod prove;
 mod queue;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,10 @@ use tokio::task::AbortHandle;
 
 use self::queue::{Verdict, Waiting};
 use super::{Ticket, metrics::Metrics};
-use crate::proto::{credential::Rank, network::Peer};
+use crate::{
+    boundary::Guarded,
+    proto::{credential::Rank, network::Peer},
+};
 
 /// How long a peer may take over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Default for Timeouts {
 /// whoever weighs less.
 #[derive(Clone, Debug)]
 pub struct Connections {
-    open: Arc<Mutex<Vec<Weak<Shared>>>>,
+    open: Arc<Guarded<Vec<Weak<Shared>>>>,
     max: usize,
     nobodies: Nobodies,
     timeouts: Timeouts,
@@ -84,7 +87,7 @@ pub struct Activity {
 #[derive(Debug)]
 struct Shared {
     peer: Peer,
-    state: Mutex<State>,
+    state: Guarded<State>,
     metrics: Metrics,
 }
 
@@ -124,7 +127,7 @@ impl Connections {
     /// Room for `max` connections, all of them for peers that have proved nothing yet.
     pub fn new(max: usize, timeouts: Timeouts, metrics: Metrics) -> Self {
         Self {
-            open: Arc::default(),
+            open: Arc::new(Guarded::whole(Vec::new())),
             max,
             nobodies: Nobodies {
                 max,
@@ -178,7 +181,9 @@ impl Connections {
         self.metrics.open.inc();
         let shared = Arc::new(Shared {
             peer,
-            state: Mutex::new(state),
+            state: Guarded::new(state, |state| {
+                state.task.iter().for_each(AbortHandle::abort);
+            }),
             metrics: self.metrics.clone(),
         });
         open.push(Arc::downgrade(&shared));
@@ -269,7 +274,7 @@ impl Connections {
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 
@@ -336,7 +341,7 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn enter(&self, phase: Phase, now: Instant) {

@@ -1,5 +1,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{Connection, Lost, Role, connection::lost};
 use crate::{
+    boundary::{Guarded, Part, contain},
     proto::{
         credential::{EndpointId, RelayToken, Secret},
         network::Peer,
@@ -26,6 +28,8 @@ const ALPN: &[u8] = b"peercam-http/1";
 const MAX_TLS_TICKETS: usize = 8;
 /// Addresses that are named to viewers; dialling tries each.
 const MAX_HINTS: usize = 8;
+/// How long an endpoint that is given up may take to close.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
@@ -76,10 +80,22 @@ pub struct RelayState {
     pub error: Option<String>,
 }
 
-/// An endpoint: it has a key, dials others by theirs, and is dialled.
+/// An endpoint: it has a key, dials others by theirs, and is dialled. Copies are the same one, also
+/// after it was made anew.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    inner: iroh::Endpoint,
+    /// Replaced as a whole.
+    inner: Arc<Guarded<iroh::Endpoint>>,
+    made_of: Arc<MadeOf>,
+}
+
+/// What an endpoint is made of.
+#[derive(Debug)]
+struct MadeOf {
+    key: SecretKey,
+    role: Role,
+    port: u16,
+    relays: Relays,
 }
 
 /// A peer that knocks.
@@ -151,6 +167,34 @@ pub fn endpoint_id(key: &Secret) -> EndpointId {
     EndpointId::new(*SecretKey::from_bytes(key.expose()).public().as_bytes())
 }
 
+impl MadeOf {
+    async fn make(&self) -> Result<iroh::Endpoint, BindError> {
+        let failed = |error: &dyn std::fmt::Display| BindError(error.to_string());
+        let mut builder = iroh::Endpoint::builder(presets::Minimal)
+            .secret_key(self.key.clone())
+            .alpns(match self.role {
+                Role::Device { .. } => vec![ALPN.to_vec()],
+                Role::Viewer => Vec::new(),
+            })
+            .transport_config(self.role.transport())
+            .max_tls_tickets(MAX_TLS_TICKETS)
+            .relay_mode(self.relays.mode())
+            .bind_addr(SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)))
+            .map_err(|error| failed(&error))?
+            .bind_addr_with_opts(
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port)),
+                // Many small networks have none.
+                iroh::endpoint::BindOpts::default().set_is_required(false),
+            )
+            .map_err(|error| failed(&error))?;
+        if !self.relays.authorities.is_empty() {
+            let authorities = self.relays.authorities.iter().cloned();
+            builder = builder.ca_tls_config(CaTlsConfig::custom_roots(authorities));
+        }
+        builder.bind().await.map_err(|error| failed(&error))
+    }
+}
+
 impl Endpoint {
     /// An endpoint with this key on this UDP port of all addresses; port 0 takes a free one.
     ///
@@ -162,45 +206,49 @@ impl Endpoint {
         port: u16,
         relays: &Relays,
     ) -> Result<Self, BindError> {
-        let failed = |error: &dyn std::fmt::Display| BindError(error.to_string());
-        let mut builder = iroh::Endpoint::builder(presets::Minimal)
-            .secret_key(SecretKey::from_bytes(key.expose()))
-            .alpns(match role {
-                Role::Device { .. } => vec![ALPN.to_vec()],
-                Role::Viewer => Vec::new(),
-            })
-            .transport_config(role.transport())
-            .max_tls_tickets(MAX_TLS_TICKETS)
-            .relay_mode(relays.mode())
-            .bind_addr(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-            .map_err(|error| failed(&error))?
-            .bind_addr_with_opts(
-                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-                // Many small networks have none.
-                iroh::endpoint::BindOpts::default().set_is_required(false),
-            )
-            .map_err(|error| failed(&error))?;
-        if !relays.authorities.is_empty() {
-            let authorities = relays.authorities.iter().cloned();
-            builder = builder.ca_tls_config(CaTlsConfig::custom_roots(authorities));
-        }
-        let inner = builder.bind().await.map_err(|error| failed(&error))?;
-        Ok(Self { inner })
+        let made_of = MadeOf {
+            key: SecretKey::from_bytes(key.expose()),
+            role,
+            port,
+            relays: relays.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(Guarded::whole(made_of.make().await?)),
+            made_of: Arc::new(made_of),
+        })
+    }
+
+    fn inner(&self) -> iroh::Endpoint {
+        self.inner.lock().clone()
+    }
+
+    /// Makes it anew, with a key and a port as before: what it was has ended by itself.
+    ///
+    /// # Errors
+    /// [`BindError`]; then it is as it was.
+    pub async fn renew(&self) -> Result<(), BindError> {
+        let before = self.inner();
+        let close = tokio::time::timeout(CLOSE_TIME, before.close());
+        // It may be in no state to; its port is needed.
+        let _ = contain(Part::Service, "the P2P endpoint that has ended", close).await;
+        let renewed = self.made_of.make().await?;
+        *self.inner.lock() = renewed;
+        Ok(())
     }
 
     /// Its own key.
     pub fn id(&self) -> EndpointId {
-        EndpointId::new(*self.inner.id().as_bytes())
+        EndpointId::new(*self.inner().id().as_bytes())
     }
 
     /// Where others on its networks can dial it.
     pub fn hints(&self) -> Vec<SocketAddr> {
-        let bound = self.inner.bound_sockets();
+        let bound = self.inner().bound_sockets();
         let outward = bound.iter().flat_map(|address| {
             let reachable = tcp::reachable(*address).into_iter();
             reachable.filter(|found| found.is_ipv4() == address.is_ipv4())
         });
-        let own = self.inner.addr();
+        let own = self.inner().addr();
         let private = own.ip_addrs().filter(|address| is_private(address.ip()));
         let mut hints: Vec<_> = outward.chain(private.copied()).collect();
         if hints.is_empty() {
@@ -216,13 +264,13 @@ impl Endpoint {
     /// Every address at which it may be reached, as far as it knows: its own, and where relays see
     /// it.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.inner.addr().ip_addrs().copied().collect()
+        self.inner().addr().ip_addrs().copied().collect()
     }
 
     /// How it stands with the relay that others find it at. Empty until one was chosen, and
     /// without relays.
     pub fn relay_states(&self) -> Vec<RelayState> {
-        let states = self.inner.home_relay_status().get();
+        let states = self.inner().home_relay_status().get();
         let states = states.iter().map(|status| RelayState {
             url: status.url().to_string(),
             is_connected: status.is_connected(),
@@ -236,7 +284,7 @@ impl Endpoint {
 
     /// Waits for a peer that knocks; `None` once the endpoint is closed.
     pub async fn accept(&self) -> Option<Incoming> {
-        let inner = self.inner.accept().await?;
+        let inner = self.inner().accept().await?;
         Some(Incoming { inner })
     }
 
@@ -254,7 +302,8 @@ impl Endpoint {
         for ip in &hints.addresses {
             address = address.with_ip_addr(*ip);
         }
-        let dialled = tokio::time::timeout(HANDSHAKE_TIME, self.inner.connect(address, ALPN));
+        let dialling = self.inner();
+        let dialled = tokio::time::timeout(HANDSHAKE_TIME, dialling.connect(address, ALPN));
         let connection = dialled.await.map_err(|_| Lost::Silent)?;
         connection
             .map(Connection::new)
@@ -267,7 +316,7 @@ impl Endpoint {
 
     /// Closes every connection and waits until the other ends know, or a moment.
     pub async fn close(&self) {
-        self.inner.close().await;
+        self.inner().close().await;
     }
 }
 

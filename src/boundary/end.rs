@@ -1,0 +1,27 @@
+use std::{process, sync::mpsc, time::Duration};
+
+/// How long the last words may take: the log may be what is stuck.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why the process ends itself, so that whoever started it starts it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It panicked while it had hold of what decides who is let in.
+    Untrusted = 70,
+    /// Its runtime stood still.
+    Stalled = 71,
+}
+
+/// Ends the process where it stands, after `last_words`, for which there is a second.
+pub fn end_process(exit: Exit, last_words: impl FnOnce() + Send + 'static) -> ! {
+    let (done, is_done) = mpsc::channel();
+    let speaker = std::thread::Builder::new().spawn(move || {
+        last_words();
+        // Who does not wait any more has ended the process.
+        let _ = done.send(());
+    });
+    if speaker.is_ok() {
+        let _ = is_done.recv_timeout(LAST_WORDS);
+    }
+    process::exit(exit as i32)
+}
