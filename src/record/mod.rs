@@ -95,8 +95,8 @@ pub struct Config {
     pub fragment: usize,
     /// Files that are known, and begun; at most [`MOST_FILES`].
     pub files: usize,
-    /// The largest fragment that is read, in bytes; at most [`LARGEST_FRAGMENT`]. On a card of
-    /// somebody else there may be larger ones.
+    /// What a fragment weighs at most that is read, in bytes; at most [`LARGEST_FRAGMENT`]. On a card
+    /// of somebody else there may be larger ones.
     pub largest: usize,
     /// Whether a still is kept with each recording.
     pub snapshots: bool,

@@ -23,17 +23,16 @@ use super::{
 };
 use crate::{
     hal::{BoxFuture, HalError, RecordingFile, RecordingReader},
-    media::{Frame, MediaTime, TrackKind, Tracks},
-    proto::fmp4::MAX_SAMPLES,
+    media::{FRAME_COST, Frame, MediaTime, TrackKind, Tracks},
 };
 
 /// Fragments that are looked for at a time, so that others have a turn at a slow card.
 const AT_A_TIME: usize = 256;
-/// What a player holds of a card at most, in bytes, whatever is on it, where fragments of this size
-/// are read: the one whose frames are sent with the one ahead, that of the frames on their way to
-/// the viewer, and where all the fragments are.
+/// What a player holds of a card at most, in bytes, whatever is on it, where fragments of this
+/// weight are read: the one whose frames are sent together with the one ahead, that of the frames
+/// on their way to the viewer, and where all the fragments are.
 pub const fn player_memory(largest: usize) -> usize {
-    2 * (largest + MAX_SAMPLES * size_of::<Frame>()) + MOST * size_of::<Place>()
+    2 * largest + MOST * size_of::<Place>()
 }
 
 /// How long a file may be between two names.
@@ -115,9 +114,15 @@ type Loading = Reading<Vec<Frame>>;
 #[derive(Clone, Copy, Debug)]
 struct Place {
     offset: u64,
-    end: u64,
     start_micros: i64,
+    /// What its frames will weigh, rounded up.
+    weight_kib: u16,
     is_key: bool,
+}
+
+/// What the frames of a fragment weigh that were read from it, as when they were recorded.
+fn weight(located: &Located) -> usize {
+    located.size + located.fragment.samples.len() * FRAME_COST
 }
 
 /// A recording that is played. Reads one fragment ahead.
@@ -182,10 +187,10 @@ impl Player {
             let (from, sealed) = (self.known_to, self.sealed);
             let found = move || places(&file, &tracks, from, sealed);
             let found = self.readers.run(found).await?;
-            let Some(last) = found.last() else {
+            let Some((end, found)) = found else {
                 break;
             };
-            self.known_to = last.end;
+            self.known_to = end;
             self.places.reserve_exact(found.len());
             self.places.extend(found);
         }
@@ -194,15 +199,20 @@ impl Player {
 
     /// What reads a fragment.
     fn load(&self, place: Place) -> impl FnOnce() -> Result<Vec<Frame>, HalError> + Send + use<> {
-        let (file, tracks) = (Arc::clone(&self.file), Arc::clone(&self.tracks));
-        move || frames(&file, &tracks, place)
+        let (file, tracks, end) = (
+            Arc::clone(&self.file),
+            Arc::clone(&self.tracks),
+            self.known_to,
+        );
+        move || frames(&file, &tracks, place, end)
     }
 
     /// Begins to read the next fragment, if both together are no more than one may be.
     fn read_ahead(&self) -> Option<(usize, Loading)> {
         let [current, next] = [self.next.checked_sub(1)?, self.next].map(|at| self.places.get(at));
         let (current, next) = (current?, next?);
-        let is_small = next.end - current.offset <= self.readers.largest();
+        let both = usize::from(current.weight_kib) + usize::from(next.weight_kib);
+        let is_small = both << 10 <= self.readers.largest();
         let loading = is_small.then(|| self.readers.ahead(self.load(*next)))??;
         Some((self.next, loading))
     }
@@ -233,7 +243,7 @@ fn places(
     tracks: &Tracks,
     from: u64,
     sealed: u64,
-) -> Result<Vec<Place>, HalError> {
+) -> Result<Option<(u64, Vec<Place>)>, HalError> {
     let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let (mut found, mut offset) = (Vec::new(), from);
     while found.len() < AT_A_TIME {
@@ -243,28 +253,36 @@ fn places(
             Ok(None) | Err(ReadError::Damaged(_)) => break,
             Err(error) => return Err(failed(&error)),
         };
-        offset = located.end();
         // What is in front of one that there is no memory for can be played too.
-        if offset - located.offset > file.readers.largest() {
+        let weight = weight(&located);
+        if weight > file.readers.largest() {
             break;
         }
+        offset = located.end();
         found.push(Place {
             offset: located.offset,
-            end: offset,
+            weight_kib: u16::try_from(weight.div_ceil(1 << 10)).unwrap_or(u16::MAX),
             start_micros: located.fragment.start_micros().unwrap_or_default(),
             is_key: located.fragment.is_key(),
         });
     }
-    Ok(found)
+    Ok((!found.is_empty()).then_some((offset, found)))
 }
 
 /// The frames of a fragment, which share one buffer.
-fn frames(file: &CardFile, tracks: &Tracks, place: Place) -> Result<Vec<Frame>, HalError> {
+fn frames(
+    file: &CardFile,
+    tracks: &Tracks,
+    place: Place,
+    end: u64,
+) -> Result<Vec<Frame>, HalError> {
     let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let located: Option<Located> =
-        read_fragment(&read, tracks, place.offset, place.end).map_err(|error| failed(&error))?;
+        read_fragment(&read, tracks, place.offset, end).map_err(|error| failed(&error))?;
     let damaged = || HalError::Failed("the recording was cut off while it was read".to_owned());
-    let located = located.ok_or_else(damaged)?;
+    // It is looked at again: the card may have changed.
+    let is_small = |located: &Located| weight(located) <= usize::from(place.weight_kib) << 10;
+    let located = located.filter(is_small).ok_or_else(damaged)?;
     let mut bytes = vec![0; located.size];
     let count = read(&mut bytes, place.offset).map_err(|error| failed(&error.into()))?;
     if count < bytes.len() {

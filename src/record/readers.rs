@@ -110,9 +110,9 @@ impl Readers {
         &self.0.calls
     }
 
-    /// The largest fragment that is read, in bytes.
-    pub(super) fn largest(&self) -> u64 {
-        self.0.largest as u64
+    /// What a fragment weighs at most that is read, in bytes.
+    pub(super) fn largest(&self) -> usize {
+        self.0.largest
     }
 
     /// Does something that blocks.

@@ -9,8 +9,6 @@ use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 /// The most bytes that a fragment's index has: some thousand frames, where two seconds have some
 /// hundred.
 pub const MAX_INDEX: usize = 64 << 10;
-/// The most frames that such an index describes.
-pub const MAX_SAMPLES: usize = MAX_INDEX / 12;
 
 /// The bytes of a seal.
 pub const SEAL: usize = 16;

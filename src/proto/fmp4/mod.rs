@@ -10,7 +10,7 @@ mod entry;
 mod fragment;
 mod head;
 
-pub use fragment::{Fragment, MAX_INDEX, MAX_SAMPLES, SEAL, Sample, fragment, read_seal, seal};
+pub use fragment::{Fragment, MAX_INDEX, SEAL, Sample, fragment, read_seal, seal};
 pub use head::{BOX_HEAD, BoxHead, Head, MAX_HEAD, head};
 
 use crate::media::{AudioTrack, TrackKind};
