@@ -287,8 +287,9 @@ mod tests {
     fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
         use Rank::{Admin, Guest, Owner};
         // Who has places, oldest first; who comes; whose place it gets: its number in the row.
+        type Row<'a> = (&'a [(Rank, &'a str)], Rank, Result<usize, NoPlace>);
         #[rustfmt::skip]
-        let table: [(&[(Rank, &str)], Rank, Result<usize, NoPlace>); 9] = [
+        let table: [Row<'_>; 9] = [
             (&[(Guest, "a"), (Guest, "b"), (Guest, "b")], Owner, Ok(2)),
             (&[(Guest, "b"), (Guest, "b"), (Guest, "a")], Owner, Ok(1)),
             (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Owner, Ok(0)),

@@ -184,7 +184,7 @@ mod tests {
         let path = path(directory.path());
         assert!(noted(directory.path()).is_empty());
         let camera = "camera 0/super".to_owned();
-        note(&path, &[camera.clone()]).unwrap();
+        note(&path, std::slice::from_ref(&camera)).unwrap();
         note(&path, &[camera.clone(), "recorder".to_owned()]).unwrap();
         assert_eq!(noted(directory.path())[&camera], 2);
         fs::write(&path, "no JSON").unwrap();

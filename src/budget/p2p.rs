@@ -10,10 +10,10 @@ pub const STRANGERS: usize = 16;
 pub const CONNECTIONS_OF_SESSION: usize = 8;
 /// A connection without its windows.
 #[cfg(feature = "p2p")]
-const CONNECTION: usize = 48 << 10;
+const CONNECTION: usize = 32 << 10;
 /// Less than this for one viewer, and its picture stutters over half the world.
 #[cfg(feature = "p2p")]
-const LEAST_SEND_WINDOW: usize = 128 << 10;
+const LEAST_SEND_WINDOW: usize = 96 << 10;
 
 /// What `sessions` need at least, each with one connection, and what they take at most.
 #[cfg(feature = "p2p")]

@@ -85,7 +85,7 @@ impl Default for Players {
     fn default() -> Self {
         Self {
             known: Arc::new(Guarded::new(Known::default(), |known| {
-                known.players.clear()
+                known.players.clear();
             })),
         }
     }

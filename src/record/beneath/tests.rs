@@ -115,7 +115,7 @@ fn what_is_none_is_neither_read_nor_written_nor_waited_for() {
         }
         for name in ["ch0/linked/new", "ch1/new", "ch1/day/new", "../flash/new"].map(Path::new) {
             root.create(name, WRITE).expect_err("it is elsewhere");
-            root.make(name).err().expect("it is elsewhere");
+            root.make(name).expect_err("it is elsewhere");
             root.remove_directory(name).expect_err("it is elsewhere");
         }
         for name in ["ch0/linked/secret", "ch1/secret", "../flash/secret"].map(Path::new) {
@@ -163,9 +163,7 @@ fn other_file_systems_are_not_entered() {
             other.expect_err("it is mounted").kind(),
             io::ErrorKind::InvalidData
         );
-        root.beneath(Path::new("proc"))
-            .err()
-            .expect("it is mounted");
+        root.beneath(Path::new("proc")).expect_err("it is mounted");
         let proc = root.child(OsStr::new("proc")).expect("it may be mounted");
         assert!(proc.is_mount_point().expect("it is looked at"));
     }

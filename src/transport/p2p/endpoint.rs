@@ -28,6 +28,9 @@ const ALPN: &[u8] = b"peercam-http/1";
 const MAX_TLS_TICKETS: usize = 8;
 /// Addresses that are named to viewers; dialling tries each.
 const MAX_HINTS: usize = 8;
+/// How often, and how many times, it is looked whether an endpoint's port is free again.
+const RELEASE: Duration = Duration::from_millis(50);
+const RELEASE_TRIES: usize = 40;
 /// How long an endpoint that is given up may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// How long a handshake may take.
@@ -168,7 +171,7 @@ pub fn endpoint_id(key: &Secret) -> EndpointId {
 }
 
 impl MadeOf {
-    async fn make(&self) -> Result<iroh::Endpoint, BindError> {
+    async fn make(&self, port: u16, relays: RelayMode) -> Result<iroh::Endpoint, BindError> {
         let failed = |error: &dyn std::fmt::Display| BindError(error.to_string());
         let mut builder = iroh::Endpoint::builder(presets::Minimal)
             .secret_key(self.key.clone())
@@ -178,11 +181,11 @@ impl MadeOf {
             })
             .transport_config(self.role.transport())
             .max_tls_tickets(MAX_TLS_TICKETS)
-            .relay_mode(self.relays.mode())
-            .bind_addr(SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)))
+            .relay_mode(relays)
+            .bind_addr(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
             .map_err(|error| failed(&error))?
             .bind_addr_with_opts(
-                SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.port)),
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
                 // Many small networks have none.
                 iroh::endpoint::BindOpts::default().set_is_required(false),
             )
@@ -213,7 +216,7 @@ impl Endpoint {
             relays: relays.clone(),
         };
         Ok(Self {
-            inner: Arc::new(Guarded::whole(made_of.make().await?)),
+            inner: Arc::new(Guarded::whole(made_of.make(port, relays.mode()).await?)),
             made_of: Arc::new(made_of),
         })
     }
@@ -225,14 +228,32 @@ impl Endpoint {
     /// Makes it anew, with a key and a port as before: what it was has ended by itself.
     ///
     /// # Errors
-    /// [`BindError`]; then it is as it was.
+    /// [`BindError`]; then nobody can dial it, and it may be tried again.
     pub async fn renew(&self) -> Result<(), BindError> {
         let before = self.inner();
         let close = tokio::time::timeout(CLOSE_TIME, before.close());
-        // It may be in no state to; its port is needed.
+        // It may be in no state to.
         let _ = contain(Part::Service, "the P2P endpoint that has ended", close).await;
-        let renewed = self.made_of.make().await?;
-        *self.inner.lock() = renewed;
+        // Its port is free when nobody has hold of it any more, this included: something else stands
+        // in its place meanwhile, which nobody can find.
+        drop(before);
+        let stand_in = self.made_of.make(0, RelayMode::Disabled).await?;
+        drop(std::mem::replace(&mut *self.inner.lock(), stand_in));
+        let mut tries = 0;
+        let renewed = loop {
+            match self
+                .made_of
+                .make(self.made_of.port, self.made_of.relays.mode())
+                .await
+            {
+                Ok(renewed) => break renewed,
+                Err(_) if tries < RELEASE_TRIES => tokio::time::sleep(RELEASE).await,
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+        };
+        let stand_in = std::mem::replace(&mut *self.inner.lock(), renewed);
+        stand_in.close().await;
         Ok(())
     }
 
