@@ -162,7 +162,8 @@ impl Daemon {
         #[cfg(feature = "record")]
         let recorder = record::start(&config, &budget, &channels, &hub, clock, &mut registry)?;
         let shares = Shares::of(&config, &budget);
-        let viewers = Viewers::new(budget.viewers, shares.media);
+        let viewers = Viewers::new(budget.viewers, shares.media)
+            .with_recordings(budget.players, budget.downloads);
         let connections = ByKind::new(&shares, config.http.timeouts, &connection_metrics);
         #[cfg(feature = "p2p")]
         let p2p = p2p::P2p::start(&config, &budget, &keeper, &mut registry).await?;

@@ -18,6 +18,8 @@ const MAX_DISPLACED: usize = 16;
 
 /// Why somebody lost its place.
 pub const FOR_THE_OWNER: &str = "the device's owner needed this place";
+/// The same, to somebody else of the same party.
+pub const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
 
 /// A number of places, and who has them.
 ///
@@ -54,6 +56,8 @@ pub struct Claim {
     pub whose: Arc<str>,
     /// How many places the party may have, if it is not the owner.
     pub share: usize,
+    /// Whether the party's own newest place may go for it, where there is no other.
+    pub replaces_own: bool,
 }
 
 /// There is no place.
@@ -193,6 +197,16 @@ impl Table {
             let most = self.count_of(&taken.claim.whose);
             (std::cmp::Reverse(taken.claim.rank), most, *index)
         });
+        let is_own =
+            |(_, taken): &(usize, &Taken)| claim.replaces_own && taken.claim.whose == claim.whose;
+        let own = || self.taken.iter().enumerate().rev().find(is_own);
+        if victim.is_none()
+            && let Some((index, _)) = own()
+        {
+            let before = self.taken.remove(index);
+            before.end.set_off(FOR_ITS_OWN);
+            return Ok(Some(before.gone));
+        }
         let Some((index, _)) = victim else {
             return Err(match self.displaced.contains(&claim.whose) {
                 true => NoPlace::Displaced,
@@ -264,6 +278,7 @@ mod tests {
             rank,
             whose: whose.into(),
             share: 2,
+            replaces_own: false,
         }
     }
 
@@ -359,5 +374,22 @@ mod tests {
         };
         let (was_taken, ()) = tokio::join!(owner.vacated(), leaves);
         assert!(was_taken);
+    }
+
+    #[test]
+    fn a_party_may_give_its_own_place_for_another() {
+        let places = Places::new(1);
+        let replacing = |whose: &str| Claim {
+            replaces_own: true,
+            ..claim(Rank::Guest, whose)
+        };
+        let first = places.take(replacing("a")).expect("free");
+        assert_eq!(places.take(replacing("b")).err(), Some(NoPlace::Full));
+        let second = places.take(replacing("a")).expect("its own");
+        assert_eq!(first.why(), FOR_ITS_OWN);
+        drop(first);
+        assert_eq!(places.count(), 1);
+        drop(second);
+        assert!(places.take(replacing("b")).is_ok());
     }
 }

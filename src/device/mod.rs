@@ -21,7 +21,7 @@ pub use presence::{Attending, Presence};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
 pub use user::{UserCommands, UserHandler};
-pub use viewers::Viewers;
+pub use viewers::{Media, Viewers};
 
 use self::{ptz::Motors, user::Panels};
 use crate::{

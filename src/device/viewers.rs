@@ -7,12 +7,26 @@ use crate::{
 /// How many viewers are served, and how many may be. A viewer is one media response under way;
 /// its place is free again the moment the response ends, for whatever reason.
 ///
-/// Bound: `max` in all, `share` of one credential. The owner has no share, and gets the place of
-/// somebody else where there is none.
+/// Bound: `max` in all, `share` of one credential; of these, those that are played recordings, and
+/// those that fetch files, as memory allows. The owner has no share, and gets the place of somebody
+/// else where there is none.
 #[derive(Clone, Debug)]
 pub struct Viewers {
     places: Places,
     share: usize,
+    players: Places,
+    downloads: Places,
+}
+
+/// What a viewer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// The picture of now.
+    Live,
+    /// What was recorded, as it was.
+    Playback,
+    /// A file.
+    Download,
 }
 
 impl Viewers {
@@ -21,14 +35,26 @@ impl Viewers {
         Self {
             places: Places::new(max),
             share,
+            players: Places::new(max),
+            downloads: Places::new(max),
         }
     }
 
-    /// Takes a place.
+    /// The same, with no more playbacks and downloads than these.
+    #[must_use]
+    pub fn with_recordings(self, players: usize, downloads: usize) -> Self {
+        Self {
+            players: Places::new(players),
+            downloads: Places::new(downloads),
+            ..self
+        }
+    }
+
+    /// Takes a place among all, and among those that are sent the same.
     ///
     /// # Errors
     /// [`ErrorKind::Full`] if there is none for this caller.
-    pub fn enter(&self, caller: &Caller) -> Result<Place, Error> {
+    pub fn enter(&self, caller: &Caller, media: Media) -> Result<Vec<Place>, Error> {
         let claim = Claim {
             rank: caller.rank(),
             whose: caller.party(),
@@ -37,8 +63,30 @@ impl Viewers {
                 Some(_) => self.share,
                 None => usize::MAX,
             },
+            replaces_own: false,
         };
-        self.places.take(claim).map_err(|why| match why {
+        let of_media = match media {
+            Media::Live => None,
+            Media::Playback => Some((&self.players, "plays recordings to")),
+            Media::Download => Some((&self.downloads, "lets files be fetched by")),
+        };
+        let all = self.places.take(claim.clone());
+        let mut taken = vec![all.map_err(|why| self.refused(why))?];
+        if let Some((places, does)) = of_media {
+            let claim = Claim {
+                share: usize::MAX,
+                // Who asks for another one does not always end the first.
+                replaces_own: true,
+                ..claim
+            };
+            let place = places.take(claim);
+            taken.push(place.map_err(|_| full(does, places.max()))?);
+        }
+        Ok(taken)
+    }
+
+    fn refused(&self, why: NoPlace) -> Error {
+        match why {
             NoPlace::Share => {
                 let reason = format!(
                     "this viewer is being sent {} streams, which is its share; end one of them",
@@ -46,12 +94,12 @@ impl Viewers {
                 );
                 Error::new(ErrorKind::Full, reason)
             }
-            NoPlace::Full => full(self.max()),
+            NoPlace::Full => full("serves", self.max()),
             NoPlace::Displaced => Error::new(
                 ErrorKind::Full,
                 "the device's owner needed this place and was given it; try again when a viewer has left",
             ),
-        })
+        }
     }
 
     /// Whether there is a place for this caller.
@@ -61,7 +109,7 @@ impl Viewers {
     pub fn check(&self, caller: &Caller) -> Result<(), Error> {
         match self.places.has_one_for(caller.rank()) {
             true => Ok(()),
-            false => Err(full(self.max())),
+            false => Err(full("serves", self.max())),
         }
     }
 
@@ -76,9 +124,38 @@ impl Viewers {
     }
 }
 
-fn full(max: usize) -> Error {
+fn full(does: &str, max: usize) -> Error {
     let reason = format!(
-        "the device serves {max} viewers at a time and all places are taken; try again when one has left"
+        "the device {does} {max} viewers at a time and all places are taken; try again when one has left"
     );
     Error::new(ErrorKind::Full, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::route::Labels;
+
+    fn caller(address: &str) -> Caller {
+        Caller::on_tcp(&Labels::default(), &address.into())
+    }
+
+    #[test]
+    fn recordings_have_fewer_places_and_who_asks_again_keeps_its_own() {
+        let viewers = Viewers::new(4, 4).with_recordings(1, 1);
+        let one = caller("192.0.2.1");
+        let first = viewers.enter(&one, Media::Playback).expect("free");
+        let other = caller("192.0.2.2");
+        let refused = viewers.enter(&other, Media::Playback).expect_err("taken");
+        assert!(
+            refused.reason().contains("plays recordings to 1"),
+            "{refused}"
+        );
+        assert_eq!(viewers.count(), 1, "who is refused holds nothing");
+        let again = viewers.enter(&one, Media::Playback).expect("instead");
+        assert!(viewers.enter(&other, Media::Live).is_ok());
+        assert!(viewers.enter(&other, Media::Download).is_ok());
+        drop((first, again));
+        assert!(viewers.enter(&other, Media::Playback).is_ok());
+    }
 }

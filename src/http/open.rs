@@ -70,6 +70,7 @@ impl LocalPlaces {
             rank: Rank::Guest,
             whose: "".into(),
             share: usize::MAX,
+            replaces_own: false,
         };
         self.waiting.take(claim).map_err(|_| no_place())
     }

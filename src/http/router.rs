@@ -23,7 +23,7 @@ use super::{
 use crate::{
     access::Holder,
     clock::Clock,
-    device::{Caller, Device, Transport, Viewers, parse_file_name},
+    device::{Caller, Device, Media, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
     hal::HalError,
     live::Hub,
@@ -205,7 +205,7 @@ impl App {
         match media {
             MediaRequest::Live(stream) => {
                 visible(stream.channel)?;
-                let seat = self.take_seat(&caller, true)?;
+                let seat = self.take_seat(&caller, Some(Media::Live))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -217,7 +217,7 @@ impl App {
             MediaRequest::Playback { channel, window } => {
                 visible(channel)?;
                 let index = Arc::clone(self.device.recordings().of(channel)?);
-                let seat = self.take_seat(&caller, true)?;
+                let seat = self.take_seat(&caller, Some(Media::Playback))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -237,7 +237,7 @@ impl App {
                 let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
                 // Which channels there are is not to be found out by names.
                 visible(channel).map_err(|_| no_such())?;
-                let seat = self.take_seat(&caller, true)?;
+                let seat = self.take_seat(&caller, Some(Media::Download))?;
                 let index = self
                     .device
                     .recordings()
@@ -267,10 +267,11 @@ impl App {
     }
 
     /// What somebody holds while it is sent something or talks; a viewer has a place among all.
-    pub(super) fn take_seat(&self, caller: &Caller, is_viewer: bool) -> Result<Seat, Error> {
-        let place = is_viewer.then(|| self.viewers.enter(caller)).transpose()?;
+    pub(super) fn take_seat(&self, caller: &Caller, media: Option<Media>) -> Result<Seat, Error> {
+        let places = media.map(|media| self.viewers.enter(caller, media));
+        let places = places.transpose()?.unwrap_or_default();
         let attending = self.device.presence().attend(&caller.viewer);
-        Ok(Seat::new(place, attending))
+        Ok(Seat::new(places, attending))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {

@@ -9,20 +9,21 @@ use crate::{device::Attending, places::Place};
 
 /// What a viewer holds while it is being sent media, or talks. Dropping it gives all back.
 pub(super) struct Seat {
-    /// Among all viewers; who talks needs none.
-    place: Option<(Place, Pin<Box<WaitForCancellationFutureOwned>>)>,
+    /// Among all viewers, and among those that are sent the same; who talks needs none.
+    places: Vec<(Place, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// It is there.
     _attending: Attending,
     has_ended: bool,
 }
 
 impl Seat {
-    pub(super) fn new(place: Option<Place>, attending: Attending) -> Self {
+    pub(super) fn new(places: Vec<Place>, attending: Attending) -> Self {
+        let places = places.into_iter().map(|place| {
+            let ending = Box::pin(place.ending());
+            (place, ending)
+        });
         Self {
-            place: place.map(|place| {
-                let ending = Box::pin(place.ending());
-                (place, ending)
-            }),
+            places: places.collect(),
             _attending: attending,
             has_ended: false,
         }
@@ -30,14 +31,16 @@ impl Seat {
 
     /// Why its holder has to go; pending while it need not, and once it was told.
     pub(super) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
-        let Some((place, ending)) = &mut self.place else {
-            return Poll::Pending;
-        };
-        if self.has_ended || ending.as_mut().poll(context).is_pending() {
+        if self.has_ended {
             return Poll::Pending;
         }
-        self.has_ended = true;
-        Poll::Ready(place.why())
+        for (place, ending) in &mut self.places {
+            if ending.as_mut().poll(context).is_ready() {
+                self.has_ended = true;
+                return Poll::Ready(place.why());
+            }
+        }
+        Poll::Pending
     }
 
     /// Whether its holder was told to go.

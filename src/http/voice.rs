@@ -78,7 +78,7 @@ impl App {
         (declared, pace): (Declared, Pace),
         body: &mut RequestBody,
     ) -> Result<Talked, Error> {
-        let _seat = self.take_seat(caller, false)?;
+        let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
         let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");

@@ -155,6 +155,7 @@ impl Talkers {
             rank,
             whose: viewer.into(),
             share: 1,
+            replaces_own: false,
         };
         let place = place.take(claim).map_err(taken)?;
         // Behind the place: who closes it ends those that have one.
