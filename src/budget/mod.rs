@@ -12,7 +12,7 @@ mod limit;
 mod p2p;
 mod shares;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use self::shares::{Demand, TooLittle, share_out};
 pub use self::{
@@ -365,27 +365,12 @@ const fn half_beyond(limit: u64) -> u64 {
 
 impl Wants {
     fn of(config: &config::Config) -> Self {
-        let (mut feeds, mut urls, mut sockets) = (0, 0, BTreeSet::new());
-        for channel in &config.channels {
-            match &channel.source {
-                #[cfg(feature = "rtsp")]
-                config::Source::Rtsp(rtsp) => {
-                    let own: BTreeSet<_> = rtsp.urls.iter().collect();
-                    urls += own.len();
-                    feeds += own.len();
-                }
-                #[cfg(feature = "hal-socket")]
-                config::Source::Socket { config, .. } => {
-                    sockets.insert(&config.path);
-                    feeds += Quality::ALL.len();
-                }
-                _ => {}
-            }
-        }
+        let inputs: Vec<_> = config.channels.iter().map(input).collect();
+        let sockets: BTreeSet<&Path> = inputs.iter().filter_map(|(.., socket)| *socket).collect();
         Self {
             channels: config.channels.len(),
-            feeds,
-            assembled: (urls, sockets.len()),
+            feeds: inputs.iter().map(|(feeds, ..)| feeds).sum(),
+            assembled: (inputs.iter().map(|(_, urls, _)| urls).sum(), sockets.len()),
             max_viewers: config.http.max_viewers,
             max_connections: config.http.max_connections,
             max_sessions: config.access.max_sessions,
@@ -393,6 +378,21 @@ impl Wants {
             live_memory: config.live.memory,
             record: record(config),
         }
+    }
+}
+
+/// Of a channel: streams whose newest group of pictures is kept, URLs that are read, and the socket
+/// that it shares with others.
+fn input(channel: &config::Channel) -> (usize, usize, Option<&Path>) {
+    match &channel.source {
+        #[cfg(feature = "rtsp")]
+        config::Source::Rtsp(rtsp) => {
+            let urls = rtsp.urls.iter().collect::<BTreeSet<_>>().len();
+            (urls, urls, None)
+        }
+        #[cfg(feature = "hal-socket")]
+        config::Source::Socket { config, .. } => (Quality::ALL.len(), 0, Some(&config.path)),
+        _ => (0, 0, None),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::{Channel, Source},
-    hal::{Camera, ExecSpeaker, HalError, MediaInput, Room, WithSpeaker, file::FileCamera},
+    hal::{Camera, ExecSpeaker, HalError, MediaInput, WithSpeaker, file::FileCamera},
     live,
     media::{ChannelId, Quality},
     watchdog::Notes,
@@ -62,6 +62,10 @@ pub(super) fn cameras(
 }
 
 /// How often the daemon has stood still at this camera.
+#[cfg_attr(
+    not(any(feature = "hal-socket", feature = "rtsp")),
+    expect(unused_variables)
+)]
 fn standstills(channel: &Channel, notes: &Notes) -> u32 {
     let is_its = |name: &str| match &channel.source {
         #[cfg(feature = "rtsp")]
@@ -114,7 +118,7 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 pub(super) struct Workshop {
     /// Of each stream.
     #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
-    room: Room,
+    room: crate::hal::Room,
     /// Sockets that are listened on already, by their path.
     #[cfg(feature = "hal-socket")]
     sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,

@@ -17,7 +17,7 @@ use super::{Failure, interrupt::until_interrupted, progress::Progress};
 use crate::hal::rtsp;
 use crate::{
     clock::Clock,
-    hal::{Camera, ControlOutcome, MediaInput, Room, SourceEvent, file::FileCamera},
+    hal::{Camera, ControlOutcome, MediaInput, SourceEvent, file::FileCamera},
     media::Quality,
     proto::text::Printable,
 };
@@ -134,7 +134,7 @@ impl ProbeOptions {
             always: false,
             linger: Duration::ZERO,
             sound: crate::hal::SoundForm::AsItIs,
-            room: Room::default(),
+            room: crate::hal::Room::default(),
         };
         Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
     }
@@ -152,9 +152,13 @@ impl ProbeOptions {
             mode: 0o600,
             users: Vec::new(),
         };
-        let hal =
-            socket::SocketHal::listen(clock, config, socket::Metrics::default(), Room::default())
-                .map_err(|error| Failure::Usage(error.to_string()))?;
+        let hal = socket::SocketHal::listen(
+            clock,
+            config,
+            socket::Metrics::default(),
+            crate::hal::Room::default(),
+        )
+        .map_err(|error| Failure::Usage(error.to_string()))?;
         eprintln!(
             "waiting {} s for firmware to connect to {} (channel 0)",
             FIRMWARE.as_secs(),
