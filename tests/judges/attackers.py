@@ -1,6 +1,7 @@
-"""Strangers, guests and programs that do what they should not, each at a stated rate: attackers.py WHAT SECONDS …
+"""Strangers, guests and programs that do what they should not, each at a stated rate: attackers.py WHAT SECONDS URI PLACE
 
-Run as a process of its own, so that it can be given a processor of its own. Loopback only; ends by itself.
+Run as a process of its own, so that it can be given a processor of its own. Loopback only; ends by itself, and prints how
+often the device took part: an attack that never reached it proves nothing.
 """
 
 import contextlib
@@ -43,6 +44,14 @@ def upload(uri, place, query):
     return speaker, put
 
 
+REACHED = [0]
+
+
+def reached():
+    """The device has taken what was sent, or has answered."""
+    REACHED[0] += 1
+
+
 HEADS = [
     b"RIFF\xff\xff\xff\x7fWAVEfmt \x00\xff\xff\x7f",
     b"RIFF\xff\xff\xff\x7fWAVELIST\x00\xff\xff\x7f",
@@ -57,6 +66,7 @@ def heads(seconds, uri, place):
         with contextlib.suppress(OSError, viewer.Broken, viewer.Unproven, TypeError):
             speaker, put = upload(uri, place, "")
             put(HEADS[number % len(HEADS)])
+            reached()
             for _ in range(250):
                 put(bytes(16384))
             speaker.socket.close()
@@ -69,6 +79,7 @@ def talks(seconds, uri, place):
         try:
             speaker = speaker or viewer.Viewer(uri, place)
             speaker.request("POST", "/voice?channel=0&sample_rate=8000", bytes(320)).read()
+            reached()
         except (OSError, viewer.Broken, viewer.Unproven, AttributeError, TypeError):
             speaker = None
 
@@ -84,6 +95,7 @@ def challenges(seconds, _, place):
             stranger.bind((f"127.0.{number // 100 % 2 + 7}.{number % 100 + 1}", 0))
             stranger.connect(place)
             stranger.sendall(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+            stranger.recv(600).startswith(b"HTTP/1.1 401") and reached()
         while len(held) > 100:
             held.pop(0).close()
 
@@ -100,6 +112,7 @@ def stalled(seconds, uri, place):
             guest.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             held.append(guest)
             guest.request("GET", targets[number % 2])
+            reached()
         while len(held) > 4:
             held.pop(0).socket.close()
 
@@ -116,6 +129,7 @@ def commands(seconds, uri, place):
         try:
             guest = guest or viewer.Viewer(uri, place)
             guest.request("POST", "/command", bodies[number % len(bodies)]).read()
+            reached()
         except (OSError, viewer.Broken, viewer.Unproven, TypeError, StopIteration):
             guest = None
 
@@ -129,6 +143,7 @@ def polls(seconds, _, place):
             held.append(program)
             program.sendall(b"GET /call?wait=30 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" if number % 2
                             else b"GET /" + b"a" * 30000)
+            reached()
         while len(held) > 100:
             held.pop(0).close()
 
@@ -137,3 +152,4 @@ if __name__ == "__main__":
     what, length, uri, address = sys.argv[1:5]
     host, _, port = address.rpartition(":")
     globals()[what](float(length), uri, (host, int(port)))
+    print(REACHED[0])
