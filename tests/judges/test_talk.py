@@ -89,7 +89,8 @@ def test_a_beep_is_heard_soon_after_it_was_made(camera):
     delays = [((began + at * 1000 / RATE) + 500) % 1000 - 500 for at in onsets]
     print("mouth to ear:", [round(delay) for delay in delays], "ms")
     assert len(delays) >= 4
-    assert 0 <= min(delays) and max(delays) <= 220, f"{delays}: the bound is 200 ms and one block"
+    # When the speaker began is told in whole milliseconds, and a beep is seen some samples behind its onset.
+    assert 0 <= min(delays) and max(delays) <= 220 + 2, f"{delays}: the bound is 200 ms and one block"
 
 
 def last_picture(daemon):
