@@ -101,6 +101,7 @@ def test_a_small_camera_outlives_its_guests(small_camera):
     others = ["taskset", "-c", "1"]
     def pull(name, *scopes):
         uri = small_camera.directory / f"{name}.uri"
+        uri.touch(0o600)
         uri.write_text(pair(small_camera, name, *scopes))
         return Honest([*others, PROGRAM, "pull", "--quality", "super", f"@{uri}", "--log", "error"])
     honest = [
