@@ -177,14 +177,19 @@ impl Budget {
         let (least, part, most) = PICTURE;
         let picture = (total / part).clamp(least, most);
         // Rather smaller pictures than none.
-        Self::with_picture(picture, total, wants)
-            .or_else(|_| Self::with_picture(least, total, wants))
-            .map(|budget| Self { origin, ..budget })
-            .map_err(|TooLittle { needed }| TooLittleMemory {
-                needed,
-                total,
-                origin,
-            })
+        let smaller = |picture: &usize| (*picture > least).then(|| (picture / 4 * 3).max(least));
+        let mut sizes = std::iter::successors(Some(picture), smaller);
+        let fitting = sizes.find_map(|picture| Self::with_picture(picture, total, wants).ok());
+        match fitting {
+            Some(budget) => Ok(Self { origin, ..budget }),
+            None => Self::with_picture(least, total, wants).map_err(|TooLittle { needed }| {
+                TooLittleMemory {
+                    needed,
+                    total,
+                    origin,
+                }
+            }),
+        }
     }
 
     fn with_picture(picture: usize, total: usize, wants: &Wants) -> Result<Self, TooLittle> {

@@ -156,3 +156,18 @@ fn firmware_and_a_camera_of_the_network_fit_into_32_mib_too() {
         assert!(budget.room.gop >= budget.picture / 2);
     }
 }
+
+#[test]
+fn many_cameras_share_a_picture_size_that_fits() {
+    let wants = Wants {
+        channels: 16,
+        ..CAMERA
+    };
+    let budget = of_limit(256, &wants).expect("enough");
+    assert!(
+        (MIB..2 * MIB).contains(&budget.picture),
+        "{}",
+        budget.picture
+    );
+    assert!(budget.viewers >= 16);
+}
