@@ -68,8 +68,18 @@ pub(crate) struct RawPeer {
 }
 
 pub(crate) async fn endpoint(key: u8) -> Endpoint {
+    bound(key, Role::Viewer).await
+}
+
+/// An endpoint that is dialled, and nothing else of a device.
+pub(crate) async fn device_endpoint(key: u8) -> Endpoint {
+    let send_window = peercam::transport::p2p::SEND_WINDOW;
+    bound(key, Role::Device { send_window }).await
+}
+
+async fn bound(key: u8, role: Role) -> Endpoint {
     let key = Secret::new([key; 32]);
-    Endpoint::bind(&key, Role::Viewer, 0, &Relays::default())
+    Endpoint::bind(&key, role, 0, &Relays::default())
         .await
         .unwrap()
 }

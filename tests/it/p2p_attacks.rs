@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use peercam::{
     client::p2p::Identity,
-    proto::credential::{BodyKind, PairingUri, Secret},
-    transport::p2p::{Connection, Endpoint, Lost, Relays, Role},
+    proto::credential::{BodyKind, PairingUri},
+    transport::p2p::{Connection, Endpoint, Lost},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -238,17 +238,7 @@ async fn nobody_tells_viewers_something_from_outside() {
 
 /// A device that does as it likes, and a viewer's session with it.
 async fn evil_device(uri: &PairingUri) -> (Endpoint, PairingUri) {
-    let key = Secret::new([77; 32]);
-    let endpoint = Endpoint::bind(
-        &key,
-        Role::Device {
-            send_window: peercam::transport::p2p::SEND_WINDOW,
-        },
-        0,
-        &Relays::default(),
-    )
-    .await
-    .unwrap();
+    let endpoint = crate::dialled::device_endpoint(77).await;
     let uri = PairingUri {
         device: endpoint.id(),
         udp: endpoint.hints(),

@@ -218,22 +218,9 @@ async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
 #[cfg(all(feature = "client", feature = "p2p"))]
 #[tokio::test]
 async fn an_endpoint_that_has_ended_is_made_anew_as_the_same() {
-    use peercam::{
-        proto::credential::Secret,
-        transport::p2p::{Endpoint, Hints, Relays, Role},
-    };
+    use peercam::transport::p2p::Hints;
 
-    let key = Secret::new([77; 32]);
-    let device = Endpoint::bind(
-        &key,
-        Role::Device {
-            send_window: peercam::transport::p2p::SEND_WINDOW,
-        },
-        0,
-        &Relays::default(),
-    )
-    .await
-    .unwrap();
+    let device = crate::dialled::device_endpoint(77).await;
     let (copy, id) = (device.clone(), device.id());
     device.close().await;
     assert!(copy.accept().await.is_none(), "that it has ended is seen");

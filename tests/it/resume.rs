@@ -3,10 +3,10 @@
 use peercam::{
     client::{Answer, ClientError, p2p::Ask},
     proto::{
-        credential::{PairingUri, Secret},
+        credential::PairingUri,
         flv::{Reader, TagBody, VideoPacket},
     },
-    transport::p2p::{Connection, Endpoint, Relays, Role, Stream},
+    transport::p2p::{Connection, Endpoint, Stream},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -81,17 +81,7 @@ struct Scripted {
 
 impl Scripted {
     async fn new(uri: &PairingUri) -> Self {
-        let key = Secret::new([78; 32]);
-        let endpoint = Endpoint::bind(
-            &key,
-            Role::Device {
-                send_window: peercam::transport::p2p::SEND_WINDOW,
-            },
-            0,
-            &Relays::default(),
-        )
-        .await
-        .unwrap();
+        let endpoint = crate::dialled::device_endpoint(78).await;
         let uri = PairingUri {
             device: endpoint.id(),
             udp: endpoint.hints(),
