@@ -36,6 +36,9 @@ struct Table {
     /// Oldest first.
     taken: Vec<Taken>,
     displaced: VecDeque<Arc<str>>,
+    /// Those that gave their place for another of their party and have not gone yet: they may still
+    /// hold what the place was for. One of each party.
+    leaving: Vec<(Arc<str>, CancellationToken)>,
     next_serial: u64,
 }
 
@@ -56,8 +59,16 @@ pub struct Claim {
     pub whose: Arc<str>,
     /// How many places the party may have, if it is not the owner.
     pub share: usize,
-    /// Whether the party's own newest place may go for it, where there is no other.
+    /// Whether one of the party's own places may go for it: the oldest where it has its share, the
+    /// newest where there is no other.
     pub replaces_own: bool,
+}
+
+impl Claim {
+    fn may_replace(&self, taken: &Taken) -> bool {
+        let is_own = taken.claim.whose == self.whose && taken.claim.rank == self.rank;
+        self.replaces_own && is_own
+    }
 }
 
 /// There is no place.
@@ -186,7 +197,8 @@ impl Table {
         max: usize,
     ) -> Result<Option<CancellationToken>, NoPlace> {
         if claim.rank < Rank::Owner && self.count_of(&claim.whose) >= claim.share {
-            return Err(NoPlace::Share);
+            let oldest = self.taken.iter().position(|taken| claim.may_replace(taken));
+            return self.replace(oldest, NoPlace::Share);
         }
         if self.taken.len() < max {
             return Ok(None);
@@ -197,21 +209,16 @@ impl Table {
             let most = self.count_of(&taken.claim.whose);
             (std::cmp::Reverse(taken.claim.rank), most, *index)
         });
-        let is_own =
-            |(_, taken): &(usize, &Taken)| claim.replaces_own && taken.claim.whose == claim.whose;
-        let own = || self.taken.iter().enumerate().rev().find(is_own);
-        if victim.is_none()
-            && let Some((index, _)) = own()
-        {
-            let before = self.taken.remove(index);
-            before.end.set_off(FOR_ITS_OWN);
-            return Ok(Some(before.gone));
-        }
         let Some((index, _)) = victim else {
-            return Err(match self.displaced.contains(&claim.whose) {
+            let newest = self
+                .taken
+                .iter()
+                .rposition(|taken| claim.may_replace(taken));
+            let why = match self.displaced.contains(&claim.whose) {
                 true => NoPlace::Displaced,
                 false => NoPlace::Full,
-            });
+            };
+            return self.replace(newest, why);
         };
         let victim = self.taken.remove(index);
         victim.end.set_off(FOR_THE_OWNER);
@@ -220,6 +227,22 @@ impl Table {
         }
         self.displaced.push_back(victim.claim.whose);
         Ok(Some(victim.gone))
+    }
+
+    /// Has a holder go for another one of its party, if there is such a holder and none before it is
+    /// still leaving.
+    fn replace(
+        &mut self,
+        index: Option<usize>,
+        otherwise: NoPlace,
+    ) -> Result<Option<CancellationToken>, NoPlace> {
+        self.leaving.retain(|(_, gone)| !gone.is_cancelled());
+        let is_leaving = |whose: &str| self.leaving.iter().any(|(leaving, _)| **leaving == *whose);
+        let index = index.filter(|index| !is_leaving(&self.taken[*index].claim.whose));
+        let before = self.taken.remove(index.ok_or(otherwise)?);
+        before.end.set_off(FOR_ITS_OWN);
+        self.leaving.push((before.claim.whose, before.gone.clone()));
+        Ok(Some(before.gone))
     }
 
     fn count_of(&self, whose: &str) -> usize {
@@ -391,5 +414,28 @@ mod tests {
         assert_eq!(places.count(), 1);
         drop(second);
         assert!(places.take(replacing("b")).is_ok());
+    }
+
+    #[test]
+    fn a_party_with_a_small_share_changes_what_it_has() {
+        let places = Places::new(4);
+        let of = |replaces_own| Claim {
+            share: 1,
+            replaces_own,
+            ..claim(Rank::Guest, "a")
+        };
+        let first = places.take(of(true)).expect("free");
+        assert_eq!(places.take(of(false)).err(), Some(NoPlace::Share));
+        let second = places.take(of(true)).expect("instead of the first");
+        assert_eq!((first.why(), places.count()), (FOR_ITS_OWN, 1));
+        let early = places.take(of(true));
+        assert_eq!(
+            early.err(),
+            Some(NoPlace::Share),
+            "while the first is leaving"
+        );
+        drop(first);
+        assert_eq!(places.count(), 1, "which frees nobody else's");
+        drop(second);
     }
 }

@@ -24,6 +24,8 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 /// Steps of the thread within the limit, and beats that it misses then.
 const STEPS: u32 = 10;
 const BEATS: u32 = 5;
+/// After so long without a standstill those before count no more.
+const GOOD: Duration = Duration::from_secs(600);
 
 /// A watch over a runtime, until it is dropped.
 pub struct Watchdog {
@@ -67,8 +69,15 @@ impl Drop for Watchdog {
 
 fn watch(step: Duration, beats: &AtomicUsize, is_over: &AtomicBool, notes: PathBuf) {
     let mut count = Count::default();
+    let started = Instant::now();
+    let mut is_noted = notes.exists();
     loop {
         let began = Instant::now();
+        if is_noted && began - started >= GOOD {
+            is_noted = false;
+            // Should it stay, the worst is that it is told again.
+            let _ = fs::remove_file(&notes);
+        }
         thread::sleep(step);
         if is_over.load(Ordering::Relaxed) {
             return;
@@ -118,7 +127,7 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("stalled.json")
 }
 
-/// What was noted since the daemon was last stopped in order.
+/// What was noted since the daemon was last stopped in order, or has run well for ten minutes.
 pub fn noted(data_dir: &Path) -> Notes {
     read(&path(data_dir))
 }

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, fmt, path::Path};
 use self::shares::{Demand, TooLittle, share_out};
 pub use self::{
     limit::{Limit, Source},
-    p2p::{CONNECTIONS_OF_SESSION as P2P_CONNECTIONS_OF_SESSION, STRANGERS as P2P_STRANGERS},
+    p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
 use crate::{config, hal::Room, media::Quality};
@@ -100,6 +100,8 @@ pub struct Budget {
     pub send_buffer: Option<usize>,
     /// What may wait for one viewer over P2P, sent and not acknowledged, in bytes.
     pub p2p_window: usize,
+    /// P2P connections at a time of viewers that have proved themselves.
+    pub p2p_connections: usize,
     /// What may wait for the recorder, in bytes.
     pub record: usize,
     /// What each channel keeps from before an event, in bytes.
@@ -214,12 +216,13 @@ impl Budget {
         let connections = times(sessions, CONNECTIONS_OF_SESSION) + OTHER_CONNECTIONS;
         let cutting = times(wants.channels, picture);
         let record = wants.record.map_or((0, 0), |(queue, before)| {
-            let most = queue + times(wants.channels, before) + cutting;
-            (queue.min(picture) + cutting, most)
+            let most = queue.saturating_add(times(wants.channels, before));
+            (queue.min(picture) + cutting, most.saturating_add(cutting))
         });
         let names = wants.record.map_or((0, 0), |_| RECORDINGS);
         let (packets, messages) = wants.assembled;
-        let assembled = times(packets, picture + picture / 2) + times(messages, 2 * picture);
+        let assembled = times(packets, picture + picture / 2);
+        let assembled = assembled.saturating_add(times(messages, 2 * picture));
         let demands = [
             demand(
                 Part::Live,
@@ -284,6 +287,7 @@ impl Budget {
         let bytes = |part| share(part).0;
         let viewers = (bytes(Part::Viewers) / viewer).min(wants.max_viewers);
         let kernel = share(Part::Kernel);
+        let window = p2p::window(bytes(Part::P2p), sessions);
         let waiting = bytes(Part::Recorder).saturating_sub(cutting);
         // Where nothing is kept from before events, all is for what waits.
         let before = match wants.record {
@@ -300,7 +304,8 @@ impl Budget {
             downloads: (bytes(Part::Downloads) / DOWNLOAD).min(wants.max_viewers),
             connections: (bytes(Part::Connections) / CONNECTION).min(wants.max_connections),
             send_buffer: (kernel.0 < kernel.1).then(|| kernel.0 / viewers.max(1)),
-            p2p_window: p2p::window(bytes(Part::P2p), sessions),
+            p2p_window: window,
+            p2p_connections: p2p::connections(bytes(Part::P2p), sessions, window),
             record: waiting - times(wants.channels, before),
             pre_roll: before,
             fragment: picture.min(MIB),

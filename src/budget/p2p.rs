@@ -7,7 +7,8 @@ use crate::transport::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
 /// to come from far away.
 pub const STRANGERS: usize = 16;
 /// Connections of one session, beside ghosts of it and second ones that look for a path.
-pub const CONNECTIONS_OF_SESSION: usize = 8;
+#[cfg(feature = "p2p")]
+const CONNECTIONS_OF_SESSION: usize = 8;
 /// A connection without its windows.
 #[cfg(feature = "p2p")]
 const CONNECTION: usize = 32 << 10;
@@ -27,6 +28,22 @@ fn sum(connections: usize, window: usize) -> usize {
     let strangers = STRANGERS * (CONNECTION + NOBODY_WINDOW);
     let each = CONNECTION + window + VIEWER_WINDOW;
     connections.saturating_mul(each).saturating_add(strangers)
+}
+
+/// Connections of proved viewers that fit into this many bytes with such a window: two for each
+/// session in any case, because a ghost may not have gone yet.
+#[cfg(feature = "p2p")]
+pub(super) fn connections(bytes: usize, sessions: usize, window: usize) -> usize {
+    let each = CONNECTION + window + VIEWER_WINDOW;
+    let most = sessions.saturating_mul(CONNECTIONS_OF_SESSION);
+    let fitting = bytes.saturating_sub(sum(0, 0)) / each;
+    fitting.clamp(sessions.saturating_mul(2), most)
+}
+
+/// This build has no P2P.
+#[cfg(not(feature = "p2p"))]
+pub(super) const fn connections(_: usize, _: usize, _: usize) -> usize {
+    0
 }
 
 /// The window of each viewer's connection, if they have this much together: a session has one that

@@ -86,7 +86,7 @@ fn standstills(channel: &Channel, notes: &Notes) -> u32 {
 struct HeldBack;
 
 impl HeldBack {
-    const REASON: &str = "the daemon stood still twice at this camera, so it is left out; it is tried again once the daemon was stopped in order";
+    const REASON: &str = "the daemon stood still twice at this camera, so it is left out; it is tried again when the daemon is started after ten minutes without it, or after it was stopped in order";
 }
 
 impl Camera for HeldBack {

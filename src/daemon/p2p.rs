@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Reach, StartError, service};
 use crate::{
     access::Keeper,
-    budget::{Budget, P2P_CONNECTIONS_OF_SESSION, P2P_STRANGERS},
+    budget::{Budget, P2P_STRANGERS},
     config::{self, Config},
     http::{
         App,
@@ -73,7 +73,7 @@ impl P2p {
             connections: counted(
                 "p2p_connections",
                 "P2P connections",
-                P2P_CONNECTIONS_OF_SESSION * sessions + P2P_STRANGERS,
+                budget.p2p_connections + P2P_STRANGERS,
             )
             .with_nobodies(Nobodies {
                 max: P2P_STRANGERS,

@@ -18,6 +18,10 @@ pub struct Viewers {
     downloads: Places,
 }
 
+/// A credential that has fewer places than this gives one of them for another: it comes from another
+/// network, or changes the quality.
+const FEW: usize = 3;
+
 /// What a viewer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
@@ -63,7 +67,8 @@ impl Viewers {
                 Some(_) => self.share,
                 None => usize::MAX,
             },
-            replaces_own: false,
+            // With so few, the one before is most often its own that has not ended yet.
+            replaces_own: self.share < FEW,
         };
         let of_media = match media {
             Media::Live => None,

@@ -18,7 +18,10 @@ use rustix::{
 
 use self::line::{Line, State};
 use super::{Camera, HalError, MediaInput, Parts, TalkSink, Talkback};
-use crate::media::{Quality, SoundCoding, SoundFormat};
+use crate::{
+    boundary::{self, Part},
+    media::{Quality, SoundCoding, SoundFormat},
+};
 
 /// A program that ends is started again after so long, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -81,9 +84,7 @@ impl Talkback for ExecSpeaker {
                 command: Arc::clone(&self.command),
                 line: Arc::clone(&self.line),
             };
-            let spawned = thread::Builder::new()
-                .name("speaker".to_owned())
-                .spawn(move || worker.run());
+            let spawned = boundary::thread(Part::Service, "speaker", move || worker.run());
             if let Err(error) = spawned {
                 state.clear();
                 return Err(HalError::Failed(format!("the speaker's thread: {error}")));

@@ -84,9 +84,10 @@ impl Ring {
         }
     }
 
-    /// Changes the bound; it holds from the next frame on.
+    /// Changes the bound; what is beyond it leaves at once.
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
+        self.evict();
     }
 
     /// Frames from here on need `tracks`. Older ones are of no use to a viewer that joins.

@@ -79,6 +79,9 @@ impl Player {
                 Some("the recordings cannot be read any more")
             }
         };
+        // A viewer that takes nothing may keep what follows waiting; the recording is not kept with it.
+        self.source.let_go();
+        self.next = None;
         if let Some(reason) = reason {
             // It fails for a viewer that has left.
             let _ = self.items.send(Item::Ended(reason)).await;

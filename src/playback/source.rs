@@ -69,6 +69,11 @@ impl Source {
         }
     }
 
+    /// Closes what is being read.
+    pub(super) fn let_go(&mut self) {
+        self.open = None;
+    }
+
     /// Whether what is being read is being deleted.
     pub(super) fn is_revoked(&self) -> bool {
         let open = self.open.as_ref();

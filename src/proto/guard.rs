@@ -90,7 +90,7 @@ pub fn check<'a>(
         // And that only if the page lets them.
         (None, None) if told.is_of_mozilla => {
             return Err(forbidden(
-                "a browser that does not say which page asks may not use this listener; over plain HTTP to an address of the network it never says so",
+                "a browser that does not say which page asks may not use this listener (over plain HTTP to an address of the network it never says so); a program that is none sends another User-Agent",
             ));
         }
         (None, None) => true,

@@ -46,7 +46,8 @@ pub(super) struct Directory {
 enum Way {
     /// By the kernel, if it can.
     Kernel,
-    /// Part by part.
+    /// Part by part, as where the kernel cannot.
+    #[cfg(test)]
     Parts,
 }
 
@@ -97,8 +98,15 @@ impl Directory {
     /// Makes a file beneath that must not be there yet, and opens it.
     pub(super) fn create(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let fd = self.open_raw(path, flags | OFlags::CREATE | OFlags::EXCL, FILE_MODE)?;
-        self.plain(&fstat(&fd)?)?;
-        Ok(fd.into())
+        let checked = fstat(&fd).map_err(io::Error::from);
+        match checked.and_then(|stat| self.plain(&stat)) {
+            Ok(_) => Ok(fd.into()),
+            Err(error) => {
+                // It is this one's own, and of no use: each further try would leave another.
+                let _ = self.remove(path);
+                Err(error)
+            }
+        }
     }
 
     /// Makes sure that there is a directory beneath, so that it outlasts a power cut.
@@ -204,10 +212,6 @@ impl Directory {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(foreign("it is no plain file"));
         }
-        // The kernel looks at mounts itself; an overlay's files have the device of a layer.
-        if self.way == Way::Parts && stat.st_dev != self.own.st_dev {
-            return Err(foreign("it is on another file system"));
-        }
         if stat.st_nlink > 1 {
             return Err(foreign("it has more than one name"));
         }
@@ -249,7 +253,9 @@ impl Directory {
             };
             let above = at.as_ref().map_or(self.fd.as_fd(), OwnedFd::as_fd);
             let fd = openat(above, name, flags, mode).map_err(explained)?;
-            if fstat(&fd)?.st_dev != self.own.st_dev {
+            // Of directories only: a file of an overlay has the device of a layer, and what is
+            // mounted on a single file was put there by somebody who may do anything.
+            if flags.contains(OFlags::DIRECTORY) && fstat(&fd)?.st_dev != self.own.st_dev {
                 return Err(foreign("it is on another file system"));
             }
             at = Some(fd);

@@ -47,8 +47,8 @@ impl Fragment {
 /// Cuts a stream's frames into fragments.
 #[derive(Debug)]
 pub struct Cutter {
-    /// A fragment weighs no more, in bytes, unless it is a single picture and what sounds with it:
-    /// it is read as a whole.
+    /// A fragment weighs no more, in bytes, unless it is a single picture and what sounds with it,
+    /// and with that no more than twice as much: it is read as a whole.
     largest: usize,
     tracks: Option<Arc<Tracks>>,
     frames: Vec<Frame>,
@@ -101,7 +101,7 @@ impl Cutter {
         } else if self.waits_for_key && has_video {
             // Sound without a picture cannot be found again.
             return finished;
-        } else if self.is_due(&frame) && (!has_video || self.is_overdue(frame.time)) {
+        } else if self.is_due(&frame) && (!has_video || self.is_overdue(&frame)) {
             finished = finished.or_else(|| self.finish(None));
         }
         if self.frames.is_empty() {
@@ -127,10 +127,12 @@ impl Cutter {
             || self.weight + frame.weight() > self.largest
     }
 
-    /// Sound goes on where the picture stands still.
-    fn is_overdue(&self, now: MediaTime) -> bool {
+    /// Whether the fragment ends in front of this sound though no picture has come: the picture
+    /// stands still, or there is more sound than any camera makes.
+    fn is_overdue(&self, frame: &Frame) -> bool {
         let start = self.frames.first().map(|frame| frame.time);
-        start.is_some_and(|start| now.micros_since(start) >= 2 * LONGEST)
+        start.is_some_and(|start| frame.time.micros_since(start) >= 2 * LONGEST)
+            || self.weight + frame.weight() > 2 * self.largest
     }
 
     /// Ends the fragment, if there is something in it.

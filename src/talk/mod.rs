@@ -130,10 +130,13 @@ impl Talkers {
     /// As [`Talkers::take`].
     pub fn check(&self, channel: ChannelId, rank: Rank) -> Result<(), Error> {
         let Speaker { hardware, place } = self.speaker(channel)?;
-        hardware.check().map_err(|error| session::refused(&error))?;
-        match place.has_one_for(rank) {
-            true => Ok(()),
-            false => Err(taken(NoPlace::Full)),
+        if !place.has_one_for(rank) {
+            return Err(taken(NoPlace::Full));
+        }
+        match place.count() {
+            0 if rank == Rank::Guest => hardware.check().map_err(|error| session::refused(&error)),
+            // It may be busy with somebody who would have to go, or who is heard out.
+            _ => Ok(()),
         }
     }
 
@@ -145,7 +148,8 @@ impl Talkers {
     pub async fn take(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
         let mut turn = self.enter(channel, rank, viewer)?;
         let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
-        turn.took_over = vacated.map_err(|_| taken(NoPlace::Full))?;
+        // Also for one that has just ended by itself, and sounds still.
+        turn.took_over = vacated.map_err(|_| taken(NoPlace::Full))? || rank > Rank::Guest;
         Ok(turn)
     }
 

@@ -10,9 +10,12 @@ use super::session::Failure;
 
 /// How long something may take before it is looked at; then it is looked at so often.
 const LOOK: Duration = Duration::from_millis(50);
-/// By how much the process may grow while the library reads one thing, in bytes. Others grow
-/// meanwhile too; a connection that pays for them is tried again.
+/// By how much the process may grow while the library reads one thing, in bytes, if it has grown at
+/// each of the last looks: others grow meanwhile too, but by fits.
 const MOST: usize = 8 << 20;
+const LOOKS: usize = 4;
+/// By so much it may grow however it did.
+const MOST_AT_ONCE: usize = 2 * MOST;
 
 /// Does `work`, unless the process grows too much from shortly after its beginning on. Cancel-safe
 /// if `work` is.
@@ -31,14 +34,17 @@ async fn bounded_by<T>(
     look: impl Fn() -> Option<usize>,
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
-    let mut before = None;
+    let (mut before, mut last, mut rising) = (None, 0, 0);
     loop {
         if let Ok(done) = tokio::time::timeout(LOOK, work.as_mut()).await {
             return Ok(done);
         }
         // Where the system does not say, time is the only bound.
         let now = look().unwrap_or(0);
-        if now.saturating_sub(*before.get_or_insert(now)) > MOST {
+        rising = if now > last { rising + 1 } else { 0 };
+        last = now;
+        let grown = now.saturating_sub(*before.get_or_insert(now));
+        if grown > MOST_AT_ONCE || (grown > MOST && rising > LOOKS) {
             let reason = "it sends one thing without an end, and memory fills";
             return Err(Failure::Other(reason.to_owned()));
         }
@@ -68,6 +74,18 @@ mod tests {
         let ended = bounded_by(pending::<()>(), look).await;
         assert!(ended.is_err());
         assert_eq!(grown.get() >> 20, 100 + 1 + 9, "from the first look on");
+        // Others take 12 MiB at once, and no more.
+        let looks = Cell::new(0);
+        let others = || {
+            looks.set(looks.get() + 1);
+            Some(if looks.get() < 3 {
+                100 << 20
+            } else {
+                112 << 20
+            })
+        };
+        let slow = tokio::time::sleep(Duration::from_secs(3600));
+        assert_eq!(bounded_by(slow, others).await, Ok(()));
         let slow = tokio::time::sleep(Duration::from_secs(3600));
         assert_eq!(bounded_by(slow, || Some(1 << 30)).await, Ok(()));
         assert_eq!(bounded_by(async { 7 }, || None).await, Ok(7));

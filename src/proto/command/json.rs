@@ -25,10 +25,10 @@ pub(super) fn is_skipped(c: char) -> bool {
     c <= ' ' || c == '\u{feff}' || c.is_whitespace()
 }
 
-/// Whether some parser could take this for JSON.
+/// Whether some parser could take this for JSON; some pass over comments.
 pub(super) fn begins_as_json(text: &str) -> bool {
     let rest = text.trim_start_matches(is_skipped);
-    rest.starts_with(['{', '[', '"'])
+    rest.starts_with(['{', '[', '"', '#']) || rest.starts_with("/*") || rest.starts_with("//")
 }
 
 /// Writes JSON anew, numbers as they came. `hear` is told every key and text in it.

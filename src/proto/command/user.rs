@@ -144,8 +144,45 @@ fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'s
     Ok((text.to_owned(), meaning.unwrap_or(Meaning::Other)))
 }
 
-/// Notes which topics of this device are words of a text.
+/// Notes which topics of this device are words of a text, as it is and as it is behind the escapes
+/// of JSON.
 fn note_names(text: &str, names: &mut Vec<TopicName>) {
+    note_words(text, names);
+    if text.contains('\\') {
+        note_words(&without_escapes(text), names);
+    }
+}
+
+/// `\u0061` and `\x61` as what they stand for, however often the backslash was escaped itself.
+fn without_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let after = after.trim_start_matches('\\');
+        let digits = match after.bytes().next() {
+            Some(b'u' | b'U') => 4,
+            Some(b'x' | b'X') => 2,
+            _ => 0,
+        };
+        let number = after.get(1..1 + digits).filter(|_| digits > 0);
+        let number = number.and_then(|number| u32::from_str_radix(number, 16).ok());
+        match number.and_then(char::from_u32) {
+            Some(letter) => {
+                out.push(letter);
+                rest = &after[1 + digits..];
+            }
+            None => {
+                // What is escaped otherwise is no part of a word.
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+fn note_words(text: &str, names: &mut Vec<TopicName>) {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for name in words.filter_map(TopicName::like) {
         if !names.contains(&name) {
@@ -255,6 +292,9 @@ mod tests {
             "%7B%22topic%22:%22sd_format%22%7D",
             "%257B%2522topic%2522%253A%2522x%2522%257D",
             "%25252525252525x",
+            r#"/**/{"topic":"sd_format"}"#,
+            "//x\n{\"topic\":\"sd_format\"}",
+            "# x\n{\"topic\":\"sd_format\"}",
             // {"topic":"x",}
             "7B22746F706963223A2278222C7D",
         ] {
@@ -307,6 +347,9 @@ mod tests {
             "sd_format;x",
             "'sd_format'",
             "sd_format\\u0000x",
+            r#"x {"topic":"sd\u005fformat"}"#,
+            r#"{"topic":"x","data":"{\"topic\":\"sd\\u005fformat\"}"}"#,
+            r"s\x64_format",
             "run sd_format",
             "s%64_format",
             "s%2564_format",

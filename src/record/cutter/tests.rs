@@ -146,3 +146,23 @@ fn sound_alone_is_cut_every_two_seconds() {
     assert_eq!(cut.len(), 2);
     assert!(cut.iter().all(|fragment| fragment.is_key));
 }
+
+#[test]
+fn sound_without_pictures_makes_no_large_fragment() {
+    let mut cutter = Cutter::new(MAX_FRAGMENT);
+    let picture = frame(TrackKind::Video, true, 0);
+    assert_eq!(cutter.push(picture, Some(tracks(true))), None);
+    let (mut heaviest, mut frames) = (0, 1);
+    for millis in 1..2_000 {
+        let sound = Frame {
+            data: Bytes::from(vec![0; 32 << 10]),
+            ..frame(TrackKind::Audio, true, millis)
+        };
+        if let Some(fragment) = cutter.push(sound, None) {
+            heaviest = heaviest.max(fragment.weight());
+            frames += fragment.frames.len();
+        }
+    }
+    assert!((1..=2 * MAX_FRAGMENT).contains(&heaviest), "{heaviest}");
+    assert!(frames > 1_900, "and all of it is written: {frames}");
+}
