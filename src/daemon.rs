@@ -8,6 +8,7 @@ mod p2p;
 #[cfg(feature = "record")]
 mod record;
 mod shares;
+mod user;
 
 use std::{
     future::Future,
@@ -25,16 +26,17 @@ use self::{
     cameras::{Workshop, cameras},
     listen::{bind, lan_hints},
     shares::{ByKind, Shares},
+    user::user_commands,
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
     boundary::{self, Part, restarting},
     budget::Budget,
     clock::Clock,
-    config::{Channel, Config, Listen, ListenAccess, UserDefine},
-    device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, UserCommands, Viewers},
+    config::{Channel, Config, Listen, ListenAccess},
+    device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, Viewers},
     hal::Camera,
-    http::{self, App, LocalHandler},
+    http::{self, App},
     live::{self, Hub},
     playback::Players,
     proto::peer_info::PeerInfo,
@@ -457,19 +459,6 @@ async fn sweep(watched: Vec<Connections>) {
         for connections in &watched {
             connections.sweep(Instant::now());
         }
-    }
-}
-
-/// What is done of `user_define`, and by whom.
-fn user_commands(config: UserDefine) -> UserCommands {
-    let handlers = config.handlers.into_iter().map(|handler| {
-        let program: Arc<dyn device::UserHandler> =
-            Arc::new(LocalHandler::new(handler.address, handler.timeout));
-        (handler.name, program)
-    });
-    UserCommands {
-        handlers: handlers.collect(),
-        allowed: config.allow,
     }
 }
 

@@ -68,7 +68,7 @@ impl Viewers {
                 None => usize::MAX,
             },
             // With so few, the one before is most often its own that has not ended yet.
-            replaces_own: self.share < FEW,
+            replaces_own: caller.proof.is_some() && self.share < FEW,
         };
         let of_media = match media {
             Media::Live => None,
