@@ -61,7 +61,8 @@ fn joins(force_key: bool) -> [f64; 2] {
 }
 
 fn start(force_key: bool) -> SocketAddr {
-    let data = support::data_dir();
+    // Each daemon locks its own.
+    let data = support::data_dir().join(force_key.to_string());
     let text = format!(
         "data_dir = {data:?}\n[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\n[[channel]]\nid = 0\n\
          source = {{ kind = \"sim\", gop = 250, force_key = {force_key} }}\n"

@@ -17,6 +17,8 @@ use super::reply::to_json;
 
 /// How deep objects and lists may stand in each other.
 const MAX_DEPTH: usize = 32;
+/// Keys that are compared with each other one by one; more of them are looked up.
+const FEW_KEYS: usize = 16;
 /// The longest key, and the longest name of a topic.
 pub(super) const MAX_NAME: usize = 64;
 
@@ -82,6 +84,7 @@ impl<H: FnMut(&str)> Writer<H> {
         depth: usize,
     ) -> Result<(), &'static str> {
         let mut seen = BTreeSet::new();
+        let has_few = members.len() <= FEW_KEYS;
         self.out.push('{');
         for (place, (key, value)) in members.iter().enumerate() {
             let is_key = match depth {
@@ -93,7 +96,14 @@ impl<H: FnMut(&str)> Writer<H> {
                     "a key is not 1 to 64 characters of ASCII; those at the top are lower-case letters, digits and _",
                 );
             }
-            if !seen.insert(key.to_ascii_lowercase()) {
+            let is_twice = match has_few {
+                true => {
+                    let mut before = members[..place].iter();
+                    before.any(|(before, _)| before.eq_ignore_ascii_case(key))
+                }
+                false => !seen.insert(key.to_ascii_lowercase()),
+            };
+            if is_twice {
                 return Err("a key is there twice");
             }
             self.comma(place);
@@ -110,7 +120,14 @@ impl<H: FnMut(&str)> Writer<H> {
             return Err("a text has a NUL in it");
         }
         (self.hear)(text);
-        self.out.push_str(&to_json(&text));
+        let is_itself = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if text.bytes().all(is_itself) {
+            self.out.push('"');
+            self.out.push_str(text);
+            self.out.push('"');
+        } else {
+            self.out.push_str(&to_json(&text));
+        }
         Ok(())
     }
 
