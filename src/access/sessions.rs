@@ -12,7 +12,7 @@ use crate::{
 const MAX_PER_CREDENTIAL: usize = 2;
 /// How many connections one session has; a further one ends the oldest. So no guest has all places
 /// for viewers or connections.
-const MAX_CONNECTIONS: usize = 6;
+pub const CONNECTIONS_OF_SESSION: usize = 6;
 /// How many displaced viewers are remembered, to be told why.
 const MAX_DISPLACED: usize = 16;
 
@@ -131,7 +131,7 @@ impl Sessions {
         let (id, requests) = match slot {
             Some(slot) => {
                 slot.connections.push(connection);
-                if slot.connections.len() > MAX_CONNECTIONS {
+                if slot.connections.len() > CONNECTIONS_OF_SESSION {
                     one_too_many = Some(slot.connections.remove(0).1);
                 }
                 (slot.id.clone(), slot.requests.clone())
@@ -484,7 +484,7 @@ mod tests {
                     .expect("the same place")
             })
             .collect();
-        assert_eq!(ended.load(Ordering::SeqCst), 20 - MAX_CONNECTIONS);
+        assert_eq!(ended.load(Ordering::SeqCst), 20 - CONNECTIONS_OF_SESSION);
         assert!(!all[13].is_open() && all[14].is_open() && all[19].is_open());
     }
 }

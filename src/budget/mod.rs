@@ -20,7 +20,7 @@ pub use self::{
     p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
-use crate::{config, hal::Room, media::Quality};
+use crate::{access::CONNECTIONS_OF_SESSION, config, hal::Room, media::Quality};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -42,8 +42,7 @@ const DOWNLOAD: usize = 512 * KIB;
 /// A TCP connection's task, and its buffers in both directions, which are larger for the few that
 /// have proved themselves and smaller for strangers.
 const CONNECTION: usize = 16 * KIB;
-/// Connections that one session may have, and those of strangers and of programs on the device.
-const CONNECTIONS_OF_SESSION: usize = 6;
+/// Connections beside those of sessions: of strangers and of programs on the device.
 const OTHER_CONNECTIONS: usize = 44;
 /// What the kernel may keep that was sent to one viewer and not acknowledged.
 const SEND_BUFFER: (usize, usize) = (128 * KIB, 4 * MIB);

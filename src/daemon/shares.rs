@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    access::Keeper,
+    access::{CONNECTIONS_OF_SESSION, Keeper},
     budget::Budget,
     config::{Config, ListenAccess},
     http::{Listening, LocalPlaces},
@@ -13,8 +13,6 @@ use crate::{
 
 /// Media responses of one credential, however few there are for each.
 const MIN_MEDIA: usize = 6;
-/// Connections of one session.
-const CONNECTIONS_OF_SESSION: usize = 6;
 /// Connections that have proved nothing: 200 sources have a turn in a second each, and keep their
 /// place for 0.4 s.
 const NOBODIES: usize = 96;
