@@ -16,6 +16,7 @@ mod config;
 mod contract;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
+mod documents;
 mod files;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod firmware;
