@@ -18,13 +18,18 @@ const MAX_DISPLACED: usize = 16;
 
 /// Why somebody lost its place.
 pub const FOR_THE_OWNER: &str = "the device's owner needed this place";
+/// The same, where a back end's viewers have more places than they keep.
+pub const FOR_OTHERS: &str =
+    "somebody else needed this place: those whom one back end lets in keep two thirds of them";
 /// The same, to somebody else of the same party.
 pub const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
 
 /// A number of places, and who has them.
 ///
 /// Bound: `max`. Whoever finds none gets that of somebody of a lower [`Rank`]: of the lowest there
-/// is the newest of the party that has most. Who is not the owner has at most its share.
+/// is the newest of the party that has most. Who is not the owner has at most its share. Those for
+/// whom one party answers may have all places together, and keep [two thirds](kept) against others
+/// that weigh as much.
 #[derive(Clone, Debug)]
 pub struct Places {
     table: Arc<Guarded<Table>>,
@@ -57,6 +62,8 @@ pub struct Claim {
     pub rank: Rank,
     /// What tells the party from others.
     pub whose: Arc<str>,
+    /// Who answers for the party: itself, or the back end that made it, among as many as it liked.
+    pub answers: Arc<str>,
     /// How many places the party may have, if it is not the owner.
     pub share: usize,
     /// Whether one of the party's own places may go for it: the oldest where it has its share, the
@@ -69,6 +76,24 @@ impl Claim {
         let is_own = taken.claim.whose == self.whose && taken.claim.rank == self.rank;
         self.replaces_own && is_own
     }
+}
+
+/// How many of so many places those for whom one party answers keep against others.
+pub const fn kept(max: usize) -> usize {
+    max - max / 3
+}
+
+/// Whose of all places somebody gets that finds none, where nobody weighs less: the newest of those
+/// for whom another party answers, if they have more than they keep. An owner keeps all.
+///
+/// `taken` says of each place what its holder weighs and who answers for it, oldest first.
+pub fn lent(taken: &[(Rank, &str)], max: usize, (rank, answers): (Rank, &str)) -> Option<usize> {
+    let of = |party: &str| taken.iter().filter(|(_, other)| *other == party).count();
+    let others = taken.iter().enumerate().filter(|(_, (other_rank, other))| {
+        *other_rank <= rank && *other_rank < Rank::Owner && *other != answers
+    });
+    let most = others.map(|(index, (_, other))| (of(other), index)).max()?;
+    (most.0 > kept(max)).then_some(most.1)
 }
 
 /// There is no place.
@@ -91,6 +116,17 @@ pub struct Place {
     gone: CancellationToken,
     /// Set off when the holder that had to go has gone.
     vacated: Option<CancellationToken>,
+}
+
+/// Tells that a holder has to go, to whoever sees to it.
+#[derive(Clone, Debug)]
+pub struct Ending(CancellationToken);
+
+impl Ending {
+    /// Whether it has to.
+    pub fn has_begun(&self) -> bool {
+        self.0.is_cancelled()
+    }
 }
 
 /// Tells a holder that it has to go, and why.
@@ -149,10 +185,13 @@ impl Places {
         })
     }
 
-    /// Whether somebody of this rank would get a place, if it had not its share.
-    pub fn has_one_for(&self, rank: Rank) -> bool {
+    /// Whether somebody of this rank, for whom this party answers, would get a place, if it had not
+    /// its share.
+    pub fn has_one_for(&self, rank: Rank, answers: &str) -> bool {
         let table = self.table();
-        table.taken.len() < self.max || table.taken.iter().any(|taken| taken.claim.rank < rank)
+        table.taken.len() < self.max
+            || table.taken.iter().any(|taken| taken.claim.rank < rank)
+            || table.lent((rank, answers), self.max).is_some()
     }
 
     /// Has a party's holders go.
@@ -206,10 +245,19 @@ impl Table {
         let lower = self.taken.iter().enumerate();
         let lower = lower.filter(|(_, taken)| taken.claim.rank < claim.rank);
         let victim = lower.max_by_key(|(index, taken)| {
-            let most = self.count_of(&taken.claim.whose);
-            (std::cmp::Reverse(taken.claim.rank), most, *index)
+            let Claim { rank, whose, .. } = &taken.claim;
+            let most = (
+                self.answered_for(&taken.claim.answers),
+                self.count_of(whose),
+            );
+            (std::cmp::Reverse(*rank), most, *index)
         });
         let Some((index, _)) = victim else {
+            if let Some(index) = self.lent((claim.rank, &claim.answers), max) {
+                let victim = self.taken.remove(index);
+                victim.end.set_off(FOR_OTHERS);
+                return Ok(Some(victim.gone));
+            }
             let newest = self
                 .taken
                 .iter()
@@ -245,6 +293,21 @@ impl Table {
         Ok(Some(before.gone))
     }
 
+    fn lent(&self, claimant: (Rank, &str), max: usize) -> Option<usize> {
+        let taken = self.taken.iter();
+        let taken: Vec<_> = taken
+            .map(|taken| (taken.claim.rank, &*taken.claim.answers))
+            .collect();
+        lent(&taken, max, claimant)
+    }
+
+    fn answered_for(&self, answers: &str) -> usize {
+        let taken = self.taken.iter();
+        taken
+            .filter(|taken| *taken.claim.answers == *answers)
+            .count()
+    }
+
     fn count_of(&self, whose: &str) -> usize {
         let own = self
             .taken
@@ -262,8 +325,13 @@ impl Place {
     }
 
     /// The same, to be polled by one that has no place for borrowing.
-    pub fn ending(&self) -> WaitForCancellationFutureOwned {
+    pub fn ends(&self) -> WaitForCancellationFutureOwned {
         self.end.token.clone().cancelled_owned()
+    }
+
+    /// The same, to be looked at by somebody else.
+    pub fn ending(&self) -> Ending {
+        Ending(self.end.token.clone())
     }
 
     /// Why its holder has to go.
@@ -293,149 +361,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claim(rank: Rank, whose: &str) -> Claim {
-        Claim {
-            rank,
-            whose: whose.into(),
-            share: 2,
-            replaces_own: false,
-        }
-    }
-
-    fn has_ended(place: &Place) -> bool {
-        place.end.token.is_cancelled()
-    }
-
-    #[test]
-    fn a_place_comes_back() {
-        let places = Places::new(2);
-        let one = places.take(claim(Rank::Guest, "a")).expect("free");
-        let _two = places.take(claim(Rank::Guest, "b")).expect("free");
-        let full = places.take(claim(Rank::Guest, "c")).expect_err("full");
-        assert_eq!(full, NoPlace::Full);
-        drop(one);
-        assert_eq!(places.count(), 1);
-        assert!(places.take(claim(Rank::Guest, "c")).is_ok());
-    }
-
-    #[test]
-    fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
-        use Rank::{Admin, Guest, Owner};
-        // Who has places, oldest first; who comes; whose place it gets: its number in the row.
-        type Row<'a> = (&'a [(Rank, &'a str)], Rank, Result<usize, NoPlace>);
-        #[rustfmt::skip]
-        let table: [Row<'_>; 9] = [
-            (&[(Guest, "a"), (Guest, "b"), (Guest, "b")], Owner, Ok(2)),
-            (&[(Guest, "b"), (Guest, "b"), (Guest, "a")], Owner, Ok(1)),
-            (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Owner, Ok(0)),
-            (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Admin, Ok(0)),
-            (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Owner, Ok(1)),
-            (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Admin, Err(NoPlace::Full)),
-            (&[(Owner, "o"), (Owner, "o"), (Owner, "o")], Owner, Err(NoPlace::Full)),
-            (&[(Guest, "a"), (Guest, "a"), (Guest, "b")], Guest, Err(NoPlace::Full)),
-            (&[(Guest, "a")], Owner, Ok(0)),
-        ];
-        for (holders, newcomer, expected) in table {
-            let places = Places::new(holders.len());
-            let held: Vec<_> = holders
-                .iter()
-                .map(|(rank, whose)| places.take(claim(*rank, whose)).expect("free"))
-                .collect();
-            let found = places.has_one_for(newcomer);
-            let taken = places.take(claim(newcomer, "newcomer"));
-            assert_eq!(found, taken.is_ok(), "{holders:?}");
-            let ended: Vec<_> = (0..held.len()).filter(|at| has_ended(&held[*at])).collect();
-            match expected {
-                Ok(index) => assert!(taken.is_ok() && ended == [index], "{holders:?}: {ended:?}"),
-                Err(why) => assert!(taken.is_err_and(|found| found == why) && ended.is_empty()),
-            }
-            assert_eq!(places.count(), places.max());
-        }
-    }
-
-    #[test]
-    fn whoever_had_to_go_is_told_when_it_comes_again() {
-        let places = Places::new(1);
-        let guest = places.take(claim(Rank::Guest, "a")).expect("free");
-        let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
-        assert!(has_ended(&guest) && guest.why() == FOR_THE_OWNER);
-        drop(guest);
-        assert_eq!(places.count(), 1, "it frees nobody else's place");
-        let again = places.take(claim(Rank::Guest, "a")).err();
-        assert_eq!(again, Some(NoPlace::Displaced));
-        drop(owner);
-        drop(places.take(claim(Rank::Guest, "a")).expect("free"));
-        let _owner = places.take(claim(Rank::Owner, "o")).expect("free");
-        let again = places.take(claim(Rank::Guest, "a")).err();
-        assert_eq!(again, Some(NoPlace::Full), "that was another time");
-    }
-
-    #[test]
-    fn a_share_is_for_guests() {
-        let places = Places::new(9);
-        let take = |rank| {
-            let taken = (0..5).map(|_| places.take(claim(rank, "x")));
-            taken.filter_map(Result::ok).collect::<Vec<_>>()
-        };
-        let guests = take(Rank::Guest);
-        assert_eq!(guests.len(), 2);
-        drop(guests);
-        assert_eq!(take(Rank::Owner).len(), 5);
-    }
-
-    #[tokio::test]
-    async fn a_place_is_vacated_when_its_old_holder_has_gone() {
-        let places = Places::new(1);
-        let guest = places.take(claim(Rank::Guest, "a")).expect("free");
-        let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
-        let leaves = async {
-            assert_eq!(guest.ended().await, FOR_THE_OWNER);
-            drop(guest);
-        };
-        let (was_taken, ()) = tokio::join!(owner.vacated(), leaves);
-        assert!(was_taken);
-    }
-
-    #[test]
-    fn a_party_may_give_its_own_place_for_another() {
-        let places = Places::new(1);
-        let replacing = |whose: &str| Claim {
-            replaces_own: true,
-            ..claim(Rank::Guest, whose)
-        };
-        let first = places.take(replacing("a")).expect("free");
-        assert_eq!(places.take(replacing("b")).err(), Some(NoPlace::Full));
-        let second = places.take(replacing("a")).expect("its own");
-        assert_eq!(first.why(), FOR_ITS_OWN);
-        drop(first);
-        assert_eq!(places.count(), 1);
-        drop(second);
-        assert!(places.take(replacing("b")).is_ok());
-    }
-
-    #[test]
-    fn a_party_with_a_small_share_changes_what_it_has() {
-        let places = Places::new(4);
-        let of = |replaces_own| Claim {
-            share: 1,
-            replaces_own,
-            ..claim(Rank::Guest, "a")
-        };
-        let first = places.take(of(true)).expect("free");
-        assert_eq!(places.take(of(false)).err(), Some(NoPlace::Share));
-        let second = places.take(of(true)).expect("instead of the first");
-        assert_eq!((first.why(), places.count()), (FOR_ITS_OWN, 1));
-        let early = places.take(of(true));
-        assert_eq!(
-            early.err(),
-            Some(NoPlace::Share),
-            "while the first is leaving"
-        );
-        drop(first);
-        assert_eq!(places.count(), 1, "which frees nobody else's");
-        drop(second);
-    }
-}
+mod tests;

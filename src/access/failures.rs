@@ -3,8 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::boundary::Guarded;
-use crate::proto::network::Source;
+use super::recent::Recent;
+use crate::{boundary::Guarded, proto::network::Source};
 
 /// How many sources are told apart.
 const MAX_SOURCES: usize = 256;
@@ -23,41 +23,33 @@ const MAX_REPORTS: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Failures(Guarded<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    sources: Vec<Failing>,
+    sources: Recent<Source, Failing>,
     /// Reports since when.
     reports: Option<(Instant, u32)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Failing {
-    source: Source,
     /// Failures since the last report.
     count: u64,
-    last: Instant,
     reported: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            sources: Recent::new(MAX_SOURCES),
+            reports: None,
+        }
+    }
 }
 
 impl Failures {
     /// Counts a failure.
     pub(super) fn count(&self, source: Source, now: Instant) {
-        let State { sources, .. } = &mut *self.lock();
-        if let Some(failing) = sources.iter_mut().find(|failing| failing.source == source) {
-            failing.count += 1;
-            failing.last = now;
-            return;
-        }
-        if sources.len() >= MAX_SOURCES {
-            let quietest = (0..sources.len()).min_by_key(|index| sources[*index].last);
-            sources.swap_remove(quietest.unwrap_or_default());
-        }
-        sources.push(Failing {
-            source,
-            count: 1,
-            last: now,
-            reported: None,
-        });
+        self.lock().sources.note(source, now).count += 1;
     }
 
     /// What is to be reported now: sources and their failures since they were reported last. A
@@ -70,12 +62,12 @@ impl Failures {
             _ => reports.insert((now, 0)),
         };
         let mut due = Vec::new();
-        for failing in sources {
+        for (source, failing) in sources.iter_mut() {
             let is_due = failing.count > 0 && failing.reported.is_none_or(passed);
             if is_due && *count < MAX_REPORTS {
                 *count += 1;
                 failing.reported = Some(now);
-                due.push((failing.source, std::mem::take(&mut failing.count)));
+                due.push((*source, std::mem::take(&mut failing.count)));
             }
         }
         due
@@ -118,7 +110,7 @@ mod tests {
             failures.count(Source::of(IpAddr::V4(Ipv4Addr::from_bits(number))), start);
             lines += failures.due(start).len();
         }
-        assert_eq!(failures.lock().sources.len(), MAX_SOURCES);
+        assert_eq!(failures.lock().sources.iter_mut().count(), MAX_SOURCES);
         assert_eq!(lines, MAX_REPORTS as usize);
         let one_host =
             |host: u128| Source::of(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));

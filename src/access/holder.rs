@@ -23,7 +23,7 @@ impl Holder {
     }
 
     /// Who answers for it: itself, or the back end that made it.
-    pub fn answerable(&self) -> Arc<str> {
+    pub fn answers(&self) -> Arc<str> {
         match self.issuer == Issuer::LOCAL {
             true => self.party(),
             false => self.issuer.as_str().into(),

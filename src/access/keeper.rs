@@ -5,7 +5,7 @@ use super::{
     failures::Failures,
     holder::Holder,
     metrics::Metrics,
-    offenders::Offenders,
+    offenders::{Closed, Offenders},
     revocations::Revocations,
     sessions::Sessions,
     store::{Secrets, Store, StoreError, random},
@@ -145,7 +145,7 @@ impl Keeper {
         let (access, now) = (self.access(), self.clock.date());
         self.sessions
             .end_where(|holder| match access.check(holder, now) {
-                Ok(rights) if rights == holder.rights => self.is_closed(holder).then_some("faults"),
+                Ok(rights) if rights == holder.rights => self.closed(holder).map(|_| "faults"),
                 Ok(_) => Some("rights changed"),
                 Err(refusal) => Some(refusal.word()),
             });
@@ -156,8 +156,15 @@ impl Keeper {
     /// # Errors
     /// [`ErrorKind::Forbidden`] with the precise reason: its holder may know it.
     pub fn admit(&self, holder: Holder) -> Result<Holder, Error> {
-        if self.is_closed(&holder) {
-            let reason = "requests with this credential have made the device fail three times; it is let in again in a minute";
+        if let Some(closed) = self.closed(&holder) {
+            let reason = match closed {
+                Closed::Credential => {
+                    "requests with this credential have made the device fail three times; it is let in again in a minute"
+                }
+                Closed::BackEnd => {
+                    "requests with credentials of this issuer have made the device fail nine times; they are let in again in a minute"
+                }
+            };
             return Err(Error::new(ErrorKind::Forbidden, reason));
         }
         match self.access().check(&holder, self.clock.date()) {
@@ -166,21 +173,27 @@ impl Keeper {
         }
     }
 
-    fn is_closed(&self, holder: &Holder) -> bool {
-        self.offenders.lock().is_closed(holder, Instant::now())
+    fn closed(&self, holder: &Holder) -> Option<Closed> {
+        self.offenders.lock().closed(holder, Instant::now())
     }
 
     /// Notes that something of this credential has panicked. After three within a minute it is not
-    /// let in for a minute.
+    /// let in for a minute; after nine of one back end's, none of them.
     pub fn note_panic(&self, holder: &Holder) {
-        if self.offenders.lock().note(holder, Instant::now()) {
-            let claims = &holder.claims;
-            tracing::warn!(
+        let closed = self.offenders.lock().note(holder, Instant::now());
+        let claims = &holder.claims;
+        match closed {
+            None => return,
+            Some(Closed::Credential) => tracing::warn!(
                 viewer = %claims.name.escape_debug(), credential = %claims.id,
                 "three faults within a minute: this credential is not let in for a minute"
-            );
-            self.end_sessions();
+            ),
+            Some(Closed::BackEnd) => tracing::warn!(
+                issuer = holder.issuer,
+                "nine faults within a minute: no credential of this issuer is let in for a minute"
+            ),
         }
+        self.end_sessions();
     }
 
     /// Says in the log, once, that a credential is used at this endpoint.

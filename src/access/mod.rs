@@ -17,6 +17,7 @@ mod keeper;
 mod metrics;
 mod offenders;
 mod pairings;
+mod recent;
 mod revocations;
 mod sessions;
 mod store;

@@ -3,74 +3,96 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::holder::Holder;
-use crate::proto::credential::CredentialId;
+use super::{holder::Holder, recent::Recent};
+use crate::proto::credential::{CredentialId, Issuer};
 
 /// So many faults within a minute close a credential for a minute.
 const MOST: usize = 3;
+/// The same of all credentials of one back end together, which can make as many as it likes: more
+/// than one viewer of it can cause, who is closed before.
+const MOST_OF_BACK_END: usize = 3 * MOST;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Credentials that are known for it; the one that was quiet for longest is forgotten.
+/// Credentials and back ends that are known for it.
 const KNOWN: usize = 64;
 
 /// Credentials whose requests have made the daemon panic. Pure but for being told the time.
-#[derive(Debug, Default)]
-pub(super) struct Offenders(Vec<Offender>);
-
 #[derive(Debug)]
+pub(super) struct Offenders(Recent<Offender, Faults>);
+
+/// Who causes faults: a credential, or without an id the back end that made it.
+#[derive(Debug, PartialEq, Eq)]
 struct Offender {
-    /// Issuers choose ids as they like.
     issuer: String,
-    id: CredentialId,
-    /// The newest ones.
-    faults: VecDeque<Instant>,
+    /// Issuers choose ids as they like.
+    id: Option<CredentialId>,
+}
+
+/// When there were faults, the newest ones.
+#[derive(Debug, Default)]
+struct Faults(VecDeque<Instant>);
+
+/// Who is let in no more for a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// One credential.
+    Credential,
+    /// All that one back end has made.
+    BackEnd,
+}
+
+impl Default for Offenders {
+    fn default() -> Self {
+        Self(Recent::new(KNOWN))
+    }
 }
 
 impl Offenders {
-    /// Notes one; whether the credential is closed from now on.
-    pub(super) fn note(&mut self, holder: &Holder, now: Instant) -> bool {
-        let index = match self.find(holder) {
-            Some(index) => index,
-            None => {
-                if self.0.len() >= KNOWN {
-                    let quietest = (0..KNOWN).min_by_key(|index| self.0[*index].faults.back());
-                    self.0.swap_remove(quietest.unwrap_or_default());
-                }
-                self.0.push(Offender {
-                    issuer: holder.issuer.clone(),
-                    id: holder.claims.id,
-                    faults: VecDeque::with_capacity(MOST),
-                });
-                self.0.len() - 1
-            }
+    /// Notes one; gives who is closed from now on.
+    pub(super) fn note(&mut self, holder: &Holder, now: Instant) -> Option<Closed> {
+        let mut note = |id, most| {
+            let issuer = holder.issuer.clone();
+            let faults = self.0.note(Offender { issuer, id }, now);
+            faults.note(most, now);
+            faults.are_too_many(most, now)
         };
-        let faults = &mut self.0[index].faults;
-        if faults.len() == MOST {
-            faults.pop_front();
+        let is_closed = note(Some(holder.claims.id), MOST);
+        let is_of_back_end = holder.issuer != Issuer::LOCAL;
+        match is_of_back_end && note(None, MOST_OF_BACK_END) {
+            true => Some(Closed::BackEnd),
+            false => is_closed.then_some(Closed::Credential),
         }
-        faults.push_back(now);
-        is_closed(faults, now)
     }
 
-    /// Whether a credential is closed now.
-    pub(super) fn is_closed(&self, holder: &Holder, now: Instant) -> bool {
-        self.find(holder)
-            .is_some_and(|index| is_closed(&self.0[index].faults, now))
-    }
-
-    fn find(&self, holder: &Holder) -> Option<usize> {
-        let is_it =
-            |known: &Offender| known.id == holder.claims.id && known.issuer == holder.issuer;
-        self.0.iter().position(is_it)
+    /// Whether a credential is closed now, and with whom.
+    pub(super) fn closed(&self, holder: &Holder, now: Instant) -> Option<Closed> {
+        let are_too_many = |id: Option<CredentialId>, most| {
+            let is_it = |known: &Offender| known.id == id && known.issuer == holder.issuer;
+            let faults = self.0.get(is_it);
+            faults.is_some_and(|faults| faults.are_too_many(most, now))
+        };
+        if are_too_many(None, MOST_OF_BACK_END) {
+            return Some(Closed::BackEnd);
+        }
+        are_too_many(Some(holder.claims.id), MOST).then_some(Closed::Credential)
     }
 }
 
-fn is_closed(faults: &VecDeque<Instant>, now: Instant) -> bool {
-    let (Some(first), Some(last)) = (faults.front(), faults.back()) else {
-        return false;
-    };
-    faults.len() == MOST
-        && last.saturating_duration_since(*first) < MINUTE
-        && now.saturating_duration_since(*last) < MINUTE
+impl Faults {
+    fn note(&mut self, most: usize, now: Instant) {
+        if self.0.len() == most {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    fn are_too_many(&self, most: usize, now: Instant) -> bool {
+        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else {
+            return false;
+        };
+        self.0.len() == most
+            && last.saturating_duration_since(*first) < MINUTE
+            && now.saturating_duration_since(*last) < MINUTE
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +100,7 @@ mod tests {
     use super::*;
     use crate::proto::credential::{Channels, Claims, Scopes};
 
-    fn holder(number: u8) -> Holder {
+    fn of(issuer: &str, number: u8) -> Holder {
         let claims = Claims {
             id: CredentialId::new([number; 16]),
             name: "guest".to_owned(),
@@ -89,10 +111,14 @@ mod tests {
         };
         Holder {
             rights: claims.rights(),
-            issuer: "local".to_owned(),
+            issuer: issuer.to_owned(),
             epoch: 0,
             claims,
         }
+    }
+
+    fn holder(number: u8) -> Holder {
+        of(Issuer::LOCAL, number)
     }
 
     #[test]
@@ -100,23 +126,45 @@ mod tests {
         let mut offenders = Offenders::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!offenders.note(&holder(1), at(0)));
-        assert!(!offenders.note(&holder(1), at(30)));
-        assert!(!offenders.note(&holder(1), at(61)), "the first is long ago");
-        assert!(offenders.note(&holder(1), at(70)));
-        assert!(offenders.is_closed(&holder(1), at(129)));
-        assert!(!offenders.is_closed(&holder(1), at(130)));
-        assert!(!offenders.is_closed(&holder(2), at(71)), "another one");
+        let closed = Some(Closed::Credential);
+        assert_eq!(offenders.note(&holder(1), at(0)), None);
+        assert_eq!(offenders.note(&holder(1), at(30)), None);
+        let late = offenders.note(&holder(1), at(61));
+        assert_eq!(late, None, "the first is long ago");
+        assert_eq!(offenders.note(&holder(1), at(70)), closed);
+        assert_eq!(offenders.closed(&holder(1), at(129)), closed);
+        assert_eq!(offenders.closed(&holder(1), at(130)), None);
+        assert_eq!(offenders.closed(&holder(2), at(71)), None, "another one");
+        assert_eq!(offenders.closed(&of("shop", 1), at(71)), None, "nor this");
     }
 
     #[test]
-    fn few_are_remembered() {
-        let mut offenders = Offenders::default();
+    fn a_back_end_that_makes_a_credential_for_each_fault_is_closed_and_one_of_its_viewers_closes_no_other()
+     {
         let start = Instant::now();
-        for number in 0..=KNOWN as u8 {
-            offenders.note(&holder(number), start + Duration::from_secs(number.into()));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut offenders = Offenders::default();
+        let noted = (0..9).map(|number| offenders.note(&of("shop", number), at(number.into())));
+        let noted: Vec<_> = noted.collect();
+        assert!(noted[..8].iter().all(Option::is_none));
+        assert_eq!(noted[8], Some(Closed::BackEnd));
+        assert_eq!(offenders.closed(&of("shop", 99), at(67)), noted[8]);
+        assert_eq!(offenders.closed(&of("shop", 99), at(68)), None);
+        assert_eq!(offenders.closed(&of("other", 1), at(9)), None);
+        assert_eq!(offenders.closed(&holder(1), at(9)), None);
+        // As often as it is let in.
+        let mut offenders = Offenders::default();
+        for second in 0..3600 {
+            let (bad, now) = (of("shop", 1), at(second));
+            if offenders.closed(&bad, now).is_none() {
+                offenders.note(&bad, now);
+            }
+            assert_eq!(offenders.closed(&of("shop", 2), now), None);
         }
-        assert_eq!(offenders.0.len(), KNOWN);
-        assert!(offenders.find(&holder(0)).is_none());
+        // Of those paired here each is by itself.
+        for number in 0..=255 {
+            offenders.note(&holder(number), at(4000));
+        }
+        assert_eq!(offenders.closed(&holder(7), at(4000)), None);
     }
 }

@@ -106,11 +106,11 @@ impl Calls {
         what: ViewerMove,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let credential = caller.proof.as_ref().map(|_| caller.party());
+        let answers = caller.proof.as_ref().map(|_| caller.answers());
         let party = Party {
             viewer: &caller.viewer,
             rank: caller.rank(),
-            credential: credential.as_deref(),
+            answers: answers.as_deref(),
         };
         self.change(|call| call.viewer_moves(party, (what, channel), now))
     }

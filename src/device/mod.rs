@@ -1,5 +1,6 @@
 //! The device as apps see it: one door for commands, whatever wire they came by.
 
+mod caller;
 mod calls;
 mod card;
 mod outbox;
@@ -11,8 +12,9 @@ mod standby;
 mod user;
 mod viewers;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
+pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallKeeper, Calls, Shown};
 pub use card::{CardState, RecordingControl};
 pub use outbox::{Outbox, SessionInfo};
@@ -33,129 +35,13 @@ use crate::{
     proto::{
         call::DeviceMove,
         command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
-        credential::{Channels, Claims, CredentialId, Need, Rank, Rights, Scope, Scopes},
+        credential::{Channels, Need, Scope},
         feedback::{CallSignal, Feedback, FeedbackKind},
-        local::{EventRequest, has_form_of_session_id},
+        local::EventRequest,
         refusal,
-        route::Labels,
-        text,
     },
     talk::Talkers,
 };
-
-/// Who sends a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The name in its credential. Without one, the name it gave itself, or its address: that tells
-    /// viewers apart and proves nothing.
-    pub name: Arc<str>,
-    /// What tells it apart from others: its session; without one, its name, in a form that no
-    /// session's id has.
-    pub viewer: Arc<str>,
-    /// The wire it came by.
-    pub transport: Transport,
-    /// Its name for this request, to find it in the log.
-    pub req_id: Option<String>,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// The channels for which it may do it; for it there are no others.
-    pub channels: Channels,
-    /// The credential that it proved to hold; `None` on a listener without access control.
-    pub proof: Option<Proof>,
-}
-
-/// A credential that was proved, as what was decided by it is told and ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// Who minted it.
-    pub issuer: Arc<str>,
-    /// Its id. Whoever holds a mint key chooses ids as it likes: it names one credential only
-    /// together with the issuer.
-    pub id: CredentialId,
-}
-
-/// A wire that commands come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// HTTP over TCP.
-    Tcp,
-    /// HTTP over QUIC between two endpoints.
-    P2p,
-}
-
-impl Caller {
-    /// A caller on a listener without access control: named by its labels, or by its address.
-    pub fn on_tcp(labels: &Labels, address: &Arc<str>) -> Self {
-        let name = labels.peer_name.as_deref().map(Arc::from);
-        let name = name.unwrap_or_else(|| Arc::clone(address));
-        let viewer = match has_form_of_session_id(&name) {
-            true => format!("open:{name}").into(),
-            false => Arc::clone(&name),
-        };
-        Self {
-            viewer,
-            name,
-            transport: Transport::Tcp,
-            req_id: labels.req_id.clone(),
-            scopes: Scopes::ALL,
-            channels: Channels::All,
-            proof: None,
-        }
-    }
-
-    /// A caller that proved to hold a credential of this issuer with these claims, which is good for
-    /// this, and has this session.
-    pub fn holder(
-        (issuer, claims, rights): (&str, &Claims, &Rights),
-        session: &str,
-        labels: &Labels,
-        transport: Transport,
-    ) -> Self {
-        Self {
-            name: claims.name.as_str().into(),
-            viewer: session.into(),
-            transport,
-            req_id: labels.req_id.clone(),
-            scopes: rights.scopes,
-            channels: rights.channels.clone(),
-            proof: Some(Proof {
-                issuer: issuer.into(),
-                id: claims.id,
-            }),
-        }
-    }
-
-    /// Whether it is the device's owner: it proved to hold an `admin` credential that was paired on
-    /// the device itself. Who cannot be told from others, on a listener without access control, is
-    /// not; nor is an `admin` of a back end.
-    pub fn is_owner(&self) -> bool {
-        self.rank() == Rank::Owner
-    }
-
-    /// What its claim to a place weighs.
-    pub fn rank(&self) -> Rank {
-        let proof = self.proof.as_ref();
-        proof.map_or(Rank::Guest, |proof| Rank::of(&proof.issuer, self.scopes))
-    }
-
-    /// What tells those apart that share places: the credential, from wherever it comes; without
-    /// one, the name.
-    pub fn party(&self) -> Arc<str> {
-        match &self.proof {
-            Some(proof) => format!("{} {}", proof.issuer, proof.id).into(),
-            // No issuer's name has a colon: whatever somebody calls itself, it is no credential.
-            None => format!("open:{}", self.viewer).into(),
-        }
-    }
-
-    /// Makes sure that it may do something.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Forbidden`], naming what is missing.
-    pub fn check(&self, need: Need) -> Result<(), Error> {
-        need.check(self.scopes, &self.channels)
-    }
-}
 
 /// What a viewer is told of a camera that does not do what it was asked to.
 fn camera_error(channel: ChannelId, error: &HalError) -> Error {
@@ -172,13 +58,6 @@ fn refused(error: &Error) -> Reply {
     Reply::Status {
         status: refusal::status(error.kind()),
         reason: error.reason().to_owned(),
-    }
-}
-
-impl fmt::Display for Caller {
-    /// The name, with anything that could forge a log line escaped.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&text::line(&self.name, 64))
     }
 }
 

@@ -62,6 +62,7 @@ impl Viewers {
         let claim = Claim {
             rank: caller.rank(),
             whose: caller.party(),
+            answers: caller.answers(),
             // Without a credential nobody can be told from others.
             share: match caller.proof {
                 Some(_) => self.share,
@@ -112,7 +113,7 @@ impl Viewers {
     /// # Errors
     /// As [`Viewers::enter`].
     pub fn check(&self, caller: &Caller) -> Result<(), Error> {
-        match self.places.has_one_for(caller.rank()) {
+        match self.places.has_one_for(caller.rank(), &caller.answers()) {
             true => Ok(()),
             false => Err(full("serves", self.max())),
         }

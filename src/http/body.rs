@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 
-use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody};
+use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody, seat::Seat};
 use crate::{
     device::Place,
     proto::{
@@ -157,8 +157,22 @@ impl Body {
         self.place = Some(place);
     }
 
+    /// What it has places for, if it is media.
+    fn seat(&self) -> Option<&Seat> {
+        match &self.content {
+            Content::Whole(_) => None,
+            Content::Live(live) => Some(live.seat()),
+            Content::Playback(playback) => Some(playback.seat()),
+            Content::Download(download) => Some(download.seat()),
+            Content::Sealed(sealed) => sealed.inner.seat(),
+        }
+    }
+
     /// Holds on to `serving` for as long as the body lives.
     pub(super) fn hold(&mut self, serving: Serving) {
+        if let Some(seat) = self.seat() {
+            serving.media(seat.endings());
+        }
         self.serving = Some(serving);
     }
 }

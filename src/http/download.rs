@@ -77,6 +77,11 @@ impl DownloadBody {
         }
     }
 
+    /// Its place.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     /// Whether it ended too early.
     pub(super) fn is_cut_off(&self) -> bool {
         matches!(self.state, State::Ended) && !self.rest.is_empty()

@@ -92,6 +92,11 @@ impl LiveBody {
         }
     }
 
+    /// Its place.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     fn account(&mut self, bytes: u64, has_picture: bool) {
         self.sent_bytes += bytes;
         let metrics = self.subscription.metrics();

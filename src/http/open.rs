@@ -69,6 +69,7 @@ impl LocalPlaces {
         let claim = Claim {
             rank: Rank::Guest,
             whose: "".into(),
+            answers: "".into(),
             share: usize::MAX,
             replaces_own: false,
         };

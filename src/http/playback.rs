@@ -86,6 +86,11 @@ impl PlaybackBody {
         self.sent_bytes += batch.remaining() as u64;
         Poll::Ready(Some(batch))
     }
+
+    /// Its place.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 impl Drop for PlaybackBody {

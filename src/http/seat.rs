@@ -5,7 +5,10 @@ use std::{
 
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::{device::Attending, places::Place};
+use crate::{
+    device::Attending,
+    places::{Ending, Place},
+};
 
 /// What a viewer holds while it is being sent media, or talks. Dropping it gives all back.
 pub(super) struct Seat {
@@ -19,8 +22,8 @@ pub(super) struct Seat {
 impl Seat {
     pub(super) fn new(places: Vec<Place>, attending: Attending) -> Self {
         let places = places.into_iter().map(|place| {
-            let ending = Box::pin(place.ending());
-            (place, ending)
+            let ends = Box::pin(place.ends());
+            (place, ends)
         });
         Self {
             places: places.collect(),
@@ -34,13 +37,19 @@ impl Seat {
         if self.has_ended {
             return Poll::Pending;
         }
-        for (place, ending) in &mut self.places {
-            if ending.as_mut().poll(context).is_ready() {
+        for (place, ends) in &mut self.places {
+            if ends.as_mut().poll(context).is_ready() {
                 self.has_ended = true;
                 return Poll::Ready(place.why());
             }
         }
         Poll::Pending
+    }
+
+    /// Tells whoever serves its holder when that has to go.
+    pub(super) fn endings(&self) -> Vec<Ending> {
+        let places = self.places.iter();
+        places.map(|(place, _)| place.ending()).collect()
     }
 
     /// Whether its holder was told to go.

@@ -62,13 +62,12 @@ impl Wire for TcpWire {
     }
 
     fn entered(&self, session: &Session) -> Result<(), Error> {
-        let holder = session.holder();
-        if !self.activity.proved(holder.rank(), &holder.party()) {
+        let (holder, now) = (session.holder(), Instant::now());
+        let answers = holder.answers();
+        if !self.activity.proved(holder.rank(), &answers, now) {
             return Err(no_place());
         }
-        let source = self.peer.source();
-        let whose = holder.answerable();
-        self.entrance.note_proved(source, &whose, Instant::now());
+        self.entrance.note_proved(self.peer.source(), &answers, now);
         Ok(())
     }
 

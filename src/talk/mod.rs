@@ -130,7 +130,7 @@ impl Talkers {
     /// As [`Talkers::take`].
     pub fn check(&self, channel: ChannelId, rank: Rank) -> Result<(), Error> {
         let Speaker { hardware, place } = self.speaker(channel)?;
-        if !place.has_one_for(rank) {
+        if !place.has_one_for(rank, "") {
             return Err(taken(NoPlace::Full));
         }
         match place.count() {
@@ -158,6 +158,7 @@ impl Talkers {
         let claim = Claim {
             rank,
             whose: viewer.into(),
+            answers: viewer.into(),
             share: 1,
             replaces_own: false,
         };

@@ -195,6 +195,16 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    /// One that is ended while its peer does not read is reset: the system would keep what was sent.
+    fn drop(&mut self) {
+        if self.write_blocked && self.activity.has_ended() {
+            // What it keeps then is bounded by its own time-out.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -1,5 +1,7 @@
 //! The owner comes first: what it needs and others have, it gets, and they are told.
 
+use std::time::Duration;
+
 use peercam::proto::sealed::Record;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +11,7 @@ use tokio::{
 use crate::{
     paired::{Device, RawViewer, read_whole},
     signalling::{Talker, pcm},
-    support::{Answer, HANG, request},
+    support::{Answer, Daemon, HANG, request},
 };
 
 const LIST: &[u8] = b"action=inner_define&cmd=get_nvr_list";
@@ -202,4 +204,39 @@ async fn a_cookie_opens_nothing() {
         assert_eq!((answer.status, &answer.body), (401, &first.body));
         assert_eq!(cookie_of(&answer).len(), 48);
     }
+}
+
+#[tokio::test]
+async fn a_viewer_that_does_not_read_is_gone_soon_after_it_lost_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    // Longer than this test may take.
+    let text = crate::paired::config("[http]\nmax_viewers = 1\nwrite_timeout = \"1h\"\n");
+    let text = text.replace(
+        "kind = \"sim\"",
+        "kind = \"sim\", bitrate = [500000, 1500000, 50000000]",
+    );
+    let device = Device::of(Daemon::start_in(directory, &text));
+    let guest = device.pair(&["guest"]);
+    let owner = device.pair(&["owner", "--scope", "all"]);
+    let mut guest = RawViewer::open(device.address, &guest).await;
+    let _unread = guest.live("quality=super").await;
+    let sent = || device.daemon.metric("peercam_live_sent_frames_total");
+    let fills_up = async {
+        let (mut before, mut same) = (-1.0, 0);
+        while same < 5 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = sent().await;
+            same = if now == before { same + 1 } else { 0 };
+            before = now;
+        }
+    };
+    let filled = tokio::time::timeout(HANG, fills_up).await;
+    filled.expect("the connection fills up");
+    let mut owner = RawViewer::open(device.address, &owner).await;
+    let mut own = owner.live("quality=standard").await;
+    assert!(matches!(own.record().await, Some(Record::Data(_))));
+    device
+        .daemon
+        .metric_becomes("peercam_live_viewers", 1.0)
+        .await;
 }

@@ -222,7 +222,7 @@ impl Service {
         let (app, door) = (Arc::clone(&self.app), Arc::clone(door));
         let connection = connection.clone();
         let (stream, served) = (stream.watched_by(activity.clone()), activity.clone());
-        let name = format!("of {}", connection.peer());
+        let name = connection.peer();
         let request = async move {
             let _place = place;
             let answer = exchange(stream, served, app, Arc::clone(&door));
@@ -309,12 +309,12 @@ impl Wire for P2pWire {
     }
 
     fn entered(&self, session: &Session) -> Result<(), crate::error::Error> {
-        let holder = session.holder();
-        if !self.activity.proved(holder.rank(), &holder.party()) {
+        let (holder, now) = (session.holder(), Instant::now());
+        let answers = holder.answers();
+        if !self.activity.proved(holder.rank(), &answers, now) {
             return Err(no_place());
         }
-        let (source, whose) = (self.peer().source(), holder.answerable());
-        self.known.note(source, &whose, Instant::now());
+        self.known.note(self.peer().source(), &answers, now);
         self.connection.give_room();
         let entry = self
             .peers

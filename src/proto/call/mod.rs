@@ -2,7 +2,8 @@
 //!
 //! The device has one call at a time. Either it rings viewers, and the first to answer has it; or
 //! a viewer rings it (`docs/protocol.md`, "Calls"). Every move is answered: what cannot be done
-//! now is refused with a reason, and changes nothing. The device's owner has a call before guests.
+//! now is refused with a reason, and changes nothing. The device's owner has a call before guests,
+//! and so has whoever rings at the device's own door.
 
 mod rings;
 
@@ -109,8 +110,8 @@ pub struct Party<'a> {
     pub viewer: &'a str,
     /// What it weighs.
     pub rank: Rank,
-    /// Its credential, if it proved one.
-    pub credential: Option<&'a str>,
+    /// Who answers for it, if it proved a credential: itself, or the back end that let it in.
+    pub answers: Option<&'a str>,
 }
 
 type Moved = Result<Vec<Effect>, Error>;
@@ -155,20 +156,25 @@ impl Call {
         }
     }
 
-    /// The device rings these viewers.
+    /// The device rings these viewers. One that rings the device gives way, unless it is the owner:
+    /// somebody stands at the door.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there are none, [`ErrorKind::Busy`] if there is a call already.
     pub fn ring(&mut self, channel: ChannelId, viewers: Vec<String>, now: MediaTime) -> Moved {
-        if self.state != CallState::Idle {
-            return Err(busy());
-        }
+        let mut effects = match &self.state {
+            CallState::Idle => Vec::new(),
+            CallState::Called { viewer, .. } if self.rank < Rank::Owner => {
+                vec![Effect::Tell(viewer.clone(), CallSignal::Busy)]
+            }
+            _ => return Err(busy()),
+        };
         if viewers.is_empty() {
             let reason = "nobody is there who could be called: viewers over P2P with the scope feedback can be";
             return Err(Error::new(ErrorKind::NotFound, reason));
         }
         let rings = viewers.iter().cloned();
-        let effects = rings.map(|viewer| Effect::Ring(viewer, channel)).collect();
+        effects.extend(rings.map(|viewer| Effect::Ring(viewer, channel)));
         self.state = CallState::Calling {
             channel,
             viewers,
@@ -358,7 +364,7 @@ impl Call {
         let party = Party {
             viewer,
             rank: Rank::Guest,
-            credential: None,
+            answers: None,
         };
         let moved = self.viewer_moves(party, hangs_up, MediaTime::default());
         moved.unwrap_or_default()

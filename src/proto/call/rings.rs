@@ -5,9 +5,9 @@ use crate::{
     proto::credential::Rank,
 };
 
-/// Guests that are remembered. Who rang first of them is forgotten first.
+/// Parties that are remembered. Who rang first of them is forgotten first.
 const MAX_GUESTS: usize = 16;
-/// A guest may ring so often before it has to wait.
+/// A party may ring so often before it has to wait.
 const FREE: u32 = 2;
 /// The longest wait is the time of a ring, doubled so often.
 const MAX_DOUBLINGS: u32 = 5;
@@ -15,7 +15,8 @@ const MAX_DOUBLINGS: u32 = 5;
 /// Who rang the device in vain: nobody but the owner keeps it ringing.
 ///
 /// A guest rings twice; from then on it waits for twice as long after each ring that nobody took,
-/// up to 32 times the time of a ring. After twice that all is forgotten.
+/// up to 32 times the time of a ring. After twice that all is forgotten. Guests of one back end are
+/// one party: it can make as many of them as it likes.
 #[derive(Debug, Default)]
 pub(super) struct Rings {
     /// Oldest first.
@@ -24,7 +25,7 @@ pub(super) struct Rings {
 
 #[derive(Debug)]
 struct Guest {
-    credential: String,
+    answers: String,
     /// Of its last ring.
     viewer: String,
     in_vain: u32,
@@ -40,22 +41,19 @@ impl Rings {
         now: MediaTime,
     ) -> Result<(), Error> {
         // Without a credential nobody can be told from others, and all are programs of the device.
-        let Some(credential) = party.credential.filter(|_| party.rank < Rank::Owner) else {
+        let Some(answers) = party.answers.filter(|_| party.rank < Rank::Owner) else {
             return Ok(());
         };
         let since = |last| i64::try_from(now.duration_from(last).as_micros()).unwrap_or(i64::MAX);
         self.guests
             .retain(|guest| since(guest.last) < ring.saturating_mul(2 << MAX_DOUBLINGS));
         let known = self.guests.iter_mut();
-        let Some(guest) = known
-            .into_iter()
-            .find(|guest| guest.credential == credential)
-        else {
+        let Some(guest) = known.into_iter().find(|guest| guest.answers == answers) else {
             if self.guests.len() >= MAX_GUESTS {
                 self.guests.remove(0);
             }
             self.guests.push(Guest {
-                credential: credential.to_owned(),
+                answers: answers.to_owned(),
                 viewer: party.viewer.to_owned(),
                 in_vain: 1,
                 last: now,

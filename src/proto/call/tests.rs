@@ -27,7 +27,7 @@ fn guest(viewer: &str) -> Party<'_> {
     Party {
         viewer,
         rank: Rank::Guest,
-        credential: Some(viewer),
+        answers: Some(viewer),
     }
 }
 
@@ -112,7 +112,7 @@ fn every_move_in_every_state() {
         (called, Moves("a", Viewer::Timeout), fine(vec![], "idle")),
         (called, Moves("b", Viewer::Start), refused(Busy, "called by a")),
         (called, Moves("b", Viewer::Cancel), refused(NotFound, "called by a")),
-        (called, Rings, refused(Busy, "called by a")),
+        (called, Rings, fine(vec![tell("a", Signal::Busy), Effect::Ring("a".into(), ChannelId(1)), Effect::Ring("b".into(), ChannelId(1))], "calling a b")),
         (called, Does(Device::Answer), fine(vec![tell("a", Signal::Answer)], "talking with a")),
         (called, Does(Device::Reject), fine(vec![tell("a", Signal::Reject)], "idle")),
         (called, Does(Device::Busy), fine(vec![tell("a", Signal::Busy)], "idle")),
@@ -250,7 +250,7 @@ fn a_guest_does_not_keep_the_device_ringing() {
             rings(
                 &mut call,
                 Party {
-                    credential: None,
+                    answers: None,
                     ..guest("b")
                 },
                 late + now
@@ -267,5 +267,58 @@ fn a_guest_does_not_keep_the_device_ringing() {
         );
         assert!(call.device_moves(Device::Answer).is_ok());
         assert!(call.device_moves(Device::HangUp).is_ok());
+    }
+}
+
+#[test]
+fn guests_of_one_back_end_do_not_keep_the_device_ringing_either() {
+    let mut call = Call::new(RING);
+    let mut rung = 0;
+    for number in 0..3600 {
+        let (viewer, now) = (format!("guest {number}"), at(number * 1_000_000));
+        let party = Party {
+            viewer: &viewer,
+            rank: Rank::Guest,
+            answers: Some("shop"),
+        };
+        let rang = call.viewer_moves(party, (Viewer::Start, ChannelId(1)), now);
+        rung += usize::from(rang.is_ok());
+        // Most give up at once, and another one comes.
+        call.left(&viewer);
+    }
+    assert_eq!(rung, 8, "as one guest would");
+    let late = at(3600 * 1_000_000);
+    let other = call.viewer_moves(guest("a"), (Viewer::Start, ChannelId(1)), late);
+    assert!(
+        other.is_ok(),
+        "who was paired on the device is none of them"
+    );
+}
+
+#[test]
+fn whoever_stands_at_the_door_comes_before_guests_and_not_before_the_owner() {
+    for (rank, is_owner) in [
+        (Rank::Guest, false),
+        (Rank::Admin, false),
+        (Rank::Owner, true),
+    ] {
+        let mut call = Call::new(RING);
+        let party = Party { rank, ..guest("a") };
+        let start = (Viewer::Start, ChannelId(1));
+        call.viewer_moves(party, start, at(0)).expect("idle");
+        let nobody = call.ring(ChannelId(1), vec![], at(0));
+        assert!(nobody.is_err() && stands(&call) == "called by a");
+        let rings = call.ring(ChannelId(1), vec!["b".into()], at(0));
+        assert_eq!(rings.is_err(), is_owner, "{rank:?}");
+        assert_eq!(
+            call.viewer_moves(guest("b"), (Viewer::Answer, ChannelId(1)), at(0))
+                .is_err(),
+            is_owner
+        );
+        // A talk is not cut off by another ring.
+        if !is_owner {
+            assert!(call.ring(ChannelId(1), vec!["c".into()], at(0)).is_err());
+            assert_eq!(stands(&call), "talking with b");
+        }
     }
 }

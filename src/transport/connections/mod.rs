@@ -1,5 +1,6 @@
 mod prove;
 mod queue;
+mod state;
 
 use std::{
     sync::{Arc, MutexGuard, Weak},
@@ -8,10 +9,14 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use self::queue::{Verdict, Waiting};
+use self::{
+    queue::{Verdict, Waiting},
+    state::{Idle, Media, Phase, State, Who},
+};
 use super::{Ticket, metrics::Metrics};
 use crate::{
     boundary::Guarded,
+    places::Ending,
     proto::{credential::Rank, network::Peer},
 };
 
@@ -38,9 +43,9 @@ impl Default for Timeouts {
 
 /// The open connections of listeners of one kind.
 ///
-/// Bound: `max`. When it is full, a new connection displaces the one that has kept its peer's
-/// request waiting for longest; if all of them are being served, the new one is refused. So peers
-/// that connect and say nothing cannot shut anybody out.
+/// Bound: `max`. When it is full, a new connection displaces one that is [`Idle`]; if all of them are
+/// being served, the new one is refused. So peers that connect and say nothing, or ask and do not
+/// read, cannot shut anybody out.
 ///
 /// Where peers have to prove themselves, those that have leave a few places to those that have not
 /// yet: else the owner could not even do that. Of those that have, whoever weighs more displaces
@@ -74,9 +79,6 @@ pub enum Standing {
     Nobody(Ticket),
 }
 
-/// How long a connection may stay that proves nothing.
-const NOBODY_TIME: Duration = Duration::from_secs(10);
-
 /// One connection's state, seen by those who serve it and by those who watch over it.
 #[derive(Clone, Debug)]
 pub struct Activity {
@@ -89,38 +91,6 @@ struct Shared {
     peer: Peer,
     state: Guarded<State>,
     metrics: Metrics,
-}
-
-#[derive(Debug)]
-struct State {
-    who: Who,
-    phase: Phase,
-    since: Instant,
-    write_blocked_since: Option<Instant>,
-    /// The task that serves the connection, once it is known.
-    task: Option<AbortHandle>,
-    ended: bool,
-}
-
-/// What is known of a connection's peer.
-#[derive(Clone, Debug)]
-enum Who {
-    /// The listener trusts it.
-    Trusted,
-    /// It has proved nothing yet.
-    Nobody(Waiting),
-    /// It has proved itself: what it weighs, and what tells it from others.
-    Proved(Rank, Arc<str>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Waiting for the first request head.
-    Head,
-    /// A request is being answered.
-    Serving,
-    /// Waiting for another request.
-    Idle,
 }
 
 impl Connections {
@@ -150,7 +120,7 @@ impl Connections {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
         let (who, victim) = match standing {
-            Standing::Trusted => (Who::Trusted, self.longest_waiting(&open)),
+            Standing::Trusted => (Who::Trusted, self.idlest(&open, now)),
             Standing::Nobody(ticket) => {
                 let newcomer = Waiting::new(peer.source(), ticket, now);
                 (
@@ -175,6 +145,7 @@ impl Connections {
             phase: Phase::Head,
             since: now,
             write_blocked_since: None,
+            media: None,
             task: None,
             ended: false,
         };
@@ -194,22 +165,22 @@ impl Connections {
     }
 
     /// Who makes room for a peer that is trusted: of those that have proved nothing the oldest, then
-    /// the one that waits for longest.
-    fn longest_waiting(&self, open: &[Weak<Shared>]) -> Victim {
+    /// the one that is idle for longest.
+    fn idlest(&self, open: &[Weak<Shared>], now: Instant) -> Victim {
         if open.len() < self.max {
             return Victim::NotNeeded;
         }
         let found = enumerated(open).filter_map(|(index, connection)| {
-            let (is_nobody, since) = {
+            let (is_nobody, idle) = {
                 let state = connection.lock();
                 match &state.who {
-                    Who::Nobody(waiting) => (true, waiting.since),
-                    _ => (false, state.waiting_since()?),
+                    Who::Nobody(waiting) => (true, Idle::Waits(waiting.since)),
+                    _ => (false, state.idle(now)?),
                 }
             };
-            Some((!is_nobody, since, index, connection))
+            Some((!is_nobody, idle, index, connection))
         });
-        let found = found.min_by_key(|(is_known, since, ..)| (*is_known, *since));
+        let found = found.min_by_key(|(is_known, idle, ..)| (*is_known, *idle));
         found.map_or(Victim::None, |(_, _, index, connection)| {
             Victim::Found(index, connection)
         })
@@ -249,10 +220,17 @@ impl Connections {
             .count()
     }
 
-    /// Ends the connections whose peers took too long, seen from `now`.
+    /// Ends the connections whose peers took too long, seen from `now`, and those that hold on to
+    /// what was for a place that they have lost.
     pub fn sweep(&self, now: Instant) {
         for connection in self.all() {
-            let exceeded = self.timeouts.exceeded(&connection.lock(), now);
+            let exceeded = {
+                let mut state = connection.lock();
+                match state.holds_on(now) {
+                    true => Some("displaced"),
+                    false => self.timeouts.exceeded(&state, now),
+                }
+            };
             if let Some(reason) = exceeded {
                 connection.end(reason);
             }
@@ -261,8 +239,9 @@ impl Connections {
 
     /// Ends the connections that wait for a request.
     pub fn end_waiting(&self) {
+        let now = Instant::now();
         for connection in self.all() {
-            let is_waiting = connection.lock().waiting_since().is_some();
+            let is_waiting = matches!(connection.lock().idle(now), Some(Idle::Waits(_)));
             if is_waiting {
                 connection.end("shutdown");
             }
@@ -309,36 +288,6 @@ fn nobodies(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usize, Arc<
     })
 }
 
-impl Timeouts {
-    fn exceeded(&self, state: &State, now: Instant) -> Option<&'static str> {
-        let passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
-        if state
-            .write_blocked_since
-            .is_some_and(|since| passed(since, self.write))
-        {
-            return Some("does not read");
-        }
-        if let Who::Nobody(waiting) = &state.who
-            && passed(waiting.since, NOBODY_TIME)
-        {
-            return Some("no proof");
-        }
-        match state.phase {
-            Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
-            Phase::Idle if passed(state.since, self.idle) => Some("idle"),
-            _ => None,
-        }
-    }
-}
-
-impl State {
-    /// Since when nothing is owed to the peer: no request under way, no answer unsent.
-    fn waiting_since(&self) -> Option<Instant> {
-        let is_waiting = self.phase != Phase::Serving && self.write_blocked_since.is_none();
-        is_waiting.then_some(self.since)
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
@@ -348,6 +297,7 @@ impl Shared {
         let mut state = self.lock();
         state.phase = phase;
         state.since = now;
+        state.media = None;
     }
 
     /// Has the connection's task dropped where it stands, and the socket with it.
@@ -381,10 +331,10 @@ impl Activity {
     }
 
     /// Notes that the peer has proved itself, if there is a place among those that have: of somebody
-    /// who weighs less, or of one like itself that waits for nothing.
+    /// who weighs less, or of one like itself that is owed nothing or takes nothing.
     #[must_use]
-    pub fn proved(&self, rank: Rank, whose: &Arc<str>) -> bool {
-        self.connections.prove(&self.shared, rank, whose)
+    pub fn proved(&self, rank: Rank, answers: &Arc<str>, now: Instant) -> bool {
+        self.connections.prove(&self.shared, (rank, answers), now)
     }
 
     /// Notes that a peer which has proved nothing has a ticket.
@@ -407,6 +357,11 @@ impl Activity {
         }
     }
 
+    /// Whether it was ended where it stands.
+    pub(super) fn has_ended(&self) -> bool {
+        self.shared.lock().ended
+    }
+
     /// Notes that a write has begun to wait, or that it has gone on.
     pub(super) fn note_write(&self, blocked: bool) {
         self.shared.lock().write_blocked_since = blocked.then(Instant::now);
@@ -417,6 +372,16 @@ impl Activity {
 #[derive(Debug)]
 pub struct Serving {
     shared: Arc<Shared>,
+}
+
+impl Serving {
+    /// What is served is media, and has these places.
+    pub fn media(&self, places: Vec<Ending>) {
+        self.shared.lock().media = Some(Media {
+            places,
+            displaced_at: None,
+        });
+    }
 }
 
 impl Drop for Serving {

@@ -1,43 +1,54 @@
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, sync::Arc, time::Instant};
 
 use super::{Connections, Shared, Who, enumerated};
-use crate::proto::credential::Rank;
+use crate::{places::lent, proto::credential::Rank};
 
 impl Connections {
     /// Gives a peer that has proved itself a place among those that have.
-    pub(super) fn prove(&self, shared: &Arc<Shared>, rank: Rank, whose: &Arc<str>) -> bool {
+    pub(super) fn prove(
+        &self,
+        shared: &Arc<Shared>,
+        (rank, answers): (Rank, &Arc<str>),
+        now: Instant,
+    ) -> bool {
         let mut open = self.open();
         let proved: Vec<_> = enumerated(&open)
             .filter(|(_, connection)| !Arc::ptr_eq(connection, shared))
             .filter_map(|(index, connection)| {
                 let state = connection.lock();
-                let (rank, whose) = match &state.who {
-                    Who::Proved(rank, whose) if !state.ended => (*rank, Arc::clone(whose)),
+                let (rank, answers) = match &state.who {
+                    Who::Proved(rank, answers) if !state.ended => (*rank, Arc::clone(answers)),
                     _ => return None,
                 };
-                let waits = state.waiting_since();
+                let idle = state.idle(now);
                 drop(state);
-                Some((rank, whose, waits, index, connection))
+                Some((rank, answers, idle, index, connection))
             })
             .collect();
-        if proved.len() + self.nobodies.reserved >= self.max {
-            let most = |of: &Arc<str>| proved.iter().filter(|(_, whose, ..)| whose == of).count();
+        let places = self.max.saturating_sub(self.nobodies.reserved);
+        if proved.len() >= places {
+            let taken: Vec<_> = proved
+                .iter()
+                .map(|(rank, answers, ..)| (*rank, &**answers))
+                .collect();
+            let most = |of: &str| taken.iter().filter(|(_, answers)| *answers == of).count();
             let lesser = proved
                 .iter()
-                .filter(|(other, _, waits, ..)| *other < rank || *other == rank && waits.is_some());
+                .filter(|(other, _, idle, ..)| *other < rank || *other == rank && idle.is_some());
             // Of the lowest; rather one that is asked nothing, and then the oldest; of others the
-            // newest of the one that has most.
-            let victim = lesser.min_by_key(|(rank, whose, waits, index, _)| match waits {
-                Some(since) => (*rank, false, Some(*since), Reverse((0, 0))),
-                None => (*rank, true, None, Reverse((most(whose), *index))),
+            // newest of those for whom one answers that have most.
+            let victim = lesser.min_by_key(|(rank, answers, idle, index, _)| match idle {
+                Some(idle) => (*rank, false, Some(*idle), Reverse((0, 0))),
+                None => (*rank, true, None, Reverse((most(answers), *index))),
             });
-            let Some((.., index, victim)) = victim else {
+            let beyond = || proved.get(lent(&taken, places, (rank, answers))?);
+            let Some((.., index, victim)) = victim.or_else(beyond) else {
                 return false;
             };
             victim.end("displaced");
             open.swap_remove(*index);
         }
-        shared.lock().who = Who::Proved(rank, Arc::clone(whose));
+        shared.lock().who = Who::Proved(rank, Arc::clone(answers));
         true
     }
 }

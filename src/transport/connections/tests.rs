@@ -119,7 +119,7 @@ fn entrance(places: usize, now: Instant) -> Entrance {
 }
 
 fn prove(activity: &Activity, rank: Rank, whose: &str) -> bool {
-    activity.proved(rank, &whose.into())
+    activity.proved(rank, &whose.into(), Instant::now())
 }
 
 #[test]
@@ -335,4 +335,84 @@ fn an_owner_far_away_is_in_soon_under_a_flood() {
         let took = flood.comes(200_000 + owner, far, false);
         assert!(took <= 2 * far, "{took:?}");
     }
+}
+
+#[test]
+fn who_does_not_read_goes_for_a_newcomer_after_a_second_and_a_player_after_five() {
+    let connections = Connections::new(3, Timeouts::default(), Metrics::default());
+    let admit = |now| connections.admit(PEER, Standing::Trusted, now);
+    let start = Instant::now();
+    let [player, old, new] = [(); 3].map(|()| admit(start).expect("room"));
+    let serving = [&player, &old, &new].map(|one| one.serve(start));
+    serving[0].media(Vec::new());
+    for one in [&player, &old, &new] {
+        one.note_write(true);
+    }
+    let at = |millis| Instant::now() + Duration::from_millis(millis);
+    assert!(admit(start + SECOND / 2).is_none(), "a moment is nothing");
+    let second = admit(at(1000)).expect("of the one that does not read for longest");
+    assert_eq!([&player, &old, &new].map(has_ended), [false, true, false]);
+    let _serving = second.serve(at(1000));
+    let third = admit(at(1000)).expect("of the other one");
+    assert_eq!([&player, &new].map(has_ended), [false, true]);
+    let _third = third.serve(at(1000));
+    assert!(admit(at(4000)).is_none(), "a player may stall");
+    assert!(admit(at(5000)).is_some() && has_ended(&player));
+}
+
+#[test]
+fn whoever_has_lost_its_place_and_does_not_hear_of_it_is_ended() {
+    use crate::places::{Claim, Places};
+    let (places, connections) = (
+        Places::new(1),
+        Connections::new(8, Timeouts::default(), Metrics::default()),
+    );
+    let claim = |rank, whose: &str| Claim {
+        rank,
+        whose: whose.into(),
+        answers: whose.into(),
+        share: 1,
+        replaces_own: false,
+    };
+    let start = Instant::now();
+    let [deaf, other] = [(); 2].map(|()| {
+        let admitted = connections.admit(PEER, Standing::Trusted, start);
+        admitted.expect("room")
+    });
+    let serving = [&deaf, &other].map(|one| one.serve(start));
+    let place = places.take(claim(Rank::Guest, "a")).expect("free");
+    serving[0].media(vec![place.ending()]);
+    serving[1].media(Vec::new());
+    deaf.note_write(true);
+    let sweep = |millis| connections.sweep(start + Duration::from_millis(millis));
+    sweep(5000);
+    let owner = places.take(claim(Rank::Owner, "o"));
+    sweep(6000);
+    sweep(6500);
+    assert!(owner.is_ok() && !has_ended(&deaf), "it has a second");
+    sweep(7000);
+    assert!(has_ended(&deaf) && !has_ended(&other));
+}
+
+#[test]
+fn many_credentials_of_one_back_end_leave_connections_to_others() {
+    let connections = sealed(10, ROOM);
+    let now = Instant::now();
+    let enter = |number: u32, rank, whose: &str| {
+        let standing = Standing::Nobody(Ticket::Turn);
+        let admitted = connections.admit(at(number), standing, now);
+        let activity = admitted.expect("a place for strangers");
+        // A long answer.
+        std::mem::forget(activity.serve(now));
+        let has_place = prove(&activity, rank, whose);
+        (activity, has_place)
+    };
+    let shop: Vec<_> = (0..6).map(|n| enter(n, Rank::Guest, "shop")).collect();
+    assert!(shop.iter().all(|(_, has_place)| *has_place));
+    assert!(!enter(6, Rank::Guest, "shop").1);
+    let paired = [7, 8].map(|n| enter(n, Rank::Guest, &format!("local {n}")));
+    assert!(paired.iter().all(|(_, has_place)| *has_place));
+    assert!(!enter(9, Rank::Guest, "local 9").1, "four are theirs");
+    let (_owner, has_place) = enter(10, Rank::Owner, "owner");
+    assert!(has_place && paired.iter().all(|(one, _)| !has_ended(one)));
 }

@@ -1,0 +1,205 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::proto::{
+    credential::{Channels, Claims, CredentialId, Scope, Scopes},
+    local::has_form_of_session_id,
+};
+
+fn holder(id: u8, scope: Scope) -> Holder {
+    let claims = Claims {
+        id: CredentialId::new([id; 16]),
+        name: format!("viewer {id}"),
+        scopes: Scopes::from_iter([Scope::Live, scope]),
+        channels: Channels::All,
+        expires: None,
+        peer: None,
+    };
+    Holder {
+        issuer: "local".to_owned(),
+        epoch: 0,
+        rights: claims.rights(),
+        claims,
+    }
+}
+
+fn guest(sessions: &Sessions, id: u8, endpoint: Option<u8>) -> Result<Session, Error> {
+    let endpoint = endpoint.map(|byte| EndpointId::new([byte; 32]));
+    sessions.enter(holder(id, Scope::Voice), endpoint, |_| ())
+}
+
+#[test]
+fn ids_have_the_form_that_others_may_not_have() {
+    for _ in 0..100 {
+        let id = SessionId::new().expect("random numbers");
+        assert!(has_form_of_session_id(id.as_str()), "{id:?}");
+    }
+    for text in [
+        "",
+        "127.0.0.1",
+        "open:abcdefg",
+        "abcdefghijk",
+        "abcdefghijklm",
+        "abcdefghijk=",
+    ] {
+        assert!(!has_form_of_session_id(text), "{text}");
+    }
+}
+
+#[test]
+fn whoever_comes_again_has_its_old_place() {
+    let sessions = Sessions::new(2, Metrics::default());
+    let first = guest(&sessions, 1, Some(1)).expect("room");
+    let again: Vec<_> = (0..50)
+        .map(|_| guest(&sessions, 1, Some(1)).expect("the same place"))
+        .collect();
+    assert_eq!(sessions.count(), 1);
+    let listed = sessions.list();
+    assert!(again.iter().all(|session| *session.id() == listed[0].id));
+    assert_eq!(listed[0].id.as_str().len(), 12);
+    drop(first);
+    assert_eq!(sessions.count(), 1, "others of it are there");
+    drop(again);
+    assert_eq!(sessions.count(), 0);
+}
+
+#[test]
+fn one_credential_cannot_take_all_places() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let kept: Vec<_> = (0..50)
+        .map(|endpoint| guest(&sessions, 1, Some(endpoint)))
+        .collect();
+    assert_eq!(kept.iter().filter(|session| session.is_ok()).count(), 2);
+    let error = kept[2].as_ref().err().expect("refused");
+    assert!(
+        error.reason().contains("pair this one by itself"),
+        "{error}"
+    );
+    assert!(
+        guest(&sessions, 2, Some(9)).is_ok(),
+        "there is room for others"
+    );
+}
+
+#[test]
+fn the_owner_gets_a_place_and_who_had_it_is_told() {
+    let sessions = Sessions::new(2, Metrics::default());
+    let ended = Arc::new(AtomicUsize::new(0));
+    let _first = guest(&sessions, 1, None).expect("room");
+    let counted = Arc::clone(&ended);
+    let second = sessions
+        .enter(holder(2, Scope::Voice), None, move |reason| {
+            assert_eq!(reason, "displaced");
+            counted.fetch_add(1, Ordering::SeqCst);
+        })
+        .expect("room");
+    assert!(
+        guest(&sessions, 3, None)
+            .err()
+            .expect("full")
+            .reason()
+            .contains("2 viewers")
+    );
+    let owner = sessions
+        .enter(holder(9, Scope::Admin), None, |_| ())
+        .expect("makes room");
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert!(!second.is_open() && owner.is_open());
+    drop(second);
+    assert_eq!(
+        sessions.count(),
+        2,
+        "what was displaced frees nobody else's place"
+    );
+    let told = guest(&sessions, 2, None).err().expect("full");
+    assert!(told.reason().contains("owner"), "{told}");
+    // Owners do not displace each other.
+    let other = sessions
+        .enter(holder(8, Scope::Admin), None, |_| ())
+        .expect("makes room");
+    assert!(owner.is_open() && other.is_open());
+    assert!(
+        sessions
+            .enter(holder(7, Scope::Admin), None, |_| ())
+            .is_err()
+    );
+}
+
+#[test]
+fn an_admin_of_a_back_end_gets_a_guests_place_and_never_the_owners() {
+    let sessions = Sessions::new(2, Metrics::default());
+    let enter = |id, issuer: &str, scope| {
+        let mut holder = holder(id, scope);
+        holder.issuer = issuer.to_owned();
+        sessions.enter(holder, None, |_| ())
+    };
+    let owner = enter(1, "local", Scope::Admin).expect("room");
+    let guest = enter(2, "local", Scope::Voice).expect("room");
+    let minted = enter(3, "shop", Scope::Admin).expect("makes room");
+    assert!(owner.is_open() && !guest.is_open());
+    assert!(
+        enter(4, "shop", Scope::Admin).is_err(),
+        "nor one of its own"
+    );
+    let second = enter(5, "local", Scope::Admin).expect("makes room");
+    assert!(owner.is_open() && second.is_open() && !minted.is_open());
+    assert!(enter(6, "local", Scope::Admin).is_err(), "the newer waits");
+}
+
+#[test]
+fn sessions_end_by_what_their_credential_says() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let kept = guest(&sessions, 1, None).expect("room");
+    let revoked = guest(&sessions, 2, None).expect("room");
+    sessions
+        .end_where(|holder| (holder.claims.id == CredentialId::new([2; 16])).then_some("revoked"));
+    assert!(kept.is_open() && !revoked.is_open());
+    assert_eq!(sessions.count(), 1);
+}
+
+#[test]
+fn credentials_with_one_id_are_judged_each_for_itself() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let own = guest(&sessions, 1, None).expect("room");
+    let mut minted = holder(1, Scope::Voice);
+    minted.issuer = "shop".to_owned();
+    let minted = sessions.enter(minted, None, |_| ()).expect("room");
+    sessions.end_where(|holder| (holder.issuer == "shop").then_some("revoked"));
+    assert!(own.is_open() && !minted.is_open());
+}
+
+#[test]
+fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let ended = Arc::new(AtomicUsize::new(0));
+    let all: Vec<_> = (0..20)
+        .map(|_| {
+            let ended = Arc::clone(&ended);
+            let end = move |_: &'static str| {
+                ended.fetch_add(1, Ordering::SeqCst);
+            };
+            sessions
+                .enter(holder(1, Scope::Voice), None, end)
+                .expect("the same place")
+        })
+        .collect();
+    assert_eq!(ended.load(Ordering::SeqCst), 20 - CONNECTIONS_OF_SESSION);
+    assert!(!all[13].is_open() && all[14].is_open() && all[19].is_open());
+}
+
+#[test]
+fn a_back_end_leaves_sessions_to_others() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let of = |issuer: &str, id| Holder {
+        issuer: issuer.to_owned(),
+        ..holder(id, Scope::Voice)
+    };
+    let enter = |issuer, id| sessions.enter(of(issuer, id), None, |_| ());
+    let shop: Vec<_> = (0..4).map(|id| enter("shop", id)).collect();
+    let shop: Vec<_> = shop.into_iter().map(|one| one.expect("free")).collect();
+    assert!(enter("shop", 9).is_err());
+    let paired = enter("local", 9).expect("of the newest of theirs");
+    assert!(!shop[3].is_open() && shop[..3].iter().all(Session::is_open));
+    assert!(enter("local", 10).is_err() && enter("shop", 3).is_err());
+    assert!(paired.is_open());
+}

@@ -1,0 +1,187 @@
+use super::*;
+
+fn claim(rank: Rank, whose: &str) -> Claim {
+    Claim {
+        rank,
+        whose: whose.into(),
+        answers: whose.into(),
+        share: 2,
+        replaces_own: false,
+    }
+}
+
+fn has_ended(place: &Place) -> bool {
+    place.end.token.is_cancelled()
+}
+
+#[test]
+fn a_place_comes_back() {
+    let places = Places::new(2);
+    let one = places.take(claim(Rank::Guest, "a")).expect("free");
+    let _two = places.take(claim(Rank::Guest, "b")).expect("free");
+    let full = places.take(claim(Rank::Guest, "c")).expect_err("full");
+    assert_eq!(full, NoPlace::Full);
+    drop(one);
+    assert_eq!(places.count(), 1);
+    assert!(places.take(claim(Rank::Guest, "c")).is_ok());
+}
+
+#[test]
+fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
+    use Rank::{Admin, Guest, Owner};
+    // Who has places, oldest first; who comes; whose place it gets: its number in the row.
+    type Row<'a> = (&'a [(Rank, &'a str)], Rank, Result<usize, NoPlace>);
+    #[rustfmt::skip]
+    let table: [Row<'_>; 9] = [
+        (&[(Guest, "a"), (Guest, "b"), (Guest, "b")], Owner, Ok(2)),
+        (&[(Guest, "b"), (Guest, "b"), (Guest, "a")], Owner, Ok(1)),
+        (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Owner, Ok(0)),
+        (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Admin, Ok(0)),
+        (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Owner, Ok(1)),
+        (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Admin, Err(NoPlace::Full)),
+        (&[(Owner, "o"), (Owner, "o"), (Owner, "o")], Owner, Err(NoPlace::Full)),
+        (&[(Guest, "a"), (Guest, "a"), (Guest, "b")], Guest, Err(NoPlace::Full)),
+        (&[(Guest, "a")], Owner, Ok(0)),
+    ];
+    for (holders, newcomer, expected) in table {
+        let places = Places::new(holders.len());
+        let held: Vec<_> = holders
+            .iter()
+            .map(|(rank, whose)| places.take(claim(*rank, whose)).expect("free"))
+            .collect();
+        let found = places.has_one_for(newcomer, "n");
+        let taken = places.take(claim(newcomer, "newcomer"));
+        assert_eq!(found, taken.is_ok(), "{holders:?}");
+        let ended: Vec<_> = (0..held.len()).filter(|at| has_ended(&held[*at])).collect();
+        match expected {
+            Ok(index) => assert!(taken.is_ok() && ended == [index], "{holders:?}: {ended:?}"),
+            Err(why) => assert!(taken.is_err_and(|found| found == why) && ended.is_empty()),
+        }
+        assert_eq!(places.count(), places.max());
+    }
+}
+
+#[test]
+fn whoever_had_to_go_is_told_when_it_comes_again() {
+    let places = Places::new(1);
+    let guest = places.take(claim(Rank::Guest, "a")).expect("free");
+    let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
+    assert!(has_ended(&guest) && guest.why() == FOR_THE_OWNER);
+    drop(guest);
+    assert_eq!(places.count(), 1, "it frees nobody else's place");
+    let again = places.take(claim(Rank::Guest, "a")).err();
+    assert_eq!(again, Some(NoPlace::Displaced));
+    drop(owner);
+    drop(places.take(claim(Rank::Guest, "a")).expect("free"));
+    let _owner = places.take(claim(Rank::Owner, "o")).expect("free");
+    let again = places.take(claim(Rank::Guest, "a")).err();
+    assert_eq!(again, Some(NoPlace::Full), "that was another time");
+}
+
+#[test]
+fn a_share_is_for_guests() {
+    let places = Places::new(9);
+    let take = |rank| {
+        let taken = (0..5).map(|_| places.take(claim(rank, "x")));
+        taken.filter_map(Result::ok).collect::<Vec<_>>()
+    };
+    let guests = take(Rank::Guest);
+    assert_eq!(guests.len(), 2);
+    drop(guests);
+    assert_eq!(take(Rank::Owner).len(), 5);
+}
+
+#[tokio::test]
+async fn a_place_is_vacated_when_its_old_holder_has_gone() {
+    let places = Places::new(1);
+    let guest = places.take(claim(Rank::Guest, "a")).expect("free");
+    let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
+    let leaves = async {
+        assert_eq!(guest.ended().await, FOR_THE_OWNER);
+        drop(guest);
+    };
+    let (was_taken, ()) = tokio::join!(owner.vacated(), leaves);
+    assert!(was_taken);
+}
+
+#[test]
+fn a_party_may_give_its_own_place_for_another() {
+    let places = Places::new(1);
+    let replacing = |whose: &str| Claim {
+        replaces_own: true,
+        ..claim(Rank::Guest, whose)
+    };
+    let first = places.take(replacing("a")).expect("free");
+    assert_eq!(places.take(replacing("b")).err(), Some(NoPlace::Full));
+    let second = places.take(replacing("a")).expect("its own");
+    assert_eq!(first.why(), FOR_ITS_OWN);
+    drop(first);
+    assert_eq!(places.count(), 1);
+    drop(second);
+    assert!(places.take(replacing("b")).is_ok());
+}
+
+#[test]
+fn a_party_with_a_small_share_changes_what_it_has() {
+    let places = Places::new(4);
+    let of = |replaces_own| Claim {
+        share: 1,
+        replaces_own,
+        ..claim(Rank::Guest, "a")
+    };
+    let first = places.take(of(true)).expect("free");
+    assert_eq!(places.take(of(false)).err(), Some(NoPlace::Share));
+    let second = places.take(of(true)).expect("instead of the first");
+    assert_eq!((first.why(), places.count()), (FOR_ITS_OWN, 1));
+    let early = places.take(of(true));
+    assert_eq!(
+        early.err(),
+        Some(NoPlace::Share),
+        "while the first is leaving"
+    );
+    drop(first);
+    assert_eq!(places.count(), 1, "which frees nobody else's");
+    drop(second);
+}
+
+#[test]
+fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
+    let places = Places::new(6);
+    let of = |rank, whose: &str, answers: &str| Claim {
+        answers: answers.into(),
+        ..claim(rank, whose)
+    };
+    let minted = |number: usize| of(Rank::Guest, &format!("shop {number}"), "shop");
+    let shop: Vec<_> = (0..6).map(|number| places.take(minted(number))).collect();
+    let shop: Vec<_> = shop.into_iter().map(|place| place.expect("free")).collect();
+    assert_eq!(places.take(minted(7)).err(), Some(NoPlace::Full));
+    assert!(places.has_one_for(Rank::Guest, "a"));
+    let paired = ["a", "b"].map(|whose| places.take(claim(Rank::Guest, whose)));
+    let paired = paired.map(|place| place.expect("beyond what they keep"));
+    let gone = [4, 5].map(|number| shop[number].why());
+    assert_eq!(gone, [FOR_OTHERS, FOR_OTHERS]);
+    assert!(shop[..4].iter().all(|place| !has_ended(place)));
+    assert!(!places.has_one_for(Rank::Guest, "c"));
+    let third = places.take(claim(Rank::Guest, "c"));
+    assert_eq!(third.err(), Some(NoPlace::Full), "four are theirs");
+    // What they have lost they do not get back from others, and the owner comes before all.
+    assert_eq!(places.take(minted(4)).err(), Some(NoPlace::Full));
+    let owner = places
+        .take(claim(Rank::Owner, "o"))
+        .expect("of who has most");
+    assert!(has_ended(&shop[3]) && paired.iter().all(|place| !has_ended(place)));
+    drop(owner);
+}
+
+#[test]
+fn what_is_kept() {
+    assert_eq!([1, 2, 3, 4, 6, 32].map(kept), [1, 2, 2, 3, 4, 22]);
+    use Rank::{Admin, Guest, Owner};
+    let lent = |taken: &[(Rank, &str)], who| lent(taken, taken.len(), who);
+    let three = |rank| [(rank, "s"), (rank, "s"), (rank, "s")];
+    assert_eq!(lent(&three(Guest), (Guest, "a")), Some(2));
+    assert_eq!(lent(&three(Guest), (Guest, "s")), None, "its own");
+    assert_eq!(lent(&three(Admin), (Guest, "a")), None, "who weighs more");
+    assert_eq!(lent(&three(Owner), (Owner, "a")), None);
+    assert_eq!(lent(&[(Guest, "s")], (Guest, "a")), None);
+}
