@@ -38,6 +38,7 @@ use crate::{
     hal::Camera,
     http::{self, App},
     live::{self, Hub},
+    log,
     playback::Players,
     proto::peer_info::PeerInfo,
     talk::{self, Talkers},
@@ -140,6 +141,7 @@ impl Daemon {
         let live_metrics = live::Metrics::default();
         live_metrics.register(&mut registry);
         boundary::register(&mut registry);
+        log::register(&mut registry);
         let http_metrics = http::Metrics::default();
         http_metrics.register(&mut registry);
         let connection_metrics = transport::Metrics::default();

@@ -8,7 +8,7 @@
 //! | 5 | [`http`], `client` | routes, replies and bodies over hyper; the viewer's end |
 //! | 4 | [`transport`], [`access`] | connections with a known peer; who may do what |
 //! | 3 | [`live`], `record`, [`playback`], [`device`] | streams and their viewers; recordings and their players; the door for commands |
-//! | 2 | [`hal`] | what a camera is; the simulated one; files |
+//! | 2 | [`hal`], [`log`] | what a camera is; the simulated one; files; where the log goes |
 //! | 1 | [`proto`] | wire formats, credentials and sealed bodies, pure |
 //! | 0 | [`media`], [`error`], [`clock`], [`boundary`], [`watchdog`] | frames, tracks, time, refusals; where a panic ends, and a standstill |
 //!
@@ -37,6 +37,7 @@ pub mod error;
 pub mod hal;
 pub mod http;
 pub mod live;
+pub mod log;
 pub mod media;
 pub mod places;
 pub mod playback;

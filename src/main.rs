@@ -11,11 +11,12 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
-    boundary,
+    boundary::{self, Part},
     budget::Budget,
-    cli::{self, Cli, Command, LogLines},
+    cli::{self, Cli, Command},
     config::Config,
     daemon::{self, Daemon},
+    log::{Log, LogLines},
     proto::text::Lines,
     watchdog::{self, Watchdog},
 };
@@ -24,10 +25,17 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let is_daemon = matches!(cli.command, Some(Command::Run) | None);
+    // Without a thread it is written as commands do.
+    let log = match is_daemon {
+        true => Log::queued().unwrap_or(Log::Direct),
+        false => Log::Direct,
+    };
+    let lines = log.clone();
     tracing_subscriber::registry()
         .with(
             tracing_subscriber::fmt::layer()
-                .with_writer(|| LogLines(io::stderr()))
+                .with_writer(move || LogLines(lines.clone()))
                 .with_ansi(false),
         )
         .with(cli.options.log)
@@ -36,13 +44,16 @@ fn main() -> ExitCode {
     let config = cli.options.config.as_deref();
     let result = match cli.command {
         Some(Command::Check) => check(config),
-        Some(Command::Run) | None => run(config),
+        Some(Command::Run) | None => run(config, &log),
         Some(command) => command.perform(config).map_err(Into::into),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log.flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("peercam: {}", Lines(format!("{error:#}")));
+            log.last_words(&format!("peercam: {}\n", Lines(format!("{error:#}"))));
             ExitCode::FAILURE
         }
     }
@@ -58,7 +69,7 @@ fn check(path: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn run(path: Option<&Path>) -> Result<()> {
+fn run(path: Option<&Path>, log: &Log) -> Result<()> {
     let config = cli::load(path)?;
     let threads = config.runtime.threads;
     let mut builder = if threads == 1 {
@@ -88,12 +99,18 @@ fn run(path: Option<&Path>) -> Result<()> {
         }
         let _watchdog =
             Watchdog::start(watchdog::LIMIT, &data_dir).context("the watchdog does not start")?;
-        // Nobody reading it is no reason not to run.
-        let _ = announce(&daemon, path.is_none());
+        let text = announcement(&daemon, path.is_none())?;
+        // Nobody reading it is no reason not to run, nor to wait.
+        let _ = boundary::thread(Part::Service, "announcement", move || {
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(&text).and_then(|()| out.flush());
+        });
+        let log = log.clone();
         let stop = async {
             signals.next().await;
             tokio::spawn(async move {
                 signals.next().await;
+                log.flush_within(AT_ONCE);
                 std::process::exit(EXIT_AT_ONCE);
             });
         };
@@ -109,12 +126,15 @@ fn run(path: Option<&Path>) -> Result<()> {
 /// What may be under way on files when all else has ended, and how long it may take.
 const BLOCKED_GRACE: Duration = Duration::from_millis(500);
 
+/// What may be logged still after a second signal.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// Exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;
 
 /// Tells a person what to paste into a player.
-fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
     let (open, token): (Vec<_>, Vec<_>) = daemon
         .endpoint()
         .listen
@@ -151,7 +171,7 @@ fn announce(daemon: &Daemon, is_default: bool) -> io::Result<()> {
         )?;
         writeln!(out, "  curl {base}/healthz\n\nCtrl-C stops it.")?;
     }
-    out.flush()
+    Ok(out)
 }
 
 /// An address that a player on this machine can use.

@@ -1,4 +1,8 @@
-use std::{process, sync::mpsc, time::Duration};
+use std::{
+    process,
+    sync::{OnceLock, mpsc},
+    time::Duration,
+};
 
 /// How long the last words may take: the log may be what is stuck.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -12,11 +16,23 @@ pub enum Exit {
     Stalled = 71,
 }
 
+/// What is done behind the last words, so that they get out.
+static FLUSH: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// Has `flush` bring out what was logged before the process ends itself. For programs, once.
+pub fn before_end(flush: impl Fn() + Send + Sync + 'static) {
+    // The first one is the program's.
+    let _ = FLUSH.set(Box::new(flush));
+}
+
 /// Ends the process where it stands, after `last_words`, for which there is a second.
 pub fn end_process(exit: Exit, last_words: impl FnOnce() + Send + 'static) -> ! {
     let (done, is_done) = mpsc::channel();
     let speaker = std::thread::Builder::new().spawn(move || {
         last_words();
+        if let Some(flush) = FLUSH.get() {
+            flush();
+        }
         // Who does not wait any more has ended the process.
         let _ = done.send(());
     });

@@ -30,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     contain::{Contained, Panicked, contain, run},
-    end::{Exit, end_process},
+    end::{Exit, before_end, end_process},
     hook::{install, library_panicked, library_panics, note_library_panic},
     lock::{Guarded, Vital, VitalGuard},
     metrics::register,

@@ -9,7 +9,6 @@ mod doctor;
 mod download;
 mod failure;
 mod interrupt;
-mod log;
 mod mint_key;
 mod pairing;
 mod probe;
@@ -30,7 +29,6 @@ pub use doctor::DoctorOptions;
 #[cfg(feature = "client")]
 pub use download::DownloadOptions;
 pub use failure::Failure;
-pub use log::LogLines;
 pub use mint_key::MintKeyOptions;
 use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};

@@ -393,9 +393,7 @@ async fn claims_that_are_not_in_order_let_nobody_in_whoever_minted_them() {
 async fn a_command_whose_body_was_changed_is_not_done() {
     let device = Device::start("");
     let uri = device.pair(&["phone"]);
-    let done = || device.daemon.log().matches("command=ChannelList").count();
     for change in 0..7 {
-        let before = done();
         let mut viewer = RawViewer::open(device.address, &uri).await;
         let (mut bytes, keys) = viewer.request("POST", "/command", Some(LIST));
         let body_at = bytes
@@ -478,11 +476,12 @@ async fn a_command_whose_body_was_changed_is_not_done() {
         let (status, text) = reply.sealed();
         assert_eq!(status, 400, "change {change}: {text}");
         assert!(text.contains("nothing was done"), "change {change}: {text}");
-        assert_eq!(done(), before, "change {change}");
     }
     let mut viewer = RawViewer::open(device.address, &uri).await;
     viewer.ask("POST", "/command", Some(LIST)).await.sealed();
-    assert!(done() > 0, "the log tells of commands");
+    device.daemon.logs("command=ChannelList");
+    let done = device.daemon.log().matches("command=ChannelList").count();
+    assert_eq!(done, 1, "the last one alone");
 }
 
 #[tokio::test]
@@ -596,7 +595,7 @@ async fn access_that_has_ended_ends_what_runs() {
                     status == 403 && text.contains("lets nobody in"),
                     "{way}: {text}"
                 );
-                assert!(device.daemon.log().contains("revoked.json"), "{way}");
+                device.daemon.logs("revoked.json");
             }
         }
     }
@@ -732,7 +731,7 @@ async fn a_credential_ends_when_it_says_so() {
     ));
     let mut viewer = RawViewer::open(device.address, &uri).await;
     viewer.live("quality=standard").await.cut_off().await;
-    assert!(device.daemon.log().contains("reason=\"expired\""));
+    device.daemon.logs("reason=\"expired\"");
     let mut again = RawViewer::open(device.address, &uri).await;
     let (status, text) = again.ask("GET", LIVE, None).await.sealed();
     assert!(status == 403 && text.contains("has ended"), "{text}");

@@ -38,8 +38,7 @@ async fn a_mint_key_gives_what_its_owner_set_and_narrowing_ends_what_runs() {
     let mut live = watching.live("channel=0&quality=standard").await;
     device.peercam(&["mint-key", "shop", "--scope", "live", "--channel", "1"]);
     live.cut_off().await;
-    let log = device.daemon.log();
-    assert!(log.contains("reason=\"rights changed\""), "{log}");
+    device.daemon.logs("reason=\"rights changed\"");
     let (_, list) = ask(&device, &guest, "POST", LIST).await;
     assert!(!list.contains("front") && list.contains("back"), "{list}");
     let target = b"/ipc.flv?action=live&channel=0";

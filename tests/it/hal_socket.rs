@@ -101,7 +101,7 @@ async fn whoever_does_it_wrong_is_told_why_and_nobody_else_notices() {
     ] {
         let reason = sent_away(&path, &said).await;
         assert!(reason.contains(expected), "{expected:?} in {reason:?}");
-        assert!(daemon.log().contains(&reason), "{reason}");
+        daemon.logs(&reason);
     }
     let last = viewer.picture().await.expect("the stream goes on").0;
     let mut before = last;

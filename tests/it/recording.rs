@@ -214,11 +214,7 @@ async fn a_second_playback_takes_the_place_of_the_first() {
     let mut second = Playing::start(&daemon, &query).await;
     second.next().await.expect("a picture");
     first.rest().await;
-    assert!(
-        daemon.log().contains("asked for another playback"),
-        "{}",
-        daemon.log()
-    );
+    daemon.logs("asked for another playback");
     other.next().await.expect("another viewer's goes on");
 }
 

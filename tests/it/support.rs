@@ -67,6 +67,18 @@ impl Daemon {
         std::fs::write(&written, config).expect("the configuration is written");
         std::fs::rename(&written, &path).expect("the configuration is in place");
         let log = std::fs::File::create(directory.path().join("log")).expect("a log file");
+        Self::start_logging_to(directory, path, log.into())
+    }
+
+    /// A daemon whose log nobody reads, until somebody takes it.
+    pub(crate) fn start_unread(config: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("camera.toml");
+        std::fs::write(&path, config).expect("the configuration is written");
+        Self::start_logging_to(directory, path, Stdio::piped())
+    }
+
+    fn start_logging_to(directory: tempfile::TempDir, path: PathBuf, log: Stdio) -> Self {
         let mut child = program()
             .args(["run", "--log", "trace", "--config"])
             .arg(&path)
@@ -113,6 +125,20 @@ impl Daemon {
     /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         read(&self.directory.path().join("log"))
+    }
+
+    /// Waits until it has logged this: a thread of its own writes the log.
+    pub(crate) fn logs(&self, text: &str) {
+        let began = std::time::Instant::now();
+        while !self.log().contains(text) {
+            assert!(began.elapsed() < HANG, "{text:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// All that it logs from here on, of one that was started unread.
+    pub(crate) fn take_log(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().expect("piped")
     }
 
     /// Sends a signal.
