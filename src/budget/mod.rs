@@ -8,6 +8,7 @@
 //! whatever cameras, viewers and cards do. Belongs here: the sums. Does not belong here: who keeps
 //! within its share.
 
+mod connections;
 mod limit;
 mod p2p;
 mod shares;
@@ -16,11 +17,12 @@ use std::{collections::BTreeSet, fmt, path::Path};
 
 use self::shares::{Demand, TooLittle, share_out};
 pub use self::{
+    connections::{LOCAL, RESERVED, STRANGERS, sealed as sealed_connections},
     limit::{Limit, Source},
     p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
-use crate::{access::CONNECTIONS_OF_SESSION, config, hal::Room, media::Quality};
+use crate::{config, hal::Room, media::Quality};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -42,8 +44,6 @@ const DOWNLOAD: usize = 512 * KIB;
 /// A TCP connection's task, and its buffers in both directions, which are larger for the few that
 /// have proved themselves and smaller for strangers.
 const CONNECTION: usize = 16 * KIB;
-/// Connections beside those of sessions: of strangers and of programs on the device.
-const OTHER_CONNECTIONS: usize = 44;
 /// What the kernel may keep that was sent to one viewer and not acknowledged.
 const SEND_BUFFER: (usize, usize) = (128 * KIB, 4 * MIB);
 /// What is known of a recording, in a list that may have grown to twice what it holds.
@@ -212,7 +212,7 @@ impl Budget {
             true => p2p::demand(sessions),
             false => (0, 0),
         };
-        let connections = times(sessions, CONNECTIONS_OF_SESSION) + OTHER_CONNECTIONS;
+        let connections = connections::least(sessions);
         let cutting = times(wants.channels, picture);
         let record = wants.record.map_or((0, 0), |(queue, before)| {
             let most = queue.saturating_add(times(wants.channels, before));

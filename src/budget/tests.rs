@@ -50,7 +50,7 @@ fn a_camera_with_32_mib_serves_each_session_and_records() {
     assert_eq!(budget.total, 11 * MIB);
     assert!(budget.picture >= 384 * KIB);
     assert!(budget.viewers >= 4 && budget.players >= 1 && budget.downloads >= 1);
-    assert!(budget.connections >= 4 * CONNECTIONS_OF_SESSION + OTHER_CONNECTIONS);
+    assert!(budget.connections >= connections::least(4));
     assert!(budget.recordings >= 8_000 && budget.record >= budget.picture);
     assert!(budget.send_buffer.expect("bounded") >= 128 * KIB);
     let table = budget.to_string();

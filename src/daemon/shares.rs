@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    access::{CONNECTIONS_OF_SESSION, Keeper},
-    budget::Budget,
+    access::Keeper,
+    budget::{Budget, LOCAL, RESERVED, STRANGERS, sealed_connections},
     config::{Config, ListenAccess},
     http::{Listening, LocalPlaces},
     proto::guard::Allowed,
@@ -13,15 +13,8 @@ use crate::{
 
 /// Media responses of one credential, however few there are for each.
 const MIN_MEDIA: usize = 6;
-/// Connections that have proved nothing: 200 sources have a turn in a second each, and keep their
-/// place for 0.4 s.
-const NOBODIES: usize = 96;
-/// The same of one source.
+/// Connections of one source that have proved nothing.
 const NOBODIES_OF_SOURCE: usize = 32;
-/// Connections that viewers leave to those that have proved nothing.
-const RESERVED: usize = 4;
-/// Connections that viewers on open listeners leave to programs on the device.
-const LOCAL: usize = 16;
 
 /// What each part gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +43,7 @@ impl Shares {
             media: media(budget.viewers, sessions),
             token,
             nobodies: Nobodies {
-                max: NOBODIES.min(token),
+                max: STRANGERS.1.min(token),
                 of_source: NOBODIES_OF_SOURCE.min(token.div_ceil(2)),
                 reserved: RESERVED.min(token / 2),
             },
@@ -119,8 +112,7 @@ impl ByKind {
 fn connections(max: usize, sessions: usize, kinds: (bool, bool)) -> (usize, usize) {
     match kinds {
         (true, true) => {
-            let needed = CONNECTIONS_OF_SESSION * sessions + NOBODIES + RESERVED;
-            let token = needed.min(max / 2);
+            let token = sealed_connections(sessions).min(max / 2);
             (token, max - token)
         }
         (true, false) => (max, 0),
