@@ -2,8 +2,13 @@
 
 PEERCAM_BIN names the program. PEERCAM_SOAK=1 runs everything in full length; otherwise about a
 twentieth.
+
+Judges wait most of their time, so `tests/run` has six of them at work at once (pytest-xdist). What is marked
+`long` (half a minute and more) comes first; what is marked `alone` waits until nobody else is at work, as it
+judges moments or memory to a hair.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -20,6 +25,28 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("PEERCAM_BIN", str(ROOT / "target/release/peercam"))
 SOAK = bool(os.environ.get("PEERCAM_SOAK"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes half a minute or more")
+    config.addinivalue_line("markers", "alone: runs when no other judge does")
+
+
+def is_marked(item, name):
+    return item.get_closest_marker(name) is not None
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: is_marked(item, "alone") - is_marked(item, "long"))
+
+
+@pytest.fixture(autouse=True)
+def company(request, tmp_path_factory):
+    """Many at once, or one alone."""
+    is_alone = is_marked(request.node, "alone")
+    with open(tmp_path_factory.getbasetemp().parent / "company", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        yield
 
 
 def scaled(seconds):
@@ -118,9 +145,11 @@ source = {source}
 
 
 def tool(*arguments, data=None):
-    """Runs a program that must succeed and say nothing on stderr; gives its output."""
+    """Runs a program that must succeed and say nothing on stderr; gives its output.
+
+    It gives way to what others have running in real time."""
     assert shutil.which(arguments[0]), f"{arguments[0]} is not installed: run tests/run"
-    done = subprocess.run(arguments, input=data, capture_output=True, timeout=600)
+    done = subprocess.run(["nice", "-n", "10", *arguments], input=data, capture_output=True, timeout=600)
     message = done.stderr.decode(errors="replace")
     assert done.returncode == 0 and not message, f"{' '.join(arguments)}: {message[:2000]}"
     return done.stdout

@@ -44,6 +44,7 @@ def download(daemon):
         return answer.read().partition(b"\r\n\r\n")[2]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="FUSE needs root and /dev/fuse")
 def test_a_card_that_hangs(camera, tmp_path):
     names = [f"ch0/2026-01-01/{START + number}_1000_0_{len(CONTENT)}.mp4" for number in range(20)]

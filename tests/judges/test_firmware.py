@@ -102,6 +102,7 @@ def online(daemon):
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_either_side_may_be_killed_again_and_again(camera, firmware):
     """The recorder and a viewer see clean streams in between."""
     text = '[[channel]]\nid = 1\nsource = { kind = "sim", every_picture = true, gop = 25 }\n[record]\nquality = "standard"\npath = "rec"\nmax_size = "64MiB"\n'

@@ -195,6 +195,7 @@ def test_nobody_watching_costs_nothing(camera):
     assert cpu() - before <= 2, "clock ticks of 10 ms in two idle seconds"
 
 
+@pytest.mark.long
 def test_faults_leave_a_stream_that_decodes(camera):
     daemon = camera(source='{ kind = "sim", every_picture = true, faults = ["stall", "late-key", "clock-step"], seed = 11, gop = 25 }')
     stream = flv.whole(daemon.record(scaled(60) + 27, quality="standard"))

@@ -97,6 +97,7 @@ def pair(camera, name, *scopes):
                           check=True).stdout.split()[0]
 
 
+@pytest.mark.alone
 def test_a_small_camera_outlives_its_guests(small_camera):
     others = ["taskset", "-c", "1"]
     def pull(name, *scopes):

@@ -241,6 +241,7 @@ def test_a_relay_that_restarts_costs_a_direct_viewer_nothing(tmp_path):
         assert lost(direct.path) == 0 and freeze <= 0.5
 
 
+@pytest.mark.long
 def test_a_relay_that_restarts_is_waited_for(tmp_path):
     with lab(tmp_path, device="hard", viewer="hard") as made:
         relay = made.start_relay()

@@ -147,6 +147,7 @@ def test_playback_is_what_was_recorded_at_the_pace_at_which_it_was(camera):
     assert numpy.abs((stamps - stamps[0]) - (captured - captured[0])).max() < 0.06
 
 
+@pytest.mark.long
 def test_sound_and_picture_agree_over_the_borders_of_files(camera):
     # Side by side: recording and playing take as long as what is recorded and played.
     daemons = [camera(RECORD, source=source(audio)) for audio in ("aac", "pcmu")]
@@ -217,6 +218,7 @@ def test_a_pause_costs_nothing_and_lasts_as_long_as_it_lasts(camera):
     assert waits.max() <= 60, "timestamps stood still"
 
 
+@pytest.mark.long
 def test_a_card_with_faults_goes_on_by_itself(camera):
     """Full, pulled and slow, on the schedule of a seed: live never notices, and what is listed plays."""
     faults = f'{{ kind = "sim", every_picture = true, gop = {GOP}, faults = ["card-full", "card-pulled", "slow-disk"], seed = 5 }}'

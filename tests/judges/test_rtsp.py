@@ -254,6 +254,7 @@ def test_reordered_pictures_are_shown_in_order(camera, rtsp, tmp_path, codec):
     assert numbers[:-4] == list(range(numbers[0], numbers[0] + len(numbers) - 4))
 
 
+@pytest.mark.long
 def test_pictures_that_lead_a_key_picture_are_shown_only_if_nothing_is_missing(camera, rtsp, tmp_path):
     server = rtsp(reordered(camera, tmp_path / "reordered.mp4", "h265"), "--codec", "h265", "--loss", "0.02")
     daemon = camera(source=source(server, ', transport = "udp"'))

@@ -67,6 +67,7 @@ def test_what_ffmpeg_writes_is_heard_as_it_was(camera, name):
     assert spectrum[abs(pitch - 1000) <= 20].sum() > 0.8 * spectrum.sum(), "as high as it was, and nothing else"
 
 
+@pytest.mark.alone
 def test_a_beep_is_heard_soon_after_it_was_made(camera):
     """A microphone that beeps on every second of the wall clock, 20 ms at a time, through FLV-less PCM."""
     daemon = camera()
