@@ -106,38 +106,70 @@ impl Window {
 }
 
 fn seconds(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
-    let value = whole(query, keys)?;
-    match value {
-        Some(seconds) if !(0..=MAX_SECONDS).contains(&seconds) => Err(Error::bad_request(format!(
-            "the parameter {} is a number of seconds since 1970",
+    time(query, keys, MAX_SECONDS, "seconds since 1970")
+}
+
+fn milliseconds(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
+    time(query, keys, MAX_SECONDS * 1000, "milliseconds")
+}
+
+/// A time of up to `max`, in these units. Some clients write decimals, which are cut off.
+fn time(query: &Query<'_>, keys: &[&str], max: i64, units: &str) -> Result<Option<i64>, Error> {
+    let Some(text) = value(query, keys)? else {
+        return Ok(None);
+    };
+    match whole(without_decimals(text)).filter(|number| *number <= max) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::bad_request(format!(
+            "the parameter {} is a number of {units} in digits, {max} at most; decimals are cut off",
             keys[0]
         ))),
-        value => Ok(value),
     }
 }
 
-fn whole(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
-    match query.value_of_any(keys)? {
-        None | Some("") => Ok(None),
-        // Some clients in the field leave a brace behind it.
-        Some(text) => match text.trim_end_matches('}').parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Error::bad_request(format!(
-                "the parameter {} is a whole number",
-                keys[0]
-            ))),
-        },
+/// A number that counts something.
+fn count(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> {
+    let Some(text) = value(query, keys)? else {
+        return Ok(None);
+    };
+    match whole(text) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::bad_request(format!(
+            "the parameter {} is a whole number",
+            keys[0]
+        ))),
     }
+}
+
+/// The value of a number. Some clients in the field leave a brace behind it.
+fn value<'a>(query: &'a Query<'_>, keys: &[&str]) -> Result<Option<&'a str>, Error> {
+    let text = query.value_of_any(keys)?.unwrap_or_default();
+    let text = text.trim_end_matches('}');
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// What stands before a point, if nothing but digits stands behind it.
+fn without_decimals(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, decimals)) if decimals.bytes().all(|byte| byte.is_ascii_digit()) => whole,
+        _ => text,
+    }
+}
+
+/// A number in digits and nothing else.
+fn whole(text: &str) -> Option<i64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok())?
 }
 
 impl Month {
-    /// Reads `time`: six digits, such as 202401.
+    /// Reads `time`: six digits, such as 202401. Decimals are cut off.
     ///
     /// # Errors
     /// [`Error::bad_request`] if it is none.
     pub fn of(query: &Query<'_>) -> Result<Self, Error> {
         let bad = || Error::bad_request("the parameter time is a year and a month, such as 202401");
-        let text = query.value("time")?.ok_or_else(bad)?;
+        let text = without_decimals(query.value("time")?.ok_or_else(bad)?);
         if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(bad());
         }
@@ -164,7 +196,7 @@ impl PlaybackCommand {
             "playback_progress" => Self::Progress,
             "playback_seek" => Self::Seek(seek(query)?),
             "playback_ff" => {
-                let every = whole(query, &["value", "speed"])?;
+                let every = count(query, &["value", "speed"])?;
                 let every = needed(
                     every,
                     "the parameter value is missing: every how many key frames",
@@ -178,20 +210,13 @@ impl PlaybackCommand {
                 }
             }
             "playback_rewind" => {
-                let (from, to) = (whole(query, &["end_time"])?, whole(query, &["start_time"])?);
-                let is_fine = |value: Option<i64>| {
-                    value.is_none_or(|value| (0..=MAX_SECONDS * 1000).contains(&value))
-                };
-                if !is_fine(from) || !is_fine(to) {
-                    return Err(Error::bad_request(
-                        "start_time and end_time are milliseconds, from 0 on",
-                    ));
-                }
+                let from = milliseconds(query, &["end_time"])?;
+                let to = milliseconds(query, &["start_time"])?;
                 Self::Rewind { from, to }
             }
             "playback_speed" => {
                 let millis = needed(
-                    whole(query, &["speed"])?,
+                    milliseconds(query, &["speed"])?,
                     "the parameter speed is missing: milliseconds between two pictures",
                 )?;
                 let millis = u32::try_from(millis)
@@ -214,14 +239,8 @@ impl PlaybackCommand {
 /// `progress` is milliseconds from the start; the older `time` seconds, or from 10⁹ on a date.
 fn seek(query: &Query<'_>) -> Result<SeekTo, Error> {
     const EARLIEST_DATE: i64 = 1_000_000_000;
-    let range = 0..=MAX_SECONDS * 1000;
-    if let Some(millis) = whole(query, &["progress"])? {
-        return match range.contains(&millis) {
-            true => Ok(SeekTo::Offset { millis }),
-            false => Err(Error::bad_request(
-                "the parameter progress is milliseconds, from 0 on",
-            )),
-        };
+    if let Some(millis) = milliseconds(query, &["progress"])? {
+        return Ok(SeekTo::Offset { millis });
     }
     match seconds(query, &["time"])? {
         None => Err(Error::bad_request(

@@ -44,6 +44,22 @@ fn commands_for_a_player() {
             },
         ),
         ("cmd=playback_speed&speed=50", Speed { millis: 50 }),
+        (
+            "cmd=playback_seek&time=15.999999}",
+            Seek(SeekTo::Offset { millis: 15_000 }),
+        ),
+        (
+            "cmd=playback_seek&progress=1500.75",
+            Seek(SeekTo::Offset { millis: 1500 }),
+        ),
+        (
+            "cmd=playback_rewind&start_time=100.5&end_time=200.000000",
+            Rewind {
+                from: Some(200),
+                to: Some(100),
+            },
+        ),
+        ("cmd=playback_speed&speed=40.000000", Speed { millis: 40 }),
     ] {
         assert_eq!(command(text), Ok(Some(expected)), "{text}");
     }
@@ -53,6 +69,12 @@ fn commands_for_a_player() {
         "cmd=playback_seek&progress=-1",
         "cmd=playback_seek&progress=x",
         "cmd=playback_seek&progress=9223372036854775807",
+        "cmd=playback_seek&time=1.5.0",
+        "cmd=playback_seek&time=.5",
+        "cmd=playback_seek&time=}",
+        // Every half key frame is none.
+        "cmd=playback_ff&value=0.5",
+        "cmd=playback_speed&speed=0.9",
         "cmd=playback_ff",
         "cmd=playback_ff&value=-1",
         "cmd=playback_ff&value=4294967296",
@@ -72,7 +94,27 @@ fn windows_and_months() {
     let known = Some(Window { start: 1, end: 2 });
     assert_eq!(window("start_time=1&end_time=2"), Ok(known));
     assert_eq!(window("starttime=1&endtime=2"), Ok(known));
+    // As `%f` writes them; the digits that are cut off may be many.
+    assert_eq!(
+        window("start_time=1.000000&end_time=2.999999999999999999999999"),
+        Ok(known)
+    );
+    assert_eq!(window("start_time=1.&end_time=02"), Ok(known));
     for text in [
+        "start_time=1.2&end_time=1.9",
+        "start_time=1&end_time=nan",
+        "start_time=1&end_time=inf",
+        "start_time=1&end_time=1e9",
+        "start_time=1&end_time=2.5e3",
+        "start_time=1&end_time=0x10",
+        "start_time=1&end_time=%2B2",
+        "start_time=1&end_time=+2",
+        "start_time=1&end_time=%202",
+        "start_time=1&end_time=-0.0",
+        "start_time=1&end_time=2,5",
+        "start_time=1&end_time=2.-5",
+        "start_time=1&end_time=99999999999999999999999999.0",
+        "start_time=1&end_time=\u{0662}",
         "start_time=1",
         "end_time=1",
         "start_time=2&end_time=2",
@@ -90,9 +132,11 @@ fn windows_and_months() {
             month: 2
         })
     );
+    assert_eq!(month("time=202402"), month("time=202402.000000"));
     for text in [
         "",
         "time=",
+        "time=2024.02",
         "time=20241",
         "time=202413",
         "time=202400",
