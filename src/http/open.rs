@@ -108,7 +108,7 @@ impl Peer {
         } = self;
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
-        let origin = match guard::check(&parts.headers, form, allowed) {
+        let origin = match guard::check(&parts.headers, &form, allowed) {
             Ok(origin) => origin,
             Err(error) => {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");

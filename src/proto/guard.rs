@@ -57,17 +57,19 @@ pub struct Allowed {
     pub placeholder_hosts: bool,
 }
 
-/// Lets a request of this form in or not. Gives the origin of the web page that made it, if one did
+/// Lets a request of this form in or not; a whole URL in its line says whose it is if it has no
+/// `Host`. Gives the origin of the web page that made it, if one did
 /// and may.
 ///
 /// # Errors
 /// [`ErrorKind::Forbidden`] or [`ErrorKind::BadRequest`], with the reason.
 pub fn check<'a>(
     headers: &HeaderMap,
-    form: Form,
+    form: &Form,
     allowed: &'a Allowed,
 ) -> Result<Option<&'a HeaderValue>, Error> {
-    let told = Told::of(headers);
+    let mut told = Told::of(headers);
+    told.host = told.host.or(form.host());
     check_host(&told, form, allowed)?;
     if let Some(name) = told.forwarded {
         return Err(forbidden(format!(
@@ -198,10 +200,10 @@ fn is_page_of(page: &HeaderValue, host: Option<&HeaderValue>) -> bool {
 
 /// A name that somebody's DNS made point here is refused, and one that it could make point here is
 /// refused from browsers: the page may be of that very name.
-fn check_host(told: &Told<'_>, form: Form, allowed: &Allowed) -> Result<(), Error> {
+fn check_host(told: &Told<'_>, form: &Form, allowed: &Allowed) -> Result<(), Error> {
     let (Some(host), false) = (told.host, told.has_more_hosts) else {
         return Err(Error::bad_request(
-            "the request needs exactly one Host header",
+            "the request needs exactly one Host header, or a whole URL in its line in place of it",
         ));
     };
     let kind = host.to_str().map_or(HostKind::Foreign, HostKind::of);
@@ -212,7 +214,7 @@ fn check_host(told: &Told<'_>, form: Form, allowed: &Allowed) -> Result<(), Erro
         (HostKind::Local | HostKind::Placeholder, Some(name)) => Err(forbidden(format!(
             "to a browser (the request has {name}) this listener answers by an IP address or localhost only: the network can make other names point here"
         ))),
-        (HostKind::Placeholder, None) if form == Form::Origin && !allowed.placeholder_hosts => {
+        (HostKind::Placeholder, None) if *form == Form::Origin && !allowed.placeholder_hosts => {
             Err(forbidden(
                 "a placeholder host is taken in a request line with a whole URL (GET http://ipc.p2p.com/ipc.flv HTTP/1.1) only; use an IP address or localhost, or allow_placeholder_hosts",
             ))

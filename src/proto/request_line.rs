@@ -7,6 +7,7 @@
 
 use std::{borrow::Cow, cell::Cell};
 
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// The longest first line that is looked at, in bytes. A longer one is left to the HTTP parser,
@@ -18,20 +19,21 @@ pub const MAX_REQUEST_LINE: usize = 12 * 1024;
 const REFUSED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
 
 /// How a request names its target (RFC 9112 §3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// By its path, as to a server; the `Host` header alone says whose.
     #[default]
     Origin,
-    /// By a whole URL, as to a proxy. No page can have a browser write this to a server.
-    Absolute,
+    /// By a whole URL, as to a proxy. No page can have a browser write this to a server. Whose the
+    /// target is, as the URL says: where there is no `Host` header, this counts in its place.
+    Absolute(Option<HeaderValue>),
 }
 
 impl Form {
     /// That of a line before [`rewrite`], which takes the difference away.
     pub fn of_line(line: &[u8]) -> Self {
         match split(line).and_then(|parts| after_scheme(parts.target)) {
-            Some(_) => Self::Absolute,
+            Some(rest) => Self::absolute(authority(rest)),
             None => Self::Origin,
         }
     }
@@ -39,15 +41,27 @@ impl Form {
     /// That of a request whose line was not rewritten.
     pub fn of_uri(uri: &http::Uri) -> Self {
         match uri.scheme() {
-            Some(_) => Self::Absolute,
+            Some(_) => Self::absolute(uri.authority().map_or("", |name| name.as_str()).as_bytes()),
             None => Self::Origin,
+        }
+    }
+
+    fn absolute(authority: &[u8]) -> Self {
+        let named = Some(authority).filter(|name| !name.is_empty());
+        Self::Absolute(named.and_then(|name| HeaderValue::from_bytes(name).ok()))
+    }
+
+    /// What counts where there is no `Host` header.
+    pub fn host(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Absolute(host) => host.as_ref(),
+            Self::Origin => None,
         }
     }
 }
 
 /// The forms of the requests of one connection, of which the first was read before the HTTP parser
 /// could.
-#[derive(Debug)]
 pub struct Forms(Cell<Form>);
 
 impl Forms {
@@ -59,8 +73,8 @@ impl Forms {
     /// That of the next request, which the parser took to be for `uri`.
     pub fn next(&self, uri: &http::Uri) -> Form {
         match self.0.take() {
-            Form::Absolute => Form::Absolute,
             Form::Origin => Form::of_uri(uri),
+            absolute => absolute,
         }
     }
 }
@@ -125,11 +139,16 @@ fn origin_form(target: &[u8]) -> &[u8] {
     let Some(rest) = after_scheme(target) else {
         return target;
     };
-    let end_of_authority = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
-    match end_of_authority {
-        Some(at) => &rest[at..],
-        None => b"/",
+    match &rest[authority(rest).len()..] {
+        [] => b"/",
+        target => target,
     }
+}
+
+/// The authority at the start of what stands behind a scheme.
+fn authority(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    end.map_or(rest, |end| &rest[..end])
 }
 
 fn after_scheme(target: &[u8]) -> Option<&[u8]> {
@@ -199,12 +218,16 @@ mod tests {
 
     #[test]
     fn the_form_outlives_the_rewriting_for_one_request() {
+        let absolute = |host: &str| Form::Absolute(Some(host.parse().expect(host)));
         for (line, form) in [
             (
                 "GET http://ipc.p2p.com/ipc.flv HTTP/1.1\r\n",
-                Form::Absolute,
+                absolute("ipc.p2p.com"),
             ),
-            ("GET  HTTP://h?x=\"1\" HTTP/1.0\n", Form::Absolute),
+            ("GET  HTTP://h:80?x=\"1\" HTTP/1.0\n", absolute("h:80")),
+            ("GET http://h HTTP/1.1\r\n", absolute("h")),
+            ("GET http:///x HTTP/1.1\r\n", Form::Absolute(None)),
+            ("GET http://a\u{1}b/x HTTP/1.1\r\n", Form::Absolute(None)),
             ("GET /ipc.flv HTTP/1.1\r\n", Form::Origin),
             ("GET /http://ipc.p2p.com/ HTTP/1.1\r\n", Form::Origin),
             ("GET //ipc.p2p.com/ HTTP/1.1\r\n", Form::Origin),
@@ -214,12 +237,12 @@ mod tests {
             assert_eq!(Form::of_line(line.as_bytes()), form, "{line:?}");
         }
         let uri = |text: &str| text.parse::<http::Uri>().expect(text);
-        let forms = Forms::beginning_with(Form::Absolute);
-        assert_eq!(forms.next(&uri("/ipc.flv")), Form::Absolute, "rewritten");
+        let forms = Forms::beginning_with(absolute("x"));
+        assert_eq!(forms.next(&uri("/ipc.flv")), absolute("x"), "rewritten");
         assert_eq!(forms.next(&uri("/ipc.flv")), Form::Origin, "the second");
         assert_eq!(
-            forms.next(&uri("http://h/")),
-            Form::Absolute,
+            forms.next(&uri("http://h:1/")),
+            absolute("h:1"),
             "not rewritten"
         );
         assert_eq!(forms.next(&uri("h:80")), Form::Origin, "as of CONNECT");

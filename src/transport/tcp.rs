@@ -183,7 +183,7 @@ impl Connection {
 
     /// The form of the first request line, which a repair takes away.
     pub fn form(&self) -> Form {
-        self.form
+        self.form.clone()
     }
 
     fn noted<T>(&mut self, result: Poll<T>) -> Poll<T> {

@@ -81,7 +81,7 @@ pub(super) async fn answer(
     (request, form): (Request<Incoming>, Form),
 ) -> Response<ProxyBody> {
     let (parts, body) = request.into_parts();
-    let origin = match guard::check(&parts.headers, form, &rules.allowed) {
+    let origin = match guard::check(&parts.headers, &form, &rules.allowed) {
         Ok(origin) => origin,
         Err(error) => return fenced(refusal(&error)),
     };

@@ -16,7 +16,7 @@ fn verdict_in(
         origins: vec!["https://console.example".parse().expect("valid origin")],
         placeholder_hosts,
     };
-    check(&map, form, &allowed)
+    check(&map, &form, &allowed)
         .map(|origin| origin.is_some())
         .map_err(|error| error.kind())
 }
@@ -81,7 +81,7 @@ fn hosts() {
         "ipc.p2p.com.evil.example",
         "127.0.0.1.evil.example",
     ] {
-        for form in [Form::Origin, Form::Absolute] {
+        for form in [Form::Origin, Form::Absolute(None)] {
             let verdict = verdict_in(form, true, &[("host", host)]);
             assert_eq!(verdict, REFUSED, "{host}");
         }
@@ -110,19 +110,56 @@ fn placeholder_hosts_stand_in_whole_urls() {
         };
         let player = [("user-agent", "Lavf/61.7.100"), ("accept", "*/*")];
         for more in [&[][..], &player] {
-            assert_eq!(with(Form::Absolute, false, more), Ok(false), "{host}");
+            assert_eq!(with(Form::Absolute(None), false, more), Ok(false), "{host}");
             assert_eq!(with(Form::Origin, false, more), REFUSED, "{host}");
             assert_eq!(with(Form::Origin, true, more), Ok(false), "{host}");
         }
         for told in OF_BROWSERS {
-            for form in [Form::Origin, Form::Absolute] {
+            for form in [Form::Origin, Form::Absolute(None)] {
                 for placeholder_hosts in [false, true] {
-                    let verdict = with(form, placeholder_hosts, &[told]);
+                    let verdict = with(form.clone(), placeholder_hosts, &[told]);
                     assert_eq!(verdict, REFUSED, "{host} {told:?}");
                 }
             }
         }
     }
+}
+
+#[test]
+fn a_whole_url_says_whose_it_is_where_there_is_no_host() {
+    let with = |authority: &str, headers: &[(&'static str, &str)]| {
+        let form = Form::of_line(format!("GET http://{authority}/x HTTP/1.1\r\n").as_bytes());
+        verdict_in(form, false, headers)
+    };
+    for authority in [
+        "ipc.p2p.com",
+        "ipc.p2p.com:80",
+        "XP2Pabc%2.4.46.xnet",
+        "127.0.0.1:34567",
+        "[::1]",
+        "localhost",
+    ] {
+        assert_eq!(with(authority, &[]), Ok(false), "{authority}");
+        let foreign = with(authority, &[("host", "evil.example")]);
+        assert_eq!(foreign, REFUSED, "{authority}");
+        let two = [("host", "localhost"), ("host", "localhost")];
+        assert_eq!(with(authority, &two), Err(ErrorKind::BadRequest));
+        let page = with(authority, &[("origin", "https://evil.example")]);
+        assert_eq!(page, REFUSED, "{authority}");
+    }
+    for authority in [
+        "evil.example",
+        "0.0.0.0",
+        "user@127.0.0.1",
+        "127.0.0.1:80:80",
+    ] {
+        assert_eq!(with(authority, &[]), REFUSED, "{authority}");
+    }
+    for told in OF_BROWSERS {
+        assert_eq!(with("ipc.p2p.com", &[told]), REFUSED, "{told:?}");
+    }
+    assert_eq!(with("", &[]), Err(ErrorKind::BadRequest));
+    assert_eq!(with("", &[("host", "localhost")]), Ok(false));
 }
 
 #[test]
