@@ -72,7 +72,9 @@ impl Route {
     /// The methods it takes, as an `Allow` header names them.
     pub fn allowed_methods(self) -> &'static str {
         match self {
-            Self::Voice | Self::Command => "POST",
+            Self::Command => "POST",
+            // Some players know no other way to send what has no end yet.
+            Self::Voice => "POST, PUT",
             Self::Media | Self::Health | Self::Metrics => "GET, HEAD",
         }
     }

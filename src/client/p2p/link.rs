@@ -41,7 +41,7 @@ impl<'a> Ask<'a> {
 
     /// The same once more, if it only asks.
     pub(super) fn again(&self) -> Option<Self> {
-        let only_asks = self.method != Method::POST && self.body.is_end_stream();
+        let only_asks = !does_something(&self.method) && self.body.is_end_stream();
         only_asks.then(|| Self {
             method: self.method.clone(),
             range: self.range.clone(),
@@ -63,6 +63,11 @@ impl<'a> Ask<'a> {
             body,
         }
     }
+}
+
+/// Whether a request is never made twice: what it did the first time is not known.
+fn does_something(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT)
 }
 
 /// One connection to the device, on which requests prove themselves.
@@ -104,7 +109,7 @@ impl Link {
         uri: &PairingUri,
         request: Ask<'_>,
     ) -> Result<Answer, ClientError> {
-        let is_post = request.method == Method::POST;
+        let does_something = does_something(&request.method);
         // Until there is a stream, nothing has been sent.
         let stream = in_time(self.connection.open()).await?;
         let stream = stream.map_err(ClientError::Lost)?;
@@ -118,7 +123,7 @@ impl Link {
             match error {
                 // That is the device's own word here, and it did nothing.
                 ClientError::NotAccepted => error,
-                error if is_post => error.of_post(),
+                error if does_something => error.of_post(),
                 error => error,
             }
         })

@@ -58,7 +58,8 @@ impl Route {
     const fn methods(self) -> &'static str {
         match self {
             Self::Media => "GET, HEAD",
-            Self::Voice | Self::Command => "POST",
+            Self::Voice => "POST, PUT",
+            Self::Command => "POST",
             Self::Events | Self::Health => "GET",
         }
     }
