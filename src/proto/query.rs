@@ -2,7 +2,8 @@
 //!
 //! A value is percent-decoded strictly and must be UTF-8; `+` stays a plus. `cmd` is special,
 //! because stock panels put raw JSON there: a value that begins with `{` runs to the brace that
-//! closes it, whatever `&` or `=` it holds, and a stray `%` in it is taken as it stands.
+//! closes it, whatever `&` or `=` it holds, and a stray `%` in it is taken as it stands. Others have
+//! it written by an encoder for forms, for which a space is `+`.
 
 use std::borrow::Cow;
 
@@ -50,7 +51,11 @@ impl<'a> Query<'a> {
                 None => {
                     let (pair, after) = split(rest, b'&');
                     let (key, value) = split(pair, b'=');
-                    ((key, decode(value)?), after)
+                    let value = match key == "cmd" && is_form_encoded(value) {
+                        true => Cow::Owned(decode_form(value)?),
+                        false => decode(value)?,
+                    };
+                    ((key, value), after)
                 }
             };
             let (key, value) = pair;
@@ -142,32 +147,78 @@ fn json_value(rest: &str) -> Option<(&'static str, &str, &str)> {
     Some(("cmd", json, after.strip_prefix('&').unwrap_or(after)))
 }
 
-/// Where the JSON object at the start of `text` ends. Strings are skipped, whether their quotes
-/// are raw or percent-encoded.
+/// Where the JSON object at the start of `text` ends.
 fn end_of_object(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let (mut depth, mut in_string, mut at) = (0_u32, false, 0);
-    while at < bytes.len() {
-        let encoded = || bytes.get(at + 1..at + 3).and_then(hex_pair);
-        let (byte, width) = match bytes[at] {
-            b'%' => encoded().map_or((b'%', 1), |byte| (byte, 3)),
-            byte => (byte, 1),
-        };
-        at += width;
+    let mut depth = 0_u32;
+    for Mark { byte, end, .. } in marks(text) {
         match byte {
-            b'\\' if in_string => at += escaped_width(&bytes[at..]),
-            b'"' => in_string = !in_string,
-            b'{' if !in_string => depth += 1,
-            b'}' if !in_string => {
-                depth -= 1;
+            b'{' => depth += 1,
+            b'}' => {
+                depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return Some(at);
+                    return Some(end);
                 }
             }
             _ => {}
         }
     }
     None
+}
+
+/// Whether a JSON object was written by an encoder for forms, to which `+` is a space and a plus
+/// `%2B`. It shows: the brace is encoded, and so are the colons, which others leave as they are;
+/// or a `+` stands between tokens, where a plus cannot.
+fn is_form_encoded(value: &str) -> bool {
+    let has_encoded_brace = value
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case("%7B"));
+    if !has_encoded_brace || !value.contains('+') {
+        return false;
+    }
+    let mut before = [0; 2];
+    let stands_between = marks(value).any(|Mark { byte, is_raw, .. }| {
+        let is_of_number = matches!(before, [b'0'..=b'9', b'e' | b'E']);
+        before = [before[1], byte];
+        is_raw && byte == b'+' && !is_of_number
+    });
+    stands_between || !value.contains(':')
+}
+
+/// A byte of JSON that stands outside of its strings.
+struct Mark {
+    byte: u8,
+    /// Whether it stands for itself.
+    is_raw: bool,
+    /// Where it ends.
+    end: usize,
+}
+
+/// The bytes of JSON but those in strings, be they and the quotes raw or percent-encoded.
+fn marks(text: &str) -> impl Iterator<Item = Mark> {
+    let bytes = text.as_bytes();
+    let (mut in_string, mut at) = (false, 0);
+    std::iter::from_fn(move || {
+        loop {
+            let encoded = || bytes.get(at + 1..at + 3).and_then(hex_pair);
+            let (byte, is_raw, width) = match *bytes.get(at)? {
+                b'%' => encoded().map_or((b'%', true, 1), |byte| (byte, false, 3)),
+                byte => (byte, true, 1),
+            };
+            at += width;
+            match byte {
+                b'\\' if in_string => at += escaped_width(&bytes[at..]),
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                byte => {
+                    return Some(Mark {
+                        byte,
+                        is_raw,
+                        end: at,
+                    });
+                }
+            }
+        }
+    })
 }
 
 fn escaped_width(rest: &[u8]) -> usize {
@@ -202,6 +253,11 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
         rest = &rest[at + 3..];
     }
     decode_leniently(text)
+}
+
+/// Decodes what an encoder for forms has written.
+fn decode_form(text: &str) -> Result<String, Error> {
+    Ok(decode(&text.replace('+', "%20"))?.into_owned())
 }
 
 fn decode_leniently(text: &str) -> Result<Cow<'_, str>, Error> {
@@ -255,6 +311,50 @@ mod tests {
             assert_eq!(query.value("cmd"), Ok(Some(cmd)), "{text}");
             assert_eq!(query.value("channel"), Ok(channel), "{text}");
         }
+    }
+
+    #[test]
+    fn a_plus_of_an_encoder_for_forms_is_a_space() {
+        let spaced = r#"{"topic": "version", "data": {"text": "a b+c"}}"#;
+        let cases = [
+            // HTML forms, URLSearchParams, Python's requests.
+            (
+                "%7B%22topic%22%3A+%22version%22%2C+%22data%22%3A+%7B%22text%22%3A+%22a+b%2Bc%22%7D%7D",
+                spaced,
+            ),
+            // Python's aiohttp leaves some signs as they are.
+            (
+                "%7B%22topic%22:+%22version%22,+%22data%22:+%7B%22text%22:+%22a+b%2Bc%22%7D%7D",
+                spaced,
+            ),
+            (
+                "%7B%22a%22:true+,%22b%22:%22c+d%22%7D",
+                r#"{"a":true ,"b":"c d"}"#,
+            ),
+            ("%7b%22a%22%3a%22b+c%22%7d", r#"{"a":"b c"}"#),
+            ("%7B%22a%22%3A1e%2B5%7D", r#"{"a":1e+5}"#),
+            ("%7B+%22a+%5C%22%2B%22%3A1%7D", r#"{ "a \"+":1}"#),
+            // encodeURI and encodeURIComponent: no space is a plus.
+            (
+                "%7B%22a%22:%22b+c%22,%22d%22:1e+5%7D",
+                r#"{"a":"b+c","d":1e+5}"#,
+            ),
+            ("%7B%22a%22%3A%22b%2Bc%20d%22%7D", r#"{"a":"b+c d"}"#),
+            // Raw JSON, and what is none.
+            (r#"{"a":+"b+c"}"#, r#"{"a":+"b+c"}"#),
+            ("{%22a%22%3A+%22b+c%22}", r#"{"a":+"b+c"}"#),
+            ("a+b", "a+b"),
+            ("%61+%7B%7D", "a+{}"),
+        ];
+        for (cmd, expected) in cases {
+            let text = format!("x=+&cmd={cmd}&file_name=a+b");
+            let query = Query::parse(&text).expect(cmd);
+            assert_eq!(query.value("cmd"), Ok(Some(expected)), "{cmd}");
+            assert_eq!(query.value("x"), Ok(Some("+")));
+            assert_eq!(query.value("file_name"), Ok(Some("a+b")));
+        }
+        let broken = Query::parse("cmd=%7B%22a%22%3A+%zz%7D");
+        assert!(broken.is_err());
     }
 
     #[test]

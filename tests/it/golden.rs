@@ -79,6 +79,8 @@ const DIALECTS: &[Row] = &[
     ("a damaged question is answered in the array's shape", "POST /command?action=inner_define&cmd=get_device_st&type=now", "", 200, r#"[{"status":"404",*"reason":"*"}]"#),
     ("a channel that there is not", "POST /command?action=inner_define&cmd=get_device_st&type=live&channel=7", "", 200, r#"[{"status":"404",*"reason":"*"}]"#),
     ("encoded JSON", "POST /command?action=user_define&cmd=%7B%22topic%22%3A%22version%22%7D", "", 200, r#"{"confirmation_topic":"version","info":"peercam *","result":"0"}"#),
+    ("JSON from an encoder for forms", "POST /command?action=user_define&cmd=%7B%22topic%22%3A+%22version%22%2C+%22data%22%3A+%7B%7D%7D", "", 200, r#"{"confirmation_topic":"version"*}"#),
+    ("a plus in raw JSON", r#"POST /command?action=user_define&cmd={"topic":+"version"}"#, "", 200, r#"{"status":"404","reason":"*%20*"}"#),
     ("JSON with & and = in the body", "POST /command", r#"channel=0&cmd={"topic":"version","x":"a&b=c"}&action=user_define"#, 200, r#"{"confirmation_topic":"version"*}"#),
     ("words for PTZ", "POST /command?action=user_define&cmd=ptz_up", "", 200, DONE),
     ("status", r#"POST /command?action=user_define&cmd={"topic":"get_status","data":{"user":"owner"}}"#, "", 200, r#"{"confirmation_topic":"get_status","result":"0","status":"working","user_num":0}"#),

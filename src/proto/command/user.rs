@@ -76,6 +76,10 @@ impl UserCommand {
         let (text, meaning) = match read {
             Ok((_, Meaning::NoTopic)) => (String::new(), Meaning::NoTopic),
             Ok(read) => read,
+            Err(_) if text.contains(":+") || text.contains(",+") => (
+                String::new(),
+                Meaning::Damaged("a space is written as %20, not as +"),
+            ),
             Err(reason) => (String::new(), Meaning::Damaged(reason)),
         };
         Self {
@@ -295,6 +299,7 @@ mod tests {
             r#"/**/{"topic":"sd_format"}"#,
             "//x\n{\"topic\":\"sd_format\"}",
             "# x\n{\"topic\":\"sd_format\"}",
+            r#"{"topic":+"x"}"#,
             // {"topic":"x",}
             "7B22746F706963223A2278222C7D",
         ] {
