@@ -4,8 +4,10 @@ Each case judges the picture: a live stream through `peercam proxy`, decoded; th
 the burnt-in time code. A case fails at twice its bar; what was seen is printed (pytest -s).
 """
 
+import pathlib
 import signal
 import subprocess
+import tempfile
 import time
 
 import numpy
@@ -20,6 +22,13 @@ why = missing()
 pytestmark = pytest.mark.skipif(why is not None, reason=f"no network lab: {why}")
 
 FRAME = 0.04
+
+
+@pytest.fixture
+def tmp_path():
+    """In memory: programs that wait for a disk, which others write to at the same time, would look like a bad network."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield pathlib.Path(directory)
 
 
 def seen(path):
