@@ -5,11 +5,11 @@
 //! which two readers could understand two things is refused, and what goes on is never the text
 //! that came.
 
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -38,7 +38,8 @@ pub(super) fn begins_as_json(text: &str) -> bool {
 /// # Errors
 /// What stands in the way.
 pub(super) fn rewrite(text: &str, hear: impl FnMut(&str)) -> Result<String, &'static str> {
-    let whole = parse::<&RawValue>(text)?;
+    // Each part is checked where it is read, and nothing is read twice.
+    let whole = text.trim_matches([' ', '\t', '\r', '\n']);
     let mut writer = Writer {
         out: String::with_capacity(text.len()),
         hear,
@@ -53,8 +54,8 @@ struct Writer<H> {
 }
 
 impl<H: FnMut(&str)> Writer<H> {
-    fn write(&mut self, value: &RawValue, depth: usize) -> Result<(), &'static str> {
-        let text = value.get();
+    /// Writes a value; one that is not the whole is known to be JSON, but for what escapes stand for.
+    fn write(&mut self, text: &str, depth: usize) -> Result<(), &'static str> {
         if depth > MAX_DEPTH {
             return Err("it is too deep");
         }
@@ -64,14 +65,17 @@ impl<H: FnMut(&str)> Writer<H> {
                 self.out.push('[');
                 for (place, item) in parse::<Vec<&RawValue>>(text)?.into_iter().enumerate() {
                     self.comma(place);
-                    self.write(item, depth + 1)?;
+                    self.write(item.get(), depth + 1)?;
                 }
                 self.out.push(']');
                 Ok(())
             }
-            Some(b'"') => self.text(&parse::<String>(text)?),
+            Some(b'"') => self.text(&parse::<Text<'_>>(text)?.0),
             // A number, true, false or null has one spelling that counts: its own.
             _ => {
+                if depth == 0 {
+                    parse::<IgnoredAny>(text)?;
+                }
                 self.out.push_str(text);
                 Ok(())
             }
@@ -80,13 +84,13 @@ impl<H: FnMut(&str)> Writer<H> {
 
     fn object(
         &mut self,
-        members: &[(String, &RawValue)],
+        members: &[(Text<'_>, &RawValue)],
         depth: usize,
     ) -> Result<(), &'static str> {
         let mut seen = BTreeSet::new();
         let has_few = members.len() <= FEW_KEYS;
         self.out.push('{');
-        for (place, (key, value)) in members.iter().enumerate() {
+        for (place, (Text(key), value)) in members.iter().enumerate() {
             let is_key = match depth {
                 0 => is_plain(key),
                 _ => !key.is_empty() && key.bytes().all(|byte| matches!(byte, b' '..=b'~')),
@@ -99,7 +103,7 @@ impl<H: FnMut(&str)> Writer<H> {
             let is_twice = match has_few {
                 true => {
                     let mut before = members[..place].iter();
-                    before.any(|(before, _)| before.eq_ignore_ascii_case(key))
+                    before.any(|(Text(before), _)| before.eq_ignore_ascii_case(key))
                 }
                 false => !seen.insert(key.to_ascii_lowercase()),
             };
@@ -109,7 +113,7 @@ impl<H: FnMut(&str)> Writer<H> {
             self.comma(place);
             self.text(key)?;
             self.out.push(':');
-            self.write(value, depth + 1)?;
+            self.write(value.get(), depth + 1)?;
         }
         self.out.push('}');
         Ok(())
@@ -148,15 +152,19 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, &'static str> {
     serde_json::from_str(text).map_err(|_| "it is no JSON; is it cut off or escaped twice?")
 }
 
+/// A text as it is meant: what came, unless something in it was escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The members of an object as they came, each of them.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Each;
 
         impl<'de> Visitor<'de> for Each {
-            type Value = Vec<(String, &'de RawValue)>;
+            type Value = Vec<(Text<'de>, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
