@@ -138,7 +138,7 @@ impl Place {
         let before = self.version.load(Ordering::Acquire);
         let work = self.get();
         fence(Ordering::Acquire);
-        let is_whole = before % 2 == 0 && self.version.load(Ordering::Relaxed) == before;
+        let is_whole = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
         work.filter(|_| is_whole)
     }
 }
