@@ -253,15 +253,16 @@ impl Table {
             (std::cmp::Reverse(*rank), most, *index)
         });
         let Some((index, _)) = victim else {
-            if let Some(index) = self.lent((claim.rank, &claim.answers), max) {
-                let victim = self.taken.remove(index);
-                victim.end.set_off(FOR_OTHERS);
-                return Ok(Some(victim.gone));
-            }
             let newest = self
                 .taken
                 .iter()
                 .rposition(|taken| claim.may_replace(taken));
+            let lent = self.lent((claim.rank, &claim.answers), max);
+            if let Some(index) = lent.filter(|_| newest.is_none()) {
+                let victim = self.taken.remove(index);
+                victim.end.set_off(FOR_OTHERS);
+                return Ok(Some(victim.gone));
+            }
             let why = match self.displaced.contains(&claim.whose) {
                 true => NoPlace::Displaced,
                 false => NoPlace::Full,

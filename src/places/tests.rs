@@ -185,3 +185,24 @@ fn what_is_kept() {
     assert_eq!(lent(&three(Owner), (Owner, "a")), None);
     assert_eq!(lent(&[(Guest, "s")], (Guest, "a")), None);
 }
+
+#[test]
+fn who_may_give_one_of_its_own_takes_nobody_elses() {
+    let places = Places::new(3);
+    let minted = |number: usize| Claim {
+        answers: "shop".into(),
+        ..claim(Rank::Guest, &format!("shop {number}"))
+    };
+    let shop = [0, 1].map(|number| places.take(minted(number)).expect("free"));
+    let own = places.take(claim(Rank::Guest, "a")).expect("free");
+    let replacing = Claim {
+        replaces_own: true,
+        ..claim(Rank::Guest, "a")
+    };
+    let other = places.take(replacing).expect("instead of its own");
+    assert!(has_ended(&own) && shop.iter().all(|place| !has_ended(place)));
+    drop((own, other));
+    let third = places.take(minted(2)).expect("free");
+    let _late = places.take(claim(Rank::Guest, "a")).expect("beyond two");
+    assert!(has_ended(&third));
+}
