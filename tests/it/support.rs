@@ -67,7 +67,7 @@ impl Daemon {
         std::fs::write(&written, config).expect("the configuration is written");
         std::fs::rename(&written, &path).expect("the configuration is in place");
         let log = std::fs::File::create(directory.path().join("log")).expect("a log file");
-        Self::start_logging_to(directory, path, log.into())
+        Self::start_logging_to(directory, &path, log.into())
     }
 
     /// A daemon whose log nobody reads, until somebody takes it.
@@ -75,13 +75,13 @@ impl Daemon {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("camera.toml");
         std::fs::write(&path, config).expect("the configuration is written");
-        Self::start_logging_to(directory, path, Stdio::piped())
+        Self::start_logging_to(directory, &path, Stdio::piped())
     }
 
-    fn start_logging_to(directory: tempfile::TempDir, path: PathBuf, log: Stdio) -> Self {
+    fn start_logging_to(directory: tempfile::TempDir, path: &Path, log: Stdio) -> Self {
         let mut child = program()
             .args(["run", "--log", "trace", "--config"])
-            .arg(&path)
+            .arg(path)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
