@@ -1,6 +1,6 @@
 """Downloads beside nginx: 500 MB over 1 and 8 connections of loopback, server on one processor, curl on the other.
 
-    cargo build --release; python3 benches/download.py [PROGRAM]
+    cargo build --profile dist; python3 benches/download.py [PROGRAM]
 
 Needs nginx and curl (Debian packages). Rounds alternate; ratios are of the same round.
 """
@@ -17,7 +17,7 @@ import time
 
 SIZE, ROUNDS = 500_000_000, 5
 START = 1_790_812_800_000
-PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/dist/peercam"
 
 
 def cpu(pids):

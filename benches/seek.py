@@ -1,6 +1,6 @@
 """From a request for a moment to its picture, on a card with 30 days of a file a minute, beside nginx's first byte of a range.
 
-    cargo build --release; python3 benches/seek.py [PROGRAM]
+    cargo build --profile dist; python3 benches/seek.py [PROGRAM]
 
 Records a minute first. Needs nginx (Debian package).
 """
@@ -22,7 +22,7 @@ from download import nginx
 
 DAYS, MINUTE, TIMES = 30, 60_000, 300
 START = 1_790_812_800_000
-PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/dist/peercam"
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What real cameras cost: latency added, processor time and memory, beside a file played by the same program.
 
-    cargo build --release && python3 benches/sources.py
+    cargo build --profile dist && python3 benches/sources.py
 
 Each source delivers 25 pictures a second at 2 Mbit/s. Latency: from before a picture is written (to the RTSP connection, or
 to the socket) until the viewer has its last byte. Processor time and memory: 16 channels with a viewer each.
@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-PROGRAM = pathlib.Path(__file__).resolve().parents[1] / "target/release/peercam"
+PROGRAM = pathlib.Path(__file__).resolve().parents[1] / "target/dist/peercam"
 SPS = bytes.fromhex("6764000dacd94141fb011000000300100000030320f1429960")
 PPS = bytes.fromhex("68ebe3cb22c0")
 RATE, BITS, GOP = 25, 2_000_000, 25
@@ -260,7 +260,7 @@ def load(make):
 
 def main():
     if not PROGRAM.exists():
-        sys.exit("cargo build --release comes first")
+        sys.exit("cargo build --profile dist comes first")
     makers = {"file": File, "rtsp": lambda _directory: Rtsp(), "socket": Firmware}
     for kind in ("rtsp", "socket"):
         found = latency(makers[kind])

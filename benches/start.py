@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-program = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+program = sys.argv[1] if len(sys.argv) > 1 else "target/dist/peercam"
 source = sys.argv[2] if len(sys.argv) > 2 else '{ kind = "sim" }'
 data = tempfile.TemporaryDirectory()
 config = tempfile.NamedTemporaryFile("w", suffix=".toml")

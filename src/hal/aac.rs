@@ -46,6 +46,6 @@ impl AacEncoder {
             }
             Ok(())
         });
-        debug_assert!(fed.is_ok(), "samples are valid: {fed:?}");
+        assert!(fed.is_ok(), "samples are valid: {fed:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! Panics and standstills: one part ends, and the others go on; the process ends only where nothing
 //! else helps.
 //!
-//! What is known to make a library panic comes from cameras (`tests/judges/test_panic.py`). Here
-//! cameras, cards and stills panic because they are written to.
+//! What is known to make a library panic comes from cameras (`tests/judges/test_panic.py`). Here a
+//! camera, its card and what a viewer may tell it panic because they are written to. `tests/run` has
+//! all of it in the release profile: optimised, without debug assertions, unwinding as what ships.
 
 use std::{
     future::pending,
@@ -20,8 +21,8 @@ use peercam::{
     config::Config,
     daemon::Daemon,
     hal::{
-        BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, Query, Recording,
-        RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
+        BoxFuture, Camera, Commands, HalError, MakerCommand, MediaInput, MediaSource, Parts, Query,
+        Recording, RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
         sim::{self, SimCamera},
     },
     media::{Content, Quality},
@@ -61,6 +62,7 @@ impl Camera for Bad {
     fn parts(&self) -> Parts {
         Parts {
             recordings: Some(Arc::new(BadCard)),
+            commands: Some(Arc::new(BadCommands)),
             ..Parts::default()
         }
     }
@@ -77,6 +79,15 @@ impl MediaSource for Source {
             }
             pending().await
         })
+    }
+}
+
+/// A maker's commands, whose sender makes them panic.
+struct BadCommands;
+
+impl Commands for BadCommands {
+    fn run<'a>(&'a self, _command: MakerCommand<'a>) -> BoxFuture<'a, Result<String, HalError>> {
+        Box::pin(async { panic!("a viewer's command") })
     }
 }
 
@@ -149,15 +160,19 @@ async fn who_panics_is_ended_and_nobody_else() {
         }
     });
     waited.await.expect("it is tried again");
-    // The card, played and fetched from: the connection ends, with an answer or without.
+    // The card, played and fetched from, and a viewer's command: the connection ends, with an answer or without.
     let window = "channel=1&start_time=1800000000&end_time=1800000060";
-    for action in ["playback", "download"] {
-        let target = format!(
-            "GET /ipc.flv?action={action}&{window} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    for target in [
+        format!("GET /ipc.flv?action=playback&{window}"),
+        format!("GET /ipc.flv?action=download&{window}"),
+        "POST /command?action=user_define&channel=1&cmd=light_on".to_owned(),
+    ] {
+        let request = format!(
+            "{target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
-        let answer = crate::support::raw(address, target.as_bytes()).await;
+        let answer = crate::support::raw(address, request.as_bytes()).await;
         let answer = String::from_utf8_lossy(&answer);
-        assert!(!answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
     }
     for _ in 0..50 {
         good.picture()
@@ -174,7 +189,7 @@ async fn who_panics_is_ended_and_nobody_else() {
             .unwrap()
     };
     assert!(counted("camera") >= 2.0, "{metrics}");
-    assert!(counted("connection") >= 1.0, "{metrics}");
+    assert!(counted("connection") >= 2.0, "{metrics}");
     stop.send(()).unwrap();
     running.await.unwrap();
 }

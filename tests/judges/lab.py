@@ -20,7 +20,7 @@ import time
 
 from conftest import PROGRAM, ROOT
 
-RELAY = os.environ.get("PEERCAM_RELAY_BIN", str(ROOT / "target/debug/examples/relay"))
+RELAY = os.environ.get("PEERCAM_RELAY_BIN", str(ROOT / "target/release/examples/relay"))
 PUBLIC = "198.51.100.1"
 TOKEN = "onlyourowncameras"
 

@@ -32,7 +32,7 @@ impl TagHead {
 
     fn new(kind: u8, timestamp: u32, prefix: &[u8], payload: usize) -> Self {
         let data_size = u32::try_from(prefix.len() + payload).unwrap_or(u32::MAX);
-        debug_assert!(
+        assert!(
             data_size < 1 << 24,
             "the hub refuses frames that a tag cannot hold"
         );

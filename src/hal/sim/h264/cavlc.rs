@@ -92,7 +92,7 @@ fn put_levels(
                 } else {
                     15 << suffix_length
                 };
-            debug_assert!(
+            assert!(
                 escaped < 1 << ESCAPE_BITS,
                 "flat 8-bit cells have small levels at this QP"
             );
