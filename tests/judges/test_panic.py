@@ -1,5 +1,5 @@
-"""Cameras whose answers make the library that reads them panic, in front of the program as it ships:
-each is off, and nobody else notices."""
+"""Cameras whose answers make the library that reads them panic, in front of a program that unwinds as what
+ships: each is off, and nobody else notices."""
 
 import json
 import os
