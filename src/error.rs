@@ -39,7 +39,7 @@ pub enum ErrorKind {
     Conflict,
     /// The device has no such part, or cannot do that.
     Unsupported,
-    /// The camera behind the channel has no picture at the moment.
+    /// What is behind the device's door does not deliver at the moment: the camera, the card.
     Unavailable,
     /// The one that was to be asked did not answer in time.
     NoAnswer,

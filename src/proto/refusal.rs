@@ -51,7 +51,8 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
         ErrorKind::Full => (StatusCode::SERVICE_UNAVAILABLE, Status::TooManyViewers),
         ErrorKind::Busy | ErrorKind::Conflict => (StatusCode::CONFLICT, Status::Refused),
         ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, Status::Unsupported),
-        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Status::Refused),
+        // Apps take 503 for "too many viewers".
+        ErrorKind::Unavailable => (StatusCode::BAD_GATEWAY, Status::Refused),
         ErrorKind::NoAnswer => (StatusCode::GATEWAY_TIMEOUT, Status::Failed),
         ErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, Status::Failed),
     }
@@ -60,6 +61,17 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn apps_can_tell_a_full_device_from_a_camera_that_is_off() {
+        let told = |kind| refusal(&Error::new(kind, "x"));
+        let (status, text) = told(ErrorKind::Full);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains(r#""status":"405""#), "{text}");
+        let (status, text) = told(ErrorKind::Unavailable);
+        assert_eq!(status, StatusCode::BAD_GATEWAY);
+        assert!(text.contains(r#""status":"1""#), "{text}");
+    }
 
     #[test]
     fn methods_are_checked() {

@@ -86,7 +86,7 @@ const DIALECTS: &[Row] = &[
     ("status", r#"POST /command?action=user_define&cmd={"topic":"get_status","data":{"user":"owner"}}"#, "", 200, r#"{"confirmation_topic":"get_status","result":"0","status":"working","user_num":0}"#),
     ("standby", r#"POST /command?action=user_define&cmd={"topic":"set_status","data":{"status":"standby"}}"#, "", 200, r#"{"confirmation_topic":"set_status","result":"0"}"#),
     ("standby is told", r#"POST /command?action=inner_define&cmd=get_device_st&type=live"#, "", 200, r#"[{"status":"1",*"reason":"*standby"}]"#),
-    ("standby gives no picture", "GET /ipc.flv?action=live", "", 503, r#"{"status":"1","reason":"*standby"}"#),
+    ("standby gives no picture", "GET /ipc.flv?action=live", "", 502, r#"{"status":"1","reason":"*standby"}"#),
     ("working", r#"POST /command?action=user_define&cmd={"topic":"set_status","data":{"status":"working"}}"#, "", 200, r#"{"confirmation_topic":"set_status","result":"0"}"#),
     ("working gives the picture", "GET /ipc.flv?action=live", "", 200, "FLV*"),
     ("flip", r#"POST /command?action=user_define&cmd={"topic":"Mirror_flip","data":{"mode":"flip"}}"#, "", 200, r#"{"confirmation_topic":"Mirror_flip","result":"0"}"#),

@@ -156,7 +156,7 @@ async fn who_panics_is_ended_and_nobody_else() {
     let waited = tokio::time::timeout(HANG, async {
         while opened.load(Ordering::SeqCst) < 2 {
             let refused = request(address, "GET", "/ipc.flv?action=live&channel=1", "").await;
-            assert_eq!(refused.status, 503, "{refused:?}");
+            assert_eq!(refused.status, 502, "{refused:?}");
         }
     });
     waited.await.expect("it is tried again");

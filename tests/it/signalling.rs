@@ -323,7 +323,7 @@ async fn standby_lasts_over_a_restart() {
     assert_eq!(topic(daemon.address, &set("standby")).await["result"], "0");
     let daemon = Daemon::start_in(daemon.stop(), &sim_config(""));
     let refused = request(daemon.address, "GET", "/ipc.flv?action=live", "").await;
-    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.status, 502, "{refused:?}");
     assert!(refused.json("reason").contains("standby"), "{refused:?}");
     assert_eq!(topic(daemon.address, &set("working")).await["result"], "0");
     let daemon = Daemon::start_in(daemon.stop(), &sim_config(""));

@@ -64,7 +64,7 @@ def test_a_card_that_hangs(camera, tmp_path):
         daemon.record(2)
         told = wait_for(lambda: (problem := health(daemon)) and "does not answer since" in problem and problem)
         for stream in waiting[:10]:
-            assert b" 503 " in stream.recv(64), told
+            assert b" 502 " in stream.recv(64), told
 
         card.answer()
         wait_for(lambda: "not answer" not in health(daemon))

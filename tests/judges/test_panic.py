@@ -89,7 +89,7 @@ source = {{ kind = "rtsp", url = "{oddity(name)}", pull = "always" }}
     for number in range(1, 1 + len(ODDITIES)):
         with pytest.raises(urllib.error.HTTPError) as refused:
             opened(daemon.live(channel=number))
-        assert refused.value.code == 503 and "makes the library that reads it fail" in str(refused.value)
+        assert refused.value.code == 502 and "makes the library that reads it fail" in str(refused.value)
     health = json.load(urllib.request.urlopen(f"{daemon.base}/healthz", timeout=20))
     assert health["status"]
     assert daemon.process.poll() is None

@@ -203,7 +203,7 @@ def test_a_password_is_asked_for_and_never_shown(camera, rtsp, method):
         with pytest.raises(urllib.error.HTTPError) as refused:
             daemon.record(1)
         reason = refused.value.read().decode()
-        assert refused.value.code == 503 and said in reason, reason
+        assert refused.value.code == 502 and said in reason, reason
         assert "changed-since" not in (daemon.directory / "log").read_text()
     daemon = camera(source=source(server, ', user = "admin", password = "open-sesame"'))
     decodes(daemon.record(2))

@@ -156,6 +156,6 @@ def test_standby_ends_what_is_watched_and_work_brings_it_back(camera):
     assert panel(daemon, "get_status")["status"] == "standby"
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(daemon.live(quality="standard"), timeout=20)
-    assert refused.value.code == 503 and "standby" in refused.value.read().decode()
+    assert refused.value.code == 502 and "standby" in refused.value.read().decode()
     panel(daemon, "set_status", status="working")
     last_picture(daemon)

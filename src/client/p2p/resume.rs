@@ -209,9 +209,8 @@ impl Stream {
             };
             match sent {
                 Ok(answer) if answer.status() == 200 => return Ok(Some(answer)),
-                // It may be full with a ghost of this viewer, or its camera is starting.
-                Ok(answer) if answer.status() != 503 => return Ok(None),
-                Err(ClientError::Refused { status, .. }) if status != 503 => return Ok(None),
+                Ok(answer) if !may_pass(answer.status()) => return Ok(None),
+                Err(ClientError::Refused { status, .. }) if !may_pass(status) => return Ok(None),
                 Err(ClientError::NotAccepted) => return Ok(None),
                 Ok(_) | Err(_) if Instant::now() >= end => return Ok(None),
                 Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
@@ -227,6 +226,12 @@ impl Stream {
     async fn fail(&self) -> Result<(), Gone> {
         self.send(Err(ClientError::Broken)).await
     }
+}
+
+/// Whether a refusal may be one for a moment only: the device is full with a ghost of this viewer
+/// (503), or its camera is starting (502).
+fn may_pass(status: u16) -> bool {
+    matches!(status, 502 | 503)
 }
 
 /// The value of `offset`.
