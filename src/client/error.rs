@@ -166,6 +166,7 @@ fn advice(lost: &Lost) -> &'static str {
             "; is it on, and connected to its relay? peercam doctor @URI says what this side sees"
         }
         Lost::Incompatible => "; update the older one of the two",
+        Lost::ShuttingDown => "; it may be starting again",
         Lost::Closed(_) | Lost::ClosedHere | Lost::Other(_) => "",
     }
 }

@@ -117,7 +117,10 @@ impl P2p {
         (stop, tasks): (CancellationToken, TaskTracker),
         owned: &mut JoinSet<()>,
     ) -> Closing {
-        let closing = Closing(self.endpoint.clone());
+        let closing = Closing {
+            endpoint: self.endpoint.clone(),
+            peers: self.peers.clone(),
+        };
         if !self.relays.is_empty() {
             let endpoint = self.endpoint.clone();
             owned.spawn(service("relays", move || watch_relays(endpoint.clone())));
@@ -137,13 +140,17 @@ impl P2p {
 }
 
 /// The endpoint of a daemon that shuts down.
-pub(super) struct Closing(Endpoint);
+pub(super) struct Closing {
+    endpoint: Endpoint,
+    peers: Peers,
+}
 
 impl Closing {
     /// Tells whoever is still connected.
     pub(super) async fn close(self) {
+        self.peers.close();
         // Who does not hear of it finds out.
-        let _ = tokio::time::timeout(CLOSE_TIME, self.0.close()).await;
+        let _ = tokio::time::timeout(CLOSE_TIME, self.endpoint.close()).await;
     }
 }
 

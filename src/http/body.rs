@@ -1,5 +1,4 @@
 use std::{
-    convert::Infallible,
     io::IoSlice,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -7,6 +6,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody, seat::Seat};
 use crate::{
@@ -30,7 +30,14 @@ pub(super) struct Body {
     serving: Option<Serving>,
     /// The request's place, where it needs one.
     place: Option<Place>,
+    /// When it breaks off.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
+
+/// The device shuts down in the middle of what goes on when it is back.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the device is shutting down")]
+pub(super) struct CutOff;
 
 /// What a body has next.
 #[derive(Debug)]
@@ -66,40 +73,35 @@ struct SealedBody {
 }
 
 impl Body {
-    /// A body of exactly these bytes.
-    pub(super) fn whole(bytes: Bytes) -> Self {
+    fn of(content: Content) -> Self {
         Self {
-            content: Content::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            content,
             serving: None,
             place: None,
+            cut: None,
         }
+    }
+
+    /// A body of exactly these bytes.
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::of(Content::Whole(
+            Some(bytes).filter(|bytes| !bytes.is_empty()),
+        ))
     }
 
     /// A live stream.
     pub(super) fn live(live: LiveBody) -> Self {
-        Self {
-            content: Content::Live(Box::new(live)),
-            serving: None,
-            place: None,
-        }
+        Self::of(Content::Live(Box::new(live)))
     }
 
     /// What was recorded.
     pub(super) fn playback(playback: PlaybackBody) -> Self {
-        Self {
-            content: Content::Playback(Box::new(playback)),
-            serving: None,
-            place: None,
-        }
+        Self::of(Content::Playback(Box::new(playback)))
     }
 
     /// A file.
     pub(super) fn download(download: DownloadBody) -> Self {
-        Self {
-            content: Content::Download(Box::new(download)),
-            serving: None,
-            place: None,
-        }
+        Self::of(Content::Download(Box::new(download)))
     }
 
     /// This body in records, behind a head.
@@ -110,11 +112,7 @@ impl Body {
             head: Some(head),
             pending: Data::Bytes(Bytes::new()),
         };
-        Self {
-            content: Content::Sealed(Box::new(sealed)),
-            serving: None,
-            place: None,
-        }
+        Self::of(Content::Sealed(Box::new(sealed)))
     }
 
     /// The next bytes; `None` at the end.
@@ -149,6 +147,21 @@ impl Body {
             Content::Live(_) | Content::Playback(_) => false,
             Content::Download(download) => download.remaining() == 0,
             Content::Sealed(sealed) => sealed.is_at_end(),
+        }
+    }
+
+    /// Has a live stream and a file break off when `stop` is cancelled, for a viewer that asks for
+    /// the rest when the device is back; to end in order would tell it that nothing more comes.
+    pub(super) fn cut_off_at(&mut self, stop: CancellationToken) {
+        if let Content::Live(_) | Content::Download(_) = self.content {
+            self.cut = Some(Box::pin(stop.cancelled_owned()));
+        }
+    }
+
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.cut {
+            Some(cut) => cut.as_mut().poll(context),
+            None => Poll::Pending,
         }
     }
 
@@ -247,14 +260,21 @@ impl Buf for Data {
 
 impl HttpBody for Body {
     type Data = Data;
-    type Error = Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Data>, Infallible>>> {
-        self.poll_data(context)
-            .map(|data| data.map(|data| Ok(BodyFrame::data(data))))
+    ) -> Poll<Option<Result<BodyFrame<Data>, CutOff>>> {
+        if self.poll_cut(context).is_ready() {
+            return Poll::Ready(Some(Err(CutOff)));
+        }
+        let data = ready!(self.poll_data(context));
+        // The hub ends its streams right behind it, maybe on another thread.
+        if data.is_none() && self.poll_cut(context).is_ready() {
+            return Poll::Ready(Some(Err(CutOff)));
+        }
+        Poll::Ready(data.map(|data| Ok(BodyFrame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {

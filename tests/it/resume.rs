@@ -6,14 +6,18 @@ use peercam::{
         credential::PairingUri,
         flv::{Reader, TagBody, VideoPacket},
     },
-    transport::p2p::{Connection, Endpoint, Stream},
+    transport::p2p::{Connection, Endpoint, Lost, Stream},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
-    dialled::{device, session},
+    dialled::{RawPeer, device, endpoint, session},
     hostile::scaled,
-    support::{Daemon, HANG},
+    support::{Daemon, HANG, request},
 };
 
 const LIVE: &str = "/ipc.flv?action=live&channel=0&quality=standard";
@@ -30,6 +34,16 @@ async fn piece(answer: &mut Answer) -> Result<Option<bytes::Bytes>, ClientError>
 
 #[tokio::test]
 async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
+    goes_on_over(Signal::KILL).await;
+}
+
+/// An update, a reboot: to who watches through a proxy they are no end either.
+#[tokio::test]
+async fn a_live_stream_goes_on_when_the_device_was_stopped_and_started_again() {
+    goes_on_over(Signal::TERM).await;
+}
+
+async fn goes_on_over(signal: Signal) {
     let mut device = device("");
     let uri = device.pair(&["phone"]);
     let session = session(&uri).await;
@@ -50,7 +64,7 @@ async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
             }
         }
         if pictures.len() >= 50 && restarted.is_none() {
-            device.daemon.signal(rustix::process::Signal::KILL);
+            device.daemon.signal(signal);
             device.daemon.wait();
             let directory = device.daemon.take_directory();
             let port = uri.udp[0].port();
@@ -71,6 +85,48 @@ async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
         pictures[gap].1 && step(&gap) > 500,
         "it goes on with a key frame: {stamps:?}"
     );
+}
+
+#[tokio::test]
+async fn who_dials_a_device_that_is_shutting_down_is_told_at_once() {
+    let handler = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = handler.local_addr().unwrap();
+    let mut device = device(&format!(
+        "[[user_define.handler]]\nname = \"wait\"\nurl = \"http://{url}/\"\ntimeout = \"7s\"\n"
+    ));
+    let uri = device.pair(&["phone"]);
+    let (early, late) = (endpoint(70).await, endpoint(71).await);
+    let connection = RawPeer::dial_from(&early, &uri).await.unwrap();
+    // A command that takes its time is not cut off: the device waits for it.
+    let address = device.daemon.address;
+    let command = tokio::spawn(async move {
+        let target = "/command?action=user_define&cmd=wait";
+        request(address, "POST", target, "").await
+    });
+    let (mut asked, _) = in_time(handler.accept()).await.unwrap();
+    device.daemon.signal(Signal::TERM);
+    in_time(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+    let refused = in_time(RawPeer::dial_from(&late, &uri)).await;
+    assert!(matches!(refused, Err(Lost::ShuttingDown)), "{refused:?}");
+    assert_eq!(in_time(connection.closed()).await, Lost::ShuttingDown);
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+    asked.write_all(answer).await.unwrap();
+    assert_eq!(command.await.unwrap().body, "done");
+    device.daemon.wait();
+}
+
+#[tokio::test]
+async fn a_stream_that_the_device_ends_for_good_ends() {
+    let device = device("");
+    let session = session(&device.pair(&["phone"])).await;
+    let mut stream = session.media(LIVE, None).await.unwrap();
+    assert!(piece(&mut stream).await.unwrap().is_some());
+    let standby =
+        r#"/command?action=user_define&cmd={"topic":"set_status","data":{"status":"standby"}}"#;
+    let done = request(device.daemon.address, "POST", standby, "").await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let ended = async { while piece(&mut stream).await.expect("in order").is_some() {} };
+    in_time(ended).await;
 }
 
 /// A device that serves as it likes: a file of its own making, and breaks off where it likes.

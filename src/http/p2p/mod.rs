@@ -53,8 +53,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Accepts and serves peers until `stop` is cancelled. Those that are there then run on as
-    /// tasks of `tasks` until what they are being sent has ended.
+    /// Accepts and serves peers until `stop` is cancelled, and refuses them from then on. Those that
+    /// are there then run on as tasks of `tasks` until what they are being sent has ended.
     pub async fn serve(self, stop: CancellationToken, tasks: TaskTracker) {
         let mut pause = Pause::default();
         loop {
@@ -67,7 +67,7 @@ impl Service {
                 tracing::error!(?pause, "the P2P endpoint has ended; it is made anew");
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => break,
                 }
                 match contain(Part::Service, "P2P", self.endpoint.renew()).await {
                     Ok(Ok(())) => break,
@@ -76,9 +76,16 @@ impl Service {
                 }
             }
             if stop.is_cancelled() {
-                return;
+                return self.turn_away().await;
             }
             tracing::info!("P2P is back");
+        }
+    }
+
+    /// Refuses whoever dials, until the endpoint is no more: they shall not wait for an answer.
+    async fn turn_away(&self) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            incoming.refuse();
         }
     }
 
@@ -193,7 +200,10 @@ impl Service {
         loop {
             tokio::select! {
                 stream = connection.accept() => match stream {
-                    Ok(stream) => self.serve_stream(stream, connection, door, &mut requests),
+                    Ok(stream) => {
+                        let served = (stream, stop.clone());
+                        self.serve_stream(served, connection, door, &mut requests);
+                    }
                     Err(lost) => return lost,
                 },
                 Some(_) = requests.join_next() => {}
@@ -201,13 +211,13 @@ impl Service {
             }
         }
         while requests.join_next().await.is_some() {}
-        connection.close("the device is shutting down");
+        connection.close_for_shutdown();
         connection.closed().await
     }
 
     fn serve_stream(
         &self,
-        stream: Stream,
+        (stream, stop): (Stream, CancellationToken),
         connection: &Connection,
         door: &Arc<Door>,
         requests: &mut JoinSet<()>,
@@ -225,7 +235,7 @@ impl Service {
         let name = connection.peer();
         let request = async move {
             let _place = place;
-            let answer = exchange(stream, served, app, Arc::clone(&door));
+            let answer = exchange((stream, stop), served, app, Arc::clone(&door));
             match contain(Part::Request, name, answer).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Spent)) => connection.close("no proof after several tries"),
@@ -238,7 +248,7 @@ impl Service {
 
 /// Answers the one request of a stream. An error is a peer that is answered no more.
 async fn exchange(
-    stream: Stream,
+    (stream, stop): (Stream, CancellationToken),
     activity: Activity,
     app: Arc<App>,
     door: Arc<Door>,
@@ -250,10 +260,13 @@ async fn exchange(
         }
         let serving = activity.serve(Instant::now());
         let (app, door) = (Arc::clone(&app), Arc::clone(&door));
+        let stop = stop.clone();
         async move {
             let answer = door.answer(&app, request).await;
             answer.map(|mut response| {
-                response.body_mut().hold(serving);
+                let body = response.body_mut();
+                body.hold(serving);
+                body.cut_off_at(stop);
                 response
             })
         }

@@ -84,13 +84,20 @@ impl Peers {
             .map(|(.., connection)| connection.clone())
     }
 
+    /// Tells whoever is still connected that the device shuts down.
+    pub fn close(&self) {
+        for (.., connection) in &self.lock().entries {
+            connection.close_for_shutdown();
+        }
+    }
+
     pub(super) fn path_changed(&self) {
         self.path_changes.inc();
     }
 
     pub(super) fn closed(&self, lost: &Lost) {
         let reason = match lost {
-            Lost::Closed(_) => "viewer left",
+            Lost::Closed(_) | Lost::ShuttingDown => "viewer left",
             Lost::ClosedHere => "ended by the device",
             Lost::Silent => "silent",
             Lost::Incompatible => "incompatible",

@@ -3,7 +3,7 @@ use std::{fmt, net::SocketAddr, pin::Pin, time::Duration};
 use futures_core::Stream as _;
 use iroh::{
     TransportAddr,
-    endpoint::{ConnectionError, PathList, VarInt},
+    endpoint::{ConnectionError, PathList, TransportErrorCode, VarInt},
 };
 
 use super::{Stream, settings};
@@ -22,6 +22,9 @@ pub enum Lost {
     /// The other end closed it, and why.
     #[error("the other end closed the connection: {0}")]
     Closed(String),
+    /// The other end is a device that is shutting down: it will hardly be away for long.
+    #[error("it is shutting down")]
+    ShuttingDown,
     /// This end closed it.
     #[error("the connection was closed here")]
     ClosedHere,
@@ -60,6 +63,8 @@ pub struct Traffic {
 
 /// What an ordinary end is closed with.
 const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// What a device closes with that shuts down: whoever watches waits for it to come back.
+const SHUTTING_DOWN: VarInt = VarInt::from_u32(1);
 
 impl Connection {
     pub(super) fn new(inner: iroh::endpoint::Connection) -> Self {
@@ -108,6 +113,12 @@ impl Connection {
     /// Closes the connection with a reason that the other end gets to know.
     pub fn close(&self, reason: &str) {
         self.inner.close(NO_ERROR, reason.as_bytes());
+    }
+
+    /// Closes the connection of a device that shuts down.
+    pub fn close_for_shutdown(&self) {
+        self.inner
+            .close(SHUTTING_DOWN, b"the device is shutting down");
     }
 
     /// Waits until the connection is no more.
@@ -209,6 +220,15 @@ const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 pub(super) fn lost(error: &ConnectionError) -> Lost {
     match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == SHUTTING_DOWN => {
+            Lost::ShuttingDown
+        }
+        // Nobody else refuses: who has no place does not answer.
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            Lost::ShuttingDown
+        }
         ConnectionError::ApplicationClosed(close) => {
             Lost::Closed(text::line(&String::from_utf8_lossy(&close.reason), 256))
         }

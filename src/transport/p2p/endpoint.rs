@@ -361,6 +361,11 @@ impl Incoming {
         let _ = self.inner.retry();
     }
 
+    /// Says that nobody is taken any more.
+    pub fn refuse(self) {
+        self.inner.refuse();
+    }
+
     /// Does not answer.
     pub fn ignore(self) {
         self.inner.ignore();
