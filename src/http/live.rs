@@ -80,7 +80,7 @@ impl LiveBody {
         let took = self.subscription.poll_frames(context, |delivery| {
             has_picture |= delivery.frame.track == TrackKind::Video;
             *timestamp = delivery.timestamp;
-            tags::append(&mut batch, muxer, hevc, delivery);
+            tags::append(&mut batch, muxer, (hevc, None), delivery);
         });
         match took {
             Poll::Pending => Poll::Pending,

@@ -21,6 +21,8 @@ pub(super) struct PlaybackBody {
     playback: Playback,
     muxer: Option<Muxer>,
     hevc: HevcForm,
+    /// Milliseconds of all that will come, if that is known.
+    length: Option<u64>,
     asked_at: Instant,
     sent_bytes: u64,
     /// Of the last frame.
@@ -43,6 +45,7 @@ impl PlaybackBody {
             playback,
             muxer: None,
             hevc,
+            length: None,
             asked_at,
             sent_bytes: 0,
             timestamp: 0,
@@ -68,9 +71,11 @@ impl PlaybackBody {
         }
         for _ in 0..MOST_FRAMES {
             match self.playback.poll_item(context) {
+                Poll::Ready(Some(Item::Length(millis))) => self.length = Some(millis),
                 Poll::Ready(Some(Item::Frame(delivery))) => {
                     self.timestamp = delivery.timestamp;
-                    tags::append(&mut batch, &mut self.muxer, self.hevc, delivery);
+                    let form = (self.hevc, self.length);
+                    tags::append(&mut batch, &mut self.muxer, form, delivery);
                 }
                 Poll::Ready(Some(Item::Ended(reason))) => {
                     tracing::info!(channel = %self.channel, caller = %self.caller, reason, "playback was ended");

@@ -3,17 +3,18 @@ use crate::{
     proto::flv::{HevcForm, Muxer, TagBatch},
 };
 
-/// Appends a frame as a tag, behind what a decoder must know first.
+/// Appends a frame as a tag, behind what a decoder must know first. `length` is that of the whole
+/// stream, in milliseconds.
 pub(super) fn append(
     batch: &mut TagBatch,
     muxer: &mut Option<Muxer>,
-    hevc: HevcForm,
+    (hevc, length): (HevcForm, Option<u64>),
     delivery: Delivery,
 ) {
     if let Some(tracks) = &delivery.new_tracks {
         let new = Muxer::new(tracks, hevc);
         batch.push_bytes(match muxer {
-            None => new.preamble(tracks),
+            None => new.preamble_of(tracks, length),
             Some(_) => new.sequence_headers(tracks, delivery.timestamp),
         });
         *muxer = Some(new);

@@ -41,6 +41,9 @@ const WAITING_ORDERS: usize = 4;
 /// What a player has for its viewer.
 #[derive(Clone, Debug)]
 pub enum Item {
+    /// How long it will be, in milliseconds, if nobody tells it to go elsewhere. It comes first, if
+    /// that is known.
+    Length(u64),
     /// A frame.
     Frame(Delivery),
     /// Why nothing comes behind this, if it is not simply the end.

@@ -90,6 +90,11 @@ impl Player {
 
     /// Why it ended, if it is not simply the end.
     async fn play(&mut self) -> Result<Option<&'static str>, HalError> {
+        // What was there before it decides where it begins.
+        while let Ok(order) = self.orders.try_recv() {
+            self.follow(order).await?;
+        }
+        let mut has_begun = false;
         loop {
             let seeks = self.next.is_none() && !self.has_ended && !self.head.is_paused();
             if seeks {
@@ -101,6 +106,11 @@ impl Player {
             }
             if self.source.is_revoked() {
                 return Ok(Some("what was being played was deleted to make room"));
+            }
+            if let Some(first) = self.next.as_ref().filter(|_| !has_begun) {
+                let position = first.position;
+                has_begun = true;
+                self.tell_length(position).await?;
             }
             if self.has_ended && !self.head.is_paused() {
                 return Ok(None);
@@ -146,6 +156,19 @@ impl Player {
                 () = std::future::ready(()), if goes_on => {}
             }
         }
+    }
+
+    /// Says how long it will be from its first frame on. At another pace that is not known.
+    async fn tell_length(&mut self, first: i64) -> Result<(), HalError> {
+        if self.head.pace() != Pace::Normal {
+            return Ok(());
+        }
+        if let Some(micros) = self.source.rest(first).await? {
+            let millis = u64::try_from(micros / 1000).unwrap_or(0);
+            // It fails for a viewer that has left.
+            let _ = self.items.send(Item::Length(millis)).await;
+        }
+        Ok(())
     }
 
     fn due(&self, found: &Found) -> MediaTime {

@@ -9,6 +9,10 @@ use crate::{
 
 /// So many recordings are tried, one after the other, before a card counts as unreadable.
 const TRIED: usize = 16;
+/// So many recordings are looked at at a time, and so many times, to say how long a playback is: a
+/// week of minutes. Of what is longer it is not said.
+const PAGE: usize = 512;
+const MOST_PAGES: usize = 20;
 
 /// One recording after the other, as far as they lie in a window. Positions are recorded time, in
 /// microseconds since 1970.
@@ -105,6 +109,34 @@ impl Source {
             self.waits_for_picture = true;
         }
         Ok(true)
+    }
+
+    /// How long it is from `position` on to the end of the window, without the gaps, in microseconds;
+    /// `None` if that takes too long to say. `position` is in the open recording.
+    pub(super) async fn rest(&mut self, position: i64) -> Result<Option<i64>, HalError> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        let mut from = open.recording.start_millis;
+        let (mut millis, begin) = (0, position.div_euclid(1000));
+        for _ in 0..MOST_PAGES {
+            let (window, starts) = (from..self.window.end, from..i64::MAX);
+            let mut page = self.list(window, starts, Page::Oldest(PAGE)).await?;
+            let is_last = page.len() < PAGE;
+            page.retain(|one| one.start_millis >= from);
+            let lengths = page.iter().map(|one| {
+                let end = one.end_millis.min(self.window.end);
+                end.saturating_sub(one.start_millis.max(begin)).max(0)
+            });
+            millis = lengths.fold(millis, i64::saturating_add);
+            match page.last() {
+                Some(last) if !is_last => from = last.start_millis + 1,
+                _ => return Ok(Some(millis.saturating_mul(1000))),
+            }
+            // What is listed may be there at once: others have a turn too.
+            tokio::task::yield_now().await;
+        }
+        Ok(None)
     }
 
     /// Opens the last recording that starts before `position`. `false`: there is none.

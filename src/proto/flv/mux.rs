@@ -95,10 +95,15 @@ impl Muxer {
 
     /// File header, `onMetaData` and sequence headers: everything before the first frame.
     pub fn preamble(&self, tracks: &Tracks) -> Bytes {
+        self.preamble_of(tracks, None)
+    }
+
+    /// The same of a stream that will be so long, in milliseconds, if that is known.
+    pub fn preamble_of(&self, tracks: &Tracks, length: Option<u64>) -> Bytes {
         let mut out = BytesMut::with_capacity(512);
         let flags = u8::from(tracks.video.is_some()) | u8::from(tracks.audio.is_some()) << 2;
         out.extend_from_slice(&[b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]);
-        let metadata = self.metadata(tracks);
+        let metadata = self.metadata(tracks, length);
         TagHead::new(TAG_SCRIPT, 0, &[], metadata.len()).append_tag(&metadata, &mut out);
         self.append_sequence_headers(tracks, 0, &mut out);
         out.freeze()
@@ -171,11 +176,14 @@ impl Muxer {
         }
     }
 
-    fn metadata(&self, tracks: &Tracks) -> Vec<u8> {
+    fn metadata(&self, tracks: &Tracks, length: Option<u64>) -> Vec<u8> {
         let mut entries = vec![(
             "encoder",
             Value::Text(concat!("peercam/", env!("CARGO_PKG_VERSION"))),
         )];
+        if let Some(millis) = length {
+            entries.push(("duration", Value::Number(millis as f64 / 1000.0)));
+        }
         if let Some(video) = &tracks.video {
             entries.extend(self.video_entries(video));
         }
@@ -333,5 +341,15 @@ mod tests {
             ]
         );
         assert!(preamble.ends_with(&muxer.sequence_headers(&tracks, 0)));
+    }
+
+    #[test]
+    fn a_length_that_is_known_is_told_in_seconds() {
+        let tracks = tracks(VideoCodec::H264, AudioCodec::Aac);
+        let muxer = Muxer::new(&tracks, HevcForm::Legacy);
+        let duration = [b"\0\x08duration\0", &62.5_f64.to_be_bytes()[..]].concat();
+        let tells = |bytes: Bytes| bytes.windows(19).any(|part| part == duration);
+        assert!(tells(muxer.preamble_of(&tracks, Some(62_500))));
+        assert!(!tells(muxer.preamble(&tracks)));
     }
 }
