@@ -8,6 +8,7 @@ mod places;
 mod presence;
 mod ptz;
 mod recordings;
+mod remote;
 mod standby;
 mod user;
 mod viewers;
@@ -34,7 +35,7 @@ use crate::{
     playback::Players,
     proto::{
         call::DeviceMove,
-        command::{ChannelState, Command, PlaybackCommand, Reply, Status, StatusQuery},
+        command::{ChannelState, Command, Reply, Status, StatusQuery},
         credential::{Channels, Need, Scope},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
@@ -267,11 +268,8 @@ impl Device {
             }
             Command::Playback { channel, command } => {
                 check(channel)?;
-                let millis = self.players.order(&caller.viewer, channel, command).await?;
-                match command {
-                    PlaybackCommand::Progress => Reply::Progress(millis),
-                    _ => Reply::Done,
-                }
+                self.remote_control((&caller.viewer, channel), command)
+                    .await?
             }
             Command::ChannelList => Reply::ChannelList(
                 self.hub

@@ -8,6 +8,7 @@
 //! is not read. Belongs here: the order of recordings, pace, commands. Does not belong here: how
 //! recordings are kept, FLV, HTTP.
 
+mod early;
 mod player;
 mod source;
 
@@ -15,12 +16,14 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{Arc, MutexGuard},
+    time::Instant,
 };
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    early::{Early, Key},
     player::{Order, Player},
     source::Source,
 };
@@ -58,7 +61,8 @@ pub struct Players {
 
 #[derive(Default)]
 struct Known {
-    players: HashMap<(String, ChannelId), Remote>,
+    players: HashMap<Key, Remote>,
+    early: Early,
     started: u64,
     closed: bool,
 }
@@ -66,8 +70,17 @@ struct Known {
 /// How a player is told something.
 struct Remote {
     number: u64,
+    window: Range<i64>,
     orders: mpsc::Sender<Order>,
     replaced: CancellationToken,
+}
+
+/// What became of a command.
+enum Told {
+    /// A player has it, and replies.
+    Player(oneshot::Receiver<Result<u64, Error>>),
+    /// It waits for its playback.
+    Kept,
 }
 
 /// A playback under way. Dropping it ends it.
@@ -80,7 +93,7 @@ pub struct Playback {
 /// A player's entry, for as long as it is there.
 struct Place {
     players: Players,
-    key: (String, ChannelId),
+    key: Key,
     number: u64,
 }
 
@@ -89,6 +102,7 @@ impl Default for Players {
         Self {
             known: Arc::new(Guarded::new(Known::default(), |known| {
                 known.players.clear();
+                known.early = Early::default();
             })),
         }
     }
@@ -113,7 +127,7 @@ impl Players {
         clock: Clock,
     ) -> Result<Playback, Error> {
         let start = window.start;
-        let mut source = Source::new(index, window);
+        let mut source = Source::new(index, window.clone());
         let found = source.seek(start.saturating_mul(1000)).await;
         if !found.map_err(|error| unreadable(&error))? {
             return Err(Error::new(
@@ -133,8 +147,14 @@ impl Players {
             }
             known.started += 1;
             let number = known.started;
+            for command in known.early.take(&key, &window, Instant::now()) {
+                // There is room for them all, and who gave them has its answer.
+                let (reply, _) = oneshot::channel();
+                let _ = orders.try_send(Order { command, reply });
+            }
             let remote = Remote {
                 number,
+                window,
                 orders,
                 replaced: replaced.clone(),
             };
@@ -156,36 +176,59 @@ impl Players {
     }
 
     /// Tells a viewer's player something; gives where it is, in milliseconds since the start of what
-    /// was asked for.
+    /// was asked for. Where one `may_come`, what is to begin somewhere, or at some pace, waits for it
+    /// for 2 s.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the viewer is being played nothing of this channel, or there is
     /// nothing where it is to go; [`ErrorKind::Full`] if it was told too much at a time.
     pub async fn order(
         &self,
-        viewer: &str,
-        channel: ChannelId,
+        (viewer, channel): (&str, ChannelId),
         command: PlaybackCommand,
+        may_come: bool,
     ) -> Result<u64, Error> {
-        let none = || {
-            let reason = "nothing of this channel is being played to this viewer; ask for it with action=playback";
-            Error::new(ErrorKind::NotFound, reason)
-        };
-        let (reply, replied) = oneshot::channel();
-        {
-            let known = self.known();
-            let remote = known.players.get(&(viewer.to_owned(), channel));
-            let remote = remote.ok_or_else(none)?;
+        let key = (viewer.to_owned(), channel);
+        // A player may be gone before it has followed; then the one counts that took its place.
+        for _ in 0..2 {
+            match self.tell(&key, command, may_come)? {
+                Told::Kept => return Ok(0),
+                Told::Player(replied) => {
+                    if let Ok(result) = replied.await {
+                        return result;
+                    }
+                }
+            }
+        }
+        Err(not_played())
+    }
+
+    fn tell(&self, key: &Key, command: PlaybackCommand, may_come: bool) -> Result<Told, Error> {
+        let now = Instant::now();
+        let Known {
+            players,
+            early,
+            closed,
+            ..
+        } = &mut *self.known();
+        if let Some(remote) = players.get(key) {
+            let (reply, replied) = oneshot::channel();
             match remote.orders.try_send(Order { command, reply }) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(none()),
+                Ok(()) => {
+                    early.given(key, command, &remote.window, now);
+                    return Ok(Told::Player(replied));
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     let reason = "this player has several commands to follow already";
                     return Err(Error::new(ErrorKind::Full, reason));
                 }
             }
         }
-        replied.await.unwrap_or_else(|_| Err(none()))
+        match may_come && !*closed && early.keep(key, command, now) {
+            true => Ok(Told::Kept),
+            false => Err(not_played()),
+        }
     }
 
     /// Ends every playback in order, and starts no more.
@@ -193,6 +236,7 @@ impl Players {
         let mut known = self.known();
         known.closed = true;
         known.players.clear();
+        known.early = Early::default();
     }
 }
 
@@ -214,6 +258,12 @@ impl Drop for Place {
             known.players.remove(&self.key);
         }
     }
+}
+
+fn not_played() -> Error {
+    let reason =
+        "nothing of this channel is being played to this viewer; ask for it with action=playback";
+    Error::new(ErrorKind::NotFound, reason)
 }
 
 /// What a viewer is told of a card that cannot be read.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use peercam::proto::flv::{Reader, TagBody, VideoPacket};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -110,6 +111,28 @@ impl Playing {
         }
     }
 
+    /// The first picture, and how long the stream says that it will be, in seconds.
+    async fn first(mut self) -> (Bytes, f64) {
+        let mut came = Vec::new();
+        loop {
+            while let Some(tag) = self.reader.next_tag().expect("whole tags") {
+                let TagBody::Video(_, VideoPacket::Frame { data, .. }) = tag.body else {
+                    continue;
+                };
+                let key = b"duration\0";
+                let at = came.windows(key.len()).position(|part| part == key);
+                let at = at.expect("a duration") + key.len();
+                let length = came[at..at + 8].try_into().expect("a number");
+                return (data, f64::from_be_bytes(length));
+            }
+            let read = tokio::time::timeout(HANG, self.stream.read(&mut self.buffer)).await;
+            let count = read.expect("it does not hang").unwrap();
+            assert_ne!(count, 0, "it has no picture");
+            came.extend_from_slice(&self.buffer[..count]);
+            self.reader.feed(&self.buffer[..count]);
+        }
+    }
+
     async fn rest(&mut self) -> Vec<(u32, bool)> {
         let mut all = Vec::new();
         while let Some(picture) = self.next().await {
@@ -201,6 +224,31 @@ async fn a_player_follows_its_remote_control() {
     assert!(rest.is_sorted(), "{rest:?}");
     let gone = command(&daemon, "playback_pause").await;
     assert_eq!(gone["status"], "404", "{gone}");
+}
+
+/// Apps open their player anew to seek, and send both at once.
+#[tokio::test]
+async fn a_seek_that_is_there_before_its_playback_decides_where_it_begins() {
+    let daemon = Daemon::start(&config("", ""));
+    let (start, end) = recorded(&daemon, 6).await;
+    let query = format!("start_time={start}&end_time={}", end - 1);
+    let ok = serde_json::json!({"status": "0"});
+    let whole = Playing::start(&daemon, &query).await.first().await;
+    // As one app writes it.
+    assert_eq!(command(&daemon, "playback_seek&time=4}").await, ok);
+    let other = Playing::start(&daemon, &format!("{query}&_peername=other"));
+    assert_eq!(other.await.first().await, whole, "it is somebody else's");
+    let later = Playing::start(&daemon, &query).await.first().await;
+    assert_ne!(later.0, whole.0);
+    let skipped = whole.1 - later.1;
+    assert!((0.5..=5.0).contains(&skipped), "{skipped} s");
+    // It counts once.
+    let again = Playing::start(&daemon, &query).await.first().await;
+    assert_eq!(again, whole);
+    let asks = command(&daemon, "playback_progress").await;
+    assert_eq!(asks["status"], "404", "nothing is being played: {asks}");
+    let nowhere = command(&daemon, "playback_seek&channel=7&time=4").await;
+    assert_eq!(nowhere["status"], "404", "{nowhere}");
 }
 
 #[tokio::test]
