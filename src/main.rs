@@ -66,6 +66,9 @@ fn check(path: Option<&Path>) -> Result<()> {
     // Nobody reading it is no failure.
     let memory = Budget::of(&config)?;
     let _ = write!(io::stdout(), "{}: fine\n\n{memory}", path.display());
+    for doubt in config.doubts() {
+        eprintln!("peercam: {}", Lines(doubt));
+    }
     Ok(())
 }
 

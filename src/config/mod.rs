@@ -221,6 +221,11 @@ impl Config {
             .map_err(|problem| problem.locate(text, path))
     }
 
+    /// What works, and hardly as it was meant: one sentence each.
+    pub fn doubts(&self) -> impl Iterator<Item = String> + '_ {
+        self.user.doubts()
+    }
+
     /// What `peercam` runs without a configuration file: one simulated camera on
     /// 127.0.0.1:34567, of which up to 1 GiB is recorded.
     #[cfg(feature = "sim")]

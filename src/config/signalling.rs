@@ -7,7 +7,11 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use super::{checks::within, error::Problem, units::Span};
-use crate::{http::HandlerAddress, proto::command::TopicName, talk};
+use crate::{
+    http::HandlerAddress,
+    proto::command::{ANSWER_TIME, TopicName},
+    talk,
+};
 
 /// The name of what `wx_call_start` and the like mean, beside the topics.
 const CALL: &str = "call";
@@ -28,8 +32,22 @@ pub struct Handler {
     pub name: String,
     /// `url`: where the program listens.
     pub address: HandlerAddress,
-    /// `timeout`: to answer. Default: 5 s.
+    /// `timeout`: to answer. Default: 1.5 s.
     pub timeout: Duration,
+}
+
+impl UserDefine {
+    /// What works, and hardly as it was meant.
+    pub(super) fn doubts(&self) -> impl Iterator<Item = String> + '_ {
+        let slow = |handler: &&Handler| handler.timeout > ANSWER_TIME;
+        self.handlers.iter().filter(slow).map(|handler| {
+            format!(
+                "user_define.handler \"{}\": apps of phones wait 2 s for an answer, its way included; with a timeout above {} s they may have given up before it comes",
+                handler.name,
+                ANSWER_TIME.as_secs_f64()
+            )
+        })
+    }
 }
 
 impl Default for UserDefine {
@@ -140,7 +158,7 @@ impl RawHandler {
             let message = "1 to 64 characters without spaces are needed";
             return Err(Problem::at(self.name.span(), message));
         }
-        let mut timeout = Duration::from_secs(5);
+        let mut timeout = ANSWER_TIME;
         span(self.timeout, &mut timeout, 100..=7_000, "100ms to 7s")?;
         Ok(Handler {
             name: self.name.into_inner(),
@@ -218,6 +236,23 @@ mod tests {
             format!("{text}\n[[channel]]\nid = 0\nsource = {{ kind = \"file\", path = \"x\" }}\n");
         let config = Config::parse(&text, Path::new("c.toml"));
         config.expect_err("a mistake").to_string()
+    }
+
+    #[test]
+    fn a_program_that_may_answer_too_late_for_apps_is_doubted() {
+        let doubts = |timeout: &str| {
+            let text = format!(
+                "[[user_define.handler]]\nname = \"light\"\nurl = \"unix:/x\"\n{timeout}\n\
+                 [[channel]]\nid = 0\nsource = {{ kind = \"file\", path = \"x\" }}\n"
+            );
+            let config = Config::parse(&text, Path::new("c.toml")).expect("a configuration");
+            config.doubts().collect::<Vec<_>>()
+        };
+        for timeout in ["", "timeout = \"1500ms\"", "timeout = \"100ms\""] {
+            assert_eq!(doubts(timeout), [String::new(); 0], "{timeout}");
+        }
+        let told = doubts("timeout = \"2s\"");
+        assert!(told.len() == 1 && told[0].contains("\"light\""), "{told:?}");
     }
 
     #[test]

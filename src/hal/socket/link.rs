@@ -13,15 +13,19 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{boundary::Guarded, hal::HalError, proto::hal_socket::ToFirmware};
+use crate::{
+    boundary::Guarded,
+    hal::HalError,
+    proto::{command::ANSWER_TIME, hal_socket::ToFirmware},
+};
 
 /// Messages that wait for a firmware that does not read. Sound beyond it is lost; anything else
 /// ends the connection.
 pub(super) const QUEUE: usize = 256;
 /// Requests without an answer yet.
 const MOST_REQUESTS: usize = 16;
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long a still may take.
+pub(super) const STILL_TIME: Duration = Duration::from_secs(5);
 
 /// One firmware's end. Clones are the same.
 #[derive(Clone)]
@@ -83,9 +87,18 @@ impl Link {
         self.stuck.cancelled().await;
     }
 
-    /// Asks for something and waits for the answer.
+    /// Asks for something that an app waits for.
     pub(super) async fn ask(
         &self,
+        request: impl FnOnce(u32) -> Vec<u8>,
+    ) -> Result<Bytes, HalError> {
+        self.ask_for(ANSWER_TIME, request).await
+    }
+
+    /// Asks for something and waits so long for the answer.
+    pub(super) async fn ask_for(
+        &self,
+        time: Duration,
         request: impl FnOnce(u32) -> Vec<u8>,
     ) -> Result<Bytes, HalError> {
         let id = self.requests.next.fetch_add(1, Ordering::Relaxed);
@@ -101,12 +114,13 @@ impl Link {
         if self.queue.try_send(request(id)).is_err() {
             return Err(HalError::Busy);
         }
-        match tokio::time::timeout(ANSWER, answer).await {
+        match tokio::time::timeout(time, answer).await {
             Ok(Ok(answer)) => answer.map_err(HalError::Failed),
             Ok(Err(_)) => Err(super::not_connected()),
             Err(_) => {
-                let reason = "the firmware did not answer within 5 s";
-                Err(HalError::Failed(reason.to_owned()))
+                let seconds = time.as_secs_f64();
+                let reason = format!("the firmware did not answer within {seconds} s");
+                Err(HalError::Failed(reason))
             }
         }
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{channel::Channel, link::Link};
+use super::{
+    channel::Channel,
+    link::{Link, STILL_TIME},
+};
 use crate::{
     hal::{
         BoxFuture, Commands, HalError, MakerCommand, PictureControl, Ptz, PtzMotion, PtzPosition,
@@ -55,7 +58,9 @@ impl Snapshot for SocketParts {
         Box::pin(async {
             let link = self.0.able("stills", |has| has.snapshot)?;
             let still = link
-                .ask(|id| ToFirmware::Snapshot(self.0.id, id).encode())
+                .ask_for(STILL_TIME, |id| {
+                    ToFirmware::Snapshot(self.0.id, id).encode()
+                })
                 .await?;
             match still.starts_with(&[0xff, 0xd8]) {
                 true => Ok(still),

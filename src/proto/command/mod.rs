@@ -17,11 +17,17 @@ pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_
 pub use reply::{ChannelState, Reply, Status};
 pub use user::{Direction, Meaning, Speed, UserCommand};
 
+use std::time::Duration;
+
 use super::{call::ViewerMove, query::Query, route::Labels};
 use crate::{
     error::Error,
     media::{ChannelId, Content, Quality},
 };
+
+/// How long whoever does a command for the device may take, unless it is configured: apps of phones
+/// give it 2 s in all, and half a second is for the way there and back, also through a relay.
+pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
 /// A command of an app.
 #[derive(Clone, Debug, PartialEq)]
