@@ -20,7 +20,7 @@ use crate::{
     boundary::{self, Part},
     client::{ClientError, Code, Viewer, upload},
     media::ChannelId,
-    proto::text,
+    proto::{text, voice::SAMPLE_RATES},
 };
 
 /// What is read at a time, and how many of that wait for the network.
@@ -43,6 +43,9 @@ pub struct TalkOptions {
     /// comes faster than it sounds on the input (-) is lost, as late words of a talk are.
     #[arg(long)]
     recorded: bool,
+    /// Samples per second of bare PCM. A file that says it itself counts for more.
+    #[arg(long, default_value_t = 16_000, value_parser = sample_rate)]
+    sample_rate: u32,
 }
 
 impl TalkOptions {
@@ -82,7 +85,8 @@ impl TalkOptions {
         boundary::thread(Part::Service, "read", reading).map_err(Failure::io("a thread"))?;
         let recorded = u8::from(self.recorded || path != Path::new("-"));
         let channel = ChannelId(self.channel);
-        let target = format!("/voice?channel={channel}&recorded={recorded}");
+        let rate = self.sample_rate;
+        let target = format!("/voice?channel={channel}&recorded={recorded}&sample_rate={rate}");
         let answer = viewer.send(&target, upload::stream(waiting)).await;
         let mut answer = answer.map_err(Failure::asking(Code::NoVoice))?;
         let text = answer.collect(1 << 16).await;
@@ -94,6 +98,12 @@ impl TalkOptions {
         }
         Ok(text::Json(&String::from_utf8_lossy(&text)).to_string())
     }
+}
+
+fn sample_rate(text: &str) -> Result<u32, String> {
+    let rate = text.parse().ok();
+    let rate = rate.filter(|rate| SAMPLE_RATES.contains(rate));
+    rate.ok_or_else(|| format!("one of {SAMPLE_RATES:?} is needed"))
 }
 
 /// Opens a file, if the device could know what it is.

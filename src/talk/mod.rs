@@ -38,18 +38,18 @@ use crate::{
 pub struct Config {
     /// Sound waits at most so long before it is played.
     pub jitter: Duration,
-    /// Samples per second of sound that does not say so.
+    /// Samples per second of sound of which nobody says so.
     pub sample_rate: u32,
     /// A talker that sends nothing for so long has finished.
     pub idle: Duration,
 }
 
 impl Default for Config {
-    /// 200 ms, 16 kHz, 15 s.
+    /// 200 ms, 8 kHz, 15 s.
     fn default() -> Self {
         Self {
             jitter: Duration::from_millis(200),
-            sample_rate: 16_000,
+            sample_rate: 8_000,
             idle: Duration::from_secs(15),
         }
     }

@@ -24,9 +24,9 @@ async fn topic(address: SocketAddr, text: &str) -> Value {
     command(address, &format!("action=user_define&cmd={text}")).await
 }
 
-/// Milliseconds of silence, as bare PCM of 16 kHz.
+/// Milliseconds of sound, as bare PCM of 8 kHz.
 pub(crate) fn pcm(millis: usize) -> Vec<u8> {
-    vec![0x11; 32 * millis]
+    vec![0x11; 16 * millis]
 }
 
 /// A talker whose body goes on as long as it is not finished.
@@ -218,7 +218,7 @@ async fn a_speaker_may_be_a_program() {
         .await
         .expect("the program ends");
     let text = std::fs::read_to_string(played).unwrap();
-    assert_eq!(text, format!("16000 1\n{}", "ab".repeat(1600)));
+    assert_eq!(text, format!("8000 1\n{}", "ab".repeat(1600)));
 }
 
 async fn call(daemon: &Daemon) -> Value {
@@ -625,6 +625,7 @@ mod over_p2p {
                 .args([
                     "talk",
                     path.to_str().unwrap(),
+                    "--sample-rate=8000",
                     "--channel",
                     &port.to_string(),
                 ])

@@ -15,6 +15,7 @@ pub(super) struct FlvSound {
     reader: Reader,
     /// PCM whose rate the stream does not tell has this one.
     sample_rate: u32,
+    is_of_presumed_rate: bool,
     /// AAC, and how long an access unit of it sounds.
     aac: Option<(Arc<SoundFormat>, i64)>,
     /// PCM and G.711: tags are cut into blocks as if there were none.
@@ -34,6 +35,7 @@ impl FlvSound {
         Self {
             reader: Reader::of_sound(),
             sample_rate,
+            is_of_presumed_rate: false,
             aac: None,
             samples: None,
             skipped_pictures: 0,
@@ -58,6 +60,11 @@ impl FlvSound {
             true => Ok(()),
             false => Err(cut_off()),
         }
+    }
+
+    /// Whether it is PCM whose rate the stream does not tell.
+    pub(super) fn is_of_presumed_rate(&self) -> bool {
+        self.is_of_presumed_rate
     }
 
     pub(super) fn skipped_pictures(&self) -> u64 {
@@ -120,6 +127,7 @@ impl FlvSound {
                     stereo,
                     data,
                 } => {
+                    self.is_of_presumed_rate = sample_rate.is_none();
                     let rate = sample_rate.unwrap_or(self.sample_rate);
                     self.take(SoundCoding::Pcm, rate, stereo, &data);
                 }

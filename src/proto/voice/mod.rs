@@ -12,7 +12,7 @@ mod wav;
 
 pub use aac::{AacConfig, AacError};
 pub use adts::adts_unit;
-pub use declared::{ByteOrder, Declared};
+pub use declared::{Declared, SAMPLE_RATES};
 
 use bytes::{Bytes, BytesMut};
 
@@ -33,10 +33,12 @@ const TAKEN: &str = "FLV, WAV (PCM of 16 bit, G.711), AAC with ADTS heads and ba
 /// claims, of what came before the last piece at most [`Upload::BOUND`] bytes are held.
 #[derive(Debug)]
 pub struct Upload {
-    /// Sound that does not say so has this rate.
+    /// Sound whose head does not say so has this rate.
     sample_rate: u32,
     declared: Declared,
     container: Container,
+    /// It is bare PCM.
+    is_bare: bool,
     /// Of the last piece, what is not taken apart yet.
     rest: Bytes,
 }
@@ -68,13 +70,14 @@ impl Upload {
     /// a slice of what is behind it.
     pub const BOUND: usize = 160 << 10;
 
-    /// A body of which nothing has come, and what its request says of it. Sound that does not say
+    /// A body of which nothing has come, and what its request says of it. Sound of which nobody says
     /// so is mono, of `sample_rate`.
     pub fn new(sample_rate: u32, declared: Declared) -> Self {
         Self {
-            sample_rate,
+            sample_rate: declared.sample_rate().unwrap_or(sample_rate),
             declared,
             container: Container::Unknown(BytesMut::new()),
+            is_bare: false,
             rest: Bytes::new(),
         }
     }
@@ -119,6 +122,15 @@ impl Upload {
             Container::Pcm(pcm) => pcm.finish(),
         }
         Ok(())
+    }
+
+    /// Samples per second of sound whose own head does not say so, and whether the request did.
+    pub fn presumed_rate(&self) -> Option<(u32, bool)> {
+        let is_presumed = match &self.container {
+            Container::Flv(flv) => flv.is_of_presumed_rate(),
+            _ => self.is_bare,
+        };
+        is_presumed.then_some((self.sample_rate, self.declared.sample_rate().is_some()))
     }
 
     /// Pictures that came with the sound, and that nobody takes.
@@ -178,32 +190,20 @@ impl Upload {
             Start::Adts => Container::Adts(Adts::default()),
             Start::Foreign(name) => return Err(not_taken(format!("this is {name}"))),
             Start::Nothing => {
-                self.declared.check_bare()?;
-                Container::Pcm(bare(&self.declared, self.sample_rate))
+                let order = self.declared.order()?;
+                let format = SoundFormat {
+                    coding: SoundCoding::Pcm,
+                    sample_rate: self.sample_rate,
+                    channels: self.declared.channels(),
+                };
+                self.is_bare = true;
+                Container::Pcm(Pcm::new(format).in_order(order))
             }
         };
         container.feed(head);
         self.container = container;
         Ok(())
     }
-}
-
-/// Sound without a head.
-fn bare(declared: &Declared, usual_rate: u32) -> Pcm {
-    let (sample_rate, channels, order) = match *declared {
-        Declared::Bare {
-            sample_rate,
-            channels,
-            order,
-        } => (sample_rate.unwrap_or(usual_rate), channels, order),
-        _ => (usual_rate, 1, ByteOrder::Little),
-    };
-    let format = SoundFormat {
-        coding: SoundCoding::Pcm,
-        sample_rate,
-        channels,
-    };
-    Pcm::new(format).in_order(order)
 }
 
 fn cut_off() -> Error {

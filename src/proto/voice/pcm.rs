@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::ByteOrder;
+use super::declared::ByteOrder;
 use crate::media::{SoundBlock, SoundCoding, SoundFormat};
 
 /// Blocks are cut so long.

@@ -91,7 +91,7 @@ pub(super) fn look(head: &[u8], declared: &Declared, is_all: bool) -> Start {
     if is_text(&head[..head.len().min(SNIFFED)]) {
         return Start::Foreign("text (JSON, HTML, a form)");
     }
-    if matches!(declared, Declared::Bare { .. }) {
+    if declared.is_bare() {
         return Start::Nothing;
     }
     if is_adts(head) {

@@ -11,7 +11,7 @@ mod formats;
 
 /// Every block of a body that comes in pieces of this size.
 fn blocks(body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
-    blocks_of(Declared::Nothing, body, piece)
+    blocks_of(Declared::default(), body, piece)
 }
 
 fn blocks_of(declared: Declared, body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
@@ -198,7 +198,7 @@ fn flv_brings_aac_g711_and_pcm() {
         let picture = tag(9, &[0x17, 1, 0, 0, 0, 1, 2, 3]);
         let pcm = tag(8, &[vec![flags], vec![0; 4001]].concat());
         let body = [header.clone(), picture, pcm].concat();
-        let mut upload = Upload::new(16_000, Declared::Nothing);
+        let mut upload = Upload::new(16_000, Declared::default());
         upload.feed(body.into());
         let block = upload.next_block().expect("FLV").expect("a block");
         assert!(
@@ -260,7 +260,7 @@ const LONGEST_BLOCK: usize = 16 << 10;
 
 /// Feeds `start`, and `filler` again and again; whether all of it was taken.
 fn flood(start: &[u8], filler: &Bytes, total: usize) -> bool {
-    let mut upload = Upload::new(16_000, Declared::Nothing);
+    let mut upload = Upload::new(16_000, Declared::default());
     let mut fed = 0;
     while fed < total {
         let piece = match fed {

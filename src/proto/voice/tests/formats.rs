@@ -34,11 +34,7 @@ fn what_is_not_taken_is_refused_before_a_block() {
             assert!(error.reason().contains("WAV (PCM of 16 bit"), "{error}");
         }
         // Plain signatures count for more than what is said; others are samples then.
-        let said = Declared::Bare {
-            sample_rate: None,
-            channels: 1,
-            order: ByteOrder::Little,
-        };
+        let said = declared("format=s16le", None).expect("PCM");
         assert_eq!(blocks_of(said, &body, 100).is_ok(), word == "MP3", "{word}");
     }
 }
@@ -51,7 +47,7 @@ fn declared(query: &str, content_type: Option<&str>) -> Result<Declared, Error> 
 #[test]
 fn a_request_may_say_what_its_body_is() {
     let samples = vec![1; 640];
-    let as_wav = [wav(1, 1, 8_000, 16, 640), samples.clone()].concat();
+    let as_wav = [wav(1, 1, 32_000, 16, 640), samples.clone()].concat();
     for (query, content_type, rate, channels) in [
         ("", None, 16_000, 1),
         ("", Some("application/octet-stream"), 16_000, 1),
@@ -66,6 +62,18 @@ fn a_request_may_say_what_its_body_is() {
             2,
         ),
         ("format=S16LE", None, 16_000, 1),
+        ("sample_rate=8000", None, 8_000, 1),
+        ("rate=8000&channels=2", None, 8_000, 2),
+        ("format=s16be&sample_rate=11025", None, 11_025, 1),
+        ("sample_rate=8000", Some("audio/L16;channels=1"), 8_000, 1),
+        // Who made the body knows best.
+        (
+            "sample_rate=8000&channels=1",
+            Some("audio/L16;rate=24000;channels=2"),
+            24_000,
+            2,
+        ),
+        ("format=pcm", Some("audio/L16;rate=24000"), 16_000, 1),
     ] {
         let said = declared(query, content_type).expect("something");
         let found = blocks_of(said.clone(), &samples, 100).expect("PCM");
@@ -73,7 +81,7 @@ fn a_request_may_say_what_its_body_is() {
         assert_eq!((format.sample_rate, format.channels), (rate, channels));
         let found = blocks_of(said, &as_wav, 100).expect("a WAV");
         assert_eq!(
-            found[0].format.sample_rate, 8_000,
+            found[0].format.sample_rate, 32_000,
             "its head counts for more"
         );
     }
@@ -94,13 +102,39 @@ fn a_request_may_say_what_its_body_is() {
         assert_eq!(blocks_of(said, &[], 1), Ok(vec![]), "nothing is no noise");
     }
     for (query, content_type) in [
+        ("sample_rate=8001", None),
+        ("sample_rate=", None),
+        ("rate=192000", None),
         ("format=s16le&rate=1", None),
-        ("format=s16le&channels=6", None),
         ("", Some("audio/L16;rate=loud")),
+        ("sample_rate=8000", Some("audio/pcm;rate=12345")),
     ] {
         let error = declared(query, content_type).expect_err("not possible");
         assert_eq!(error.kind(), ErrorKind::BadRequest);
+        for rate in SAMPLE_RATES {
+            let rate = rate.to_string();
+            assert!(error.reason().contains(&rate), "{rate}: {error}");
+        }
     }
+    for query in ["channels=0", "channels=6", "format=s16le&channels=x"] {
+        let error = declared(query, None).expect_err("not possible");
+        assert_eq!(error.kind(), ErrorKind::BadRequest);
+    }
+}
+
+#[test]
+fn a_rate_that_is_said_is_no_format() {
+    let said = declared("sample_rate=8000&channels=2", None).expect("a rate");
+    let found = blocks_of(said.clone(), &adts(&[1; 100]), 50).expect("ADTS");
+    assert_eq!(found[0].format.sample_rate, 16_000, "its head says so");
+    // FLV has no word for 8 kHz: its lowest one says nothing.
+    let header = b"FLV\x01\x04\0\0\0\x09\0\0\0\0".to_vec();
+    let body = [header, tag(8, &[vec![0x32], vec![0; 640]].concat())].concat();
+    let found = blocks_of(said, &body, 50).expect("FLV");
+    assert_eq!(
+        (found[0].format.sample_rate, found[0].format.channels),
+        (8_000, 1)
+    );
 }
 
 #[test]
