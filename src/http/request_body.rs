@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -19,7 +19,8 @@ const MAX_COMMAND_BODY: usize = 16 << 10;
 
 /// A request's body, as it comes.
 pub(super) struct RequestBody {
-    incoming: Incoming,
+    /// `None` once it was taken elsewhere.
+    incoming: Option<Incoming>,
     /// What opens it, if it is sealed. Apart, because bodies are handed on several times.
     opener: Option<Box<Opener>>,
 }
@@ -28,7 +29,7 @@ impl RequestBody {
     /// A body in clear.
     pub(super) fn clear(incoming: Incoming) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             opener: None,
         }
     }
@@ -36,14 +37,31 @@ impl RequestBody {
     /// A sealed body.
     pub(super) fn sealed(incoming: Incoming, opener: Opener) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             opener: Some(Box::new(opener)),
         }
     }
 
+    /// The body, to be read elsewhere. Nothing comes of what is left here.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            incoming: self.incoming.take(),
+            opener: self.opener.take(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let incoming = self.incoming.as_ref();
+        incoming.is_none_or(Incoming::is_end_stream)
+    }
+
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        self.incoming.as_mut()?.frame().await
+    }
+
     /// How long it is, if its head says so.
     pub(super) fn length(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.incoming.as_ref()?.size_hint().exact()
     }
 
     /// The whole body, which must come within `timeout`. Of a sealed one nothing is given out
@@ -60,11 +78,11 @@ impl RequestBody {
 
     async fn read_all(&mut self) -> Result<Bytes, Error> {
         let mut bytes = BytesMut::new();
-        while let Some(frame) = self.incoming.frame().await {
+        while let Some(frame) = self.frame().await {
             let frame =
                 frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
             let data = frame.into_data().unwrap_or_default();
-            let is_all = bytes.is_empty() && self.incoming.is_end_stream();
+            let is_all = bytes.is_empty() && self.is_end_stream();
             if is_all && self.opener.is_none() && data.len() <= MAX_COMMAND_BODY {
                 return Ok(data);
             }
@@ -84,7 +102,7 @@ impl RequestBody {
     /// The next piece, as it comes; `None` at the end. Cancel-safe.
     pub(super) async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let Some(frame) = self.incoming.frame().await else {
+            let Some(frame) = self.frame().await else {
                 if let Some(opener) = &mut self.opener {
                     opener.finish().map_err(broken)?;
                 }
@@ -111,7 +129,7 @@ impl RequestBody {
         const FOR: Duration = Duration::from_secs(1);
         let discard = async {
             let mut discarded = 0;
-            while let Some(Ok(frame)) = self.incoming.frame().await
+            while let Some(Ok(frame)) = self.frame().await
                 && discarded < AT_MOST
             {
                 discarded += frame.data_ref().map_or(0, Bytes::len);

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Body,
@@ -65,7 +66,11 @@ impl App {
             "status": "0",
             "played": talked.played_millis.to_string(),
             "lost": talked.lost.to_string(),
+            "lost_ms": talked.lost_millis.to_string(),
         });
+        if let Some(advice) = talked.advice() {
+            text["advice"] = json!(advice);
+        }
         if let Some(why) = talked.hung_up {
             text["reason"] = json!(why);
         }
@@ -75,26 +80,22 @@ impl App {
     async fn talk(
         &self,
         (caller, channel): (&Caller, ChannelId),
-        (declared, pace): (Declared, Pace),
+        how: (Declared, Pace),
         body: &mut RequestBody,
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
         let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let mut ending = Ending {
-            caller,
-            channel,
-            how: "its viewer has left".to_owned(),
+        let (talker, has_left) = (caller.clone(), CancellationToken::new());
+        let _leaves = has_left.clone().drop_guard();
+        let ended = move |talked: &Result<Talked, Error>| {
+            log_end((&talker, channel), talked, has_left.is_cancelled());
         };
-        let talked = turn.play(body, declared, pace).await;
-        ending.how = match &talked {
-            Ok(talked) => format!(
-                "{} ms played, {} blocks lost",
-                talked.played_millis, talked.lost
-            ),
-            Err(error) => error.reason().to_owned(),
-        };
+        let (played, talked) = turn.play(body.take(), how, ended).await;
+        if let Some(played) = played {
+            *body = played;
+        }
         talked
     }
 }
@@ -110,22 +111,24 @@ fn is_under_token(who: Who<'_>) -> bool {
     )
 }
 
-/// Says how a talk ended, also when it is cut off.
-struct Ending<'a> {
-    caller: &'a Caller,
-    channel: ChannelId,
-    how: String,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        let Self {
-            caller,
-            channel,
-            how,
-        } = self;
-        tracing::info!(%channel, %caller, req_id = caller.req_id, how, "talk ended");
+/// Says how a talk ended.
+fn log_end(
+    (caller, channel): (&Caller, ChannelId),
+    talked: &Result<Talked, Error>,
+    has_left: bool,
+) {
+    let mut how = match talked {
+        Ok(talked) => format!(
+            "{} ms played, {} blocks lost",
+            talked.played_millis, talked.lost
+        ),
+        Err(error) => error.reason().to_owned(),
+    };
+    if has_left {
+        how += "; its viewer has left";
     }
+    let advice = talked.as_ref().ok().and_then(Talked::advice);
+    tracing::info!(%channel, %caller, req_id = caller.req_id, how, advice, "talk ended");
 }
 
 impl Pieces for RequestBody {

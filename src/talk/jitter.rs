@@ -20,6 +20,7 @@ pub(super) struct Jitter {
     state: Flow,
     has_ended: bool,
     lost: u64,
+    lost_micros: i64,
 }
 
 /// How a sender sends.
@@ -53,6 +54,7 @@ impl Jitter {
             state: Flow::Empty,
             has_ended: false,
             lost: 0,
+            lost_micros: 0,
         }
     }
 
@@ -68,8 +70,9 @@ impl Jitter {
         let most = self.bound + block.micros;
         self.waiting.push_back(block);
         while self.pace == Pace::Live && self.waiting_micros > most {
-            let lost = self.waiting.pop_front();
-            self.waiting_micros -= lost.map_or(0, |lost| lost.micros);
+            let lost = self.waiting.pop_front().map_or(0, |lost| lost.micros);
+            self.waiting_micros -= lost;
+            self.lost_micros += lost;
             self.lost += 1;
         }
         if self.state == Flow::Empty {
@@ -141,6 +144,11 @@ impl Jitter {
     /// Blocks that came too late.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// How long they would have sounded.
+    pub(super) fn lost_micros(&self) -> i64 {
+        self.lost_micros
     }
 }
 

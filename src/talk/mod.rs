@@ -11,6 +11,8 @@ mod decode;
 mod jitter;
 mod metrics;
 mod session;
+mod talked;
+mod tempo;
 
 use std::{
     collections::HashMap,
@@ -23,8 +25,13 @@ use std::{
 
 use bytes::Bytes;
 
-pub use self::{jitter::Pace, metrics::Metrics, session::Talked};
+pub use self::{
+    jitter::Pace,
+    metrics::Metrics,
+    talked::{OtherRate, Talked},
+};
 use crate::{
+    boundary::{self, Guarded},
     clock::Clock,
     error::{Error, ErrorKind},
     hal::{BoxFuture, Heard, Talkback},
@@ -82,6 +89,8 @@ struct Inner {
 struct Speaker {
     hardware: Arc<dyn Talkback>,
     place: Places,
+    /// The talk that has it, or had it last.
+    talk: Guarded<Option<boundary::Task>>,
 }
 
 /// A talker's turn at a speaker. Dropping it hands the speaker on.
@@ -111,7 +120,12 @@ impl Talkers {
     ) -> Self {
         let speakers = speakers.into_iter().map(|(channel, hardware)| {
             let place = Places::new(1);
-            (channel, Speaker { hardware, place })
+            let speaker = Speaker {
+                hardware,
+                place,
+                talk: Guarded::default(),
+            };
+            (channel, speaker)
         });
         Self {
             inner: Arc::new(Inner {
@@ -129,7 +143,9 @@ impl Talkers {
     /// # Errors
     /// As [`Talkers::take`].
     pub fn check(&self, channel: ChannelId, rank: Rank) -> Result<(), Error> {
-        let Speaker { hardware, place } = self.speaker(channel)?;
+        let Speaker {
+            hardware, place, ..
+        } = self.speaker(channel)?;
         if !place.has_one_for(rank, "") {
             return Err(taken(NoPlace::Full));
         }
@@ -154,7 +170,9 @@ impl Talkers {
     }
 
     fn enter(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
-        let Speaker { hardware, place } = self.speaker(channel)?;
+        let Speaker {
+            hardware, place, ..
+        } = self.speaker(channel)?;
         let claim = Claim {
             rank,
             whose: viewer.into(),

@@ -1,30 +1,21 @@
 use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use tokio::time::Instant;
+use bytes::{Bytes, BytesMut};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    HANDOVER, Pieces, Turn,
+    HANDOVER, OtherRate, Pieces, Talked, Turn,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
+    tempo::{Presumed, Tempo},
 };
 use crate::{
+    boundary::{self, Part},
     error::{Error, ErrorKind},
     hal::{HalError, TalkSink},
     media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
     proto::voice::{Declared, Upload},
 };
-
-/// How a talk went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Talked {
-    /// What was played, in milliseconds.
-    pub played_millis: u64,
-    /// Blocks that came too late.
-    pub lost: u64,
-    /// Why the device has ended it, if it has.
-    pub hung_up: Option<&'static str>,
-}
 
 /// An open speaker, and what it takes.
 struct Open {
@@ -34,20 +25,44 @@ struct Open {
 }
 
 impl Turn {
-    /// Plays a body, which is said to be this, to its end, until the device hangs up, or until it broke off.
+    /// Plays a body, which is said to be this, to its end, until the device hangs up, or as far as it
+    /// came. Gives back the body, and how it went, which is told to `ended` too.
+    ///
+    /// The talk is the speaker's own task: what has come of it sounds though whoever waits for it has
+    /// left.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken,
     /// [`ErrorKind::BadRequest`] for sound that is damaged or not played, [`ErrorKind::Busy`] if
     /// something else on the device has the speaker, [`ErrorKind::Unavailable`] if it fails,
     /// [`ErrorKind::Timeout`] if nothing came for a while; the body's own error if it broke off.
-    pub async fn play(
-        &self,
-        body: &mut dyn Pieces,
-        declared: Declared,
-        pace: Pace,
-    ) -> Result<Talked, Error> {
-        Talk::new(self, declared, pace).play(body).await
+    pub async fn play<B: Pieces + 'static>(
+        self,
+        mut body: B,
+        (declared, pace): (Declared, Pace),
+        ended: impl FnOnce(&Result<Talked, Error>) + Send + 'static,
+    ) -> (Option<B>, Result<Talked, Error>) {
+        let (inner, channel) = (Arc::clone(&self.inner), self.channel);
+        let (sender, played) = oneshot::channel();
+        let talk = async move {
+            let talked = Talk::new(&self, declared, pace).play(&mut body).await;
+            // The speaker is free before its talker is told.
+            drop(self);
+            ended(&talked);
+            // Its talker may have left.
+            let _ = sender.send((body, talked));
+        };
+        if let Some(speaker) = inner.speakers.get(&channel) {
+            let name = format!("talk on channel {channel}");
+            *speaker.talk.lock() = Some(boundary::spawn(Part::Request, name, talk));
+        }
+        match played.await {
+            Ok((body, talked)) => (Some(body), talked),
+            Err(_) => {
+                let reason = "the talk was ended by a fault of the device; its log says more";
+                (None, Err(Error::new(ErrorKind::Unavailable, reason)))
+            }
+        }
     }
 }
 
@@ -140,12 +155,28 @@ impl Turn {
 
 struct Talk<'a> {
     turn: &'a Turn,
+    pace: Pace,
     upload: Upload,
+    end: End,
     jitter: Jitter,
+    tempo: Tempo,
+    other_rate: Option<OtherRate>,
     speaker: Option<Open>,
     pcm: BytesMut,
     played_micros: i64,
     warned: bool,
+}
+
+/// How a body has ended. What came before sounds in any case.
+enum End {
+    /// It goes on.
+    Open,
+    /// All of it has come.
+    Whole,
+    /// It broke off, or nothing came for a while.
+    BrokenOff(Error),
+    /// Nothing can be made of what follows.
+    Damaged(Error),
 }
 
 impl<'a> Talk<'a> {
@@ -155,8 +186,12 @@ impl<'a> Talk<'a> {
         let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);
         Self {
             turn,
+            pace,
             upload: Upload::new(config.sample_rate, declared),
+            end: End::Open,
             jitter: Jitter::new(bound, pace),
+            tempo: Tempo::default(),
+            other_rate: None,
             speaker: None,
             pcm: BytesMut::new(),
             played_micros: 0,
@@ -167,17 +202,20 @@ impl<'a> Talk<'a> {
     async fn play(mut self, body: &mut dyn Pieces) -> Result<Talked, Error> {
         let clock = self.turn.inner.clock;
         let idle = self.turn.inner.config.idle;
-        let mut has_ended = false;
         let mut last_sound = clock.now();
         let hung_up = loop {
             let now = clock.now();
             self.jitter.note_gap(now);
-            let (is_dry, any) = self.take_blocks(now).await?;
+            let (is_dry, micros) = self.take_blocks(now).await?;
+            if micros > 0 {
+                self.note_tempo(now, micros);
+            }
             // What the device itself holds up is no silence.
-            if any || !is_dry {
+            if micros > 0 || !is_dry {
                 last_sound = now;
             }
-            if has_ended && is_dry {
+            let is_open = matches!(self.end, End::Open);
+            if !is_open && is_dry {
                 self.jitter.finish();
             }
             if self.jitter.is_done(now) {
@@ -197,18 +235,10 @@ impl<'a> Talk<'a> {
                 biased;
                 why = self.turn.place.ended() => break Some(why),
                 () = wake => self.play_due(clock.now()).await?,
-                piece = body.piece(), if !has_ended && is_dry => {
-                    match piece? {
-                        Some(piece) => self.upload.feed(piece),
-                        None => {
-                            has_ended = true;
-                            self.upload.finish()?;
-                        }
-                    }
-                }
-                () = tokio::time::sleep(left), if !has_ended && is_dry => {
+                piece = body.piece(), if is_open && is_dry => self.take_piece(piece),
+                () = tokio::time::sleep(left), if is_open && is_dry => {
                     let reason = format!("no sound came for {} s", idle.as_secs());
-                    return Err(Error::new(ErrorKind::Timeout, reason));
+                    self.end = End::BrokenOff(Error::new(ErrorKind::Timeout, reason));
                 }
             }
         };
@@ -217,29 +247,83 @@ impl<'a> Talk<'a> {
         {
             speaker.sink.cut();
         }
-        Ok(Talked {
-            played_millis: u64::try_from(self.played_micros / 1000).unwrap_or(0),
-            lost: self.jitter.lost(),
-            hung_up,
-        })
+        match (&self.end, hung_up) {
+            (End::BrokenOff(error) | End::Damaged(error), None) => Err(error.clone()),
+            _ => Ok(self.talked(hung_up)),
+        }
     }
 
-    /// Takes the blocks that have come, as many as there is room for: whether that was all, and
-    /// whether there were any.
-    async fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, bool), Error> {
-        let mut any = false;
+    fn talked(&self, hung_up: Option<&'static str>) -> Talked {
+        let millis = |micros: i64| u64::try_from(micros / 1000).unwrap_or(0);
+        Talked {
+            played_millis: millis(self.played_micros),
+            lost: self.jitter.lost(),
+            lost_millis: millis(self.jitter.lost_micros()),
+            is_hurried: self.tempo.is_hurried(),
+            other_rate: self.other_rate,
+            hung_up,
+        }
+    }
+
+    /// Takes a piece of the body in, or its end.
+    fn take_piece(&mut self, piece: Result<Option<Bytes>, Error>) {
+        let is_whole = match piece {
+            Ok(Some(piece)) => return self.upload.feed(piece),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // Samples that are short of a block sound also if nothing follows.
+        self.end = match (self.upload.finish(), is_whole) {
+            (_, Err(error)) => End::BrokenOff(error),
+            (Err(error), Ok(())) => End::Damaged(error),
+            (Ok(()), Ok(())) => End::Whole,
+        };
+    }
+
+    /// Looks whether it is what it is played as, once it is known how fast it comes.
+    fn note_tempo(&mut self, now: MediaTime, micros: i64) {
+        // What was recorded before comes as fast as it is read.
+        if self.pace == Pace::Recorded {
+            return;
+        }
+        let presumed = self.upload.presumed_rate();
+        let presumed = presumed.map(|(sample_rate, is_said)| Presumed {
+            sample_rate,
+            is_said,
+        });
+        let Some(comes) = self.tempo.note(now, micros, presumed) else {
+            return;
+        };
+        let played = presumed.map_or(comes, |presumed| presumed.sample_rate);
+        let other = OtherRate { played, comes };
+        tracing::warn!(channel = %self.turn.channel, "{other}");
+        self.other_rate = Some(other);
+    }
+
+    /// Takes the blocks that have come, as many as there is room for: whether that was all, and how
+    /// long they sound.
+    async fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, i64), Error> {
+        let mut micros = 0;
         while self.jitter.has_room() {
-            let Some(block) = self.upload.next_block()? else {
-                return Ok((true, any));
+            if matches!(self.end, End::Damaged(_)) {
+                return Ok((true, micros));
+            }
+            let block = match self.upload.next_block() {
+                Ok(Some(block)) => block,
+                Ok(None) => return Ok((true, micros)),
+                Err(error) => {
+                    self.end = End::Damaged(error);
+                    continue;
+                }
             };
-            any = true;
+            micros += block.micros;
             // A speaker that is taken is told at once, and not when the sound is due.
             if self.speaker.is_none() {
                 self.speaker = Some(self.turn.open(&block.format).await?);
             }
             self.jitter.push(block, now);
         }
-        Ok((false, any))
+        Ok((false, micros))
     }
 
     async fn play_due(&mut self, now: MediaTime) -> Result<(), Error> {

@@ -87,21 +87,57 @@ async fn what_is_talked_is_heard() {
         (answer.json("played"), answer.json("lost")),
         ("300".into(), "0".into())
     );
+    sounded(&daemon, 300).await;
+    daemon.metric_becomes("peercam_talkers", 0.0).await;
+    assert_eq!(daemon.metric("peercam_talk_blocks_total").await, 15.0);
+}
+
+/// Waits until the speaker has played so many milliseconds of what [`pcm`] gives.
+async fn sounded(daemon: &Daemon, millis: usize) {
     let sounds = async {
         loop {
-            let samples = heard(&daemon).await;
+            let samples = heard(daemon).await;
             let loud = samples.iter().filter(|sample| **sample == 0x1111).count();
-            if loud == 4800 {
+            assert!(loud <= millis * 16, "{loud} samples");
+            if loud == millis * 16 {
                 return;
             }
-            assert!(loud < 4800, "{loud}");
         }
     };
     tokio::time::timeout(HANG, sounds)
         .await
         .expect("all of it sounds");
-    daemon.metric_becomes("peercam_talkers", 0.0).await;
-    assert_eq!(daemon.metric("peercam_talk_blocks_total").await, 15.0);
+}
+
+#[tokio::test]
+async fn what_came_is_heard_though_its_talker_has_left() {
+    for end in ["0\r\n\r\n", ""] {
+        let daemon = Daemon::start(&sim_config(""));
+        let mut talker = Talker::start(daemon.address, "recorded=1").await;
+        talker.say(&pcm(400)).await;
+        talker.say(&pcm(300)).await;
+        talker.0.write_all(end.as_bytes()).await.unwrap();
+        drop(talker);
+        sounded(&daemon, 700).await;
+        daemon.metric_becomes("peercam_talkers", 0.0).await;
+        let next = request(daemon.address, "POST", "/voice", "").await;
+        assert_eq!(next.status, 200, "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_talks_too_fast_is_told_what_was_lost_and_how_to_send_it() {
+    let daemon = Daemon::start(&sim_config(""));
+    let mut talker = Talker::start(daemon.address, "").await;
+    talker.say(&pcm(2_000)).await;
+    let answer = talker.finish().await;
+    let millis = |key| answer.json(key).parse::<u64>().expect("a number");
+    assert_eq!(millis("played") + millis("lost_ms"), 2_000, "{answer:?}");
+    assert!(millis("lost_ms") > 1_000, "{answer:?}");
+    assert!(answer.json("advice").contains("recorded=1"), "{answer:?}");
+    let wrong = request(daemon.address, "POST", "/voice?sample_rate=8001", "x").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.json("reason").contains("22050"), "{wrong:?}");
 }
 
 #[tokio::test]

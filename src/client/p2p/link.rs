@@ -24,6 +24,8 @@ pub struct Ask<'a> {
     pub target: &'a str,
     /// The value of `Range`.
     pub range: Option<HeaderValue>,
+    /// The value of `Content-Type`.
+    pub content_type: Option<HeaderValue>,
     /// What is sent with it.
     pub body: Upload,
 }
@@ -35,6 +37,7 @@ impl<'a> Ask<'a> {
             method: Method::GET,
             target,
             range: None,
+            content_type: None,
             body: upload::nothing(),
         }
     }
@@ -60,6 +63,7 @@ impl<'a> Ask<'a> {
             method: Method::POST,
             target,
             range: None,
+            content_type: None,
             body,
         }
     }
@@ -137,6 +141,7 @@ impl Link {
             method,
             target,
             range,
+            content_type,
             body,
         }: Ask<'_>,
     ) -> Result<Answer, ClientError> {
@@ -162,8 +167,10 @@ impl Link {
         };
         let token = signed.token(credential);
         let mut request = ask(method.as_str(), &with_token(target, &token), body)?;
-        if let Some(range) = range {
-            request.headers_mut().insert(header::RANGE, range);
+        for (name, value) in [(header::RANGE, range), (header::CONTENT_TYPE, content_type)] {
+            if let Some(value) = value {
+                request.headers_mut().insert(name, value);
+            }
         }
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
             .await

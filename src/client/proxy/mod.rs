@@ -6,6 +6,7 @@ mod local_user;
 mod passed;
 mod poster;
 mod requests;
+mod tail;
 
 use std::{
     convert::Infallible,
@@ -23,6 +24,7 @@ use tokio::{net::TcpStream, task::JoinSet};
 pub use events::Events;
 pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
 
+use self::tail::Tail;
 use super::p2p::Session;
 use crate::{
     boundary::{self, Part, contain},
@@ -136,12 +138,15 @@ async fn talk(
     // Other users of the machine get their answer and no more.
     let must_close = connection.is_repaired() || !is_own;
     let forms = Forms::beginning_with(connection.form());
+    let (tail, leaving) = (Tail::default(), activity.clone());
+    let last = tail.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let form = forms.next(request.uri());
         let serving = activity.serve(Instant::now());
-        let (session, rules) = (session.clone(), rules.clone());
+        let (session, rules, tail) = (session.clone(), rules.clone(), tail.clone());
         async move {
-            let mut response = requests::answer(&session, &rules, is_own, (request, form)).await;
+            let device = (&session, &tail);
+            let mut response = requests::answer(device, &rules, is_own, (request, form)).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -161,6 +166,8 @@ async fn talk(
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "connection broke off");
     }
+    let _serving = leaving.serve(Instant::now());
+    last.finish().await;
 }
 
 /// Whether the program at the other end is one of the user who runs this one.

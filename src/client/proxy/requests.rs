@@ -8,10 +8,10 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::{Rules, events::EventBody, passed};
+use super::{Rules, events::EventBody, passed, tail::Tail};
 use crate::{
     client::{
-        ClientError, Code,
+        Answer, ClientError, Code,
         p2p::{Ask, Kind, Session},
     },
     error::{Error, ErrorKind},
@@ -76,7 +76,7 @@ impl Route {
 
 /// Answers a request. `is_own` is whether this user's programs made it.
 pub(super) async fn answer(
-    session: &Session,
+    device: (&Session, &Tail),
     rules: &Rules,
     is_own: bool,
     (request, form): (Request<Incoming>, Form),
@@ -96,7 +96,7 @@ pub(super) async fn answer(
         }
         Ok(route) => match check_method(route.methods(), &parts.method) {
             Err(error) => refusal(&error),
-            Ok(()) => serve(session, rules, route, &parts, body).await,
+            Ok(()) => serve(device, rules, route, &parts, body).await,
         },
     };
     if let Some(origin) = origin {
@@ -131,7 +131,7 @@ fn route(parts: &Parts, is_own: bool) -> Result<Route, Error> {
 }
 
 async fn serve(
-    session: &Session,
+    (session, tail): (&Session, &Tail),
     rules: &Rules,
     route: Route,
     parts: &Parts,
@@ -157,15 +157,18 @@ async fn serve(
         }
     };
     let target = target(path, parts.uri.query());
-    let request = Ask {
-        method: parts.method.clone(),
-        target: &target,
-        range: parts.headers.get(header::RANGE).cloned(),
-        body: body.map_err(Into::into).boxed_unsync(),
-    };
     let sent = match parts.method {
-        Method::GET => session.media(&target, request.range).await,
-        _ => session.send(request).await,
+        Method::GET => {
+            let range = parts.headers.get(header::RANGE).cloned();
+            session.media(&target, range).await
+        }
+        _ => {
+            let sending = send(session.clone(), target.clone(), parts, body);
+            match route {
+                Route::Voice => tail.run(sending).await.unwrap_or(Err(ClientError::Broken)),
+                _ => sending.await,
+            }
+        }
     };
     match sent {
         Err(error) => failure(&error),
@@ -186,6 +189,28 @@ async fn serve(
             }
             response
         }
+    }
+}
+
+/// Sends a player's body on.
+fn send(
+    session: Session,
+    target: String,
+    parts: &Parts,
+    body: Incoming,
+) -> impl Future<Output = Result<Answer, ClientError>> + Send + use<> {
+    let method = parts.method.clone();
+    let [range, content_type] =
+        [header::RANGE, header::CONTENT_TYPE].map(|name| parts.headers.get(name).cloned());
+    async move {
+        let request = Ask {
+            method,
+            target: &target,
+            range,
+            content_type,
+            body: body.map_err(Into::into).boxed_unsync(),
+        };
+        session.send(request).await
     }
 }
 
