@@ -154,6 +154,10 @@ impl DiskFile for WatchedFile {
         self.with(|file| file.append(parts))
     }
 
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.with(|file| file.write_at(bytes, offset))
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.with(|file| file.sync())
     }

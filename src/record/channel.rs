@@ -9,6 +9,7 @@ use super::{
     Mode,
     catalog::{Catalog, State},
     cutter::{Cutter, Fragment},
+    interleave::Interleaver,
     segmenter::{Cut, Cutting, Date, Segmenter, Wanted},
     store::Job,
     writer::Queue,
@@ -57,6 +58,7 @@ pub(super) struct ChannelRecorder {
 
 /// What is done with a channel's frames on their way.
 struct Progress {
+    interleaver: Interleaver,
     cutter: Cutter,
     segmenter: Segmenter,
     /// Where the dates of an unset clock go on; looked up once.
@@ -68,6 +70,7 @@ impl ChannelRecorder {
     /// Records until it is told to stop, and ends its file then.
     pub(super) async fn run(self, cut: Cut, largest: usize) {
         let mut progress = Progress {
+            interleaver: Interleaver::new(largest / 2),
             cutter: Cutter::new(largest),
             segmenter: Segmenter::new(cut),
             guess: None,
@@ -126,27 +129,50 @@ impl ChannelRecorder {
                 Ok(false) => return,
                 Ok(true) => {}
                 Err(_) => {
+                    self.cut_rest(progress);
                     let rest = progress.cutter.finish(None);
                     self.write_all(rest, progress);
                 }
             }
             let skipped_now = subscription.skipped_frames();
             if std::mem::replace(&mut skipped, skipped_now) != skipped_now {
-                let rest = progress.cutter.lose();
-                self.write_all(rest, progress);
+                self.lose(progress);
             }
             for delivery in taken {
-                let fragment = progress.cutter.push(delivery.frame, delivery.new_tracks);
-                self.write_all(fragment, progress);
+                let Delivery {
+                    frame, new_tracks, ..
+                } = delivery;
+                progress.interleaver.push(frame, new_tracks);
+                self.cut(progress);
             }
             while progress.stills.try_join_next().is_some() {}
         }
     }
 
-    /// Writes what there is and ends the file.
-    fn write_rest(&self, progress: &mut Progress) {
+    /// Cuts what has nothing to wait for.
+    fn cut(&self, progress: &mut Progress) {
+        while let Some((frame, new_tracks)) = progress.interleaver.pop() {
+            let fragment = progress.cutter.push(frame, new_tracks);
+            self.write_all(fragment, progress);
+        }
+    }
+
+    /// Cuts all there is.
+    fn cut_rest(&self, progress: &mut Progress) {
+        progress.interleaver.settle();
+        self.cut(progress);
+    }
+
+    /// Frames were lost behind all there is.
+    fn lose(&self, progress: &mut Progress) {
+        self.cut_rest(progress);
         let rest = progress.cutter.lose();
         self.write_all(rest, progress);
+    }
+
+    /// Writes what there is and ends the file.
+    fn write_rest(&self, progress: &mut Progress) {
+        self.lose(progress);
         progress.segmenter.lost();
         self.queue.push(Job::Close(self.channel));
     }

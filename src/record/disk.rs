@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File},
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice, Seek, SeekFrom, Write},
     ops::ControlFlow,
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
@@ -66,6 +66,9 @@ pub struct Sizes {
 pub trait DiskFile: Send {
     /// Writes all of this at the end. After an error some of it may be there.
     fn append(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Writes these bytes over those that are there.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
     /// Makes what was written outlast a power cut.
     fn sync(&mut self) -> io::Result<()>;
@@ -287,13 +290,13 @@ impl Disk for SystemDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let (root, path) = self.inside(path)?;
-        let file = root.create(path, OFlags::RDWR | OFlags::APPEND)?;
+        let file = root.create(path, OFlags::RDWR)?;
         Ok(Box::new(SystemFile(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let (root, path) = self.inside(path)?;
-        let (file, _) = root.open(path, OFlags::RDWR | OFlags::APPEND)?;
+        let (file, _) = root.open(path, OFlags::RDWR)?;
         Ok(Box::new(SystemFile(file)))
     }
 
@@ -328,10 +331,12 @@ impl Disk for SystemDisk {
     }
 }
 
+/// Not opened for appending: Linux would write everything at the end, whatever the offset.
 struct SystemFile(File);
 
 impl DiskFile for SystemFile {
     fn append(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.0.seek(SeekFrom::End(0))?;
         while !parts.is_empty() {
             match self.0.write_vectored(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -341,6 +346,10 @@ impl DiskFile for SystemFile {
             }
         }
         Ok(())
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {

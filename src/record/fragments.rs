@@ -1,12 +1,13 @@
 //! Walks over the fragments of a recording.
 
-use std::io;
+use std::{collections::VecDeque, io};
 
 use super::catalog::LONGEST_MILLIS;
 use crate::{
     media::Tracks,
     proto::fmp4::{
-        BOX_HEAD, BoxHead, Damaged, Fragment, Head, MAX_HEAD, MAX_INDEX, SEAL, read_seal,
+        BOX_HEAD, Blanks, BoxHead, Damaged, Fragment, Head, Index, MAX_HEAD, MAX_INDEX, SEAL,
+        Shown, read_seal,
     },
 };
 
@@ -156,41 +157,83 @@ pub(super) fn is_as_sealed(file: &impl ReadAt, located: Sealed) -> io::Result<bo
     Ok(hasher.finalize() == located.sum)
 }
 
-/// The part of a file that is whole: up to which byte, and how long it plays. `None` if nothing of
-/// it can be played.
-pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<(u64, u32)>> {
+/// The part of a file that is whole, and what is to be filled into its head.
+pub(super) struct WholePart {
+    /// Its bytes, from the file's first one on.
+    pub(super) size: u64,
+    /// How long it plays.
+    pub(super) millis: u32,
+    /// The head's blanks.
+    pub(super) blanks: Blanks,
+    /// What goes into them.
+    pub(super) index: Index,
+}
+
+/// A fragment that may be none: it was not looked at whether it is as it was sealed.
+struct Unsealed {
+    sealed: Sealed,
+    millis: u32,
+    shown: Option<Shown>,
+}
+
+impl WholePart {
+    fn add(&mut self, next: &Unsealed) {
+        let bytes = (next.sealed.size + SEAL) as u64;
+        self.size = next.sealed.offset + bytes;
+        self.millis = next.millis;
+        self.index.add(bytes, next.shown);
+    }
+}
+
+/// The part of a file that is whole. `None` if nothing of it can be played.
+pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<WholePart>> {
     let head = match read_head(file) {
         Ok(head) => head,
         Err(ReadError::Io(error)) => return Err(error),
         Err(ReadError::Damaged(_)) => return Ok(None),
     };
-    let mut found: Vec<(Sealed, u32)> = Vec::new();
-    let mut offset = head.size as u64;
-    while found.len() < MOST {
-        match read_fragment(file, &head.tracks, offset, size) {
-            Ok(Some(located)) => {
-                offset = located.end();
-                let micros = located.fragment.end_micros().unwrap_or_default();
-                let millis = micros / 1000;
-                // What follows is dated after all that is recorded.
-                let Some(millis) = u32::try_from(millis)
-                    .ok()
-                    .filter(|_| millis <= LONGEST_MILLIS)
-                else {
-                    break;
-                };
-                found.push((located.sealed(), millis));
-            }
-            Err(ReadError::Io(error)) => return Err(error),
-            Ok(None) | Err(ReadError::Damaged(_)) => break,
-        }
-    }
+    let mut part = WholePart {
+        size: 0,
+        millis: 0,
+        index: Index::new(&head.tracks),
+        blanks: head.blanks,
+    };
     // What was not synced may have a size and no content. All but the last one was; a file that is
     // worse is no reason to read all of it.
-    for (number, (sealed, millis)) in found.iter().rev().enumerate() {
-        if number == MOST_UNSEALED || is_as_sealed(file, *sealed)? {
-            return Ok(Some((sealed.offset + (sealed.size + SEAL) as u64, *millis)));
+    let mut unsealed = VecDeque::new();
+    let mut offset = head.size as u64;
+    for _ in 0..MOST {
+        let located = match read_fragment(file, &head.tracks, offset, size) {
+            Ok(Some(located)) => located,
+            Err(ReadError::Io(error)) => return Err(error),
+            Ok(None) | Err(ReadError::Damaged(_)) => break,
+        };
+        offset = located.end();
+        let micros = located.fragment.end_micros().unwrap_or_default();
+        let millis = micros / 1000;
+        // What follows is dated after all that is recorded.
+        let Some(millis) = u32::try_from(millis)
+            .ok()
+            .filter(|_| millis <= LONGEST_MILLIS)
+        else {
+            break;
+        };
+        if unsealed.len() == MOST_UNSEALED
+            && let Some(oldest) = unsealed.pop_front()
+        {
+            part.add(&oldest);
         }
+        unsealed.push_back(Unsealed {
+            sealed: located.sealed(),
+            millis,
+            shown: located.fragment.shown(),
+        });
     }
-    Ok(None)
+    while let Some(last) = unsealed.back()
+        && !is_as_sealed(file, last.sealed)?
+    {
+        unsealed.pop_back();
+    }
+    unsealed.iter().for_each(|next| part.add(next));
+    Ok((part.size > 0).then_some(part))
 }

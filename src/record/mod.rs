@@ -1,7 +1,7 @@
 //! Recording: from the live hub to files on a card, and back.
 //!
 //! ```text
-//! Subscription ─► Cutter ─► Segmenter ─► Queue ─► Store (a thread) ─► files
+//! Subscription ─► Interleaver ─► Cutter ─► Segmenter ─► Queue ─► Store (a thread) ─► files
 //!                                                   └─► Catalog ─► RecordingIndex ─► players
 //! ```
 //!
@@ -17,7 +17,9 @@ pub mod disk;
 mod erase;
 mod failure;
 mod fragments;
+mod grow;
 mod index;
+mod interleave;
 mod metrics;
 pub mod name;
 mod reader;

@@ -8,6 +8,7 @@ use super::{
     catalog::{Entry, LONGEST_MILLIS},
     disk::{Disk, Sizes, Visit},
     fragments::whole_part,
+    grow::fill_in,
     name::{FileName, Whole, channel_directory, parse_channel_directory, parse_day_directory},
 };
 use crate::media::{ChannelId, Content};
@@ -233,17 +234,18 @@ fn cut(disk: &dyn Disk, path: &Path) -> io::Result<Option<(Whole, Sizes, u64)>> 
     let mut file = disk.open(path)?;
     let before = file.sizes()?.bytes;
     let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
-    let Some((size, duration_millis)) = whole_part(&read, before)? else {
+    let Some(part) = whole_part(&read, before)? else {
         return Ok(None);
     };
-    if size < before {
-        file.truncate(size)?;
+    if part.size < before {
+        file.truncate(part.size)?;
     }
     // What is kept may be in memory only, if no power cut was the reason.
     file.sync()?;
+    fill_in(file.as_mut(), path, &part.blanks, &part.index, part.millis);
     let whole = Whole {
-        duration_millis,
-        size,
+        duration_millis: part.millis,
+        size: part.size,
     };
-    Ok(Some((whole, file.sizes()?, before - size)))
+    Ok(Some((whole, file.sizes()?, before - part.size)))
 }

@@ -13,16 +13,16 @@ use bytes::Bytes;
 
 use super::{
     catalog::{Catalog, Entry, Key, State},
-    disk::{Disk, DiskFile},
+    disk::Disk,
     failure::Failure,
+    grow::Growing,
     metrics::Metrics,
     scan,
     segmenter::Cutting,
 };
 use crate::{
     hal::{HalError, Storage},
-    media::{ChannelId, Content, MediaTime, Tracks},
-    proto::fmp4::{self, SEAL},
+    media::{ChannelId, Content},
 };
 
 /// How much of the card recordings may take.
@@ -77,19 +77,9 @@ pub struct Store {
     pub(super) catalog: Catalog,
     limits: Limits,
     storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
-    open: BTreeMap<ChannelId, OpenFile>,
+    open: BTreeMap<ChannelId, Growing>,
     now_millis: Option<i64>,
     metrics: Metrics,
-}
-
-/// A file that grows.
-struct OpenFile {
-    file: Box<dyn DiskFile>,
-    entry: Entry,
-    tracks: Arc<Tracks>,
-    /// The time of its first frame.
-    origin: MediaTime,
-    fragments: u32,
 }
 
 impl Store {
@@ -231,9 +221,7 @@ impl Store {
         let is_key = cutting.fragment.is_key;
         let goes_on = self.open.get(&channel).is_some_and(|open| {
             let is_large = open.entry.size >= self.limits.max_size / PART_OF_ALL;
-            !(cutting.begins || is_key && is_large)
-                && open.tracks == cutting.fragment.tracks
-                && open.origin <= cutting.fragment.start()
+            !(cutting.begins || is_key && is_large) && open.takes(&cutting.fragment)
         });
         if !goes_on && !is_key {
             return Ok(false);
@@ -276,24 +264,20 @@ impl Store {
             is_dated: cutting.date.is_known,
             is_open: true,
         };
-        let head = fmp4::head(&fragment.tracks, start_millis)?;
         let directory = self.catalog.directory(channel, start_millis);
         self.disk.make_directory(&directory)?;
         let path = self.catalog.path(channel, &entry);
-        let mut open = OpenFile {
-            file: self.disk.create(&path)?,
-            entry,
-            tracks: Arc::clone(&fragment.tracks),
-            origin,
-            fragments: 0,
+        let file = self.disk.create(&path)?;
+        let begun = Growing::begin(file, entry, fragment)
+            .and_then(|open| Ok(self.disk.sync_directory(&directory).map(|()| open)?));
+        let open = match begun {
+            Ok(open) => open,
+            Err(failure) => {
+                // It is of no use; if it cannot be removed now, looking at the card does.
+                let _ = self.disk.remove(&path);
+                return Err(failure);
+            }
         };
-        let written = append(&mut open, &head, cutting)
-            .and_then(|()| Ok(self.disk.sync_directory(&directory)?));
-        if let Err(failure) = written {
-            // It is of no use; if it cannot be removed now, looking at the card does.
-            let _ = self.disk.remove(&path);
-            return Err(failure);
-        }
         self.note_written(channel, open.entry, 0);
         self.open.insert(channel, open);
         Ok(())
@@ -304,12 +288,7 @@ impl Store {
             return Ok(());
         };
         let before = open.entry.size;
-        if let Err(failure) = append(open, &[], cutting) {
-            if failure.is_full() {
-                open.file.truncate(before)?;
-            }
-            return Err(failure);
-        }
+        open.append(&cutting.fragment)?;
         let entry = open.entry;
         self.note_written(channel, entry, before);
         Ok(())
@@ -332,10 +311,11 @@ impl Store {
     }
 
     fn close(&mut self, channel: ChannelId) -> Result<(), Failure> {
-        let Some(open) = self.open.remove(&channel) else {
+        let Some(mut open) = self.open.remove(&channel) else {
             return Ok(());
         };
         let from = self.catalog.path(channel, &open.entry);
+        open.fill_in(&from);
         let entry = Entry {
             is_open: false,
             ..open.entry
@@ -459,35 +439,4 @@ impl Store {
             self.perform(&Job::Close(channel));
         }
     }
-}
-
-/// Writes a fragment, behind `head`, and syncs it; the entry then says what is written for good.
-fn append(open: &mut OpenFile, head: &[u8], cutting: &Cutting) -> Result<(), Failure> {
-    let fragment = &cutting.fragment;
-    let number = open.fragments + 1;
-    let index = fmp4::fragment(
-        &open.tracks,
-        &fragment.frames,
-        open.origin,
-        fragment.end,
-        number,
-    )?;
-    let payload = fmp4::Fragment::payload(&fragment.frames);
-    let mut parts = vec![IoSlice::new(head), IoSlice::new(&index)];
-    parts.extend(payload.map(|frame| IoSlice::new(&frame.data)));
-    let mut hasher = crc32fast::Hasher::new();
-    for part in &parts[1..] {
-        hasher.update(part);
-    }
-    let seal = fmp4::seal(hasher.finalize());
-    parts.push(IoSlice::new(&seal));
-    open.file.append(&mut parts)?;
-    open.file.sync()?;
-    let size = head.len() + index.len() + fragment.size() + SEAL;
-    let read = fmp4::Fragment::parse(&index, &open.tracks, index.len() + fragment.size())?;
-    let end = read.end_micros().unwrap_or_default() / 1000;
-    open.fragments = number;
-    open.entry.size += size as u64;
-    open.entry.duration_millis = u32::try_from(end).unwrap_or(u32::MAX);
-    Ok(())
 }

@@ -151,10 +151,15 @@ impl Card {
     }
 }
 
-/// What is left of a file's content: what was synced, and of the rest some, in whatever state.
+/// A card writes so many bytes at once, or not at all: fewer than any real one, so that small files
+/// have many.
+const SECTOR: usize = 64;
+
+/// What is left of a file's content: what was synced, of what was written over it some sectors, and
+/// of the rest some, in whatever state.
 fn torn(content: &Content, random: &mut Random) -> Vec<u8> {
     let Content { now, synced } = content;
-    if !now.starts_with(synced) {
+    if now.len() < synced.len() {
         // It was cut shorter, and that was not synced.
         return if random.is() {
             now.clone()
@@ -165,12 +170,19 @@ fn torn(content: &Content, random: &mut Random) -> Vec<u8> {
     let rest = now.len() - synced.len();
     let kept = synced.len() + random.below(rest as u64 + 1) as usize;
     let mut left = now[..kept].to_vec();
+    let old = left.chunks_mut(SECTOR).zip(synced.chunks(SECTOR));
+    for (sector, old) in old {
+        let over = &mut sector[..old.len()];
+        if over != old && random.is() {
+            over.copy_from_slice(old);
+        }
+    }
     match random.below(4) {
         // The size is there and the content is not.
         0 => left[synced.len()..].fill(0),
         1 => left.resize(now.len(), 0),
         2 => {
-            for sector in left[synced.len()..].chunks_mut(512) {
+            for sector in left[synced.len()..].chunks_mut(SECTOR) {
                 if random.is() {
                     sector.fill(0xff);
                 }
@@ -313,6 +325,16 @@ impl DiskFile for CardFile {
                 true => Ok(()),
                 false => Err(io::ErrorKind::StorageFull.into()),
             }
+        })
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.call(|model| {
+            let content = &mut model.contents[self.1].now;
+            let over = content.get_mut(offset as usize..);
+            let over = over.and_then(|rest| rest.get_mut(..bytes.len()));
+            over.expect("over what is there").copy_from_slice(bytes);
+            Ok(())
         })
     }
 

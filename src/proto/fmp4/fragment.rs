@@ -3,7 +3,7 @@ use shiguredo_mp4::{
     boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample},
 };
 
-use super::{BOX_HEAD, BoxHead, Damaged, kind_of, micros, ticks, timescale, track_id};
+use super::{BOX_HEAD, Damaged, boxes, kind_of, micros, ticks, timescale, track_id};
 use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// The most bytes that a fragment's index has: some thousand frames, where two seconds have some
@@ -205,6 +205,17 @@ pub struct Fragment {
     is_sound: bool,
 }
 
+/// What an index says of a fragment. Times are since the file's first frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// When it begins to be shown, in microseconds.
+    pub start_micros: i64,
+    /// When it ends, in microseconds.
+    pub end_micros: i64,
+    /// Whether decoding can start with it.
+    pub is_key: bool,
+}
+
 impl Fragment {
     /// The frames of a fragment in the order in which they are written.
     pub fn payload(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
@@ -249,6 +260,23 @@ impl Fragment {
         last.map(|sample| sample.micros + sample.duration_micros)
     }
 
+    /// When its pictures are shown, or its sound is heard if the file has no picture.
+    pub fn shown(&self) -> Option<Shown> {
+        let kind = match self.is_sound {
+            true => TrackKind::Audio,
+            false => TrackKind::Video,
+        };
+        let shown = |sample: &Sample| sample.micros + i64::from(sample.composition_micros);
+        let ends = self.of(kind);
+        Some(Shown {
+            start_micros: self.of(kind).map(shown).min()?,
+            end_micros: ends
+                .map(|sample| shown(sample) + sample.duration_micros)
+                .max()?,
+            is_key: self.is_key(),
+        })
+    }
+
     /// Whether decoding can start with it.
     pub fn is_key(&self) -> bool {
         match self.of(TrackKind::Video).next() {
@@ -269,11 +297,12 @@ impl Fragment {
 fn check_runs(index: &[u8]) -> Result<(), Damaged> {
     const EACH: u32 = 0x0000_0700;
     const EACH_SIZE: usize = 12;
-    for (kind, traf) in children(index.get(BOX_HEAD..).unwrap_or_default()) {
-        for (kind, run) in children(traf).filter(|_| kind == *b"traf") {
+    for (kind, traf) in boxes(index, BOX_HEAD..index.len()) {
+        for (kind, run) in boxes(index, traf).filter(|_| kind == *b"traf") {
             if kind != *b"trun" {
                 continue;
             }
+            let run = &index[run];
             let (Some([_, f0, f1, f2]), Some(count)) = (
                 run.first_chunk(),
                 run.get(4..).and_then(<[u8]>::first_chunk),
@@ -288,16 +317,6 @@ fn check_runs(index: &[u8]) -> Result<(), Damaged> {
         }
     }
     Ok(())
-}
-
-/// The boxes in these bytes, each with its content.
-fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    std::iter::from_fn(move || {
-        let head = BoxHead::parse(*bytes.first_chunk()?).ok()?;
-        let (own, rest) = bytes.split_at_checked(usize::try_from(head.size).ok()?)?;
-        bytes = rest;
-        Some((head.kind, &own[BOX_HEAD..]))
-    })
 }
 
 fn read_run(

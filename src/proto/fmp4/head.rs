@@ -9,11 +9,17 @@ use shiguredo_mp4::{
     },
 };
 
-use super::{Damaged, VIDEO_TIMESCALE, entry, kind_of, timescale, track_id};
+use super::{
+    Damaged, VIDEO_TIMESCALE, boxes, entry, kind_of,
+    seek::{ALIGNED, Blanks, FREE, ROOM, SKIP},
+    timescale, track_id,
+};
 use crate::media::{TrackKind, Tracks};
 
 /// The most bytes that the boxes in front of the first fragment have together.
-pub const MAX_HEAD: usize = 16 << 10;
+pub const MAX_HEAD: usize = MAX_DESCRIPTION + 2 * BOX_HEAD + ROOM;
+/// The most bytes that describe the tracks.
+const MAX_DESCRIPTION: usize = 16 << 10;
 /// The bytes in front of a box's content.
 pub const BOX_HEAD: usize = 8;
 
@@ -45,7 +51,7 @@ impl BoxHead {
     }
 }
 
-/// The boxes in front of the first fragment. `start_millis` is when it was recorded, for people.
+/// The boxes in front of the first fragment, with [`Blanks`]. `start_millis` is when it was recorded, for people.
 ///
 /// # Errors
 /// [`Damaged`] if the tracks cannot be described; an encoder that makes them is to blame.
@@ -103,10 +109,23 @@ pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
     let cannot = |_| Damaged("the tracks cannot be described");
     let mut text = ftyp.encode_to_vec().map_err(cannot)?;
     text.extend(moov.encode_to_vec().map_err(cannot)?);
-    match text.len() <= MAX_HEAD {
-        true => Ok(text),
-        false => Err(Damaged("the tracks take too much to describe")),
+    if text.len() > MAX_DESCRIPTION {
+        return Err(Damaged("the tracks take too much to describe"));
     }
+    Blanks::find(&text).clear(&mut text);
+    let behind = text.len() + BOX_HEAD;
+    pass_over(&mut text, SKIP, behind.next_multiple_of(ALIGNED));
+    let room = text.len() + ROOM;
+    pass_over(&mut text, FREE, room);
+    Ok(text)
+}
+
+/// Adds a box with nothing in it, up to the byte `end`.
+fn pass_over(text: &mut Vec<u8>, kind: [u8; 4], end: usize) {
+    let size = u32::try_from(end - text.len()).unwrap_or(u32::MAX);
+    text.extend_from_slice(&size.to_be_bytes());
+    text.extend_from_slice(&kind);
+    text.resize(end, 0);
 }
 
 const MILLISECONDS: NonZeroU32 = NonZeroU32::new(1000).unwrap();
@@ -206,6 +225,8 @@ pub struct Head {
     pub tracks: Tracks,
     /// Bytes up to the first fragment.
     pub size: usize,
+    /// What is filled in when the file is whole.
+    pub blanks: Blanks,
 }
 
 impl Head {
@@ -216,6 +237,7 @@ impl Head {
     /// [`Damaged`] if they are not the head of a recording of ours.
     pub fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
         let (moov, size) = find_moov(bytes)?;
+        let size = behind_index(bytes, size);
         let mut tracks = Tracks::default();
         for trak in &moov.trak_boxes {
             let [entry] = &trak.mdia_box.minf_box.stbl_box.stsd_box.entries[..] else {
@@ -235,12 +257,24 @@ impl Head {
         }
         match tracks == Tracks::default() {
             true => Err(Damaged("it has no track")),
-            false => Ok(Self { tracks, size }),
+            false => Ok(Self {
+                tracks,
+                size,
+                blanks: Blanks::find(&bytes[..size]),
+            }),
         }
     }
 }
 
-/// The index box, and the bytes up to its end.
+/// Where the first fragment begins. What stands in front of it for others is passed over: nothing
+/// of it is believed.
+fn behind_index(bytes: &[u8], moov_end: usize) -> usize {
+    let others = boxes(bytes, moov_end..bytes.len());
+    let others = others.take_while(|(kind, _)| [FREE, SKIP, *b"sidx"].contains(kind));
+    others.last().map_or(moov_end, |(_, content)| content.end)
+}
+
+/// The box that describes the tracks, and the bytes up to its end.
 fn find_moov(bytes: &[u8]) -> Result<(MoovBox, usize), Damaged> {
     let mut offset = 0;
     while let Some(rest) = bytes.get(offset..)

@@ -4,14 +4,19 @@
 //! Behind each stands a box with its check sum, which players pass over: a file that ends in the
 //! middle of a fragment is whole up to that fragment, and one can tell. Times count from the
 //! file's first frame. Of a fragment the pictures come first and then the sound, so that one run
-//! describes each.
+//! describes each. How long the file is and where its fragments lie is filled into the head when
+//! it is whole ([`Index`]); a reader of ours does not need it, and believes none of it.
 
 mod entry;
 mod fragment;
 mod head;
+mod seek;
 
-pub use fragment::{Fragment, MAX_INDEX, SEAL, Sample, fragment, read_seal, seal};
+pub use fragment::{Fragment, MAX_INDEX, SEAL, Sample, Shown, fragment, read_seal, seal};
 pub use head::{BOX_HEAD, BoxHead, Head, MAX_HEAD, head};
+pub use seek::{Blanks, Filling, INDEX_MEMORY, Index};
+
+use std::ops::Range;
 
 use crate::media::{AudioTrack, TrackKind};
 
@@ -19,6 +24,20 @@ use crate::media::{AudioTrack, TrackKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the recording is damaged: {0}")]
 pub struct Damaged(pub &'static str);
+
+/// The boxes in this part of some bytes, each with where its content lies.
+fn boxes(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = ([u8; 4], Range<usize>)> {
+    let mut at = part.start;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..part.end)?;
+        let head = BoxHead::parse(*rest.first_chunk()?).ok()?;
+        let size = usize::try_from(head.size).ok();
+        let size = size.filter(|size| *size <= rest.len())?;
+        let content = at + BOX_HEAD..at + size;
+        at += size;
+        Some((head.kind, content))
+    })
+}
 
 /// What the numbers of a track's times are: units in a second.
 const VIDEO_TIMESCALE: u32 = 90_000;

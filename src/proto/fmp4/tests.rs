@@ -10,7 +10,7 @@ const AVCC: &[u8] = &[
     0x68, 0xce, 0x3c, 0x80,
 ];
 
-fn tracks(audio: Option<AudioCodec>) -> Tracks {
+pub(super) fn tracks(audio: Option<AudioCodec>) -> Tracks {
     Tracks {
         video: Some(VideoTrack {
             codec: VideoCodec::H264,
@@ -58,8 +58,17 @@ fn a_head_says_what_it_was_made_of() {
         let read = Head::parse(&head).expect("it is one");
         assert_eq!(read.tracks, tracks);
         assert_eq!(read.size, head.len());
-        for cut in 0..head.len() {
+        let described = head
+            .windows(4)
+            .position(|four| four == b"skip")
+            .expect("a box")
+            - 4;
+        for cut in 0..described {
             assert!(Head::parse(&head[..cut]).is_err(), "{cut}");
+        }
+        for cut in described..head.len() {
+            let read = Head::parse(&head[..cut]).expect("the tracks are described");
+            assert!((described..=cut).contains(&read.size), "{cut}");
         }
     }
 }

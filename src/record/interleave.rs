@@ -1,0 +1,149 @@
+//! Sound and pictures in the order in which they are seen and heard. Pure: no clock, no file.
+//!
+//! Microphones and encoders take different times, so that sound comes behind the picture that it
+//! belongs in front of, or the other way round. A file that begins with a key frame would begin with
+//! the sound of the one before, and two files one behind the other would stand still between them.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+
+/// What is farther behind than this is not waited for: sound that is silent, a picture that stands
+/// still.
+const PATIENCE: i64 = 1_000_000;
+
+/// A frame and the tracks, if they are others than before.
+type Arrival = (Frame, Option<Arc<Tracks>>);
+
+/// Puts the frames of a stream in one order.
+#[derive(Debug)]
+pub(super) struct Interleaver {
+    /// What may weigh that waits, in bytes.
+    heaviest: usize,
+    weight: usize,
+    /// Whether there is something to wait for.
+    has_both: bool,
+    pictures: Lane,
+    sound: Lane,
+    /// How much later than they are decoded pictures are shown, in microseconds.
+    delay: i64,
+    /// The tracks of what waits, until the first of it goes on.
+    tracks: Option<Arc<Tracks>>,
+    /// In order, with nothing to wait for.
+    ready: VecDeque<Arrival>,
+}
+
+/// The frames of a track that wait, and how far the track is.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<(MediaTime, Frame)>,
+    newest: Option<MediaTime>,
+}
+
+impl Lane {
+    fn first(&self) -> Option<MediaTime> {
+        self.waiting.front().map(|(time, _)| *time)
+    }
+}
+
+impl Interleaver {
+    /// One in which nothing waits, and frames of at most this weight will.
+    pub(super) fn new(heaviest: usize) -> Self {
+        Self {
+            heaviest,
+            weight: 0,
+            has_both: false,
+            pictures: Lane::default(),
+            sound: Lane::default(),
+            delay: 0,
+            tracks: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Takes the next frame, with the tracks if they are others than before.
+    pub(super) fn push(&mut self, frame: Frame, new_tracks: Option<Arc<Tracks>>) {
+        if let Some(tracks) = new_tracks {
+            self.settle();
+            self.has_both = tracks.video.is_some() && tracks.audio.is_some();
+            self.tracks = Some(tracks);
+            (self.pictures, self.sound) = Default::default();
+        }
+        if !self.has_both {
+            let tracks = self.tracks.take();
+            self.ready.push_back((frame, tracks));
+            return;
+        }
+        if frame.is_video_key() {
+            self.delay = i64::from(frame.composition_micros).max(0);
+        }
+        let (own, other, time) = match frame.track {
+            TrackKind::Video => (
+                &mut self.pictures,
+                &mut self.sound,
+                frame.time.plus_micros(self.delay),
+            ),
+            TrackKind::Audio => (&mut self.sound, &mut self.pictures, frame.time),
+        };
+        own.newest = own.newest.max(Some(time));
+        // It is waited for from here on.
+        other.newest.get_or_insert(time.plus_micros(-1));
+        self.weight += frame.weight();
+        own.waiting.push_back((time, frame));
+        while self.goes_on() {
+            self.release();
+        }
+    }
+
+    /// The next frame that nothing will come in front of.
+    pub(super) fn pop(&mut self) -> Option<Arrival> {
+        self.ready.pop_front()
+    }
+
+    /// Waits for nothing any more: all that is here goes on.
+    pub(super) fn settle(&mut self) {
+        while self.release() {}
+    }
+
+    /// Of two frames of one time the picture is first: what sounds with it is behind it.
+    fn is_picture_first(&self) -> bool {
+        match (self.pictures.first(), self.sound.first()) {
+            (Some(picture), Some(sound)) => picture <= sound,
+            (picture, _) => picture.is_some(),
+        }
+    }
+
+    /// Whether the first frame has nothing to wait for.
+    fn goes_on(&self) -> bool {
+        let (own, other) = match self.is_picture_first() {
+            true => (&self.pictures, &self.sound),
+            false => (&self.sound, &self.pictures),
+        };
+        let (Some(first), Some(newest), Some(reached)) = (own.first(), own.newest, other.newest)
+        else {
+            return false;
+        };
+        !other.waiting.is_empty()
+            || reached >= first
+            || newest.micros_since(reached) >= PATIENCE
+            || self.weight > self.heaviest
+    }
+
+    /// Lets the first frame go; whether there was one.
+    fn release(&mut self) -> bool {
+        let lane = match self.is_picture_first() {
+            true => &mut self.pictures,
+            false => &mut self.sound,
+        };
+        let Some((_, frame)) = lane.waiting.pop_front() else {
+            return false;
+        };
+        self.weight -= frame.weight();
+        let tracks = self.tracks.take();
+        self.ready.push_back((frame, tracks));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
