@@ -1,9 +1,12 @@
-//! `audio` of a real camera, and words in general.
+//! `audio` of a channel, and words in general.
 
 use toml::Spanned;
 
-use super::error::Problem;
-use crate::hal::SoundForm;
+use super::{
+    error::Problem,
+    source::{Source, SourceKind},
+};
+use crate::hal::SoundPolicy;
 
 pub(super) fn word(value: Option<&Spanned<String>>) -> Option<&str> {
     value.map(|value| value.get_ref().as_str())
@@ -13,17 +16,37 @@ pub(super) fn needed(value: Option<Spanned<String>>, what: &str) -> Problem {
     Problem::at(value.map(|value| value.span()).unwrap_or_default(), what)
 }
 
-/// What viewers get of a camera's sound.
-pub(super) fn sound(value: Option<Spanned<String>>) -> Result<SoundForm, Problem> {
+/// What viewers get of a channel's sound. `audio` of a source says it as well, but for a simulated
+/// camera, where it is the microphone's: one without a microphone has no sound unless the channel
+/// wants silence.
+pub(super) fn policy(
+    channel: Option<Spanned<String>>,
+    source: &mut Source,
+) -> Result<SoundPolicy, Problem> {
+    let of_source = match source.kind.get_ref() {
+        SourceKind::Sim => None,
+        SourceKind::File | SourceKind::Rtsp | SourceKind::Socket => source.audio.take(),
+    };
+    let value = match (channel, of_source) {
+        (Some(_), Some(again)) => {
+            return Err(Problem::at(again.span(), "the channel says audio already"));
+        }
+        (channel, of_source) => channel.or(of_source),
+    };
     match word(value.as_ref()) {
-        None => Ok(SoundForm::default()),
-        Some("aac") if cfg!(feature = "aac") => Ok(SoundForm::Aac),
+        None => Ok(match word(source.audio.as_ref()) {
+            Some("none") => SoundPolicy::Off,
+            _ => SoundPolicy::default(),
+        }),
+        Some("aac") if cfg!(feature = "aac") => Ok(SoundPolicy::Aac),
         Some("aac") => Err(needed(
             value,
             "this program was built without the feature aac",
         )),
-        Some("camera") => Ok(SoundForm::AsItIs),
-        Some("none") => Ok(SoundForm::None),
-        Some(_) => Err(needed(value, "aac, camera or none is needed")),
+        Some("silence") => Ok(SoundPolicy::Silence),
+        // The second words are older.
+        Some("pass" | "camera") => Ok(SoundPolicy::Pass),
+        Some("off" | "none") => Ok(SoundPolicy::Off),
+        Some(_) => Err(needed(value, "silence, aac, pass or off is needed")),
     }
 }

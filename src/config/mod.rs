@@ -4,7 +4,6 @@
 //! in several kinds (`source`, `listen`) are read flat and then converted, so that an error names
 //! the line of the very key. `config/full.toml` shows every key with its default.
 
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod audio;
 mod checks;
 mod error;
@@ -39,6 +38,7 @@ pub use units::duration;
 use jiff::tz::TimeZone;
 
 use crate::{
+    hal::SoundPolicy,
     http::BODY_TIMEOUT,
     live,
     media::ChannelId,
@@ -164,6 +164,8 @@ pub struct Channel {
     pub name: String,
     /// `source`: where its picture comes from.
     pub source: Source,
+    /// `audio`: what viewers get of its sound. Default: AAC, and silence where there is none.
+    pub sound: SoundPolicy,
     /// `speaker`: a program that plays what is talked, and its arguments, in place of the camera's
     /// own speaker. Default: none.
     pub speaker: Option<Vec<String>>,
@@ -193,8 +195,6 @@ pub enum Source {
     Socket {
         /// The socket.
         config: crate::hal::socket::Config,
-        /// `audio`: what viewers get of the camera's sound.
-        sound: crate::hal::SoundForm,
     },
 }
 
@@ -234,6 +234,7 @@ impl Config {
             id: ChannelId(0),
             name: "camera 0".to_owned(),
             source: Source::Sim(crate::hal::sim::Config::default()),
+            sound: SoundPolicy::default(),
             speaker: None,
             #[cfg(feature = "record")]
             record: None,

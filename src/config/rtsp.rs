@@ -6,17 +6,20 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    audio::{needed, sound, word},
+    audio::{needed, word},
     error::Problem,
     source::{Masked, Source},
     units::Span,
 };
-use crate::hal::rtsp::{Config, Credentials, Password, Transport, parse_url};
+use crate::hal::{
+    SoundPolicy,
+    rtsp::{Config, Credentials, Password, Transport, parse_url},
+};
 
 const LONGEST_LINGER: Duration = Duration::from_secs(600);
 
 impl Source {
-    pub(super) fn rtsp(self) -> Result<Config, Problem> {
+    pub(super) fn rtsp(self, sound: SoundPolicy) -> Result<Config, Problem> {
         let kind = self.kind.span();
         let Some(main) = self.url.as_ref().map(url).transpose()? else {
             return Err(Problem::at(kind, "an rtsp source needs a url"));
@@ -41,7 +44,7 @@ impl Source {
             transport,
             always,
             linger: linger(self.linger)?,
-            sound: sound(self.audio)?,
+            sound: sound != SoundPolicy::Off,
             room: crate::hal::Room::default(),
         })
     }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Channel, Source as Meant, audio::sound, error::Problem, source::Source};
+use super::{Channel, Source as Meant, error::Problem, source::Source};
 use crate::hal::socket::Config;
 
 /// Whoever may open it may deliver pictures, and hear what is talked.
@@ -44,7 +44,6 @@ impl Source {
         let users = self.users.map_or_else(Vec::new, toml::Spanned::into_inner);
         Ok(Meant::Socket {
             config: Config { path, mode, users },
-            sound: sound(self.audio)?,
         })
     }
 }

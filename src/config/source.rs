@@ -11,8 +11,8 @@ use toml::Spanned;
 
 #[cfg(feature = "sim")]
 use super::checks::within;
-use super::{checks::refuse, error::Problem, signalling::RawSpeaker, units::Span};
-use crate::media::ChannelId;
+use super::{audio, checks::refuse, error::Problem, signalling::RawSpeaker, units::Span};
+use crate::{hal::SoundPolicy, media::ChannelId};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,7 @@ pub(super) struct Channel {
     pub(super) id: Spanned<u16>,
     name: Option<Spanned<String>>,
     source: Source,
+    audio: Option<Spanned<String>>,
     speaker: Option<RawSpeaker>,
     #[cfg(feature = "record")]
     record: Option<super::record::RawMode>,
@@ -44,7 +45,7 @@ pub(super) struct Source {
     // socket
     pub(super) mode: Option<Spanned<String>>,
     pub(super) users: Option<Spanned<Vec<u32>>>,
-    // rtsp, sim, socket
+    // the channel's, but for a sim
     pub(super) audio: Option<Spanned<String>>,
     // sim
     gop: Option<Spanned<u64>>,
@@ -89,7 +90,7 @@ impl fmt::Debug for Masked {
 }
 
 impl Channel {
-    pub(super) fn check(self, base: &Path) -> Result<super::Channel, Problem> {
+    pub(super) fn check(mut self, base: &Path) -> Result<super::Channel, Problem> {
         let id = ChannelId(self.id.into_inner());
         let name = match self.name {
             None => format!("camera {id}"),
@@ -106,10 +107,12 @@ impl Channel {
                 ));
             }
         };
+        let sound = audio::policy(self.audio, &mut self.source)?;
         Ok(super::Channel {
             id,
             name,
-            source: self.source.check(base)?,
+            source: self.source.check(base, sound)?,
+            sound,
             speaker: self.speaker.map(RawSpeaker::check).transpose()?,
             #[cfg(feature = "record")]
             record: self.record.map(Into::into),
@@ -118,7 +121,8 @@ impl Channel {
 }
 
 impl Source {
-    fn check(self, base: &Path) -> Result<super::Source, Problem> {
+    #[cfg_attr(not(feature = "rtsp"), expect(unused_variables))]
+    fn check(self, base: &Path, sound: SoundPolicy) -> Result<super::Source, Problem> {
         self.refuse_foreign_options()?;
         let kind = *self.kind.get_ref();
         match kind {
@@ -134,7 +138,7 @@ impl Source {
             SourceKind::Socket => self.socket(base),
             #[cfg(feature = "rtsp")]
             SourceKind::Rtsp => self
-                .rtsp()
+                .rtsp(sound)
                 .map(|config| super::Source::Rtsp(Box::new(config))),
             #[cfg(not(all(feature = "hal-socket", feature = "rtsp", feature = "sim")))]
             _ => {
@@ -163,10 +167,6 @@ impl Source {
         take(rtsp, self.transport.as_ref().map(Spanned::span));
         take(rtsp, self.pull.as_ref().map(Spanned::span));
         take(rtsp, self.linger.as_ref().map(Spanned::span));
-        take(
-            rtsp || sim || socket,
-            self.audio.as_ref().map(Spanned::span),
-        );
         take(socket, self.mode.as_ref().map(Spanned::span));
         take(socket, self.users.as_ref().map(Spanned::span));
         take(sim, self.gop.as_ref().map(Spanned::span));
@@ -188,11 +188,11 @@ impl Source {
                 "aac" => AudioKind::Aac,
                 "pcma" => AudioKind::Pcma,
                 "pcmu" => AudioKind::Pcmu,
-                "none" => AudioKind::None,
+                "none" | "silence" => AudioKind::None,
                 _ => {
                     return Err(Problem::at(
                         audio.span(),
-                        "aac, pcma, pcmu or none are allowed",
+                        "aac, pcma, pcmu, silence or none are allowed",
                     ));
                 }
             };

@@ -20,7 +20,7 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::{Channel, Source},
-    hal::{Camera, ExecSpeaker, HalError, MediaInput, WithSpeaker, file::FileCamera},
+    hal::{Camera, ExecSpeaker, HalError, MediaInput, WithSound, WithSpeaker, file::FileCamera},
     live,
     media::{ChannelId, Quality},
     watchdog::Notes,
@@ -46,6 +46,8 @@ pub(super) fn cameras(
                 }
                 _ => camera(channel)?,
             };
+            let camera: Arc<dyn Camera> =
+                Arc::new(WithSound::new(camera, channel.id, channel.sound));
             // A program in the configuration is meant, whatever the camera has.
             let speaker = channel.speaker.as_deref().map(ExecSpeaker::new);
             let camera: Arc<dyn Camera> = match speaker.transpose()? {
@@ -172,9 +174,7 @@ impl Workshop {
                 Arc::new(camera)
             }
             #[cfg(feature = "hal-socket")]
-            Source::Socket { config, sound } => {
-                Arc::new(self.socket(clock, config)?.camera(channel.id, *sound))
-            }
+            Source::Socket { config } => Arc::new(self.socket(clock, config)?.camera(channel.id)),
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
         })
     }

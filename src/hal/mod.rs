@@ -7,16 +7,12 @@
 //!
 //! Does not belong here: viewers, FLV, HTTP. The floors above know those.
 
-#[cfg(any(
-    feature = "sim",
-    all(feature = "aac", any(feature = "hal-socket", feature = "rtsp"))
-))]
+#[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
 mod exec;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod feed;
 mod recordings;
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod sound;
 mod source;
 mod storage;
@@ -24,8 +20,6 @@ mod talkback;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod timeline;
 mod tracks;
-#[cfg(all(feature = "aac", any(feature = "hal-socket", feature = "rtsp")))]
-mod transcode;
 
 pub mod file;
 #[cfg(feature = "rtsp")]
@@ -41,8 +35,7 @@ use bytes::Bytes;
 
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
-pub use sound::SoundForm;
+pub use sound::{SoundPolicy, WithSound};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 pub use storage::{Storage, StorageState};
 pub use talkback::{Heard, TalkSink, Talkback};

@@ -183,7 +183,7 @@ fn errors_in_sources_name_the_key_itself() {
         ),
         (
             "kind = \"sim\", audio = \"mp3\"",
-            vec![":3: audio:", "aac, pcma, pcmu or none"],
+            vec![":3: audio:", "aac, pcma, pcmu, silence or none"],
         ),
         ("kind = \"sim\", gop = 0", vec![":3: gop:", "1 to 1000"]),
         (
@@ -229,7 +229,7 @@ fn errors_in_sources_name_the_key_itself() {
         ),
         (
             "kind = \"rtsp\", url = \"rtsp://x/\", audio = \"mp3\"",
-            vec![":3: audio:", "aac, camera or none"],
+            vec![":3: audio:", "silence, aac, pass or off"],
         ),
         (
             "kind = \"rtsp\", url = \"rtsp://x/\", mode = \"0660\"",
@@ -256,6 +256,64 @@ fn errors_in_sources_name_the_key_itself() {
         refused(&twice).contains("camera.toml:5: id: channel 0 is there twice"),
         "{}",
         refused(&twice)
+    );
+}
+
+#[test]
+fn audio_is_said_by_the_channel_or_its_source() {
+    use peercam::hal::SoundPolicy::{Aac, Off, Pass, Silence};
+    let sim = "kind = \"sim\"";
+    let rtsp = "kind = \"rtsp\", url = \"rtsp://x/\"";
+    let socket = "kind = \"socket\", path = \"x\"";
+    let file = "kind = \"file\", path = \"x\"";
+    let aac = if cfg!(feature = "aac") { Aac } else { Silence };
+    let aac_word = if cfg!(feature = "aac") {
+        "aac"
+    } else {
+        "silence"
+    };
+    for (channel, source, of_source, expected) in [
+        ("", sim, "", Silence),
+        ("", rtsp, "", Silence),
+        ("", socket, "", Silence),
+        ("", file, "", Silence),
+        ("pass", file, "", Pass),
+        (aac_word, sim, "pcma", aac),
+        ("pass", sim, "pcma", Pass),
+        // A simulated camera says there what microphone it has.
+        ("", sim, "pcmu", Silence),
+        ("", sim, "none", Off),
+        ("", sim, "silence", Silence),
+        ("silence", sim, "none", Silence),
+        ("", rtsp, aac_word, aac),
+        ("", rtsp, "camera", Pass),
+        ("", socket, "none", Off),
+        ("", file, "off", Off),
+    ] {
+        let said = |word: &str| match word {
+            "" => String::new(),
+            word => format!("audio = \"{word}\""),
+        };
+        let of_source = said(of_source).replace("audio", ", audio");
+        let channel = said(channel);
+        let text = format!("[[channel]]\nid = 0\n{channel}\nsource = {{ {source}{of_source} }}\n");
+        let config = Config::parse(&text, Path::new("camera.toml")).unwrap();
+        let channel = &config.channels[0];
+        assert_eq!(channel.sound, expected, "{text}");
+        if let Source::Rtsp(config) = &channel.source {
+            assert_eq!(
+                config.sound,
+                expected != Off,
+                "what nobody hears is not read"
+            );
+        }
+    }
+    let twice =
+        format!("[[channel]]\nid = 0\naudio = \"pass\"\nsource = {{ {rtsp}, audio = \"pass\" }}\n");
+    let error = refused(&twice);
+    assert!(
+        error.contains("camera.toml:4: audio: the channel says audio"),
+        "{error}"
     );
 }
 

@@ -30,8 +30,8 @@ ALAW = ["-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"]
 MULAW = ["-c:a", "pcm_mulaw", "-ar", "8000", "-ac", "1"]
 
 
-def source(path):
-    return '{ kind = "file", path = "%s" }' % path
+def source(path, audio="silence"):
+    return '{ kind = "file", path = "%s", audio = "%s" }' % (path, audio)
 
 
 def check_seams(stream, video_step=40):
@@ -47,25 +47,27 @@ def check_seams(stream, video_step=40):
     assert not odd, f"{odd} ms from picture to picture"
     sounds = [tag.timestamp for tag in tags if tag.is_audio]
     gaps = [b - a for a, b in zip(sounds, sounds[1:])]
-    odd = [gap for gap in gaps if not 0 < gap < 120]
+    odd = [gap for gap in gaps if not 0 < gap <= 128]
     assert not odd, f"{odd} ms from sound to sound"
     return pictures
 
 
-@pytest.mark.parametrize("name,codecs", [
-    ("bframes.mp4", h264("-bf", "2") + AAC),
-    ("plain.mp4", h264("-bf", "0") + AAC),
-    ("faststart.mp4", h264("-bf", "0") + AAC + ["-movflags", "+faststart"]),
-    ("alaw.mov.mp4", h264("-bf", "0") + ALAW + ["-f", "mov"]),
-    ("mulaw.mov.mp4", h264("-bf", "2") + MULAW + ["-f", "mov"]),
-    ("silent.mp4", h264() + ["-an"]),
-    ("aac.flv", h264("-bf", "2") + AAC),
-    ("alaw.flv", h264("-bf", "0") + ALAW),
-    ("mulaw.flv", h264("-bf", "0") + MULAW),
+@pytest.mark.parametrize("name,codecs,audio", [
+    ("bframes.mp4", h264("-bf", "2") + AAC, "silence"),
+    ("plain.mp4", h264("-bf", "0") + AAC, "pass"),
+    ("faststart.mp4", h264("-bf", "0") + AAC + ["-movflags", "+faststart"], "silence"),
+    ("alaw.mov.mp4", h264("-bf", "0") + ALAW + ["-f", "mov"], "silence"),
+    ("mulaw.mov.mp4", h264("-bf", "2") + MULAW + ["-f", "mov"], "pass"),
+    ("silent.mp4", h264() + ["-an"], "silence"),
+    ("aac.flv", h264("-bf", "2") + AAC, "silence"),
+    ("alaw.flv", h264("-bf", "0") + ALAW, "pass"),
+    ("mulaw.flv", h264("-bf", "0") + MULAW, "silence"),
 ])
-def test_a_looped_file_decodes_without_a_warning(camera, tmp_path, name, codecs):
-    daemon = camera(source=source(make(tmp_path / name, *codecs)))
+def test_a_looped_file_decodes_without_a_warning(camera, tmp_path, name, codecs, audio):
+    daemon = camera(source=source(make(tmp_path / name, *codecs), audio))
     stream = flv.whole(daemon.record(scaled(60) + 3))
+    headers = [tag for tag in flv.tags(stream) if tag.is_audio and tag.is_header]
+    assert len(headers) == (0 if "law" in name and audio == "pass" else 1), "AAC unless it is passed"
     pictures = check_seams(stream)
     assert pictures[-1] > 3500, "it looped"
     assert flv.tags(stream)[-1].timestamp < 80_000

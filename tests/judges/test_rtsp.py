@@ -54,7 +54,7 @@ def rtsp():
 
 def origin(camera, audio="aac"):
     """The camera whose picture is given on."""
-    daemon = camera(source=f'{{ kind = "sim", every_picture = true, gop = 25, audio = "{audio}" }}')
+    daemon = camera('audio = "pass"', source=f'{{ kind = "sim", every_picture = true, gop = 25, audio = "{audio}" }}')
     return f"{daemon.base}/ipc.flv?action=live"
 
 

@@ -133,7 +133,7 @@ impl ProbeOptions {
             transport,
             always: false,
             linger: Duration::ZERO,
-            sound: crate::hal::SoundForm::AsItIs,
+            sound: true,
             room: crate::hal::Room::default(),
         };
         Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
@@ -164,7 +164,7 @@ impl ProbeOptions {
             FIRMWARE.as_secs(),
             self.what
         );
-        let camera = std::sync::Arc::new(hal).camera(ChannelId(0), crate::hal::SoundForm::AsItIs);
+        let camera = std::sync::Arc::new(hal).camera(ChannelId(0));
         Ok((Box::new(camera), FIRMWARE))
     }
 

@@ -141,13 +141,15 @@ impl Observed {
         let audio = tracks.audio.as_ref().map(|audio| match audio.codec {
             AudioCodec::Aac => "AAC, which every player and browser plays",
             AudioCodec::PcmA | AudioCodec::PcmU if cfg!(feature = "aac") => {
-                "AAC, made of the camera's G.711 (unless audio = \"camera\" is configured)"
+                "AAC, made of the camera's G.711 (unless audio = \"pass\" is configured)"
             }
             AudioCodec::PcmA | AudioCodec::PcmU => {
                 "G.711: apps and ffplay play it; browsers and mini-programs do not"
             }
         });
-        [picture, audio]
+        let silence = "silence: without sound, many players wait 5 s for it (unless audio = \"aac\" or \"off\" is configured)";
+        let silence = tracks.video.as_ref().map(|_| silence);
+        [picture, audio.or(silence)]
             .into_iter()
             .flatten()
             .map(str::to_owned)

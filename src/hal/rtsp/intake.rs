@@ -32,6 +32,9 @@ pub(super) struct Sound {
     pub(super) data: Bytes,
 }
 
+/// A clock of sound that is so far behind what it said before has been set back.
+const SET_BACK_MICROS: i64 = 500_000;
+
 /// What is to be told.
 #[derive(Debug, PartialEq)]
 pub(super) enum Told {
@@ -53,6 +56,8 @@ pub(super) struct Intake {
     reorder: Reorder,
     pictures: Timeline,
     sounds: Timeline,
+    /// On the camera's clock of sound, when the last block began.
+    last_sound: Option<i64>,
     sync: Sync,
     /// Pictures that were kept back because of what was lost before them.
     kept_back: u64,
@@ -79,6 +84,7 @@ impl Intake {
             reorder: Reorder::new(depth),
             pictures: Timeline::default(),
             sounds: Timeline::default(),
+            last_sound: None,
             sync: Sync::default(),
             kept_back: 0,
         }
@@ -159,6 +165,12 @@ impl Intake {
         if !self.is_online {
             self.is_online = true;
             tell(Told::Tracks(self.tracks()));
+        }
+        let last = self.last_sound.replace(sound.start);
+        if last.is_some_and(|last| last.saturating_sub(sound.start) > SET_BACK_MICROS) {
+            // It is not late: what was known of its clock does not hold any more.
+            self.sounds = Timeline::default();
+            self.sync.sounds = None;
         }
         let own = self.sounds.place(sound.start, sound.arrival);
         let time = self.sync.shift().map_or(own, |shift| {

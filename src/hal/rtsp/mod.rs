@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Camera, HalError, MediaInput, Room, SoundForm, feed::Feed};
+use super::{Camera, HalError, MediaInput, Room, feed::Feed};
 use crate::{
     boundary::{self, Guarded, Part, restarting},
     clock::Clock,
@@ -39,8 +39,8 @@ pub struct Config {
     pub always: bool,
     /// How long it is read after the last viewer has left, who may come back.
     pub linger: Duration,
-    /// What viewers get of its sound.
-    pub sound: SoundForm,
+    /// Whether its sound is read.
+    pub sound: bool,
     /// What each URL's picture may take on its way in.
     pub room: Room,
 }

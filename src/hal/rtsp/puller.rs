@@ -12,8 +12,8 @@ use super::{
 use crate::{
     boundary::{Part, Pause, contain},
     clock::Clock,
-    hal::{SoundForm, feed::Feed, sound::SoundPath},
-    media::{TrackKind, Tracks},
+    hal::feed::Feed,
+    media::Tracks,
 };
 
 /// After a failure, twice as long each time. Pictures are to be back within 2 s of the camera.
@@ -147,15 +147,14 @@ async fn pull(
     depth: &mut usize,
 ) -> Failure {
     let credentials = config.credentials.as_ref();
-    let with_sound = config.sound != SoundForm::None;
-    let opened = Session::open(url, credentials, config, with_sound).await;
+    let opened = Session::open(url, credentials, config).await;
     let mut session = match opened {
         Ok(session) => session,
         Err(failure) => return failure,
     };
     *depth = (*depth).max(session.depth());
-    let mut path = SoundPath::new(session.audio_track(), config.sound);
-    let mut intake = Intake::new(path.track().cloned(), session.has_video(), *depth);
+    let audio = session.audio_track().cloned();
+    let mut intake = Intake::new(audio, session.has_video(), *depth);
     tracing::info!(
         camera = super::shown(url),
         transport = ?config.transport,
@@ -172,9 +171,6 @@ async fn pull(
             Told::Tracks(tracks) => {
                 report(url, &tracks);
                 feed.online(tracks);
-            }
-            Told::Frame(frame) if frame.track == TrackKind::Audio => {
-                path.pass(frame, |frame| feed.frame(frame));
             }
             Told::Frame(frame) => feed.frame(frame),
         };

@@ -105,9 +105,8 @@ impl Session {
         url: &Url,
         credentials: Option<&Credentials>,
         config: &Config,
-        with_sound: bool,
     ) -> Result<Self, Failure> {
-        let connecting = Self::connect(url, credentials, config, with_sound);
+        let connecting = Self::connect(url, credentials, config);
         let connecting = async { growth::bounded(connecting).await? };
         let opened = tokio::time::timeout(OPEN, connecting);
         opened
@@ -119,7 +118,6 @@ impl Session {
         url: &Url,
         credentials: Option<&Credentials>,
         config: &Config,
-        with_sound: bool,
     ) -> Result<Self, Failure> {
         let credentials = credentials.map(|known| retina::client::Credentials {
             username: known.user.clone(),
@@ -136,7 +134,7 @@ impl Session {
         let video = streams.iter().position(is_video);
         let mut audio = streams
             .iter()
-            .position(|stream| with_sound && audio_track(stream).is_some());
+            .position(|stream| config.sound && audio_track(stream).is_some());
         let audio_track = audio.and_then(|audio| audio_track(&streams[audio]));
         let frame_rate = video.and_then(|video| streams[video].framerate());
         if video.is_none() && audio.is_none() {

@@ -6,7 +6,7 @@ use super::link::Link;
 use crate::{
     boundary::Guarded,
     hal::{
-        HalError, PtzPosition, SoundForm,
+        HalError, PtzPosition,
         feed::{Feed, offline},
     },
     media::{ChannelId, Quality, StreamId},
@@ -16,7 +16,6 @@ use crate::{
 /// A channel that firmware delivers.
 pub(super) struct Channel {
     pub(super) id: ChannelId,
-    pub(super) sound: SoundForm,
     /// One for each quality that viewers may ask for.
     feeds: [Arc<Feed>; Quality::ALL.len()],
     state: Guarded<State>,
@@ -52,10 +51,9 @@ impl State {
 }
 
 impl Channel {
-    pub(super) fn new(id: ChannelId, sound: SoundForm, kept: usize) -> Arc<Self> {
+    pub(super) fn new(id: ChannelId, kept: usize) -> Arc<Self> {
         let channel = Self {
             id,
-            sound,
             feeds: std::array::from_fn(|_| Feed::new(kept)),
             state: Guarded::new(State::default(), State::mend),
         };

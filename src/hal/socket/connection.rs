@@ -191,7 +191,7 @@ impl Connection {
             FromFirmware::Hello { .. } => return Err(Ended::NoHello),
             FromFirmware::Stream(id, info) => {
                 let channel = self.channel(id.channel)?;
-                let stream = Stream::new(id, &info, &channel)?;
+                let stream = Stream::new(id, &info)?;
                 channel.announce(id.quality, info);
                 let before = channel.feed(id.quality).lost();
                 let known = self.streams.remove(&id);

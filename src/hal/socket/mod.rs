@@ -31,7 +31,7 @@ pub use metrics::Metrics;
 
 use self::{channel::Channel, parts::SocketParts};
 use super::{
-    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Parts, Room, SoundForm,
+    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Parts, Room,
     SourceControl, SourceEvent, feed::FeedSource,
 };
 use crate::{
@@ -141,8 +141,8 @@ impl SocketHal {
     }
 
     /// The camera of a channel, which firmware may deliver over this socket from now on.
-    pub fn camera(self: &Arc<Self>, id: ChannelId, sound: SoundForm) -> SocketCamera {
-        let channel = Channel::new(id, sound, self.shared.room.gop);
+    pub fn camera(self: &Arc<Self>, id: ChannelId) -> SocketCamera {
+        let channel = Channel::new(id, self.shared.room.gop);
         self.shared.channels().insert(id, Arc::clone(&channel));
         SocketCamera {
             channel,

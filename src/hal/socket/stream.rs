@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use crate::{
-    hal::{feed::Feed, sound::SoundPath, timeline::Timeline, tracks},
+    hal::{feed::Feed, timeline::Timeline, tracks},
     media::{
         AudioCodec, AudioTrack, Frame, MediaTime, Quality, StreamId, TrackKind, Tracks, VideoTrack,
     },
@@ -57,30 +57,23 @@ pub(super) struct Stream {
 /// Sound as the firmware codes it.
 struct Incoming {
     info: Sound,
-    path: Option<SoundPath>,
+    /// `None` until its units have described themselves.
+    track: Option<AudioTrack>,
 }
 
 impl Stream {
-    pub(super) fn new(
-        id: StreamId,
-        info: &StreamInfo,
-        channel: &Channel,
-    ) -> Result<Self, StreamError> {
+    pub(super) fn new(id: StreamId, info: &StreamInfo) -> Result<Self, StreamError> {
         let sound = match &info.audio {
             None => None,
             Some(sound) => {
                 let is_described = sound.codec != AudioCodec::Aac || !sound.config.is_empty();
-                let path = match is_described {
-                    true => Some(SoundPath::new(
-                        Some(&described(id, sound, &sound.config)?),
-                        channel.sound,
-                    )),
-                    // Its units describe themselves.
+                let track = match is_described {
+                    true => Some(described(id, sound, &sound.config)?),
                     false => None,
                 };
                 Some(Incoming {
                     info: sound.clone(),
-                    path,
+                    track,
                 })
             }
         };
@@ -162,14 +155,13 @@ impl Stream {
             && let Some((config, head)) = adts_unit(&data)
         {
             data = data.slice(head..);
-            if sound.path.is_none() {
-                let track = described(self.id, &sound.info, &config)?;
-                sound.path = Some(SoundPath::new(Some(&track), channel.sound));
+            if sound.track.is_none() {
+                sound.track = Some(described(self.id, &sound.info, &config)?);
                 // Told with the next key frame; pictures go on meanwhile.
                 self.is_stale = true;
             }
         }
-        if sound.path.is_none() {
+        if sound.track.is_none() {
             let reason = "AAC that was announced without a configuration, and has no ADTS head";
             return Err(StreamError::Sound(self.id, reason));
         }
@@ -181,14 +173,8 @@ impl Stream {
             composition_micros: 0,
             data,
         };
-        let mut made = Vec::new();
-        if let Some(path) = &mut sound.path {
-            path.pass(frame, |frame| made.push(frame));
-        }
         let starts = self.pictures.is_none();
-        for frame in made {
-            self.hand_out(channel, starts, &frame);
-        }
+        self.hand_out(channel, starts, &frame);
         Ok(())
     }
 
@@ -222,10 +208,10 @@ impl Stream {
                 continue;
             };
             if starts && (self.is_stale || !*told) {
-                let path = self.sound.as_ref().and_then(|sound| sound.path.as_ref());
+                let sound = self.sound.as_ref();
                 feed.online(Tracks {
                     video: self.video.clone(),
-                    audio: path.and_then(SoundPath::track).cloned(),
+                    audio: sound.and_then(|sound| sound.track.clone()),
                 });
                 *told = true;
             }

@@ -225,6 +225,34 @@ fn sound_follows_the_reports_of_the_camera() {
 }
 
 #[test]
+fn sound_whose_clock_is_set_is_not_taken_for_late() {
+    for step in [-600_000, -3_000_000, 3_000_000, 3_600_000_000_i64] {
+        let mut intake = Intake::new(Some(audio()), true, 0);
+        let mut times = Vec::new();
+        for place in 0..200 {
+            intake.picture(picture(place, place == 0), Some(&video(640)), &mut |_| {});
+            let set = if place < 100 { 0 } else { step };
+            let block = Sound {
+                start: 77_000_000 + place * STEP + set,
+                arrival: MediaTime::from_micros(1_000_000 + place * STEP),
+                data: Bytes::from_static(&[0xd5; 320]),
+            };
+            intake.sound(block, &mut |told| {
+                if let Told::Frame(frame) = told {
+                    times.push(frame.time.as_micros());
+                }
+            });
+            if place == 10 {
+                intake.report(TrackKind::Video, 0, 500);
+                intake.report(TrackKind::Audio, 77_000_000, 500);
+            }
+        }
+        let expected: Vec<_> = (0..200).map(|place| 1_000_000 + place * STEP).collect();
+        assert_eq!(times, expected, "{step}");
+    }
+}
+
+#[test]
 fn sound_alone_is_a_stream() {
     let mut intake = Intake::new(Some(audio()), false, 0);
     let mut told = Vec::new();

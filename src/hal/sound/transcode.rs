@@ -2,8 +2,10 @@
 
 use audio_codec_algorithms::{decode_alaw, decode_ulaw};
 
-use super::aac::AacEncoder;
-use crate::media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind};
+use crate::{
+    hal::aac::AacEncoder,
+    media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind},
+};
 
 /// Sound that comes by so much off its time has a gap before it, or its clock was set.
 const GAP_MICROS: i64 = 80_000;
@@ -12,7 +14,8 @@ const GAP_MICROS: i64 = 80_000;
 pub(super) struct Transcoder {
     decode: fn(u8) -> i16,
     encoder: AacEncoder,
-    sample_rate: i64,
+    /// What it makes.
+    track: AudioTrack,
     /// A moment, and how many samples had been taken in then.
     anchor: Option<(MediaTime, i64)>,
     taken: i64,
@@ -20,8 +23,8 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// A transcoder of this track and the track it makes; `None` if it is to be left as it is.
-    pub(super) fn new(track: &AudioTrack) -> Option<(Self, AudioTrack)> {
+    /// A transcoder of this track; `None` if it is to be left as it is.
+    pub(super) fn new(track: &AudioTrack) -> Option<Self> {
         let decode = match track.codec {
             AudioCodec::PcmA => decode_alaw,
             AudioCodec::PcmU => decode_ulaw,
@@ -37,15 +40,19 @@ impl Transcoder {
             config: encoder.config(),
             ..track.clone()
         };
-        let transcoder = Self {
+        Some(Self {
             decode,
             encoder,
-            sample_rate: track.sample_rate.into(),
+            track: made,
             anchor: None,
             taken: 0,
             samples: Vec::new(),
-        };
-        Some((transcoder, made))
+        })
+    }
+
+    /// What it makes.
+    pub(super) fn track(&self) -> &AudioTrack {
+        &self.track
     }
 
     /// Takes a block in and gives the units that are complete.
@@ -76,7 +83,7 @@ impl Transcoder {
     }
 
     fn time(&self, (moment, taken): (MediaTime, i64), place: i64) -> MediaTime {
-        moment.plus_micros((place - taken) * 1_000_000 / self.sample_rate)
+        moment.plus_micros((place - taken) * 1_000_000 / i64::from(self.track.sample_rate))
     }
 }
 
@@ -94,7 +101,8 @@ mod tests {
             sample_rate: 8_000,
             channels: 1,
         };
-        let (mut transcoder, made) = Transcoder::new(&track).expect("G.711");
+        let mut transcoder = Transcoder::new(&track).expect("G.711");
+        let made = transcoder.track().clone();
         assert_eq!((made.codec, made.sample_rate), (AudioCodec::Aac, 8_000));
         assert!(Transcoder::new(&made).is_none());
         let mut times = Vec::new();
