@@ -236,8 +236,9 @@ async fn a_seek_that_is_there_before_its_playback_decides_where_it_begins() {
     let whole = Playing::start(&daemon, &query).await.first().await;
     // As one app writes it.
     assert_eq!(command(&daemon, "playback_seek&time=4}").await, ok);
-    let other = Playing::start(&daemon, &format!("{query}&_peername=other"));
-    assert_eq!(other.await.first().await, whole, "it is somebody else's");
+    let others = format!("{query}&_peername=other");
+    let other = Playing::start(&daemon, &others).await.first().await;
+    assert_eq!(other, whole, "it is somebody else's");
     let later = Playing::start(&daemon, &query).await.first().await;
     assert_ne!(later.0, whole.0);
     let skipped = whole.1 - later.1;
