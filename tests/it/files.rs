@@ -64,12 +64,14 @@ async fn a_file_loops_without_a_seam() {
     let mut viewer = Viewer::open(daemon.address, "").await;
     let (first, _) = viewer.picture().await.unwrap();
     assert_eq!(first, 0);
-    let (mut last, mut keys) = (0, 0);
+    let (mut last, mut keys, mut squeezed) = (0, 0, true);
     while keys < 3 {
         let (timestamp, key) = viewer.picture().await.unwrap();
         let step = timestamp - last;
+        // Pictures that were there before the viewer come 1 ms apart.
+        squeezed &= step == 1;
         assert!(
-            (40..=80).contains(&step),
+            squeezed || (40..=80).contains(&step),
             "{step} ms from picture to picture at {timestamp}"
         );
         last = timestamp;

@@ -200,6 +200,7 @@ def test_a_router_that_forgets_costs_little(tmp_path):
         assert gap <= 2 * 4 and freeze <= 2 * 4
 
 
+@pytest.mark.alone
 def test_a_direct_path_that_is_cut_is_left_and_found_again(tmp_path):
     with lab(tmp_path) as made:
         direct = Direct(made)
@@ -236,6 +237,7 @@ def test_a_direct_path_that_is_cut_for_long_is_found_again_within_a_minute(tmp_p
         assert back - healed <= 2 * 60
 
 
+@pytest.mark.alone
 def test_a_relay_that_restarts_costs_a_direct_viewer_nothing(tmp_path):
     with lab(tmp_path) as made:
         direct = Direct(made)
