@@ -166,12 +166,38 @@ pub struct Channel {
     pub source: Source,
     /// `audio`: what viewers get of its sound. Default: AAC, and silence where there is none.
     pub sound: SoundPolicy,
-    /// `speaker`: a program that plays what is talked, and its arguments, in place of the camera's
-    /// own speaker. Default: none.
-    pub speaker: Option<Vec<String>>,
+    /// `speaker`: what plays what is talked. Default: the camera's own speaker, at any rate.
+    pub speaker: Speaker,
     /// `record`: what of it is recorded. Default (`None`): as `[record]` says.
     #[cfg(feature = "record")]
     pub record: Option<crate::record::Mode>,
+}
+
+/// What plays what is talked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Speaker {
+    /// A program and its arguments, in place of the camera's own speaker.
+    pub command: Option<Vec<String>>,
+    /// The only rate that it takes, in samples per second.
+    pub sample_rate: Option<u32>,
+}
+
+impl Speaker {
+    /// Whether its program is told how many channels there are.
+    pub fn is_told_channels(&self) -> bool {
+        self.is_told("{channels}")
+    }
+
+    /// Whether sound of whatever rate is played as high as it is. A program that is not told the rate
+    /// has one of its own.
+    pub fn takes_any_rate(&self) -> bool {
+        self.sample_rate.is_some() || self.command.is_none() || self.is_told("{rate}")
+    }
+
+    fn is_told(&self, what: &str) -> bool {
+        let arguments = self.command.iter().flatten();
+        arguments.into_iter().any(|text| text.contains(what))
+    }
 }
 
 /// Where a channel's picture comes from.
@@ -235,7 +261,7 @@ impl Config {
             name: "camera 0".to_owned(),
             source: Source::Sim(crate::hal::sim::Config::default()),
             sound: SoundPolicy::default(),
-            speaker: None,
+            speaker: Speaker::default(),
             #[cfg(feature = "record")]
             record: None,
         };

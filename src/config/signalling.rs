@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
-use super::{checks::within, error::Problem, units::Span};
+use super::{Speaker, checks::within, error::Problem, units::Span};
 use crate::{
     http::HandlerAddress,
     proto::command::{ANSWER_TIME, TopicName},
@@ -97,7 +97,8 @@ struct RawHandler {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSpeaker {
-    command: Spanned<Vec<String>>,
+    command: Option<Spanned<Vec<String>>>,
+    sample_rate: Option<Spanned<u64>>,
 }
 
 impl RawTalkback {
@@ -199,13 +200,25 @@ fn address(url: &Spanned<String>) -> Result<HandlerAddress, Problem> {
 }
 
 impl RawSpeaker {
-    pub(super) fn check(self) -> Result<Vec<String>, Problem> {
-        let span = self.command.span();
-        let command = self.command.into_inner();
-        match command.first() {
-            Some(program) if !program.is_empty() => Ok(command),
-            _ => Err(Problem::at(span, "a program and its arguments are needed")),
-        }
+    pub(super) fn check(self) -> Result<Speaker, Problem> {
+        let command = match self.command {
+            None => None,
+            Some(command) => match command.get_ref().first() {
+                Some(program) if !program.is_empty() => Some(command.into_inner()),
+                _ => {
+                    let message = "a program and its arguments are needed";
+                    return Err(Problem::at(command.span(), message));
+                }
+            },
+        };
+        let sample_rate = match self.sample_rate {
+            None => None,
+            rate => Some(within(rate, 0, 8_000, 48_000, "8000", "48000")?),
+        };
+        Ok(Speaker {
+            command,
+            sample_rate,
+        })
     }
 }
 
@@ -293,6 +306,41 @@ mod tests {
         ] {
             let told = problem(text);
             assert!(told.contains(words), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_is_a_program_or_has_a_rate_or_both() {
+        let speaker = |text: &str| {
+            let text = format!(
+                "[[channel]]\nid = 0\nspeaker = {text}\nsource = {{ kind = \"file\", path = \"x\" }}\n"
+            );
+            let config = Config::parse(&text, Path::new("c.toml"));
+            config.map(|config| config.channels[0].speaker.clone())
+        };
+        for (text, rate, any_rate, told_channels) in [
+            ("{}", None, true, false),
+            ("{ sample_rate = 8000 }", Some(8_000), true, false),
+            (r#"{ command = ["play", "-r{rate}"] }"#, None, true, false),
+            (r#"{ command = ["play", "{channels}"] }"#, None, false, true),
+            (
+                r#"{ command = ["play"], sample_rate = 48000 }"#,
+                Some(48_000),
+                true,
+                false,
+            ),
+        ] {
+            let found = speaker(text).expect("a speaker");
+            assert_eq!(found.sample_rate, rate, "{text}");
+            assert_eq!(found.takes_any_rate(), any_rate, "{text}");
+            assert_eq!(found.is_told_channels(), told_channels, "{text}");
+        }
+        for (text, word) in [
+            ("{ command = [] }", "a program and its arguments"),
+            ("{ sample_rate = 4000 }", "8000 to 48000"),
+        ] {
+            let error = speaker(text).expect_err("a mistake").to_string();
+            assert!(error.contains(word), "{error}");
         }
     }
 }

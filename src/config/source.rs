@@ -113,7 +113,11 @@ impl Channel {
             name,
             source: self.source.check(base, sound)?,
             sound,
-            speaker: self.speaker.map(RawSpeaker::check).transpose()?,
+            speaker: self
+                .speaker
+                .map(RawSpeaker::check)
+                .transpose()?
+                .unwrap_or_default(),
             #[cfg(feature = "record")]
             record: self.record.map(Into::into),
         })

@@ -20,7 +20,10 @@ use crate::{
     budget::Budget,
     clock::Clock,
     config::{Channel, Source},
-    hal::{Camera, ExecSpeaker, HalError, MediaInput, WithSound, WithSpeaker, file::FileCamera},
+    hal::{
+        Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithSound, WithSpeaker,
+        file::FileCamera,
+    },
     live,
     media::{ChannelId, Quality},
     watchdog::Notes,
@@ -48,12 +51,7 @@ pub(super) fn cameras(
             };
             let camera: Arc<dyn Camera> =
                 Arc::new(WithSound::new(camera, channel.id, channel.sound));
-            // A program in the configuration is meant, whatever the camera has.
-            let speaker = channel.speaker.as_deref().map(ExecSpeaker::new);
-            let camera: Arc<dyn Camera> = match speaker.transpose()? {
-                Some(speaker) => Arc::new(WithSpeaker::new(camera, Arc::new(speaker))),
-                None => camera,
-            };
+            let camera = with_speaker(camera, channel)?;
             Ok(live::Channel {
                 id: channel.id,
                 name: channel.name.clone(),
@@ -61,6 +59,31 @@ pub(super) fn cameras(
             })
         })
         .collect()
+}
+
+/// A camera with the speaker that the configuration says.
+fn with_speaker(camera: Arc<dyn Camera>, channel: &Channel) -> Result<Arc<dyn Camera>, StartError> {
+    let said = &channel.speaker;
+    // A program in the configuration is meant, whatever the camera has.
+    let speaker: Arc<dyn Talkback> = match &said.command {
+        Some(command) => Arc::new(ExecSpeaker::new(command)?),
+        None => match (said.sample_rate, camera.parts().talkback) {
+            (Some(_), Some(own)) => own,
+            _ => return Ok(camera),
+        },
+    };
+    if !said.takes_any_rate() {
+        tracing::warn!(
+            channel = %channel.id,
+            "the speaker's program is not told the rate of what it plays, and sound of another rate than its own is too high or too low: put {{rate}} into its command, or say which rate it plays (sample_rate = 16000)"
+        );
+    }
+    let is_mono = said.command.is_some() && !said.is_told_channels();
+    let speaker: Arc<dyn Talkback> = match said.sample_rate {
+        Some(rate) => Arc::new(OneRate::new(speaker, rate, is_mono)),
+        None => speaker,
+    };
+    Ok(Arc::new(WithSpeaker::new(camera, speaker)))
 }
 
 /// How often the daemon has stood still at this camera.

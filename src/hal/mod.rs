@@ -9,10 +9,12 @@
 
 #[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
+mod converted;
 mod exec;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod feed;
 mod recordings;
+mod resample;
 mod sound;
 mod source;
 mod storage;
@@ -33,6 +35,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
+pub use converted::OneRate;
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use sound::{SoundPolicy, WithSound};

@@ -32,7 +32,7 @@ impl Talked {
         let rate = self.other_rate.map(|rate| rate.to_string());
         let lost = (self.lost > 0).then(|| {
             let (lost, all) = (self.lost_millis, self.lost_millis + self.played_millis);
-            let share = lost * 100 / all.max(1);
+            let share = (lost * 100).div_ceil(all.max(1));
             let why = match self.is_hurried {
                 true => {
                     "it came faster than it sounds: send recorded=1 with what was recorded before"

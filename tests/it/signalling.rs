@@ -226,8 +226,8 @@ async fn who_is_silent_for_long_has_finished() {
     daemon.metric_becomes("peercam_talkers", 0.0).await;
 }
 
-#[tokio::test]
-async fn a_speaker_may_be_a_program() {
+/// What a speaker's program is told of two tenths of a second of bare PCM, and what it is given.
+async fn played_by_program(options: &str) -> (String, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let played = directory.path().join("played");
     let script = directory.path().join("play");
@@ -240,7 +240,7 @@ async fn a_speaker_may_be_a_program() {
     .unwrap();
     let config = sim_config("").trim_end().to_owned();
     let config = format!(
-        "{config}\nspeaker = {{ command = [\"sh\", {script:?}, \"{{rate}}\", \"{{channels}}\"] }}\n"
+        "{config}\nspeaker = {{ command = [\"sh\", {script:?}, \"{{rate}}\", \"{{channels}}\"]{options} }}\n"
     );
     let daemon = Daemon::start(&config);
     let answer = request(daemon.address, "POST", "/voice", &"ab".repeat(1600)).await;
@@ -253,8 +253,21 @@ async fn a_speaker_may_be_a_program() {
     tokio::time::timeout(HANG, wait)
         .await
         .expect("the program ends");
-    let text = std::fs::read_to_string(played).unwrap();
-    assert_eq!(text, format!("8000 1\n{}", "ab".repeat(1600)));
+    let all = std::fs::read(played).unwrap();
+    let line = all.iter().position(|byte| *byte == b'\n').expect("a line");
+    let told = String::from_utf8(all[..line].to_vec()).unwrap();
+    (told, all[line + 1..].to_vec())
+}
+
+#[tokio::test]
+async fn a_speaker_may_be_a_program() {
+    let (told, given) = played_by_program("").await;
+    assert_eq!(told, "8000 1");
+    assert_eq!(given, "ab".repeat(1600).as_bytes());
+    // One that plays one rate gets that.
+    let (told, given) = played_by_program(", sample_rate = 16000").await;
+    assert_eq!(told, "16000 1");
+    assert!((6_300..=6_400).contains(&given.len()), "{}", given.len());
 }
 
 async fn call(daemon: &Daemon) -> Value {

@@ -1,5 +1,6 @@
 """Talkback heard through the simulated speaker, and panels seen in the picture."""
 
+import concurrent.futures
 import io
 import json
 import socket
@@ -13,19 +14,21 @@ import numpy
 import pytest
 
 from conftest import tool
+from proxy import P2P, Proxy, paired
 
 RATE = 16000
 
 
-def post(daemon, path, body=b""):
-    request = urllib.request.Request(daemon.base + path, data=body, method="POST")
+def post(daemon, path, body=b"", content_type="application/x-www-form-urlencoded"):
+    headers = {"Content-Type": content_type}
+    request = urllib.request.Request(daemon.base + path, data=body, headers=headers, method="POST")
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
-def heard(daemon):
+def heard(daemon, channel=0):
     """(samples, when the first of them sounded in ms since 1970)"""
-    with urllib.request.urlopen(f"{daemon.base}/speaker.wav", timeout=20) as answer:
+    with urllib.request.urlopen(f"{daemon.base}/speaker.wav?channel={channel}", timeout=20) as answer:
         start = int(answer.headers["x-start-millis"])
         with wave.open(io.BytesIO(answer.read())) as file:
             assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
@@ -36,35 +39,102 @@ def tone(seconds, frequency=1000, rate=RATE):
     return (8000 * numpy.sin(2 * numpy.pi * frequency * numpy.arange(int(seconds * rate)) / rate)).astype("<i2")
 
 
-FORMATS = {
-    "adts": ("-c:a aac -b:a 48k -f adts", 16000, "a.aac"),
-    "flv-aac": ("-c:a aac -ar 22050 -f flv", 22050, "a.flv"),
-    "flv-alaw": ("-c:a pcm_alaw -ar 8000 -f flv", 8000, "a.flv"),
-    "flv-ulaw": ("-c:a pcm_mulaw -ar 8000 -f flv", 8000, "a.flv"),
-    "flv-pcm": ("-c:a pcm_s16le -ar 44100 -f flv", 44100, "a.flv"),
-    "wav": ("-c:a pcm_s16le -ar 48000 -f wav", 48000, "a.wav"),
-    "wav-alaw": ("-c:a pcm_alaw -ar 8000 -f wav", 8000, "a.wav"),
-    "bare": ("-c:a pcm_s16le -f s16le", 16000, "a.pcm"),
-}
+def sounding(samples):
+    """Seconds that are not silent."""
+    return (numpy.abs(samples[:len(samples) // 80 * 80].reshape(-1, 80)) > 500).any(axis=1).sum() * 80 / RATE
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_what_ffmpeg_writes_is_heard_as_it_was(camera, name):
-    daemon = camera()
-    options, _, _ = FORMATS[name]
-    sound = tool("ffmpeg", "-v", "error", "-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", "-", *options.split(), "-", data=tone(1.5).tobytes())
-    answer = post(daemon, "/voice?channel=0", sound)
-    assert answer["status"] == "0" and answer["lost"] == "0", answer
-    assert 1450 <= int(answer["played"]) <= 1700, answer
-    samples, _ = heard(daemon)
+def purity(samples, frequency=1000):
+    """How much of half a second in the middle of what sounds is as high as it was."""
     loud = numpy.flatnonzero(numpy.abs(samples) > 500)
-    sounding = (numpy.abs(samples[:len(samples) // 80 * 80].reshape(-1, 80)) > 500).any(axis=1).sum() * 80 / RATE
-    assert 1.4 <= sounding <= 1.7, "all of it, but for what the speaker has in hand"
     middle = samples[loud[len(loud) // 4]:][:RATE // 2]
     spectrum = numpy.abs(numpy.fft.rfft(middle)) ** 2
     # A machine that was busy has put a little silence into it, which is heard as a few Hz more or less.
     pitch = numpy.arange(len(spectrum)) * RATE / len(middle)
-    assert spectrum[abs(pitch - 1000) <= 20].sum() > 0.8 * spectrum.sum(), "as high as it was, and nothing else"
+    return spectrum[abs(pitch - frequency) <= 20].sum() / spectrum.sum()
+
+
+def speakers(camera, count, text=""):
+    """A daemon with so many channels: they are talked to at the same time."""
+    more = "".join(f'[[channel]]\nid = {channel}\nsource = {{ kind = "sim" }}\n' for channel in range(1, count))
+    return camera(more + text)
+
+
+def at_once(work, inputs):
+    """What `work` makes of each input and the number of its channel."""
+    with concurrent.futures.ThreadPoolExecutor(len(inputs)) as pool:
+        return list(pool.map(work, inputs, range(len(inputs))))
+
+
+FORMATS = ["-c:a aac -b:a 48k -f adts", "-c:a aac -ar 22050 -f flv", "-c:a pcm_alaw -ar 8000 -f flv",
+           "-c:a pcm_mulaw -ar 8000 -f flv", "-c:a pcm_s16le -ar 44100 -f flv", "-c:a pcm_s16le -ar 48000 -f wav",
+           "-c:a pcm_s16le -ar 11025 -f wav", "-c:a pcm_alaw -ar 8000 -f wav"]
+# How bare PCM says its rate: parameters, a type, samples.
+BARE = [("", None, tone(1.5, rate=8000)),
+        ("&sample_rate=11025", None, tone(1.5, rate=11025)),
+        ("&rate=16000", None, tone(1.5)),
+        ("&sample_rate=8000", "audio/L16;rate=22050;channels=1", tone(1.5, rate=22050).astype(">i2")),
+        ("&sample_rate=24000", "audio/L16", tone(1.5, rate=24000).astype(">i2")),
+        ("", "audio/pcm;rate=32000", tone(1.5, rate=32000)),
+        ("&format=s16be&sample_rate=44100", None, tone(1.5, rate=44100).astype(">i2")),
+        ("&channels=2", "audio/L16;rate=48000", numpy.repeat(tone(1.5, rate=48000), 2))]
+
+
+def test_talk_of_every_format_and_rate_is_heard_as_it_was(camera):
+    daemon = speakers(camera, len(FORMATS) + len(BARE))
+
+    def talk(how, channel):
+        if isinstance(how, str):
+            sound = tool("ffmpeg", "-v", "error", "-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", "-", *how.split(), "-", data=tone(1.5).tobytes())
+            return post(daemon, f"/voice?channel={channel}", sound)
+        query, content_type, samples = how
+        return post(daemon, f"/voice?channel={channel}{query}", samples.tobytes(), content_type or "application/octet-stream")
+
+    talks = FORMATS + BARE
+    for channel, (how, answer) in enumerate(zip(talks, at_once(talk, talks))):
+        assert answer["status"] == "0" and answer["lost"] == "0" and "advice" not in answer, (how, answer)
+        assert 1450 <= int(answer["played"]) <= 1700, (how, answer)
+        samples, _ = heard(daemon, channel)
+        assert 1.4 <= sounding(samples) <= 1.7, f"{how}: all of it, but for what the speaker has in hand"
+        assert purity(samples) > 0.8, f"{how}: as high as it was, and nothing else"
+
+
+def test_ffmpeg_is_heard_to_its_end(camera):
+    """It writes its last piece and closes."""
+    outputs = ["-c:a aac -f flv", "-c:a aac -f adts", "-ar 8000 -c:a pcm_s16le -f s16le", "-c:a aac -f flv"]
+    daemon = speakers(camera, len(outputs) + 2, P2P)
+    with Proxy(paired(daemon)) as proxy:
+        bases = [daemon.base, daemon.base, daemon.base, proxy.base]
+
+        def talk(output, channel):
+            if callable(output):
+                return output(channel)
+            source = "aevalsrc=0.25*sin(2*PI*1000*t):s=16000:d=3"
+            tool("ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", source, *output.split(), f"{bases[channel]}/voice?channel={channel}")
+
+        def too_fast(channel):
+            """A microphone of 16 kHz that says nothing of it."""
+            def pieces():
+                start = time.time()
+                for number in range(150):
+                    time.sleep(max(0, start + number * 0.02 - time.time()))
+                    yield tone(0.02).tobytes()
+            return post(daemon, f"/voice?channel={channel}", pieces())
+
+        def typed(channel):
+            return post(proxy, f"/voice?channel={channel}", tone(3, rate=32000).astype(">i2").tobytes(), "audio/L16;rate=32000")
+
+        outputs.append(typed)
+        *_, typed_answer, answer = at_once(talk, outputs + [too_fast])
+        assert typed_answer["played"] == "3000", typed_answer
+        assert "sample_rate=16000" in answer["advice"] and int(answer["lost_ms"]) > 1000, answer
+        time.sleep(0.5)  # for what the speaker has in hand
+        late = daemon.metric("peercam_talk_lost_late_total") - int(answer["lost"])
+        for channel, output in enumerate(outputs):
+            samples, _ = heard(daemon, channel)
+            # A block that a busy machine brought too late is nobody's end.
+            assert sounding(samples) >= 2.98 - 0.064 * late, f"{output}: {sounding(samples)} s of 3, {late} blocks late"
+            assert purity(samples) > 0.8, output
 
 
 @pytest.mark.alone
@@ -73,7 +143,7 @@ def test_a_beep_is_heard_soon_after_it_was_made(camera):
     daemon = camera()
     host, port = daemon.base.removeprefix("http://").split(":")
     stream = socket.create_connection((host, int(port)))
-    stream.sendall(b"POST /voice?channel=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    stream.sendall(b"POST /voice?channel=0&sample_rate=16000 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
     beep = tone(1)
     start = time.time()
     for block in range(300):
