@@ -10,9 +10,11 @@ import av
 import numpy
 import pytest
 
+import beep
 import flv
+import timecode
 
-RECORD = '[record]\nsegment = "3s"\nquality = "standard"\n'
+RECORD = '[record]\nsegment = "5s"\nquality = "standard"\n'
 # Without silence, FFmpeg looks for sound for 5 s.
 SECONDS = 7
 
@@ -125,4 +127,9 @@ def test_nothing_is_added_to_real_sound(streams):
     assert numpy.abs(samples).max() > 0.3, "the beep"
     _, sounds, samples = decoded(streams["alaw"], "flv")
     assert set(numpy.diff(sounds)) == {128} and numpy.abs(samples).max() > 0.3, "AAC of G.711"
+    for name in ("real", "alaw"):
+        stamps = [tag.timestamp for tag in flv.tags(streams[name]) if tag.is_picture]
+        walls = [wall for _, wall in timecode.pictures(streams[name])]
+        offs = beep.offs(streams[name], "flv", numpy.median(numpy.subtract(walls, stamps)))
+        assert len(offs) >= SECONDS - 2 and max(map(abs, offs[1:])) <= 10, f"{name}: beeps are {offs} ms off the second"
     assert not [tag for tag in flv.tags(streams["none"]) if tag.is_audio]
