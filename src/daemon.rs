@@ -210,10 +210,7 @@ impl Daemon {
             players,
             talkers,
             calls,
-            presence: Presence::new({
-                let sessions = keeper.sessions.clone();
-                move |viewer| sessions.contains(viewer)
-            }),
+            presence: Presence::new(keeper.sessions.clone()),
             standby,
             commands: user_commands(config.user),
         });

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Instant};
 use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
     boundary::{Vital, VitalGuard},
-    device::Places,
+    device::{Places, SessionCount},
     error::{Error, ErrorKind},
     places,
     proto::{credential::EndpointId, encoding::base64, text::Printable},
@@ -183,11 +183,6 @@ impl Sessions {
         }
     }
 
-    /// Whether the session of this id is there.
-    pub fn contains(&self, id: &str) -> bool {
-        self.lock().slots.iter().any(|slot| slot.id.as_str() == id)
-    }
-
     /// Those that are there, oldest first.
     pub fn list(&self) -> Vec<SessionView> {
         let table = self.lock();
@@ -219,6 +214,18 @@ impl Sessions {
 
     fn lock(&self) -> VitalGuard<'_, Table> {
         self.table.lock()
+    }
+}
+
+impl SessionCount for Sessions {
+    fn has(&self, viewer: &str) -> bool {
+        let table = self.lock();
+        table.slots.iter().any(|slot| slot.id.as_str() == viewer)
+    }
+
+    fn connected(&self) -> (usize, usize) {
+        let table = self.lock();
+        (table.slots.len(), table.max)
     }
 }
 

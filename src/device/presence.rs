@@ -15,7 +15,16 @@ const MAX_GONE: usize = 256;
 #[derive(Clone)]
 pub struct Presence {
     here: Arc<Guarded<BTreeMap<String, Here>>>,
-    has_session: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    sessions: Arc<dyn SessionCount>,
+}
+
+/// Viewers that proved themselves, as far as this floor asks about them.
+pub trait SessionCount: Send + Sync {
+    /// Whether this viewer is one of them.
+    fn has(&self, viewer: &str) -> bool;
+
+    /// How many there are, and at how many a further one is refused.
+    fn connected(&self) -> (usize, usize);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +43,18 @@ pub struct Attending {
 
 impl Presence {
     /// Knows of nobody but those that have a session, which is asked for each viewer.
-    pub fn new(has_session: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(sessions: impl SessionCount + 'static) -> Self {
         Self {
             // Each viewer's entry is by itself.
             here: Arc::new(Guarded::whole(BTreeMap::new())),
-            has_session: Arc::new(has_session),
+            sessions: Arc::new(sessions),
         }
+    }
+
+    /// How many viewers that proved themselves are connected, and at how many a further one is
+    /// refused.
+    pub fn connected(&self) -> (usize, usize) {
+        self.sessions.connected()
     }
 
     fn here(&self) -> MutexGuard<'_, BTreeMap<String, Here>> {
@@ -88,7 +103,7 @@ impl Presence {
         if known.is_some_and(|known| known.open > 0) {
             return true;
         }
-        (self.has_session)(viewer) || known.is_some_and(|known| known.at.elapsed() < grace)
+        self.sessions.has(viewer) || known.is_some_and(|known| known.at.elapsed() < grace)
     }
 }
 
@@ -98,13 +113,25 @@ impl Drop for Attending {
     }
 }
 
+/// Nobody has a session.
+#[cfg(test)]
+impl SessionCount for () {
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+
+    fn connected(&self) -> (usize, usize) {
+        (0, 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_viewer_is_there_as_long_as_it_is_sent_something() {
-        let presence = Presence::new(|_| false);
+        let presence = Presence::new(());
         assert!(!presence.is_there("a", Duration::MAX));
         let first = presence.attend("a");
         let second = presence.attend("a");
@@ -117,7 +144,7 @@ mod tests {
 
     #[test]
     fn not_more_are_remembered_than_there_is_room_for() {
-        let presence = Presence::new(|_| false);
+        let presence = Presence::new(());
         let attending = presence.attend("stays");
         for number in 0..2 * MAX_GONE {
             presence.note(&number.to_string());

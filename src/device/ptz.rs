@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_there_to_stop_it_stops_it() {
-        let presence = Presence::new(|_| false);
+        let presence = Presence::new(());
         let (motors, noted) = motors(&presence);
         let attending = presence.attend("viewer");
         let (_, is_at_end) = motors
@@ -255,7 +255,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_second_press_takes_the_place_of_the_first() {
-        let presence = Presence::new(|_| false);
+        let presence = Presence::new(());
         let (motors, noted) = motors(&presence);
         let _attending = presence.attend("viewer");
         motors

@@ -791,6 +791,14 @@ async fn one_credential_has_one_place_however_often_it_comes() {
         ghosts.push(viewer);
     }
     assert_eq!(device.daemon.metric("peercam_access_sessions ").await, 1.0);
+    let status = "action=inner_define&cmd=get_device_st&type=live";
+    let last = ghosts.last_mut().unwrap();
+    let (_, text) = last
+        .ask("POST", "/command", Some(status.as_bytes()))
+        .await
+        .sealed();
+    let counted = r#""appConnectNum":"1","maxConnectNum":"1""#;
+    assert!(text.contains(counted), "{text}");
     drop(ghosts);
     device
         .daemon

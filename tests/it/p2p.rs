@@ -209,6 +209,15 @@ async fn the_fifth_viewer_is_told_why_it_has_to_wait() {
         list(&session).await.unwrap();
         kept.push(session);
     }
+    // How many apps are connected, and at how many the next one is refused.
+    let status = "action=inner_define&cmd=get_device_st&type=live";
+    let request = Ask::post("/command", bytes::Bytes::from_static(status.as_bytes()));
+    let mut answer = kept[0].send(request).await.unwrap();
+    let told = answer.collect(4096).await.unwrap();
+    assert_eq!(
+        &told[..],
+        br#"[{"status":"0","appConnectNum":"4","maxConnectNum":"4"}]"#
+    );
     let fifth = session(&device.pair(&["e"])).await;
     let refused = live(&fifth).await.err();
     assert!(

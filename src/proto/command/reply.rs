@@ -49,10 +49,10 @@ pub enum Reply {
     DeviceStatus {
         /// Whether the request would be accepted.
         status: Status,
-        /// Viewers being served now.
-        viewers: usize,
-        /// Viewers the device serves at most.
-        max_viewers: usize,
+        /// Apps that are connected.
+        connected: usize,
+        /// At how many a further one is refused.
+        max_connected: usize,
         /// Why not, if not.
         reason: Option<String>,
     },
@@ -106,9 +106,9 @@ pub struct ChannelState {
 struct DeviceStatusJson<'a> {
     status: Status,
     #[serde(rename = "appConnectNum", serialize_with = "as_text")]
-    viewers: usize,
+    connected: usize,
     #[serde(rename = "maxConnectNum", serialize_with = "as_text")]
-    max_viewers: usize,
+    max_connected: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -135,13 +135,13 @@ impl Reply {
         match self {
             Self::DeviceStatus {
                 status,
-                viewers,
-                max_viewers,
+                connected,
+                max_connected,
                 reason,
             } => to_json(&[DeviceStatusJson {
                 status,
-                viewers,
-                max_viewers,
+                connected,
+                max_connected,
                 reason: reason.as_deref(),
             }]),
             Self::ChannelList(channels) => {
@@ -194,8 +194,8 @@ mod tests {
     fn answers_have_the_shape_that_clients_parse() {
         let status = Reply::DeviceStatus {
             status: Status::Ok,
-            viewers: 2,
-            max_viewers: 32,
+            connected: 2,
+            max_connected: 32,
             reason: None,
         };
         assert_eq!(
