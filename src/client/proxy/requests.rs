@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts,
 };
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::{
     client::{
         Answer, ClientError, Code,
         p2p::{Ask, Kind, Session},
+        upload::{self, Upload},
     },
     error::{Error, ErrorKind},
     proto::{
@@ -163,6 +165,12 @@ async fn serve(
             session.media(&target, range).await
         }
         _ => {
+            let body = match route {
+                Route::Voice if body.size_hint().exact().is_none() => {
+                    upload::as_far_as_it_comes(body)
+                }
+                _ => body.map_err(Into::into).boxed_unsync(),
+            };
             let sending = send(session.clone(), target.clone(), parts, body);
             match route {
                 Route::Voice => tail.run(sending).await.unwrap_or(Err(ClientError::Broken)),
@@ -197,7 +205,7 @@ fn send(
     session: Session,
     target: String,
     parts: &Parts,
-    body: Incoming,
+    body: Upload,
 ) -> impl Future<Output = Result<Answer, ClientError>> + Send + use<> {
     let method = parts.method.clone();
     let [range, content_type] =
@@ -208,7 +216,7 @@ fn send(
             target: &target,
             range,
             content_type,
-            body: body.map_err(Into::into).boxed_unsync(),
+            body,
         };
         session.send(request).await
     }
