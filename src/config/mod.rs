@@ -188,10 +188,10 @@ impl Speaker {
         self.is_told("{channels}")
     }
 
-    /// Whether sound of whatever rate is played as high as it is. A program that is not told the rate
-    /// has one of its own.
-    pub fn takes_any_rate(&self) -> bool {
-        self.sample_rate.is_some() || self.command.is_none() || self.is_told("{rate}")
+    /// Why talks may be too high or too low: a program that is not told their rate has one of its own.
+    pub fn doubt(&self) -> Option<&'static str> {
+        let is_any = self.sample_rate.is_some() || self.command.is_none() || self.is_told("{rate}");
+        (!is_any).then_some("the speaker's program is not told the rate of what it plays, and sound of another rate than its own is too high or too low: put {rate} into its command, or say which rate it plays (sample_rate = 16000)")
     }
 
     fn is_told(&self, what: &str) -> bool {
@@ -249,7 +249,11 @@ impl Config {
 
     /// What works, and hardly as it was meant: one sentence each.
     pub fn doubts(&self) -> impl Iterator<Item = String> + '_ {
-        self.user.doubts()
+        let speakers = self.channels.iter().filter_map(|channel| {
+            let doubt = channel.speaker.doubt()?;
+            Some(format!("channel {}: {doubt}", channel.id))
+        });
+        self.user.doubts().chain(speakers)
     }
 
     /// What `peercam` runs without a configuration file: one simulated camera on

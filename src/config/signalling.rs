@@ -332,7 +332,7 @@ mod tests {
         ] {
             let found = speaker(text).expect("a speaker");
             assert_eq!(found.sample_rate, rate, "{text}");
-            assert_eq!(found.takes_any_rate(), any_rate, "{text}");
+            assert_eq!(found.doubt().is_none(), any_rate, "{text}");
             assert_eq!(found.is_told_channels(), told_channels, "{text}");
         }
         for (text, word) in [

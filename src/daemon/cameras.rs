@@ -72,11 +72,8 @@ fn with_speaker(camera: Arc<dyn Camera>, channel: &Channel) -> Result<Arc<dyn Ca
             _ => return Ok(camera),
         },
     };
-    if !said.takes_any_rate() {
-        tracing::warn!(
-            channel = %channel.id,
-            "the speaker's program is not told the rate of what it plays, and sound of another rate than its own is too high or too low: put {{rate}} into its command, or say which rate it plays (sample_rate = 16000)"
-        );
+    if let Some(doubt) = said.doubt() {
+        tracing::warn!(channel = %channel.id, "{doubt}");
     }
     let is_mono = said.command.is_some() && !said.is_told_channels();
     let speaker: Arc<dyn Talkback> = match said.sample_rate {
