@@ -16,6 +16,7 @@ use super::{ClientError, in_time};
 use crate::{
     boundary,
     proto::{
+        farewell,
         sealed::{Head, Opener, Record},
         text,
     },
@@ -52,6 +53,8 @@ enum Source {
     #[cfg_attr(not(feature = "p2p"), expect(dead_code, reason = "only P2P is"))]
     Plain {
         body: Incoming,
+        /// The device said behind its end that it shuts down.
+        is_farewell: bool,
         _driver: boundary::Task,
     },
     /// Piece by piece, from one connection after the other.
@@ -99,6 +102,7 @@ impl Answer {
             body: AnswerBody {
                 source: Source::Plain {
                     body,
+                    is_farewell: false,
                     _driver: driver,
                 },
                 left: None,
@@ -155,6 +159,18 @@ impl Answer {
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// Whether it has ended only because the device shuts down.
+    #[cfg(feature = "p2p")]
+    pub(super) fn is_farewell(&self) -> bool {
+        matches!(
+            self.body.source,
+            Source::Plain {
+                is_farewell: true,
+                ..
+            }
+        )
     }
 
     /// The body, to be sent on.
@@ -252,11 +268,14 @@ impl Source {
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         Poll::Ready(match self {
-            Self::Plain { body, .. } => {
+            Self::Plain {
+                body, is_farewell, ..
+            } => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
-                frame.map(|frame| match frame {
-                    Ok(frame) => Ok(frame.into_data().unwrap_or_default()),
-                    Err(_) => Err(ClientError::Broken),
+                frame.map(|frame| {
+                    let frame = frame.map_err(|_| ClientError::Broken)?;
+                    *is_farewell = frame.trailers_ref().is_some_and(farewell::is_shutdown);
+                    Ok(frame.into_data().unwrap_or_default())
                 })
             }
             #[cfg(feature = "p2p")]

@@ -1,4 +1,5 @@
 use std::{
+    convert::Infallible,
     io::IoSlice,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -6,12 +7,13 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody, seat::Seat};
 use crate::{
     device::Place,
     proto::{
+        farewell,
         flv::TagBatch,
         sealed::{Head, MAX_RECORD, Sealer},
     },
@@ -30,14 +32,9 @@ pub(super) struct Body {
     serving: Option<Serving>,
     /// The request's place, where it needs one.
     place: Option<Place>,
-    /// When it breaks off.
-    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Whether the device shuts down, which is said behind the end.
+    shutdown: Option<CancellationToken>,
 }
-
-/// The device shuts down in the middle of what goes on when it is back.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the device is shutting down")]
-pub(super) struct CutOff;
 
 /// What a body has next.
 #[derive(Debug)]
@@ -78,7 +75,7 @@ impl Body {
             content,
             serving: None,
             place: None,
-            cut: None,
+            shutdown: None,
         }
     }
 
@@ -150,19 +147,11 @@ impl Body {
         }
     }
 
-    /// Has a live stream and a file break off when `stop` is cancelled, for a viewer that asks for
-    /// the rest when the device is back; to end in order would tell it that nothing more comes.
-    pub(super) fn cut_off_at(&mut self, stop: CancellationToken) {
-        if let Content::Live(_) | Content::Download(_) = self.content {
-            self.cut = Some(Box::pin(stop.cancelled_owned()));
-        }
-    }
-
-    fn poll_cut(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.cut {
-            Some(cut) => cut.as_mut().poll(context),
-            None => Poll::Pending,
-        }
+    /// Has a live stream say behind its end if that came because of `shutdown`; whether it is one.
+    pub(super) fn tell_of(&mut self, shutdown: CancellationToken) -> bool {
+        let is_live = matches!(self.content, Content::Live(_));
+        self.shutdown = Some(shutdown).filter(|_| is_live);
+        is_live
     }
 
     /// Keeps a place for as long as the body lives.
@@ -260,21 +249,17 @@ impl Buf for Data {
 
 impl HttpBody for Body {
     type Data = Data;
-    type Error = CutOff;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Data>, CutOff>>> {
-        if self.poll_cut(context).is_ready() {
-            return Poll::Ready(Some(Err(CutOff)));
+    ) -> Poll<Option<Result<BodyFrame<Data>, Infallible>>> {
+        if let Some(data) = ready!(self.poll_data(context)) {
+            return Poll::Ready(Some(Ok(BodyFrame::data(data))));
         }
-        let data = ready!(self.poll_data(context));
-        // The hub ends its streams right behind it, maybe on another thread.
-        if data.is_none() && self.poll_cut(context).is_ready() {
-            return Poll::Ready(Some(Err(CutOff)));
-        }
-        Poll::Ready(data.map(|data| Ok(BodyFrame::data(data))))
+        let shutdown = self.shutdown.take().filter(CancellationToken::is_cancelled);
+        Poll::Ready(shutdown.map(|_| Ok(BodyFrame::trailers(farewell::of_shutdown()))))
     }
 
     fn is_end_stream(&self) -> bool {

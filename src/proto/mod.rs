@@ -8,6 +8,7 @@ pub mod command;
 pub mod cookie;
 pub mod credential;
 pub mod encoding;
+pub mod farewell;
 pub mod feedback;
 pub mod flv;
 #[cfg(feature = "record")]

@@ -34,16 +34,17 @@ async fn piece(answer: &mut Answer) -> Result<Option<bytes::Bytes>, ClientError>
 
 #[tokio::test]
 async fn a_live_stream_goes_on_when_the_device_was_killed_and_started_again() {
-    goes_on_over(Signal::KILL).await;
+    goes_on_over(Signal::KILL, 500).await;
 }
 
 /// An update, a reboot: to who watches through a proxy they are no end either.
 #[tokio::test]
 async fn a_live_stream_goes_on_when_the_device_was_stopped_and_started_again() {
-    goes_on_over(Signal::TERM).await;
+    // It says that it goes, so it may be dialled again as soon as it is back.
+    goes_on_over(Signal::TERM, 60).await;
 }
 
-async fn goes_on_over(signal: Signal) {
+async fn goes_on_over(signal: Signal, least: u32) {
     let mut device = device("");
     let uri = device.pair(&["phone"]);
     let session = session(&uri).await;
@@ -78,11 +79,12 @@ async fn goes_on_over(signal: Signal) {
         stamps.is_sorted() && stamps.windows(2).all(|pair| pair[0] < pair[1]),
         "{stamps:?}"
     );
-    // Where the device was away is the longest step.
+    // Where the device was away is a longer step, to a key frame.
     let step = |at: &usize| stamps[*at] - stamps[at - 1];
-    let gap = (1..stamps.len()).max_by_key(step).expect("some");
+    let keys = (1..stamps.len()).filter(|at| pictures[*at].1);
+    let gap = keys.max_by_key(step).expect("some");
     assert!(
-        pictures[gap].1 && step(&gap) > 500,
+        step(&gap) > least,
         "it goes on with a key frame: {stamps:?}"
     );
 }

@@ -167,6 +167,8 @@ impl Link {
         };
         let token = signed.token(credential);
         let mut request = ask(method.as_str(), &with_token(target, &token), body)?;
+        let trailers = HeaderValue::from_static("trailers");
+        request.headers_mut().insert(header::TE, trailers);
         for (name, value) in [(header::RANGE, range), (header::CONTENT_TYPE, content_type)] {
             if let Some(value) = value {
                 request.headers_mut().insert(name, value);

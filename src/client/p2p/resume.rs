@@ -120,8 +120,8 @@ impl Stream {
                         self.pass(&mut splice).await?;
                         last = Instant::now();
                     }
-                    Ok(None) => return Ok(()),
-                    Err(_) => break,
+                    Ok(None) if !answer.is_farewell() => return Ok(()),
+                    Ok(None) | Err(_) => break,
                 }
             }
             drop(answer);

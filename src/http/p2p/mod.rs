@@ -5,6 +5,7 @@ mod peers;
 
 use std::{error::Error, sync::Arc, time::Instant};
 
+use http::{HeaderValue, header};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
     boundary::{self, Guarded, Panicked, Part, Pause, contain},
     device::Transport,
-    proto::{credential::EndpointId, network::Peer, route::Route, text::Printable},
+    proto::{credential::EndpointId, farewell, network::Peer, route::Route, text::Printable},
     transport::{
         Activity, Connections, Known, Standing,
         p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
@@ -266,7 +267,10 @@ async fn exchange(
             answer.map(|mut response| {
                 let body = response.body_mut();
                 body.hold(serving);
-                body.cut_off_at(stop);
+                if body.tell_of(stop) {
+                    let end = HeaderValue::from(farewell::END);
+                    response.headers_mut().insert(header::TRAILER, end);
+                }
                 response
             })
         }
