@@ -153,6 +153,14 @@ def test_playback_is_what_was_recorded_at_the_pace_at_which_it_was(camera):
     assert start + 8.8 <= captured[-1] <= start + 9.1
     stamps = numpy.array([tag.timestamp for tag in flv.tags(data) if tag.is_picture]) / 1000
     assert numpy.abs((stamps - stamps[0]) - (captured - captured[0])).max() < 0.06
+    told = json.loads(tool("ffprobe", "-v", "error", "-of", "json", "-show_format", "-f", "flv", "-i", "-", data=data))
+    assert abs(float(told["format"]["duration"]) - (start + 9 - captured[0])) < 0.1, "players show its length"
+    # Apps open their player anew to seek, and the seek may be there first.
+    assert command(daemon, "playback_seek&time=4}") == {"status": "0"}
+    sought = Player(daemon, start + 1, start + 9)
+    sought.wait_for_more(5)
+    first = timecode.pictures(flv.whole(bytes(sought.data)))[0][1] / 1000
+    assert start + 5 - GOP / 25 - 0.5 <= first <= start + 5.1, "it begins there, and not where it was asked for"
 
 
 @pytest.mark.long
