@@ -52,7 +52,7 @@ const RECORDING: usize = 64;
 const RECORDINGS: (usize, usize) = (8_000, 200_000);
 /// Sound of one talk: a head, blocks that wait, a decoder.
 const TALK: usize = 192 * KIB;
-/// Tables of viewers and calls, counters, lines of the log.
+/// Tables of viewers and calls, commands that wait for their playback, counters, lines of the log.
 const REST: usize = 320 * KIB;
 
 /// What the device is to do, as far as it takes memory.
