@@ -262,7 +262,7 @@ mod tests {
             config.doubts().collect::<Vec<_>>()
         };
         for timeout in ["", "timeout = \"1500ms\"", "timeout = \"100ms\""] {
-            assert_eq!(doubts(timeout), [String::new(); 0], "{timeout}");
+            assert!(doubts(timeout).is_empty(), "{timeout}");
         }
         let told = doubts("timeout = \"2s\"");
         assert!(told.len() == 1 && told[0].contains("\"light\""), "{told:?}");

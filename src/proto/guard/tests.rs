@@ -1,7 +1,7 @@
 use super::*;
 
 fn verdict_in(
-    form: Form,
+    form: &Form,
     placeholder_hosts: bool,
     headers: &[(&'static str, &str)],
 ) -> Result<bool, ErrorKind> {
@@ -16,13 +16,13 @@ fn verdict_in(
         origins: vec!["https://console.example".parse().expect("valid origin")],
         placeholder_hosts,
     };
-    check(&map, &form, &allowed)
+    check(&map, form, &allowed)
         .map(|origin| origin.is_some())
         .map_err(|error| error.kind())
 }
 
 fn verdict(headers: &[(&'static str, &str)]) -> Result<bool, ErrorKind> {
-    verdict_in(Form::Origin, false, headers)
+    verdict_in(&Form::Origin, false, headers)
 }
 
 const REFUSED: Result<bool, ErrorKind> = Err(ErrorKind::Forbidden);
@@ -82,7 +82,7 @@ fn hosts() {
         "127.0.0.1.evil.example",
     ] {
         for form in [Form::Origin, Form::Absolute(None)] {
-            let verdict = verdict_in(form, true, &[("host", host)]);
+            let verdict = verdict_in(&form, true, &[("host", host)]);
             assert_eq!(verdict, REFUSED, "{host}");
         }
     }
@@ -104,20 +104,24 @@ fn placeholder_hosts_stand_in_whole_urls() {
         "peer1.xnet.",
         "XP2Pabc%2.4.46.xnet:80",
     ] {
-        let with = |form, placeholder_hosts, more: &[(&'static str, &'static str)]| {
+        let with = |form: &Form, placeholder_hosts, more: &[(&'static str, &'static str)]| {
             let headers = [&[("host", host)], more].concat();
             verdict_in(form, placeholder_hosts, &headers)
         };
         let player = [("user-agent", "Lavf/61.7.100"), ("accept", "*/*")];
         for more in [&[][..], &player] {
-            assert_eq!(with(Form::Absolute(None), false, more), Ok(false), "{host}");
-            assert_eq!(with(Form::Origin, false, more), REFUSED, "{host}");
-            assert_eq!(with(Form::Origin, true, more), Ok(false), "{host}");
+            assert_eq!(
+                with(&Form::Absolute(None), false, more),
+                Ok(false),
+                "{host}"
+            );
+            assert_eq!(with(&Form::Origin, false, more), REFUSED, "{host}");
+            assert_eq!(with(&Form::Origin, true, more), Ok(false), "{host}");
         }
         for told in OF_BROWSERS {
             for form in [Form::Origin, Form::Absolute(None)] {
                 for placeholder_hosts in [false, true] {
-                    let verdict = with(form.clone(), placeholder_hosts, &[told]);
+                    let verdict = with(&form, placeholder_hosts, &[told]);
                     assert_eq!(verdict, REFUSED, "{host} {told:?}");
                 }
             }
@@ -129,7 +133,7 @@ fn placeholder_hosts_stand_in_whole_urls() {
 fn a_whole_url_says_whose_it_is_where_there_is_no_host() {
     let with = |authority: &str, headers: &[(&'static str, &str)]| {
         let form = Form::of_line(format!("GET http://{authority}/x HTTP/1.1\r\n").as_bytes());
-        verdict_in(form, false, headers)
+        verdict_in(&form, false, headers)
     };
     for authority in [
         "ipc.p2p.com",

@@ -31,8 +31,11 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(*bytes[at..].first_chunk().expect("four bytes"))
 }
 
-/// The durations that a head tells, and what its index does: bytes and duration of each reference.
-fn told(text: &[u8]) -> (u32, Option<u32>, Option<Vec<(u32, u32)>>) {
+/// Bytes and duration of what an index refers to.
+type Reference = (u32, u32);
+
+/// The durations that a head tells, and what its index does.
+fn told(text: &[u8]) -> (u32, Option<u32>, Option<Vec<Reference>>) {
     let find = |part: Range<usize>, kind: &[u8; 4]| {
         boxes(text, part)
             .find(|(found, _)| found == kind)
