@@ -190,7 +190,7 @@ def test_nobody_watching_costs_nothing(camera):
         time.sleep(0.1)
     time.sleep(0.2)
     threads = open(f"/proc/{daemon.process.pid}/status").read()
-    assert "Threads:\t2\n" in threads, "the render thread has ended; the watchdog is there"
+    assert "Threads:\t3\n" in threads, "the render thread has ended; the watchdog and the log are there"
     before = cpu()
     time.sleep(2)
     assert cpu() - before <= 2, "clock ticks of 10 ms in two idle seconds"
