@@ -3,6 +3,7 @@
 mod caller;
 mod calls;
 mod card;
+mod listing;
 mod outbox;
 mod places;
 mod presence;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallKeeper, Calls, Shown};
 pub use card::{CardState, RecordingControl};
+pub use listing::{Listed, Listing};
 pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
 pub use presence::{Attending, Presence, SessionCount};
@@ -36,7 +38,7 @@ use crate::{
     playback::Players,
     proto::{
         call::DeviceMove,
-        command::{ChannelState, Command, Reply, Status},
+        command::{ChannelState, Command, Reply, Status, Window},
         credential::{Channels, Need},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
@@ -61,6 +63,14 @@ fn refused(error: &Error) -> Reply {
         status: refusal::status(error.kind()),
         reason: error.reason().to_owned(),
     }
+}
+
+/// What a command is answered with.
+pub enum Answer {
+    /// This.
+    Whole(Reply),
+    /// A list, which begins with this text and is told piece by piece.
+    List(String, Box<Listing>),
 }
 
 /// What commands act on.
@@ -235,14 +245,29 @@ impl Device {
     }
 
     /// Does what a command says and gives the answer. Every command has an answer.
-    pub async fn apply(&self, caller: &Caller, command: Command) -> Reply {
+    pub async fn apply(&self, caller: &Caller, command: Command) -> Answer {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
         self.presence.note(&caller.viewer);
         let done = self.perform(caller, command).await;
-        done.unwrap_or_else(|error| refused(&error))
+        done.unwrap_or_else(|error| Answer::Whole(refused(&error)))
     }
 
-    async fn perform(&self, caller: &Caller, command: Command) -> Result<Reply, Error> {
+    /// A list, which is as long as there are recordings; of a short one the whole.
+    async fn list(
+        &self,
+        channel: ChannelId,
+        wanted: (Window, Option<usize>),
+        listed: Listed,
+    ) -> Result<Answer, Error> {
+        let mut listing = self.recordings.listing(channel, wanted, listed);
+        let text = listing.next().await?.unwrap_or_default();
+        Ok(match listing.is_over() {
+            true => Answer::Whole(Reply::Text(text)),
+            false => Answer::List(text, Box::new(listing)),
+        })
+    }
+
+    async fn perform(&self, caller: &Caller, command: Command) -> Result<Answer, Error> {
         caller.check(Need::of_command(&command))?;
         let check = |channel| self.hub.check_channel(channel, &caller.channels);
         let reply = match command {
@@ -251,9 +276,14 @@ impl Device {
                 channel,
                 window,
                 kind,
+                limit,
             } => {
                 check(channel)?;
-                self.recordings.spans(channel, window, kind).await?
+                if let Some(window) = window {
+                    let listed = Listed::Spans(kind);
+                    return self.list(channel, (window, limit), listed).await;
+                }
+                self.recordings.newest_spans(channel, kind, limit).await?
             }
             Command::MonthRecord { channel, month } => {
                 check(channel)?;
@@ -263,9 +293,16 @@ impl Device {
                 channel,
                 window,
                 content,
+                limit,
             } => {
                 check(channel)?;
-                self.recordings.files(channel, window, content).await?
+                if let Some(window) = window {
+                    let listed = Listed::Files(content);
+                    return self.list(channel, (window, limit), listed).await;
+                }
+                self.recordings
+                    .newest_files(channel, content, limit)
+                    .await?
             }
             Command::Playback { channel, command } => {
                 check(channel)?;
@@ -298,6 +335,6 @@ impl Device {
                 reason: "this device does not offer that command".to_owned(),
             },
         };
-        Ok(reply)
+        Ok(Answer::Whole(reply))
     }
 }

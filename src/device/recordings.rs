@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use super::RecordingControl;
+use super::{Listed, Listing, RecordingControl};
 use crate::{
     error::{Error, ErrorKind},
     hal::{self, Page, Query, RecordingIndex},
@@ -65,16 +65,24 @@ impl Recordings {
         self.recording.as_ref()
     }
 
-    /// What was recorded in a time: recordings of one kind that follow each other are one. They are
-    /// told whole, also where they reach out of the window.
-    pub(super) async fn spans(
+    /// What was recorded in a time, or the files of it, from the oldest on.
+    pub(super) fn listing(
         &self,
         channel: ChannelId,
-        window: Option<Window>,
+        (window, limit): (Window, Option<usize>),
+        what: Listed,
+    ) -> Listing {
+        Listing::new(self.clone(), channel, (window.millis(), limit), what)
+    }
+
+    /// What was recorded lately: recordings of one kind that follow each other are one.
+    pub(super) async fn newest_spans(
+        &self,
+        channel: ChannelId,
         kind: Option<u32>,
+        limit: Option<usize>,
     ) -> Result<Reply, Error> {
-        let page = page_of(window, PAGE);
-        let mut query = Query::new(millis(window), Some(Content::Video), page);
+        let mut query = Query::new(0..i64::MAX, Some(Content::Video), Page::Newest(PAGE));
         let mut merged = Vec::new();
         for _ in 0..MOST_PAGES {
             let mut page = self.list(channel, query.clone()).await?;
@@ -82,30 +90,22 @@ impl Recordings {
             // Whoever lists them may repeat itself.
             page.retain(|one| query.starts.contains(&one.start_millis));
             page.sort_by_key(|one| one.start_millis);
-            let Some(beyond) = beyond(&query, &page) else {
+            let Some(first) = page.first().map(|one| one.start_millis) else {
                 break;
             };
             page.retain(|one| kind.is_none_or(|kind| one.kind == kind));
-            merged = match query.page {
-                Page::Oldest(_) => merge(merged.into_iter().chain(page)),
-                Page::Newest(_) => merge(page.into_iter().chain(merged)),
-            };
+            merged = merge(page.into_iter().chain(merged));
             if is_last || merged.len() > MOST_ENTRIES {
                 break;
             }
-            query.starts = beyond;
+            query.starts = query.starts.start..first;
             // What is listed may be there at once: others have a turn too.
             tokio::task::yield_now().await;
         }
-        let merged = shown(&merged, query.page);
-        let spans = merged.iter().map(|one| RecordSpan {
-            kind: one.kind,
-            start: first_second(one.start_millis),
-            end: second_behind(one.end_millis),
-        });
+        let merged = &merged[merged.len().saturating_sub(MOST_ENTRIES)..];
         Ok(Reply::RecordIndex {
-            spans: spans.collect(),
-            newest: window.is_none(),
+            spans: merged.iter().map(span).collect(),
+            limit: limit.unwrap_or(MOST_ENTRIES),
         })
     }
 
@@ -125,18 +125,27 @@ impl Recordings {
         Ok(Reply::MonthRecord(bits))
     }
 
-    /// The files of a time.
-    pub(super) async fn files(
+    /// The files of late.
+    pub(super) async fn newest_files(
         &self,
         channel: ChannelId,
-        window: Option<Window>,
         content: Option<Content>,
+        limit: Option<usize>,
     ) -> Result<Reply, Error> {
-        let page = page_of(window, MOST_ENTRIES);
-        let query = Query::new(millis(window), content, page);
+        let query = Query::new(0..i64::MAX, content, Page::Newest(MOST_ENTRIES));
         let mut recordings = self.list(channel, query).await?;
         recordings.truncate(MOST_ENTRIES);
-        let files = recordings.iter().map(|one| FileEntry {
+        let files = recordings.iter().map(|one| self.file(channel, one));
+        Ok(Reply::FileList {
+            files: files.collect(),
+            dialect: self.dialect,
+            limit: limit.unwrap_or(MOST_ENTRIES),
+        })
+    }
+
+    /// A file as apps know it.
+    pub(super) fn file(&self, channel: ChannelId, one: &hal::Recording) -> FileEntry {
+        FileEntry {
             content: one.content,
             name: file_name(channel, one.start_millis, one.content),
             size: one.size,
@@ -145,15 +154,19 @@ impl Recordings {
                 second_behind(one.end_millis),
             ]
             .map(|second| self.written(second)),
-        });
-        Ok(Reply::FileList {
-            files: files.collect(),
-            dialect: self.dialect,
-            newest: window.is_none(),
-        })
+        }
     }
 
-    async fn list(&self, channel: ChannelId, query: Query) -> Result<Vec<hal::Recording>, Error> {
+    /// How files are written in lists.
+    pub(super) fn dialect(&self) -> ListDialect {
+        self.dialect
+    }
+
+    pub(super) async fn list(
+        &self,
+        channel: ChannelId,
+        query: Query,
+    ) -> Result<Vec<hal::Recording>, Error> {
         let listed = self.of(channel)?.list(query).await;
         listed.map_err(|error| unreadable(&error))
     }
@@ -182,46 +195,33 @@ impl Recordings {
     }
 }
 
-/// Of many the first of a window; without one the newest.
-fn page_of(window: Option<Window>, most: usize) -> Page {
-    match window {
-        Some(_) => Page::Oldest(most),
-        None => Page::Newest(most),
-    }
-}
-
-/// The starts of what there is beyond a page: fewer than were asked for. `None` if there was
-/// nothing.
-fn beyond(query: &Query, page: &[hal::Recording]) -> Option<Range<i64>> {
-    let (first, last) = (page.first()?, page.last()?);
-    Some(match query.page {
-        Page::Oldest(_) => last.start_millis + 1..query.starts.end,
-        Page::Newest(_) => query.starts.start..first.start_millis,
-    })
-}
-
 /// Makes one of what follows each other and is of one kind.
 fn merge(recordings: impl Iterator<Item = hal::Recording>) -> Vec<hal::Recording> {
     let mut merged: Vec<hal::Recording> = Vec::new();
     for recording in recordings {
         match merged.last_mut() {
-            Some(last)
-                if last.kind == recording.kind
-                    && recording.start_millis <= last.end_millis + CONTIGUOUS =>
-            {
-                last.end_millis = last.end_millis.max(recording.end_millis);
-            }
+            Some(last) if goes_on(last, &recording) => extend(last, &recording),
             _ => merged.push(recording),
         }
     }
     merged
 }
 
-/// Of many those that can be in an answer.
-fn shown(recordings: &[hal::Recording], page: Page) -> &[hal::Recording] {
-    match page {
-        Page::Oldest(_) => &recordings[..recordings.len().min(MOST_ENTRIES)],
-        Page::Newest(_) => &recordings[recordings.len().saturating_sub(MOST_ENTRIES)..],
+/// Whether a recording goes on with the one before it.
+pub(super) fn goes_on(before: &hal::Recording, one: &hal::Recording) -> bool {
+    one.kind == before.kind && one.start_millis <= before.end_millis + CONTIGUOUS
+}
+
+pub(super) fn extend(before: &mut hal::Recording, by: &hal::Recording) {
+    before.end_millis = before.end_millis.max(by.end_millis);
+}
+
+/// What was recorded, in whole seconds.
+pub(super) fn span(one: &hal::Recording) -> RecordSpan {
+    RecordSpan {
+        kind: one.kind,
+        start: first_second(one.start_millis),
+        end: second_behind(one.end_millis),
     }
 }
 
@@ -230,10 +230,6 @@ pub(super) fn not_recorded(channel: ChannelId) -> Error {
         ErrorKind::NotFound,
         format!("channel {channel} is not recorded ([record] in the configuration)"),
     )
-}
-
-fn millis(window: Option<Window>) -> Range<i64> {
-    window.map_or(0..i64::MAX, Window::millis)
 }
 
 fn first_second(millis: i64) -> i64 {

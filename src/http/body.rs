@@ -9,7 +9,9 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
 use tokio_util::sync::CancellationToken;
 
-use super::{download::DownloadBody, live::LiveBody, playback::PlaybackBody, seat::Seat};
+use super::{
+    download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
+};
 use crate::{
     device::Place,
     proto::{
@@ -54,6 +56,8 @@ enum Content {
     Playback(Box<PlaybackBody>),
     /// A file.
     Download(Box<DownloadBody>),
+    /// A list that is longer than a whole answer.
+    List(Box<ListBody>),
     /// Another body, in records.
     Sealed(Box<SealedBody>),
 }
@@ -101,6 +105,17 @@ impl Body {
         Self::of(Content::Download(Box::new(download)))
     }
 
+    /// A list.
+    pub(super) fn list(list: ListBody) -> Self {
+        Self::of(Content::List(Box::new(list)))
+    }
+
+    /// Whether it is so long that short answers go first.
+    #[cfg(feature = "p2p")]
+    pub(super) fn is_long(&self) -> bool {
+        !matches!(self.content, Content::Whole(_))
+    }
+
     /// This body in records, behind a head.
     pub(super) fn sealed(self, head: Head, sealer: Sealer) -> Self {
         let sealed = SealedBody {
@@ -123,6 +138,7 @@ impl Body {
             Content::Download(download) => download
                 .poll_bytes(context)
                 .map(|bytes| bytes.map(Data::Bytes)),
+            Content::List(list) => list.poll_piece(context).map(|piece| piece.map(Data::Bytes)),
             Content::Sealed(sealed) => sealed
                 .poll_records(context)
                 .map(|records| records.map(Data::Bytes)),
@@ -143,6 +159,7 @@ impl Body {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Live(_) | Content::Playback(_) => false,
             Content::Download(download) => download.remaining() == 0,
+            Content::List(list) => list.is_over(),
             Content::Sealed(sealed) => sealed.is_at_end(),
         }
     }
@@ -162,7 +179,7 @@ impl Body {
     /// What it has places for, if it is media.
     fn seat(&self) -> Option<&Seat> {
         match &self.content {
-            Content::Whole(_) => None,
+            Content::Whole(_) | Content::List(_) => None,
             Content::Live(live) => Some(live.seat()),
             Content::Playback(playback) => Some(playback.seat()),
             Content::Download(download) => Some(download.seat()),
@@ -272,7 +289,9 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Buf::remaining) as u64)
             }
             Content::Download(download) => SizeHint::with_exact(download.remaining()),
-            Content::Live(_) | Content::Playback(_) | Content::Sealed(_) => SizeHint::default(),
+            Content::Live(_) | Content::Playback(_) | Content::List(_) | Content::Sealed(_) => {
+                SizeHint::default()
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod body;
 mod door;
 mod download;
 mod handler;
+mod list;
 mod live;
 mod metrics;
 mod open;

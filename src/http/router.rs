@@ -14,6 +14,7 @@ use super::{
     Metrics,
     body::Body,
     download,
+    list::ListBody,
     live::LiveBody,
     playback::PlaybackBody,
     reply,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     access::Holder,
     clock::Clock,
-    device::{Caller, Device, Media, Transport, Viewers, parse_file_name},
+    device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
     hal::HalError,
     live::Hub,
@@ -44,7 +45,7 @@ use crate::{
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a command may take: apps wait for half a second more.
-const COMMAND_TIME: Duration = Duration::from_secs(7);
+pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 
 /// What all listeners serve.
 pub struct App {
@@ -281,12 +282,18 @@ impl App {
         let (command, labels) = command::decode_request(request.query, body)?;
         let caller = request.who.caller(&labels);
         let doing = pin!(self.device.apply(&caller, command));
-        let done = within(COMMAND_TIME, doing).await;
-        let reply = done.unwrap_or_else(|_| Reply::Status {
-            status: Status::Failed,
-            reason: "this took longer than 7 s; whether it was or will be done is not known"
-                .to_owned(),
-        });
+        let reply = match within(COMMAND_TIME, doing).await {
+            Ok(Answer::Whole(reply)) => reply,
+            Ok(Answer::List(text, rest)) => {
+                let body = Body::list(ListBody::new(text, *rest));
+                return Ok(reply::with_type(StatusCode::OK, "application/json", body));
+            }
+            Err(_) => Reply::Status {
+                status: Status::Failed,
+                reason: "this took longer than 7 s; whether it was or will be done is not known"
+                    .to_owned(),
+            },
+        };
         Ok(reply::json(StatusCode::OK, reply.encode()))
     }
 

@@ -8,6 +8,8 @@
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod abrupt;
 mod access;
+#[cfg(feature = "record")]
+mod apps;
 mod back_ends;
 #[cfg(feature = "record")]
 mod card;

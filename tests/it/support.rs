@@ -248,10 +248,13 @@ impl Answer {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+        let head = head.to_ascii_lowercase();
+        let is_list = head.contains("chunked") && head.contains("application/json");
+        let whole = is_list.then(|| unchunked(body)).flatten();
         Some(Self {
             status,
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
+            head,
+            body: whole.unwrap_or_else(|| body.to_owned()),
         })
     }
 
@@ -259,6 +262,20 @@ impl Answer {
     pub(crate) fn json(&self, field: &str) -> String {
         let value: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         value[field].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A body that came in chunks, if it is whole.
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (length, after) = rest.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some(whole);
+        }
+        whole.push_str(after.get(..length)?);
+        rest = after.get(length..)?.strip_prefix("\r\n")?;
     }
 }
 

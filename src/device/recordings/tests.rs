@@ -1,9 +1,9 @@
 use super::*;
 use crate::hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader};
 
-struct Listed(Vec<Recording>);
+struct Kept(Vec<Recording>);
 
-impl RecordingIndex for Listed {
+impl RecordingIndex for Kept {
     fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
         let overlapping = self.0.iter().filter(|one| {
             one.start_millis < query.window.end
@@ -39,14 +39,60 @@ fn video(start_millis: i64, end_millis: i64, kind: u32) -> Recording {
 }
 
 fn recordings(list: Vec<Recording>, zone: &str, dialect: ListDialect) -> Recordings {
-    let index: Arc<dyn RecordingIndex> = Arc::new(Listed(list));
+    let index: Arc<dyn RecordingIndex> = Arc::new(Kept(list));
     let zone = TimeZone::posix(zone).expect("a zone");
     Recordings::new(BTreeMap::from([(ChannelId(0), index)]), zone, dialect)
 }
 
+/// The whole text of a list, and the longest piece of it.
+async fn told(recordings: &Recordings, window: Range<i64>, listed: Listed) -> (String, usize) {
+    told_in(recordings, window, None, listed).await
+}
+
+async fn told_in(
+    recordings: &Recordings,
+    window: Range<i64>,
+    limit: Option<usize>,
+    listed: Listed,
+) -> (String, usize) {
+    let window = Window {
+        start: window.start,
+        end: window.end,
+    };
+    let mut listing = recordings.listing(ChannelId(0), (window, limit), listed);
+    let (mut whole, mut longest) = (String::new(), 0);
+    while let Some(piece) = listing.next().await.expect("a list") {
+        longest = longest.max(piece.len());
+        whole.push_str(&piece);
+    }
+    assert!(listing.is_over());
+    (whole, longest)
+}
+
+fn entries(text: &str) -> Vec<serde_json::Value> {
+    let json: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let list = json.get("file_list").or_else(|| json.get("video_list"));
+    let list = list.and_then(|list| list.as_array());
+    list.expect("a list").clone()
+}
+
+/// Of kinds, starts and ends, in whole seconds.
+async fn spans_within(recordings: &Recordings, window: Range<i64>) -> Vec<(i64, i64)> {
+    let (text, _) = told(recordings, window, Listed::Spans(None)).await;
+    let second = |entry: &serde_json::Value, key: &str| {
+        let text = entry[key].as_str().expect("a text");
+        text.parse().expect("a number")
+    };
+    let entries = entries(&text);
+    let spans = entries
+        .iter()
+        .map(|entry| (second(entry, "start_time"), second(entry, "end_time")));
+    spans.collect()
+}
+
 async fn spans(list: Vec<Recording>, kind: Option<u32>) -> Vec<(u32, i64, i64)> {
     let recordings = recordings(list, "UTC0", ListDialect::Numbers);
-    match recordings.spans(ChannelId(0), None, kind).await {
+    match recordings.newest_spans(ChannelId(0), kind, None).await {
         Ok(Reply::RecordIndex { spans, .. }) => spans
             .iter()
             .map(|span| (span.kind, span.start, span.end))
@@ -89,18 +135,13 @@ async fn many_recordings_are_told_as_few() {
         );
     }
     let recordings = recordings(list, "UTC0", ListDialect::Numbers);
-    let all = Some(Window {
-        start: 0,
-        end: 1_000_000,
-    });
-    for window in [None, all] {
-        let reply = recordings.spans(ChannelId(0), window, None).await;
-        let Ok(Reply::RecordIndex { spans, .. }) = reply else {
-            panic!("{reply:?}");
-        };
-        let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
-        assert_eq!(spans, expected, "{window:?}");
-    }
+    let reply = recordings.newest_spans(ChannelId(0), None, None).await;
+    let Ok(Reply::RecordIndex { spans, .. }) = reply else {
+        panic!("{reply:?}");
+    };
+    let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
+    assert_eq!(spans, expected);
+    assert_eq!(spans_within(&recordings, 0..1_000_000).await, expected);
 }
 
 #[tokio::test]
@@ -109,18 +150,100 @@ async fn recordings_that_all_overlap_are_gone_through_once() {
     let mut list: Vec<_> = (0..5000).map(|start| video(start, 1_000_000, 0)).collect();
     list.push(video(2_000_000, 2_001_000, 1));
     let recordings = recordings(list, "UTC0", ListDialect::Numbers);
-    let late = Some(Window {
-        start: 500,
-        end: 10_000,
-    });
-    for window in [None, late] {
-        let reply = recordings.spans(ChannelId(0), window, None).await;
-        let Ok(Reply::RecordIndex { spans, .. }) = reply else {
-            panic!("{reply:?}");
-        };
-        let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
-        assert_eq!(spans, [(0, 1000), (2000, 2001)], "{window:?}");
+    let reply = recordings.newest_spans(ChannelId(0), None, None).await;
+    let Ok(Reply::RecordIndex { spans, .. }) = reply else {
+        panic!("{reply:?}");
+    };
+    let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
+    let expected = [(0, 1000), (2000, 2001)];
+    assert_eq!(spans, expected);
+    assert_eq!(spans_within(&recordings, 500..10_000).await, expected);
+}
+
+#[tokio::test]
+async fn a_day_is_told_whole_and_piece_by_piece() {
+    let day = (0..1440).map(|minute| video(minute * 60_000, minute * 60_000 + 60_000, 0));
+    let mut list: Vec<_> = day.collect();
+    // A still of each start: also where a page ends between the two.
+    let stills: Vec<_> = list
+        .iter()
+        .map(|one| Recording {
+            content: Content::Picture,
+            ..*one
+        })
+        .collect();
+    list.extend(stills);
+    list.sort_by_key(|one| one.start_millis);
+    let recordings = recordings(list, "UTC0", ListDialect::Numbers);
+    let day = 0..86_400;
+    for (content, count) in [
+        (None, 2880),
+        (Some(Content::Video), 1440),
+        (Some(Content::Picture), 1440),
+    ] {
+        let (text, longest) = told(&recordings, day.clone(), Listed::Files(content)).await;
+        assert!(!text.contains("more") && longest < 32 << 10, "{longest}");
+        let mut names: Vec<_> = entries(&text)
+            .iter()
+            .map(|entry| entry["file_name"].to_string())
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "{content:?}");
     }
+    assert_eq!(spans_within(&recordings, day.clone()).await, [(0, 86_400)]);
+    for (limit, more) in [
+        (1, true),
+        (128, true),
+        (1439, true),
+        (1440, false),
+        (5000, false),
+    ] {
+        let files = Listed::Files(Some(Content::Video));
+        let (text, _) = told_in(&recordings, day.clone(), Some(limit), files).await;
+        assert_eq!(entries(&text).len(), limit.min(1440));
+        assert_eq!(text.ends_with(r#"],"more":"1"}"#), more, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_fails_within_a_list_ends_it_with_the_reason() {
+    struct Pulled(Kept, std::sync::atomic::AtomicUsize);
+    impl RecordingIndex for Pulled {
+        fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<Recording>, HalError>> {
+            match self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => self.0.list(query),
+                _ => Box::pin(std::future::ready(Err(HalError::Failed(
+                    "\"pulled\"".into(),
+                )))),
+            }
+        }
+        fn open(&self, at: i64) -> BoxFuture<'_, Result<Box<dyn RecordingReader>, HalError>> {
+            self.0.open(at)
+        }
+        fn fetch(
+            &self,
+            at: i64,
+            content: Content,
+        ) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>> {
+            self.0.fetch(at, content)
+        }
+    }
+    let list = (0..500).map(|number| video(number * 1000, number * 1000 + 1000, 0));
+    let index: Arc<dyn RecordingIndex> = Arc::new(Pulled(Kept(list.collect()), 0.into()));
+    let indexes = BTreeMap::from([(ChannelId(0), index)]);
+    let recordings = Recordings::new(indexes, TimeZone::UTC, ListDialect::Numbers);
+    let window = Window {
+        start: 0,
+        end: 1000,
+    };
+    let mut listing = recordings.listing(ChannelId(0), (window, None), Listed::Files(None));
+    let mut text = listing.next().await.expect("a page").expect("a piece");
+    let error = listing.next().await.expect_err("pulled");
+    text.push_str(&listing.broken(error.reason()));
+    assert_eq!(entries(&text).len(), 127);
+    assert!(text.contains(r#"],"more":"1","reason":""#), "{text}");
+    assert_eq!(listing.next().await, Ok(None));
 }
 
 /// Lists what it likes, however often it is asked.
@@ -144,20 +267,13 @@ impl RecordingIndex for Stubborn {
 
 #[tokio::test]
 async fn an_index_that_goes_nowhere_is_left() {
-    let all = Some(Window {
-        start: 0,
-        end: i64::MAX / 1000,
-    });
     let indexes: [fn(&Query) -> i64; 3] = [
         // The same, again and again; from one on that was; without an end.
         |_| 0,
         |query| query.starts.start.max(0) - 1,
         |query| query.starts.start.max(0),
     ];
-    for (window, first) in [None, all]
-        .into_iter()
-        .flat_map(|window| indexes.map(|one| (window, one)))
-    {
+    for first in indexes {
         let index: Arc<dyn RecordingIndex> = Arc::new(Stubborn(first));
         let zone = TimeZone::UTC;
         let recordings = Recordings::new(
@@ -166,12 +282,14 @@ async fn an_index_that_goes_nowhere_is_left() {
             ListDialect::Numbers,
         );
         // None of them is of the kind that is asked for.
-        let reply = recordings.spans(ChannelId(0), window, Some(7)).await;
+        let reply = recordings.newest_spans(ChannelId(0), Some(7), None).await;
         assert!(matches!(&reply, Ok(Reply::RecordIndex { spans, .. }) if spans.is_empty()));
-        recordings
-            .files(ChannelId(0), window, None)
-            .await
-            .expect("a list");
+        let files = recordings.newest_files(ChannelId(0), None, None).await;
+        files.expect("a list");
+        let all = 0..i64::MAX / 1000;
+        let (text, _) = told(&recordings, all.clone(), Listed::Spans(Some(7))).await;
+        assert_eq!(entries(&text).len(), 0);
+        told(&recordings, all, Listed::Files(None)).await;
     }
 }
 
@@ -217,18 +335,26 @@ async fn files_are_told_with_names_that_stay() {
     list[0].size = 1_024_000;
     let recordings = recordings(list, "CST-8", ListDialect::Words);
     let reply = recordings
-        .files(ChannelId(0), None, None)
+        .newest_files(ChannelId(0), None, None)
         .await
         .expect("a list");
     assert_eq!(
-        reply.encode(),
+        reply.clone().encode(),
         r#"{"file_list":[{"file_type":"video","file_name":"0-1705984440500.mp4","file_size":"1024000","start_time":"2024-01-23_12-34-00","end_time":"2024-01-23_12-35-00"}]}"#
     );
+    let (text, _) = told(
+        &recordings,
+        1_705_984_440..1_705_984_441,
+        Listed::Files(None),
+    )
+    .await;
+    assert_eq!(text, reply.encode());
     let none = recordings
-        .files(ChannelId(0), None, Some(Content::Picture))
+        .newest_files(ChannelId(0), Some(Content::Picture), None)
         .await;
     assert_eq!(none.expect("a list").encode(), r#"{"file_list":[]}"#);
-    assert!(recordings.files(ChannelId(1), None, None).await.is_err());
+    let unknown = recordings.newest_files(ChannelId(1), None, None).await;
+    assert!(unknown.is_err());
 }
 
 #[test]

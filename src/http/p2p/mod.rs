@@ -24,7 +24,7 @@ use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
     boundary::{self, Guarded, Panicked, Part, Pause, contain},
     device::Transport,
-    proto::{credential::EndpointId, farewell, network::Peer, route::Route, text::Printable},
+    proto::{credential::EndpointId, farewell, network::Peer, text::Printable},
     transport::{
         Activity, Connections, Known, Standing,
         p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
@@ -254,17 +254,17 @@ async fn exchange(
     app: Arc<App>,
     door: Arc<Door>,
 ) -> Result<(), Spent> {
-    let is_media = stream.is_media();
+    let is_long = stream.is_long();
     let service = service_fn(move |request: hyper::Request<_>| {
-        if Route::of_path(request.uri().path()) == Ok(Route::Media) {
-            is_media.mark();
-        }
         let serving = activity.serve(Instant::now());
-        let (app, door) = (Arc::clone(&app), Arc::clone(&door));
+        let (app, door, is_long) = (Arc::clone(&app), Arc::clone(&door), is_long.clone());
         let stop = stop.clone();
         async move {
             let answer = door.answer(&app, request).await;
             answer.map(|mut response| {
+                if response.body().is_long() {
+                    is_long.mark();
+                }
                 let body = response.body_mut();
                 body.hold(serving);
                 if body.tell_of(stop) {

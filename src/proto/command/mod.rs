@@ -13,6 +13,7 @@ pub use records::{
     FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
 };
 
+    encode_file, encode_span,
 pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_topic};
 pub use reply::{ChannelState, Reply, Status};
 pub use user::{Direction, Meaning, Speed, UserCommand};
@@ -52,6 +53,8 @@ pub enum Command {
     },
     /// `get_month_record`: on which days of a month something was recorded.
     MonthRecord {
+        /// How many entries are wanted at a time; `None`: all of a window.
+        limit: Option<usize>,
         /// The channel asked about.
         channel: ChannelId,
         /// The month, in the device's time zone.
@@ -68,6 +71,8 @@ pub enum Command {
     },
     /// `playback_…`: what the caller's player is to do.
     Playback {
+        /// How many entries are wanted at a time; `None`: all of a window.
+        limit: Option<usize>,
         /// The channel that is being played.
         channel: ChannelId,
         /// What.
@@ -185,6 +190,7 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
         },
         "get_nvr_list" => Command::ChannelList,
         "get_record_index" => Command::RecordIndex {
+            limit: records::limit(query)?,
             channel: query.channel()?,
             window: Window::of(query)?,
             kind: kind(query)?,
@@ -194,6 +200,7 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
             month: Month::of(query)?,
         },
         "get_file_list" => Command::FileList {
+            limit: records::limit(query)?,
             channel: query.channel()?,
             window: Window::of(query)?,
             content: content(query)?,

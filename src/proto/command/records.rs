@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{error::Error, media::Content, proto::query::Query};
 
-/// The longest answer, in bytes: what is longer some clients do not take.
+/// The longest answer that is made as a whole, in bytes. Lists of a window come piece by piece.
 pub const MAX_REPLY: usize = 16 << 10;
 /// The most key frames that are passed over at a time.
 const MOST_KEYS: u32 = 1000;
@@ -310,23 +310,29 @@ struct FileJson<'a> {
     end_time: &'a str,
 }
 
-/// `{"video_list":[…]}`
-pub(super) fn encode_spans(spans: &[RecordSpan], newest_first: bool) -> String {
-    let spans = spans.iter().map(|span| SpanJson {
+/// How many entries of a list are wanted at a time.
+pub(super) fn limit(query: &Query<'_>) -> Result<Option<usize>, Error> {
+    let limit = count(query, &["limit"])?.map(|limit| usize::try_from(limit).unwrap_or_default());
+    match limit {
+        Some(0) => Err(Error::bad_request(
+            "the parameter limit is a number of entries, from 1 on",
+        )),
+        limit => Ok(limit),
+    }
+}
+
+/// `{"type":0,"start_time":"…","end_time":"…"}`
+pub fn encode_span(span: &RecordSpan) -> String {
+    to_json(&SpanJson {
         kind: span.kind,
         start_time: span.start,
         end_time: span.end,
-    });
-    page("video_list", spans, newest_first)
+    })
 }
 
-/// `{"file_list":[…]}`
-pub(super) fn encode_files(
-    files: &[FileEntry],
-    dialect: ListDialect,
-    newest_first: bool,
-) -> String {
-    let files = files.iter().map(|file| FileJson {
+/// `{"file_type":"0","file_name":"…","file_size":"…","start_time":"…","end_time":"…"}`
+pub fn encode_file(file: &FileEntry, dialect: ListDialect) -> String {
+    to_json(&FileJson {
         file_type: match (dialect, file.content) {
             (ListDialect::Numbers, Content::Video) => "0",
             (ListDialect::Numbers, Content::Picture) => "1",
@@ -337,36 +343,38 @@ pub(super) fn encode_files(
         file_size: file.size,
         start_time: &file.times[0],
         end_time: &file.times[1],
-    });
-    page("file_list", files, newest_first)
+    })
 }
 
-/// As many entries as an answer holds, in their order: the first ones, or the last ones if the
-/// newest are wanted. `"more":"1"` says that there are more.
-fn page(
-    key: &str,
-    entries: impl DoubleEndedIterator<Item = impl Serialize>,
-    newest_first: bool,
-) -> String {
+/// `{"video_list":[…]}`: the newest.
+pub(super) fn encode_spans(spans: &[RecordSpan], limit: usize) -> String {
+    page("video_list", limit, spans.iter().map(encode_span))
+}
+
+/// `{"file_list":[…]}`: the newest.
+pub(super) fn encode_files(files: &[FileEntry], dialect: ListDialect, limit: usize) -> String {
+    let files = files.iter().map(|file| encode_file(file, dialect));
+    page("file_list", limit, files)
+}
+
+/// The last entries, as many as an answer holds and as are wanted. `"more":"1"` says that there are
+/// more.
+fn page(key: &str, limit: usize, entries: impl DoubleEndedIterator<Item = String>) -> String {
     const FRAME: usize = 64;
     let mut left = MAX_REPLY - FRAME;
-    let mut entries = entries.map(|entry| to_json(&entry));
     let mut fitting = Vec::new();
     let mut more = "";
-    while let Some(entry) = match newest_first {
-        true => entries.next_back(),
-        false => entries.next(),
-    } {
-        let Some(rest) = left.checked_sub(entry.len() + 1) else {
-            more = ",\"more\":\"1\"";
-            break;
-        };
-        left = rest;
+    for entry in entries.rev() {
+        match left.checked_sub(entry.len() + 1) {
+            Some(rest) if fitting.len() < limit => left = rest,
+            _ => {
+                more = ",\"more\":\"1\"";
+                break;
+            }
+        }
         fitting.push(entry);
     }
-    if newest_first {
-        fitting.reverse();
-    }
+    fitting.reverse();
     format!("{{\"{key}\":[{}]{more}}}", fitting.join(","))
 }
 

@@ -58,23 +58,23 @@ pub enum Reply {
     },
     /// Answer to [`Command::ChannelList`](super::Command::ChannelList).
     ChannelList(Vec<ChannelState>),
-    /// Answer to [`Command::RecordIndex`](super::Command::RecordIndex).
+    /// Answer to a [`Command::RecordIndex`](super::Command::RecordIndex) without a window: the newest.
     RecordIndex {
         /// What was recorded, by start.
         spans: Vec<RecordSpan>,
-        /// If not all fit: the newest, not the oldest.
-        newest: bool,
+        /// How many are wanted.
+        limit: usize,
     },
     /// Answer to [`Command::MonthRecord`](super::Command::MonthRecord): bit 0 is the first day.
     MonthRecord(u32),
-    /// Answer to [`Command::FileList`](super::Command::FileList).
+    /// Answer to a [`Command::FileList`](super::Command::FileList) without a window: the newest.
     FileList {
         /// The files, by start.
         files: Vec<FileEntry>,
         /// How they are written.
         dialect: ListDialect,
-        /// If not all fit: the newest, not the oldest.
-        newest: bool,
+        /// How many are wanted.
+        limit: usize,
     },
     /// Answer to a [`PlaybackCommand::Progress`](super::PlaybackCommand::Progress): milliseconds.
     Progress(u64),
@@ -155,13 +155,13 @@ impl Reply {
                     .collect();
                 to_json(&channels)
             }
-            Self::RecordIndex { spans, newest } => records::encode_spans(&spans, newest),
+            Self::RecordIndex { spans, limit } => records::encode_spans(&spans, limit),
             Self::MonthRecord(days) => format!("{{\"video_list\":\"{days}\"}}"),
             Self::FileList {
                 files,
                 dialect,
-                newest,
-            } => records::encode_files(&files, dialect, newest),
+                limit,
+            } => records::encode_files(&files, dialect, limit),
             Self::Progress(millis) => records::encode_progress(millis),
             Self::Text(text) if !text.is_empty() => text,
             Self::Text(_) | Self::Done => r#"{"status":"0"}"#.to_owned(),

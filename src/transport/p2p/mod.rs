@@ -17,4 +17,4 @@ pub use endpoint::{
     BindError, Endpoint, Hints, Incoming, ParseRelayError, RelayState, Relays, endpoint_id,
 };
 pub use settings::{NOBODY_WINDOW, Role, SEND_WINDOW, VIEWER_WINDOW};
-pub use stream::{IsMedia, Stream};
+pub use stream::{IsLong, Stream};

@@ -13,8 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::Activity;
 
-/// Media waits for everything else: replies are short, and people wait for them.
-const PRIORITY_OF_MEDIA: i32 = -1;
+/// Media and long lists wait for everything else: other answers are short, and people wait for them.
+/// Among each other they take turns.
+const PRIORITY_OF_LONG: i32 = -1;
 /// What a stream is reset with that was given up before its end.
 const GIVEN_UP: VarInt = VarInt::from_u32(1);
 
@@ -32,14 +33,14 @@ pub struct Stream {
     taken: Option<BoxFuture>,
     activity: Option<Activity>,
     write_blocked: bool,
-    is_media: IsMedia,
+    is_long: IsLong,
 }
 
-/// Marks a stream as one that carries media, from where that is known.
+/// Marks a stream as one that carries a long answer, from where that is known.
 #[derive(Clone, Debug, Default)]
-pub struct IsMedia(Arc<AtomicBool>);
+pub struct IsLong(Arc<AtomicBool>);
 
-impl IsMedia {
+impl IsLong {
     /// From now on everything else goes first.
     pub fn mark(&self) {
         self.0.store(true, Ordering::Release);
@@ -55,7 +56,7 @@ impl Stream {
             taken: None,
             activity: None,
             write_blocked: false,
-            is_media: IsMedia::default(),
+            is_long: IsLong::default(),
         }
     }
 
@@ -67,8 +68,8 @@ impl Stream {
     }
 
     /// With this the stream can be marked later.
-    pub fn is_media(&self) -> IsMedia {
-        self.is_media.clone()
+    pub fn is_long(&self) -> IsLong {
+        self.is_long.clone()
     }
 
     fn noted<T>(&mut self, result: Poll<T>) -> Poll<T> {
@@ -106,9 +107,9 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.is_media.0.swap(false, Ordering::AcqRel) {
+        if self.is_long.0.swap(false, Ordering::AcqRel) {
             // It fails for a stream that is closed, which the write tells too.
-            let _ = self.send.set_priority(PRIORITY_OF_MEDIA);
+            let _ = self.send.set_priority(PRIORITY_OF_LONG);
         }
         let mut written = 0;
         for slice in slices.iter().filter(|slice| !slice.is_empty()) {
