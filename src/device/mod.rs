@@ -3,6 +3,7 @@
 mod caller;
 mod calls;
 mod card;
+mod help;
 mod listing;
 mod outbox;
 mod places;
@@ -38,7 +39,7 @@ use crate::{
     playback::Players,
     proto::{
         call::DeviceMove,
-        command::{ChannelState, Command, Reply, Status, Window},
+        command::{ChannelState, Command, Reply, Window},
         credential::{Channels, Need},
         feedback::{CallSignal, Feedback, FeedbackKind},
         local::EventRequest,
@@ -248,8 +249,9 @@ impl Device {
     pub async fn apply(&self, caller: &Caller, command: Command) -> Answer {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
         self.presence.note(&caller.viewer);
+        let asked = command.name().to_owned();
         let done = self.perform(caller, command).await;
-        done.unwrap_or_else(|error| Answer::Whole(refused(&error)))
+        done.unwrap_or_else(|error| Answer::Whole(refused(&self.beside(caller, &asked, error))))
     }
 
     /// A list, which is as long as there are recordings; of a short one the whole.
@@ -330,10 +332,11 @@ impl Device {
                 check(channel)?;
                 self.user(caller, channel, &command).await?
             }
-            Command::Unknown => Reply::Status {
-                status: Status::Unsupported,
-                reason: "this device does not offer that command".to_owned(),
-            },
+            Command::Help => Reply::Help(Box::new(self.offer(caller))),
+            Command::Unknown(_) => {
+                let reason = "this device does not offer that command";
+                return Err(Error::new(ErrorKind::Unsupported, reason));
+            }
         };
         Ok(Answer::Whole(reply))
     }

@@ -57,6 +57,11 @@ impl Motors {
         })
     }
 
+    /// Whether the camera of a channel turns.
+    pub(super) fn has(&self, channel: ChannelId) -> bool {
+        self.motors.contains_key(&channel)
+    }
+
     fn turning(&self) -> MutexGuard<'_, Turning> {
         self.turning.lock()
     }

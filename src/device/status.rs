@@ -33,10 +33,11 @@ impl Device {
             ),
             (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel, caller.rank()) {
                 Ok(()) => (Status::Ok, None),
-                Err(error) => (
-                    refusal::status(error.kind()),
-                    Some(error.reason().to_owned()),
-                ),
+                Err(error) => {
+                    let error = self.beside(caller, "", error);
+                    let status = refusal::status(error.kind());
+                    (status, Some(error.reason().to_owned()))
+                }
             },
             (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
                 Ok(_) => self

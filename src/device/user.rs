@@ -84,7 +84,7 @@ impl Device {
         }
         let mut names = command.names.iter();
         if let Err(error) = names.try_for_each(|name| caller.check(Need::of_topic(*name))) {
-            return not_done(command, error);
+            return self.not_done(caller, command, error);
         }
         let commands = &self.panels.commands;
         let name = command.name();
@@ -106,6 +106,7 @@ impl Device {
             Meaning::Topic(topic) if is_allowed => match Panel::of(topic) {
                 Ok(panel) => {
                     let done = self.panel(caller, channel, panel).await;
+                    let done = done.map_err(|error| self.beside(caller, "", error));
                     return Ok(answer(topic, done.as_ref()));
                 }
                 Err(NotPanel::Damaged(reason)) => {
@@ -149,9 +150,30 @@ impl Device {
                 }
             }
         }
+        // It may be somebody else's word too: who does it comes first.
+        if command.meaning == Meaning::Other && command.text.eq_ignore_ascii_case("help") {
+            return Ok(Reply::Help(Box::new(self.offer(caller))));
+        }
         let reason =
             "this device does not know that command, or its configuration does not allow it";
-        not_done(command, Error::new(ErrorKind::Unsupported, reason))
+        let error = Error::new(ErrorKind::Unsupported, reason);
+        self.not_done(caller, command, error)
+    }
+
+    /// The answer to what is not done, in the form in which its kind is answered.
+    fn not_done(
+        &self,
+        caller: &Caller,
+        command: &UserCommand,
+        error: Error,
+    ) -> Result<Reply, Error> {
+        match &command.meaning {
+            Meaning::Topic(topic) => {
+                let error = self.beside(caller, &topic.name, error);
+                Ok(answer(topic, Err(&error)))
+            }
+            _ => Err(error),
+        }
     }
 
     async fn panel(
@@ -267,14 +289,6 @@ impl Panels {
             *waiting = Some(confirm);
         }
         is_it
-    }
-}
-
-/// The answer to what is not done, in the form in which its kind is answered.
-fn not_done(command: &UserCommand, error: Error) -> Result<Reply, Error> {
-    match &command.meaning {
-        Meaning::Topic(topic) => Ok(answer(topic, Err(&error))),
-        _ => Err(error),
     }
 }
 

@@ -138,6 +138,11 @@ impl Talkers {
         }
     }
 
+    /// Whether a channel has a speaker.
+    pub fn has(&self, channel: ChannelId) -> bool {
+        self.inner.speakers.contains_key(&channel)
+    }
+
     /// Whether a viewer of this rank could talk now.
     ///
     /// # Errors

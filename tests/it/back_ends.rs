@@ -47,6 +47,21 @@ async fn a_mint_key_gives_what_its_owner_set_and_narrowing_ends_what_runs() {
     let (_, refused) = ask(&device, &guest, "POST", FORMAT).await;
     assert!(refused.contains("scope command"), "{refused}");
 
+    // Nothing that it may not do is offered to it, nor is what it asks for found out by asking.
+    let (_, help) = ask(&device, &guest, "POST", b"cmd=help").await;
+    let help: serde_json::Value = serde_json::from_str(&help).unwrap();
+    let names: Vec<_> = help["inner_define"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["get_device_st", "get_nvr_list", "help"]);
+    assert_eq!(help["channels"], serde_json::json!(["1"]));
+    assert_eq!(help["user_define"]["topics"], serde_json::json!([]));
+    assert_eq!(help["requests"].as_object().unwrap().len(), 1, "{help}");
+    let unknown = b"action=inner_define&cmd=playback_paus";
+    let (_, unknown) = ask(&device, &guest, "POST", unknown).await;
+    assert!(
+        unknown.contains(r#""406""#) && !unknown.contains("playback_pause"),
+        "{unknown}"
+    );
+
     // What ends too late is ended too.
     let mut watching = RawViewer::open(device.address, &guest).await;
     let mut live = watching.live("channel=1&quality=standard").await;

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use peercam::proto::{
-    command::{INNER, TopicName},
+    command::{INNER, Inner, TopicName},
     route::Route,
 };
 use tokio::{
@@ -103,7 +103,12 @@ const DIALECTS: &[Row] = &[
     ("a second caller", "POST /command?action=user_define&cmd=wx_call_start&_peername=two", "", 200, r#"{"status":"1","reason":"the device is in a call*"}"#),
     ("an answer of who calls", "POST /command?action=inner_define&cmd=call_answer&_peername=one", "", 200, r#"{"status":"1","reason":"*"}"#),
     ("giving up", "POST /command?action=user_define&cmd=wx_call_cancel&_peername=one", "", 200, DONE),
-    ("an unknown command", "POST /command?action=inner_define&cmd=launch", "", 200, r#"{"status":"406","reason":"*"}"#),
+    ("help", "POST /command?cmd=help", "", 200, "{\n  \"status\": \"0\",\n  \"channels\": [*\"inner_define\": {*\"get_file_list\": *\"user_define\": {*\"ptz\",*\"ptz_left\"*}"),
+    ("help of inner_define", "POST /command?action=inner_define&channel=0&cmd=help", "", 200, "{\n  \"status\": \"0\",*}"),
+    ("help of user_define", "POST /command?action=user_define&cmd=help", "", 200, "{\n  \"status\": \"0\",*}"),
+    ("an unknown command", "POST /command?action=inner_define&cmd=launch", "", 200, r#"{"status":"406","reason":"*: inner_define: help, get_device_st, *; user_define: ptz, *"}"#),
+    ("a slip of the pen", "POST /command?action=inner_define&cmd=get_nrv_list", "", 200, r#"{"status":"406","reason":"*is get_nvr_list meant?*"}"#),
+    ("a slip in a topic", r#"POST /command?action=user_define&cmd={"topic":"versoin"}"#, "", 200, r#"{"confirmation_topic":"versoin","reason":"*is version meant?*","result":"406","status":"406"}"#),
     ("no command", "POST /command?action=inner_define", "", 400, r#"{"status":"404","reason":"*cmd*"}"#),
     ("a command twice", "POST /command?action=inner_define&cmd=get_nvr_list", "action=inner_define&cmd=get_nvr_list", 400, r#"{"status":"404","reason":"*once"}"#),
     ("commands are posted", "GET /command?action=inner_define&cmd=get_nvr_list", "", 405, r#"{"status":"404","reason":"*POST"}"#),
@@ -194,7 +199,7 @@ fn everything_has_a_row() {
     for route in Route::ALL {
         assert!(has(&format!("/{}", route.as_str())), "{route:?}");
     }
-    for name in INNER {
+    for Inner { name, .. } in INNER {
         assert!(has(&format!("cmd={name}")), "{name}");
     }
     for name in TopicName::ALL.map(TopicName::as_str) {

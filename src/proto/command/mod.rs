@@ -3,23 +3,26 @@
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
 
+mod help;
 mod json;
 mod panel;
 mod records;
 mod reply;
 mod user;
 
+pub use help::{INNER, Inner, Offer};
 pub use records::{
     FileEntry, ListDialect, MAX_REPLY, Month, PlaybackCommand, RecordSpan, SeekTo, Window,
+    encode_file, encode_span,
 };
 
-    encode_file, encode_span,
 pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_topic};
 pub use reply::{ChannelState, Reply, Status};
 pub use user::{Direction, Meaning, Speed, UserCommand};
 
 use std::time::Duration;
 
+use self::json::MAX_NAME;
 use super::{call::ViewerMove, query::Query, route::Labels};
 use crate::{
     error::Error,
@@ -50,11 +53,11 @@ pub enum Command {
         window: Option<Window>,
         /// The kind asked for; `None`: all.
         kind: Option<u32>,
+        /// How many entries are wanted at a time; `None`: all of a window.
+        limit: Option<usize>,
     },
     /// `get_month_record`: on which days of a month something was recorded.
     MonthRecord {
-        /// How many entries are wanted at a time; `None`: all of a window.
-        limit: Option<usize>,
         /// The channel asked about.
         channel: ChannelId,
         /// The month, in the device's time zone.
@@ -68,11 +71,11 @@ pub enum Command {
         window: Option<Window>,
         /// The type asked for; `None`: all.
         content: Option<Content>,
+        /// How many entries are wanted at a time; `None`: all of a window.
+        limit: Option<usize>,
     },
     /// `playback_…`: what the caller's player is to do.
     Playback {
-        /// How many entries are wanted at a time; `None`: all of a window.
-        limit: Option<usize>,
         /// The channel that is being played.
         channel: ChannelId,
         /// What.
@@ -92,8 +95,21 @@ pub enum Command {
         /// What.
         command: UserCommand,
     },
-    /// Anything this device does not offer.
-    Unknown,
+    /// `help`: what does this device offer to this caller?
+    Help,
+    /// Anything this device does not offer: what it was called, cut to 64 characters.
+    Unknown(String),
+}
+
+impl Command {
+    /// What it is called, as far as that may have been meant to be something else.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown(name) => name,
+            Self::User { command, .. } => command.name(),
+            _ => "",
+        }
+    }
 }
 
 /// The `type` of a `get_device_st`.
@@ -142,6 +158,8 @@ fn decode(query: &Query<'_>) -> Result<Command, Error> {
         ));
     }
     match action {
+        // Whoever asks for help need not know what there is.
+        "" if cmd == "help" => Ok(Command::Help),
         "inner_define" => inner(query, cmd),
         "user_define" => Ok(Command::User {
             channel: query.channel()?,
@@ -152,28 +170,6 @@ fn decode(query: &Query<'_>) -> Result<Command, Error> {
         )),
     }
 }
-
-/// The names of every command of `inner_define`.
-pub const INNER: [&str; 18] = [
-    "get_device_st",
-    "get_nvr_list",
-    "get_record_index",
-    "get_month_record",
-    "get_file_list",
-    "playback_pause",
-    "playback_resume",
-    "playback_seek",
-    "playback_progress",
-    "playback_ff",
-    "playback_rewind",
-    "playback_speed",
-    "call_answer",
-    "call_hang_up",
-    "call_cancel",
-    "call_reject",
-    "call_busy",
-    "call_timeout",
-];
 
 fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
     Ok(match cmd {
@@ -188,22 +184,23 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
                 query: StatusQuery::Damaged,
             },
         },
+        "help" => Command::Help,
         "get_nvr_list" => Command::ChannelList,
         "get_record_index" => Command::RecordIndex {
-            limit: records::limit(query)?,
             channel: query.channel()?,
             window: Window::of(query)?,
             kind: kind(query)?,
+            limit: records::limit(query)?,
         },
         "get_month_record" => Command::MonthRecord {
             channel: query.channel()?,
             month: Month::of(query)?,
         },
         "get_file_list" => Command::FileList {
-            limit: records::limit(query)?,
             channel: query.channel()?,
             window: Window::of(query)?,
             content: content(query)?,
+            limit: records::limit(query)?,
         },
         _ => match (PlaybackCommand::of(cmd, query)?, viewer_move(cmd)) {
             (Some(command), _) => Command::Playback {
@@ -214,7 +211,10 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
                 channel: query.channel()?,
                 what,
             },
-            (None, None) => Command::Unknown,
+            (None, None) => {
+                let name = cmd.chars().take(MAX_NAME);
+                Command::Unknown(name.collect())
+            }
         },
     })
 }
@@ -272,6 +272,7 @@ fn status_query(query: &Query<'_>) -> Result<StatusQuery, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::credential::Need;
 
     fn decoded(query: &str) -> Result<Command, Error> {
         decode(&Query::parse(query)?)
@@ -310,7 +311,12 @@ mod tests {
                 "cmd=get_nvr_list&action=inner_define&nvr=1",
                 Ok(Command::ChannelList),
             ),
-            ("action=inner_define&cmd=launch", Ok(Command::Unknown)),
+            (
+                "action=inner_define&cmd=launch",
+                Ok(Command::Unknown("launch".into())),
+            ),
+            ("cmd=help", Ok(Command::Help)),
+            ("action=inner_define&cmd=help", Ok(Command::Help)),
             (
                 r#"action=user_define&cmd={"topic":"x"}&channel=2"#,
                 Ok(Command::User {
@@ -340,10 +346,20 @@ mod tests {
 
     #[test]
     fn every_name_is_a_command() {
-        for name in INNER {
+        for Inner { name, scope, .. } in INNER {
             // What is missing is told; what is not known is not.
-            let command = decoded(&format!("action=inner_define&cmd={name}"));
-            assert_ne!(command, Ok(Command::Unknown), "{name}");
+            let needed = "type=live&time=202401&progress=1&value=1&speed=1";
+            let command = decoded(&format!("action=inner_define&cmd={name}&{needed}"));
+            // `time` is a month to one of them and none to the others.
+            let command = match name {
+                "get_record_index" => decoded("action=inner_define&cmd=get_record_index"),
+                "get_file_list" => decoded("action=inner_define&cmd=get_file_list"),
+                _ => command,
+            };
+            let command = command.expect(name);
+            assert!(!matches!(command, Command::Unknown(_)), "{name}");
+            let need = scope.map_or(Need::Proof, Need::Scope);
+            assert_eq!(Need::of_command(&command), need, "{name}");
         }
     }
 

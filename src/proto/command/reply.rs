@@ -2,7 +2,10 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::records::{self, FileEntry, ListDialect, RecordSpan};
+use super::{
+    Offer,
+    records::{self, FileEntry, ListDialect, RecordSpan},
+};
 use crate::media::ChannelId;
 
 /// Status codes of the protocol, sent as strings.
@@ -80,6 +83,8 @@ pub enum Reply {
     Progress(u64),
     /// What a handler of `user_define` says: JSON or any other text; empty is [`Reply::Done`].
     Text(String),
+    /// Answer to [`Command::Help`](super::Command::Help).
+    Help(Box<Offer>),
     /// It was done.
     Done,
     /// A bare status with a reason.
@@ -163,6 +168,7 @@ impl Reply {
                 limit,
             } => records::encode_files(&files, dialect, limit),
             Self::Progress(millis) => records::encode_progress(millis),
+            Self::Help(offer) => offer.encode(),
             Self::Text(text) if !text.is_empty() => text,
             Self::Text(_) | Self::Done => r#"{"status":"0"}"#.to_owned(),
             Self::Status { status, reason } => to_json(&StatusJson {
@@ -176,6 +182,11 @@ impl Reply {
 /// Of what always serializes: texts, numbers and flat structs.
 pub(super) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts, numbers and flat structs always serialize")
+}
+
+/// The same over several lines, to be read by people too.
+pub(super) fn to_json_lines(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("texts, numbers and flat structs always serialize")
 }
 
 /// As the protocol has numbers: as text.

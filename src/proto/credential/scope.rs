@@ -93,7 +93,7 @@ impl Need {
     /// about the channels of the credential.
     pub const fn of_command(command: &Command) -> Self {
         match command {
-            Command::DeviceStatus { .. } | Command::ChannelList => Self::Proof,
+            Command::DeviceStatus { .. } | Command::ChannelList | Command::Help => Self::Proof,
             Command::RecordIndex { .. }
             | Command::MonthRecord { .. }
             | Command::Playback { .. } => Self::Scope(Scope::Playback),
@@ -104,7 +104,7 @@ impl Need {
                 _ => Self::Scope(Scope::Command),
             },
             // It is answered with "not offered", whoever asks.
-            Command::Unknown => Self::Proof,
+            Command::Unknown(_) => Self::Proof,
         }
     }
 
