@@ -50,6 +50,8 @@ const SEND_BUFFER: (usize, usize) = (128 * KIB, 4 * MIB);
 const RECORDING: usize = 64;
 /// Recordings that are known at least (five days of a minute each), and at most.
 const RECORDINGS: (usize, usize) = (8_000, 200_000);
+/// Where the fragments of a file lie that grows, and what its list may have grown to.
+const INDEX: usize = 16 * KIB;
 /// Sound of one talk: a head, blocks that wait, a decoder.
 const TALK: usize = 192 * KIB;
 /// Tables of viewers and calls, commands that wait for their playback, counters, lines of the log.
@@ -213,6 +215,9 @@ impl Budget {
             false => (0, 0),
         };
         let connections = connections::least(sessions);
+        // With a third as much of frames that wait for the sound that belongs in front of them, and
+        // the index, it is what one picture may be.
+        let fragment = ((picture - INDEX) / 4 * 3).min(MIB);
         let cutting = times(wants.channels, picture);
         let record = wants.record.map_or((0, 0), |(queue, before)| {
             let most = queue.saturating_add(times(wants.channels, before));
@@ -307,7 +312,7 @@ impl Budget {
             p2p_connections: p2p::connections(bytes(Part::P2p), sessions, window),
             record: waiting - times(wants.channels, before),
             pre_roll: before,
-            fragment: picture.min(MIB),
+            fragment,
             recordings: bytes(Part::Catalog) / RECORDING,
             room: Room {
                 gop: match wants.feeds {

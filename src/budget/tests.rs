@@ -12,6 +12,9 @@ const CAMERA: Wants = Wants {
     record: Some((4 * MIB, 0)),
 };
 
+#[cfg(feature = "record")]
+const _: () = assert!(INDEX >= crate::proto::fmp4::INDEX_MEMORY);
+
 fn of_limit(limit_mib: u64, wants: &Wants) -> Result<Budget, TooLittleMemory> {
     let total = half_beyond(limit_mib << 20) as usize;
     Budget::share(total, Origin::Unknown, wants)
@@ -24,7 +27,8 @@ fn worst(budget: &Budget, wants: &Wants) -> usize {
     let viewers = budget.viewers * (VIEWER_BATCH + budget.picture);
     let players = budget.players * FRAGMENTS_OF_PLAYER * budget.fragment.max(budget.picture);
     let recorder = wants.record.map_or(0, |_| {
-        budget.record + wants.channels * (budget.pre_roll + budget.picture)
+        let cutting = budget.fragment + budget.fragment / 3 + INDEX;
+        budget.record + wants.channels * (budget.pre_roll + cutting.max(budget.picture))
     });
     let kernel = budget.viewers * budget.send_buffer.unwrap_or(SEND_BUFFER.1);
     let (packets, messages) = wants.assembled;

@@ -70,7 +70,7 @@ impl ChannelRecorder {
     /// Records until it is told to stop, and ends its file then.
     pub(super) async fn run(self, cut: Cut, largest: usize) {
         let mut progress = Progress {
-            interleaver: Interleaver::new(largest / 2),
+            interleaver: Interleaver::new(largest / 3),
             cutter: Cutter::new(largest),
             segmenter: Segmenter::new(cut),
             guess: None,

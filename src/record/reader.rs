@@ -73,7 +73,7 @@ fn open(
     catalog: &Catalog,
     readers: Readers,
     key: Key,
-) -> Result<(Arc<CardFile>, Lease, u64), HalError> {
+) -> Result<(Arc<CardFile>, Lease, Entry), HalError> {
     let missing = HalError::Missing;
     for _ in 0..3 {
         let (entry, lease) = catalog.lease(key).ok_or_else(|| missing.clone())?;
@@ -84,7 +84,7 @@ fn open(
         match opened {
             Ok(file) => {
                 let file = Some(file);
-                return Ok((Arc::new(CardFile { file, readers }), lease, entry.size));
+                return Ok((Arc::new(CardFile { file, readers }), lease, entry));
             }
             // It may just have got its last name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(RENAMING),
@@ -155,9 +155,12 @@ impl Player {
         let within = (catalog.clone(), readers.clone());
         let open = move || {
             let (catalog, readers) = within;
-            let (file, lease, sealed) = open(&catalog, readers, key)?;
+            let (file, lease, entry) = open(&catalog, readers, key)?;
             let head = read_head(&|buffer: &mut [u8], offset| file.read_full(buffer, offset));
-            Ok(((file, lease, sealed), head.map_err(|error| failed(&error))?))
+            Ok((
+                (file, lease, entry.size),
+                head.map_err(|error| failed(&error))?,
+            ))
         };
         let ((file, lease, sealed), head) = readers.run(open).await?;
         Ok(Self {
@@ -361,12 +364,15 @@ impl Fetched {
         key: Key,
     ) -> Result<Self, HalError> {
         let within = readers.clone();
-        let (file, _, size) = readers.run(move || open(&catalog, within, key)).await?;
+        let (file, _, entry) = readers.run(move || open(&catalog, within, key)).await?;
+        let size = entry.size;
+        // What is filled into the head at the end makes another file of it.
+        let state = if entry.is_open { "-open" } else { "" };
         Ok(Self {
             file,
             readers,
             size,
-            tag: format!("{}-{}-{size}", key.0, key.1),
+            tag: format!("{}-{}-{size}{state}", key.0, key.1),
             ahead: None,
             blocks: Default::default(),
         })

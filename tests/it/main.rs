@@ -30,6 +30,8 @@ mod golden;
 mod hal;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod hal_socket;
+#[cfg(feature = "record")]
+mod heads;
 mod hostile;
 mod http;
 mod join;

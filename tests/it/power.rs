@@ -36,20 +36,20 @@ fn store(card: &Card, limits: Limits) -> (Store, Catalog) {
     (store, catalog)
 }
 
-const ENDLESS: Limits = Limits {
+pub(crate) const ENDLESS: Limits = Limits {
     max_size: 1 << 40,
     max_age: None,
     min_free: 0,
 };
 
 /// Makes fragments, each with a number in it by which it is known again.
-struct Camera {
+pub(crate) struct Camera {
     tracks: Arc<Tracks>,
     made: u32,
 }
 
 impl Camera {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let video = VideoTrack {
             codec: VideoCodec::H264,
             config: Bytes::from_static(AVCC),
@@ -67,7 +67,7 @@ impl Camera {
         }
     }
 
-    fn next(&mut self, random: &mut Random, begins: bool) -> Job {
+    pub(crate) fn next(&mut self, random: &mut Random, begins: bool) -> Job {
         self.made += 1;
         let start = i64::from(self.made) * 1_000_000;
         let frames = (0..1 + random.below(4) as i64).map(|index| {
@@ -103,7 +103,7 @@ impl Camera {
 }
 
 /// What a head says of its whole file.
-struct Told {
+pub(crate) struct Told {
     /// How long it is, in milliseconds; 0: nothing.
     movie: u32,
     fragments: Option<u32>,
@@ -113,7 +113,7 @@ struct Told {
 
 impl Told {
     /// Reads it as players do, by letters: nothing of ours is asked.
-    fn by(head: &[u8]) -> Self {
+    pub(crate) fn by(head: &[u8]) -> Self {
         let number = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().unwrap());
         let find = |kind: &[u8; 4]| head.windows(4).position(|four| four == kind);
         let index = find(b"sidx").map(|at| {
@@ -127,12 +127,16 @@ impl Told {
         }
     }
 
-    fn is_all(&self) -> bool {
+    pub(crate) fn movie(&self) -> u32 {
+        self.movie
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
         self.movie > 0 && self.fragments.is_some() && self.index.is_some()
     }
 
     /// Makes sure that what is said is true of a file that lasts for so long.
-    fn check(&self, fragments: &[u8], millis: u32, what: &str) {
+    pub(crate) fn check(&self, fragments: &[u8], millis: u32, what: &str) {
         assert!([0, millis].contains(&self.movie), "{what}");
         assert!(self.fragments.is_none_or(|all| all == millis), "{what}");
         let Some(index) = &self.index else { return };

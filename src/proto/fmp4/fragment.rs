@@ -210,7 +210,8 @@ pub struct Fragment {
 pub struct Shown {
     /// When it begins to be shown, in microseconds.
     pub start_micros: i64,
-    /// When it ends, in microseconds.
+    /// When the next one is decoded, in microseconds. Pictures that are shown in another order last a
+    /// little longer; what follows in another file begins that much later too.
     pub end_micros: i64,
     /// Whether decoding can start with it.
     pub is_key: bool,
@@ -267,12 +268,9 @@ impl Fragment {
             false => TrackKind::Video,
         };
         let shown = |sample: &Sample| sample.micros + i64::from(sample.composition_micros);
-        let ends = self.of(kind);
         Some(Shown {
             start_micros: self.of(kind).map(shown).min()?,
-            end_micros: ends
-                .map(|sample| shown(sample) + sample.duration_micros)
-                .max()?,
+            end_micros: self.end_micros()?,
             is_key: self.is_key(),
         })
     }

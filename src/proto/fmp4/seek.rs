@@ -17,8 +17,8 @@ const EACH: usize = 12;
 pub(super) const ROOM: usize = INDEX_HEAD + MOST * EACH + BOX_HEAD;
 /// What an index takes while it is made, in bytes.
 pub const INDEX_MEMORY: usize = MOST * size_of::<Reference>();
-/// The room begins at a multiple of this: the head of its box, which is what makes an index of it,
-/// is never half written.
+/// The room begins at a multiple of this: the head of its box, behind which the index is when it is
+/// not the whole room any more, is never half written.
 pub(super) const ALIGNED: usize = BOX_HEAD;
 /// Boxes that every reader passes over.
 pub(super) const FREE: [u8; 4] = *b"free";
@@ -208,20 +208,22 @@ impl Index {
         if let Some(room) = &blanks.room
             && let Some(index) = self.encode(room.len())
         {
-            let (head, content) = index.split_at(BOX_HEAD);
-            first.push((at(room.start + BOX_HEAD), content.to_vec()));
-            then.push((at(room.start), head.to_vec()));
+            // At the end of the room: some readers look for fragments right behind their index.
+            let rest = u32::try_from(room.len() - index.len()).unwrap_or(u32::MAX);
+            first.push((at(room.end - index.len()), index));
+            then.push((at(room.start), [rest.to_be_bytes(), FREE].concat()));
         }
         [first, then]
     }
 
-    /// The index and the head of the box behind it, for so much room; `None` if it does not fit, or
-    /// there is none.
+    /// The index, if it fits into so much room beside a box that is passed over, and there is one.
     fn encode(&self, room: usize) -> Option<Vec<u8>> {
         let size = INDEX_HEAD + self.references.len() * EACH;
-        let rest = room.checked_sub(size).filter(|rest| *rest >= BOX_HEAD)?;
         let start = self.references.first().filter(|_| !self.is_void)?.start;
-        let mut text = Vec::with_capacity(size + BOX_HEAD);
+        if size + BOX_HEAD > room {
+            return None;
+        }
+        let mut text = Vec::with_capacity(size);
         for number in [
             u32::try_from(size).ok()?,
             u32::from_be_bytes(INDEX),
@@ -229,7 +231,7 @@ impl Index {
             track_id(self.track),
             self.timescale,
             start,
-            u32::try_from(rest).ok()?,
+            0,
             u32::try_from(self.references.len()).ok()?,
         ] {
             text.extend_from_slice(&number.to_be_bytes());
@@ -241,8 +243,6 @@ impl Index {
                 text.extend_from_slice(&number.to_be_bytes());
             }
         }
-        text.extend_from_slice(&u32::try_from(rest).ok()?.to_be_bytes());
-        text.extend_from_slice(&FREE);
         Some(text)
     }
 }
