@@ -253,7 +253,10 @@ impl Config {
             let doubt = channel.speaker.doubt()?;
             Some(format!("channel {}: {doubt}", channel.id))
         });
-        self.user.doubts().chain(speakers)
+        let doubts = self.user.doubts().chain(speakers);
+        #[cfg(feature = "record")]
+        let doubts = doubts.chain(self.short_files());
+        doubts
     }
 
     /// What `peercam` runs without a configuration file: one simulated camera on
@@ -316,6 +319,36 @@ impl Config {
                 memory: None,
             },
             channels: Vec::new(),
+        }
+    }
+}
+
+#[cfg(feature = "record")]
+impl Config {
+    /// That files end before they are as long as they should be, if so, at the rates of the cameras.
+    fn short_files(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        let recorded = self
+            .channels
+            .iter()
+            .filter(|channel| channel.record.unwrap_or(record.mode) != crate::record::Mode::Off);
+        let quality = record.config.quality;
+        let rate = recorded
+            .map(|channel| channel.source.usual_rate(quality))
+            .max()?;
+        record.short_files(rate)
+    }
+}
+
+impl Source {
+    /// How many bits of this quality come in a second: what is known, or what is usual.
+    #[cfg(feature = "record")]
+    fn usual_rate(&self, quality: crate::media::Quality) -> u32 {
+        const USUAL: [u32; 3] = [500_000, 1_500_000, 4_000_000];
+        match self {
+            #[cfg(feature = "sim")]
+            Self::Sim(sim) => sim.bitrate[quality as usize],
+            _ => USUAL[quality as usize],
         }
     }
 }

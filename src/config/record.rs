@@ -62,6 +62,25 @@ impl Record {
     }
 }
 
+impl Record {
+    /// That files end before they are as long as `segment` says, if they do at so many bits in a
+    /// second.
+    pub(super) fn short_files(&self, rate: u32) -> Option<String> {
+        let (limits, segment) = (self.config.limits, self.config.cut.segment.as_secs());
+        let (largest, rate) = (limits.largest_file(), u64::from(rate.max(1)));
+        let reached = largest * 8 / rate;
+        let needed = (segment * rate).div_ceil(8) * (limits.max_size / largest.max(1));
+        (reached < segment).then(|| {
+            format!(
+                "record.segment: a file ends at an eighth of max_size, {} MiB, which a picture of {} kbit/s reaches after {reached} s and not {segment}; a max_size of {} MiB has room for it",
+                largest >> 20,
+                rate / 1000,
+                needed.div_ceil(1 << 20),
+            )
+        })
+    }
+}
+
 /// The table as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,4 +236,45 @@ fn bytes<T: TryFrom<u64> + TryInto<u64> + Copy>(
     [least_text, most_text]: [&str; 2],
 ) -> Result<T, Problem> {
     within(value.map(size), default, least, most, least_text, most_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use std::path::Path;
+
+    #[test]
+    fn files_that_end_before_their_time_are_doubted() {
+        let doubts = |record: &str, source: &str| {
+            let text = format!(
+                "[record]\n{record}\n[[channel]]\nid = 0\nsource = {{ kind = \"file\", path = \"x\" }}\n{source}"
+            );
+            let config = Config::parse(&text, Path::new("c.toml")).expect("a configuration");
+            config.doubts().collect::<Vec<_>>()
+        };
+        for fine in [
+            "",
+            "segment = \"4m\"",
+            "segment = \"10m\"\nmax_size = \"3GiB\"",
+            "segment = \"10m\"\nquality = \"standard\"",
+            "segment = \"60m\"\nmode = \"off\"",
+        ] {
+            assert_eq!(doubts(fine, ""), [String::new(); 0], "{fine}");
+        }
+        let told = doubts("segment = \"10m\"", "");
+        assert_eq!(told.len(), 1);
+        for words in [
+            "128 MiB",
+            "4000 kbit/s",
+            "after 268 s",
+            "not 600",
+            "2289 MiB",
+        ] {
+            assert!(told[0].contains(words), "{words}: {told:?}");
+        }
+        let enough = doubts("segment = \"10m\"\nmax_size = \"2289MiB\"", "");
+        assert_eq!(enough, [String::new(); 0], "what it says is enough");
+        // Short files of little memory.
+        assert_eq!(doubts("max_size = \"64MiB\"", "").len(), 1);
+    }
 }

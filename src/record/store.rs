@@ -36,6 +36,15 @@ pub struct Limits {
     pub min_free: u64,
 }
 
+impl Limits {
+    /// From so many bytes on a file ends at the next key frame: the oldest one never is the one that
+    /// grows.
+    pub const fn largest_file(&self) -> u64 {
+        const PART_OF_ALL: u64 = 8;
+        self.max_size / PART_OF_ALL
+    }
+}
+
 /// Something to be done.
 #[derive(Debug)]
 pub enum Job {
@@ -68,8 +77,6 @@ const MOST_DELETED: usize = 64;
 /// The same for a card that says it is full though there should be room: more of them would not
 /// help.
 const MOST_DELETED_FOR_FULL: usize = 2;
-/// A file is at most this part of all, so that the oldest one never is the one that grows.
-const PART_OF_ALL: u64 = 8;
 
 /// The card.
 pub struct Store {
@@ -220,7 +227,7 @@ impl Store {
     fn write(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<bool, Failure> {
         let is_key = cutting.fragment.is_key;
         let goes_on = self.open.get(&channel).is_some_and(|open| {
-            let is_large = open.entry.size >= self.limits.max_size / PART_OF_ALL;
+            let is_large = open.entry.size >= self.limits.largest_file();
             !(cutting.begins || is_key && is_large) && open.takes(&cutting.fragment)
         });
         if !goes_on && !is_key {
