@@ -132,7 +132,8 @@ typedef struct {
     /* Samples, or one AAC access unit. */
     void (*talk)(void *user, unsigned channel, const void *data, size_t size);
     void (*talk_stop)(void *user, unsigned channel);
-    /* Answer with a JPEG file. */
+    /* Answer with a JPEG file of now. Viewers wait for 4 s; it is asked for once in a second at most,
+       and once for each file of a recording. */
     void (*snapshot)(void *user, unsigned channel, uint32_t id);
     /* A command of your own; answer with what the app is to get. JSON is strict, has each key once, and
        is written anew; other text is as the app sent it. */

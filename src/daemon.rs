@@ -37,7 +37,7 @@ use crate::{
     device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, Viewers},
     hal::Camera,
     http::{self, App},
-    live::{self, Hub},
+    live::{self, Hub, Stills},
     log,
     playback::Players,
     proto::peer_info::PeerInfo,
@@ -178,6 +178,7 @@ impl Daemon {
         };
         #[cfg(not(feature = "p2p"))]
         let reach = Reach::default();
+        let stills = Stills::new(&hub, &channels, budget.picture, &mut registry);
         let zone = config.device.timezone.clone();
         let mut listeners = Vec::new();
         for listen in config.listen {
@@ -217,6 +218,7 @@ impl Daemon {
         let app = App {
             device,
             hub,
+            stills,
             viewers,
             hevc: config.hevc,
             body_timeout: config.http.body_timeout,
@@ -379,6 +381,7 @@ impl Daemon {
         let _ = calls.await;
         stopping.cancel();
         app.hub.close();
+        app.stills.close();
         app.device.players().close();
         app.device.close();
         tasks.close();

@@ -18,6 +18,8 @@ mod proxy;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "client")]
+mod snapshot;
+#[cfg(feature = "client")]
 mod talk;
 #[cfg(feature = "client")]
 mod viewer;
@@ -38,6 +40,8 @@ pub use proxy::ProxyOptions;
 #[cfg(feature = "record")]
 pub use record::{RecordCommand, RecordOptions};
 #[cfg(feature = "client")]
+pub use snapshot::SnapshotOptions;
+#[cfg(feature = "client")]
 pub use talk::TalkOptions;
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
@@ -52,6 +56,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::Config;
+
+/// ffplay with options that show the first picture at once: without them it reads two seconds ahead to
+/// learn what is in the stream.
+pub const FFPLAY: &str = "ffplay -fpsprobesize 0 -analyzeduration 500000";
 
 /// Turns this machine into a camera that apps watch and command over HTTP.
 #[derive(Debug, Parser)]
@@ -85,6 +93,9 @@ pub enum Command {
     /// Fetches a paired device's live picture as FLV.
     #[cfg(feature = "client")]
     Pull(PullOptions),
+    /// Fetches one picture of now of a paired device as a JPEG, if its camera gives such.
+    #[cfg(feature = "client")]
+    Snapshot(SnapshotOptions),
     /// Fetches a recording of a paired device as a file; goes on where it stopped.
     #[cfg(feature = "client")]
     Download(DownloadOptions),
@@ -126,6 +137,8 @@ impl Command {
             Self::Command(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Pull(options) => options.perform(),
+            #[cfg(feature = "client")]
+            Self::Snapshot(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Download(options) => options.perform(),
             #[cfg(feature = "client")]

@@ -8,8 +8,8 @@ use crate::{
 /// its place is free again the moment the response ends, for whatever reason.
 ///
 /// Bound: `max` in all, `share` of one credential; of these, those that are played recordings, and
-/// those that fetch files, as memory allows. The owner has no share, and gets the place of somebody
-/// else where there is none.
+/// those that fetch files, as memory allows; and one more of each credential for a still. The owner has
+/// no share, and gets the place of somebody else where there is none.
 #[derive(Clone, Debug)]
 pub struct Viewers {
     places: Places,
@@ -31,6 +31,8 @@ pub enum Media {
     Playback,
     /// A file.
     Download,
+    /// One picture of now.
+    Still,
 }
 
 impl Viewers {
@@ -59,20 +61,22 @@ impl Viewers {
     /// # Errors
     /// [`ErrorKind::Full`] if there is none for this caller.
     pub fn enter(&self, caller: &Caller, media: Media) -> Result<Vec<Place>, Error> {
+        // A still is soon over: it has a place beside what its viewer watches, and ends none of that.
+        let is_still = media == Media::Still;
         let claim = Claim {
             rank: caller.rank(),
             whose: caller.party(),
             answers: caller.answers(),
             // Without a credential nobody can be told from others.
             share: match caller.proof {
-                Some(_) => self.share,
+                Some(_) => self.share + usize::from(is_still),
                 None => usize::MAX,
             },
             // With so few, the one before is most often its own that has not ended yet.
-            replaces_own: caller.proof.is_some() && self.share < FEW,
+            replaces_own: caller.proof.is_some() && self.share < FEW && !is_still,
         };
         let of_media = match media {
-            Media::Live => None,
+            Media::Live | Media::Still => None,
             Media::Playback => Some((&self.players, "plays recordings to")),
             Media::Download => Some((&self.downloads, "lets files be fetched by")),
         };
@@ -140,7 +144,13 @@ fn full(does: &str, max: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::route::Labels;
+    use crate::{
+        device::Proof,
+        proto::{
+            credential::{CredentialId, Scope},
+            route::Labels,
+        },
+    };
 
     fn caller(address: &str) -> Caller {
         Caller::on_tcp(&Labels::default(), &address.into())
@@ -163,5 +173,24 @@ mod tests {
         assert!(viewers.enter(&other, Media::Download).is_ok());
         drop((first, again));
         assert!(viewers.enter(&other, Media::Playback).is_ok());
+    }
+
+    #[test]
+    fn a_still_has_a_place_beside_what_its_viewer_watches() {
+        let viewers = Viewers::new(4, 1);
+        let phone = Caller {
+            scopes: [Scope::Live].into_iter().collect(),
+            proof: Some(Proof {
+                issuer: "local".into(),
+                id: CredentialId::new([1; 16]),
+            }),
+            ..caller("192.0.2.1")
+        };
+        let _live = viewers.enter(&phone, Media::Live).expect("free");
+        let still = viewers.enter(&phone, Media::Still).expect("one more");
+        assert_eq!(viewers.count(), 2, "it ends nothing");
+        assert!(viewers.enter(&phone, Media::Still).is_err());
+        drop(still);
+        assert!(viewers.enter(&phone, Media::Still).is_ok());
     }
 }

@@ -191,7 +191,7 @@ pub trait PictureControl: Send + Sync {
 
 /// A still camera.
 pub trait Snapshot: Send + Sync {
-    /// Takes one picture, as a JPEG file.
+    /// Takes one picture, as a JPEG file. Whoever asks waits only so long, and may give up.
     fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>>;
 }
 

@@ -20,6 +20,7 @@ mod router;
 mod sealed;
 mod seat;
 mod server;
+mod snapshot;
 mod tags;
 mod voice;
 mod wire;

@@ -27,7 +27,7 @@ use crate::{
     device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
     hal::HalError,
-    live::Hub,
+    live::{Hub, Stills},
     media::Content,
     playback::unreadable,
     proto::{
@@ -51,6 +51,8 @@ pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 pub struct App {
     /// Live streams.
     pub hub: Hub,
+    /// Pictures by themselves.
+    pub stills: Stills,
     /// The door for commands.
     pub device: Device,
     /// Places for viewers.
@@ -189,6 +191,7 @@ impl App {
             Route::Command => self.command(request).await,
             // Apart, so that a command need not carry room for them.
             Route::Voice => Box::pin(self.voice(request)).await,
+            Route::Snapshot => Box::pin(self.snapshot(request)).await,
             Route::Health => Ok(self.health(channels)),
             Route::Metrics => self.metrics_text(),
             Route::Media => Box::pin(self.media(request)).await,

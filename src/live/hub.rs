@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{
         Arc, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -77,13 +77,26 @@ struct Inner {
 struct Known {
     name: String,
     camera: Arc<dyn Camera>,
-    /// Nobody gets its picture.
-    on_standby: AtomicBool,
+    /// How often it was told to stand by or to work: while that is odd, nobody gets its picture.
+    turned: AtomicU64,
     /// One for each quality: held by the pump that has the picture open, so that hardware is
     /// never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
     /// Likewise: a picture that makes its pump panic is left alone for a while.
     rests: [Guarded<Rest>; Quality::ALL.len()],
+}
+
+impl Known {
+    /// In which spell it works.
+    fn working(&self, channel: ChannelId) -> Result<u64, Error> {
+        match self.turned.load(Ordering::Acquire) {
+            spell if spell.is_multiple_of(2) => Ok(spell),
+            _ => {
+                let reason = format!("the camera of channel {channel} is on standby");
+                Err(Error::new(ErrorKind::Unavailable, reason))
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -119,7 +132,7 @@ impl Hub {
                     Known {
                         name,
                         camera,
-                        on_standby: AtomicBool::new(false),
+                        turned: AtomicU64::new(0),
                         turns: std::array::from_fn(|_| Arc::default()),
                         rests: std::array::from_fn(|_| Guarded::default()),
                     },
@@ -209,7 +222,25 @@ impl Hub {
     /// Whether a channel gives its picture to anybody.
     pub fn is_working(&self, channel: ChannelId) -> bool {
         let known = self.inner.channels.get(&channel);
-        known.is_some_and(|known| !known.on_standby.load(Ordering::Acquire))
+        known.is_some_and(|known| known.working(channel).is_ok())
+    }
+
+    /// Makes sure that somebody could have a channel's picture now, as far as is known without
+    /// trying. Gives the number of the spell in which it works: what was taken in another one is
+    /// from before it stood by, and nobody's any more.
+    ///
+    /// # Errors
+    /// As [`Hub::subscribe`].
+    pub fn check_delivers(&self, channel: ChannelId) -> Result<u64, Error> {
+        let known = self.inner.channel(channel)?;
+        if self.inner.streams().closed {
+            return Err(shutting_down());
+        }
+        let spell = known.working(channel)?;
+        match self.offline(channel) {
+            None => Ok(spell),
+            Some(reason) => Err(off(channel, &reason)),
+        }
     }
 
     /// Has a channel give its picture, or keep it: then its streams end in order, and nobody is
@@ -218,8 +249,12 @@ impl Hub {
         let Some(known) = self.inner.channels.get(&channel) else {
             return;
         };
-        let was_on_standby = known.on_standby.swap(!working, Ordering::AcqRel);
-        if was_on_standby == working {
+        let turn = |turned: u64| (turned.is_multiple_of(2) != working).then_some(turned + 1);
+        let turned = &known.turned;
+        if turned
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, turn)
+            .is_ok()
+        {
             tracing::info!(%channel, working, "the camera was told to work or to stand by");
         }
         if working {
@@ -319,6 +354,16 @@ impl Inner {
     }
 }
 
+fn shutting_down() -> Error {
+    Error::new(ErrorKind::Unavailable, "the device is shutting down")
+}
+
+/// A camera does not deliver, for this reason.
+fn off(channel: ChannelId, reason: &str) -> Error {
+    let reason = format!("the camera of channel {channel} is off: {reason}");
+    Error::new(ErrorKind::Unavailable, reason)
+}
+
 fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
     let existing: Vec<String> = existing.map(ChannelId::to_string).collect();
     let reason = match existing.is_empty() {
@@ -349,16 +394,9 @@ impl Presence {
     fn enter(hub: &Arc<Inner>, id: StreamId, role: Role) -> Result<Self, Error> {
         let mut streams = hub.streams();
         if streams.closed {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "the device is shutting down",
-            ));
+            return Err(shutting_down());
         }
-        let known = hub.channel(id.channel)?;
-        if known.on_standby.load(Ordering::Acquire) {
-            let reason = format!("the camera of channel {} is on standby", id.channel);
-            return Err(Error::new(ErrorKind::Unavailable, reason));
-        }
+        hub.channel(id.channel)?.working(id.channel)?;
         let (running, is_new) = match streams.running.entry(id) {
             Entry::Occupied(running) => (running.into_mut(), false),
             Entry::Vacant(place) => (place.insert(hub.start(id)?), true),
@@ -384,18 +422,12 @@ impl Presence {
         let channel = self.stream.id.channel;
         let mut states = self.stream.state.subscribe();
         let settled = states.wait_for(|state| *state != State::Starting);
-        let unavailable = |reason: &str| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("the camera of channel {channel} is off: {reason}"),
-            )
-        };
         match tokio::time::timeout(START_TIMEOUT, settled).await {
             Ok(Ok(state)) => match &*state {
-                State::Offline(reason) => Err(unavailable(reason)),
+                State::Offline(reason) => Err(off(channel, reason)),
                 State::Starting | State::Online => Ok(()),
             },
-            Ok(Err(_)) | Err(_) => Err(unavailable("it did not deliver within 5 s")),
+            Ok(Err(_)) | Err(_) => Err(off(channel, "it did not deliver within 5 s")),
         }
     }
 }

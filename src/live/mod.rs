@@ -5,16 +5,18 @@
 //! ```
 //!
 //! The pump never waits for a viewer, and a viewer holds nothing but a cursor. Belongs here:
-//! starting and stopping streams, joining, skipping. Does not belong here: containers, HTTP.
+//! starting and stopping streams, joining, skipping, stills. Does not belong here: containers, HTTP.
 
 mod hub;
 mod metrics;
 mod pump;
 mod ring;
+mod stills;
 mod stream;
 mod subscription;
 
 pub use hub::{Channel, Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
 pub use ring::MAX_FRAME;
+pub use stills::{Place, Stills};
 pub use subscription::Subscription;

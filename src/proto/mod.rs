@@ -16,6 +16,7 @@ pub mod fmp4;
 pub mod guard;
 #[cfg(feature = "hal-socket")]
 pub mod hal_socket;
+pub mod jpeg;
 pub mod local;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 pub mod nal;

@@ -25,6 +25,8 @@ pub enum Route {
     Voice,
     /// `/command`: signalling from the app.
     Command,
+    /// `/snapshot.jpg`: the picture of now, by itself.
+    Snapshot,
     /// `/healthz`: is the daemon well?
     Health,
     /// `/metrics`: counters for Prometheus.
@@ -33,10 +35,11 @@ pub enum Route {
 
 impl Route {
     /// Every route.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Media,
         Self::Voice,
         Self::Command,
+        Self::Snapshot,
         Self::Health,
         Self::Metrics,
     ];
@@ -47,6 +50,7 @@ impl Route {
             Self::Media => "ipc.flv",
             Self::Voice => "voice",
             Self::Command => "command",
+            Self::Snapshot => "snapshot.jpg",
             Self::Health => "healthz",
             Self::Metrics => "metrics",
         }
@@ -64,7 +68,7 @@ impl Route {
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
-                    "no such path; this device serves /ipc.flv, /voice, /command, /healthz and /metrics",
+                    "no such path; this device serves /ipc.flv, /voice, /command, /snapshot.jpg, /healthz and /metrics",
                 )
             })
     }
@@ -75,7 +79,7 @@ impl Route {
             Self::Command => "POST",
             // Some players know no other way to send what has no end yet.
             Self::Voice => "POST, PUT",
-            Self::Media | Self::Health | Self::Metrics => "GET, HEAD",
+            Self::Media | Self::Snapshot | Self::Health | Self::Metrics => "GET, HEAD",
         }
     }
 }

@@ -63,5 +63,6 @@ mod rtsp_server;
 mod scripted;
 mod secrets;
 mod signalling;
+mod stills;
 mod support;
 mod vectors;

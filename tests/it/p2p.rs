@@ -431,6 +431,13 @@ async fn a_proxy_adds_tokens_and_keeps_its_rules() {
     ] {
         assert!(live.head.contains(header), "{}", live.head);
     }
+    for method in ["GET", "HEAD"] {
+        let still = ask(method, "/ipc.p2p.com/snapshot.jpg?channel=0", "").await;
+        assert_eq!(still.status, 200, "{}", still.head);
+        for header in ["content-type: image/jpeg", "content-length: ", "no-store"] {
+            assert!(still.head.contains(header), "{}", still.head);
+        }
+    }
     let refused = ask("GET", "/ipc.flv?action=live&channel=9", "").await;
     assert!(
         refused.status == 404 && refused.head.contains("peercam-code: -2402"),

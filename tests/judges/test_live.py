@@ -1,11 +1,13 @@
 """The simulated camera's live stream, judged by ffmpeg: the pictures, not only the bytes."""
 
 import hashlib
+import io
 import json
 import threading
 import time
 import urllib.request
 
+import av
 import numpy
 import pytest
 
@@ -209,3 +211,26 @@ def test_faults_leave_a_stream_that_decodes(camera):
     assert stamp_gaps == gaps, "timestamps go on by what was missed"
     steps = [b - a for (_, a), (_, b) in zip(shown, shown[1:])]
     assert any(abs(step) > 5000 for step in steps), "the wall clock stepped"
+
+
+def test_a_snapshot_is_the_present(camera):
+    daemon = camera()
+
+    def snapshot():
+        """The moment in the picture, against the moments before and behind it, in ms."""
+        before = time.time_ns() // 1_000_000
+        with urllib.request.urlopen(f"{daemon.base}/snapshot.jpg?channel=0", timeout=20) as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg"
+            data = answer.read()
+        after = time.time_ns() // 1_000_000
+        with av.open(io.BytesIO(data)) as opened:
+            pictures = [frame.to_ndarray(format="gray") for frame in opened.decode(video=0)]
+        assert [picture.shape for picture in pictures] == [(720, 1280)]
+        number, moment = (timecode.read_row(pictures[0], row) for row in (0, 1))
+        assert number is not None and moment is not None, "a time code that cannot be read"
+        return before, timecode.wall(moment), after
+
+    before, shown, after = snapshot()
+    assert before - 50 <= shown <= after, "a picture of the past"
+    before, later, after = snapshot()
+    assert before - 50 <= later <= after, "a picture of the past"

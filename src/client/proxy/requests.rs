@@ -39,6 +39,8 @@ enum Route {
     Voice,
     /// Commands to the device.
     Command,
+    /// A picture of the device by itself.
+    Snapshot,
     /// What the device says.
     Events,
     /// How it stands with the connection.
@@ -51,6 +53,7 @@ impl Route {
             "ipc.flv" => Self::Media,
             "voice" => Self::Voice,
             "command" => Self::Command,
+            "snapshot.jpg" => Self::Snapshot,
             "events" => Self::Events,
             "healthz" => Self::Health,
             _ => return None,
@@ -59,7 +62,7 @@ impl Route {
 
     const fn methods(self) -> &'static str {
         match self {
-            Self::Media => "GET, HEAD",
+            Self::Media | Self::Snapshot => "GET, HEAD",
             Self::Voice => "POST, PUT",
             Self::Command => "POST",
             Self::Events | Self::Health => "GET",
@@ -69,7 +72,7 @@ impl Route {
     /// The code of a request that the device refused.
     const fn code(self) -> Option<Code> {
         match self {
-            Self::Media => Some(Code::NoStream),
+            Self::Media | Self::Snapshot => Some(Code::NoStream),
             Self::Voice => Some(Code::NoVoice),
             Self::Command | Self::Events | Self::Health => None,
         }
@@ -127,7 +130,7 @@ fn route(parts: &Parts, is_own: bool) -> Result<Route, Error> {
     Route::of_path(parts.uri.path()).ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
-            "no such path; this proxy serves /ipc.flv, /voice, /command, /events and /healthz",
+            "no such path; this proxy serves /ipc.flv, /voice, /command, /snapshot.jpg, /events and /healthz",
         )
     })
 }
@@ -143,6 +146,7 @@ async fn serve(
         Route::Media => "/ipc.flv",
         Route::Voice => "/voice",
         Route::Command => "/command",
+        Route::Snapshot => "/snapshot.jpg",
         Route::Events => {
             let body = EventBody::new(rules.events.subscribe());
             let body = body.map_err(|never| match never {}).boxed_unsync();
@@ -311,6 +315,7 @@ mod tests {
     #[test]
     fn only_the_last_part_of_the_path_routes() {
         assert_eq!(Route::of_path("/ipc.p2p.com/ipc.flv"), Some(Route::Media));
+        assert_eq!(Route::of_path("/snapshot.jpg"), Some(Route::Snapshot));
         for path in [
             "/",
             "/ipc.flv/",

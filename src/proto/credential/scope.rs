@@ -76,6 +76,7 @@ impl Need {
         match route {
             Route::Metrics => Self::Device(Scope::Metrics),
             Route::Voice => Self::Scope(Scope::Voice),
+            Route::Snapshot => Self::Scope(Scope::Live),
             Route::Media | Route::Command | Route::Health => Self::Proof,
         }
     }

@@ -1,0 +1,129 @@
+//! `peercam snapshot`: one picture of now of a paired device.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use clap::Args;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::{
+    Failure,
+    interrupt::until_interrupted,
+    way::{Hidden, Way, pairing_uri, run},
+};
+use crate::{
+    client::{Code, Viewer},
+    media::ChannelId,
+    proto::jpeg,
+};
+
+/// The largest picture that is taken, in bytes.
+const LARGEST: usize = 16 << 20;
+
+/// Options of `peercam snapshot`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
+    /// PEERCAM_URI is read.
+    uri: Option<Hidden>,
+    #[command(flatten)]
+    way: Way,
+    /// The camera.
+    #[arg(long, default_value_t = 0)]
+    channel: u16,
+    /// A new file for the JPEG, which is there as a whole or not at all; - is the output. Without it,
+    /// the output if that is no terminal.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl SnapshotOptions {
+    pub(super) fn perform(self) -> Result<(), Failure> {
+        let file = self
+            .output
+            .as_deref()
+            .filter(|path| path.as_os_str() != "-");
+        if self.output.is_none() && io::stdout().is_terminal() {
+            return Err(Failure::Usage(
+                "name a file with --output: peercam snapshot @URI -o picture.jpg".to_owned(),
+            ));
+        }
+        if let Some(path) = file.filter(|path| path.exists()) {
+            let exists = io::ErrorKind::AlreadyExists.into();
+            return Err(Failure::io(path.display().to_string())(exists));
+        }
+        let uri = pairing_uri(self.uri.as_ref())?;
+        let still = run(async {
+            let mut viewer = self.way.open(uri).await?;
+            let fetched = until_interrupted(self.fetch(&mut viewer)).await;
+            viewer.close().await;
+            fetched
+        })?;
+        match file {
+            Some(path) => keep(path, &still).map_err(Failure::io(path.display().to_string())),
+            None => {
+                let mut output = io::stdout().lock();
+                let written = output.write_all(&still).and_then(|()| output.flush());
+                written.map_err(Failure::io("the picture cannot be written"))
+            }
+        }
+    }
+
+    async fn fetch(&self, viewer: &mut Viewer) -> Result<Bytes, Failure> {
+        let target = format!("/snapshot.jpg?channel={}", ChannelId(self.channel));
+        let answer = viewer.get(&target).await;
+        let mut answer = answer.map_err(Failure::asking(Code::NoStream))?;
+        let still = answer.collect(LARGEST).await?;
+        match jpeg::length(&still) {
+            Ok(length) => Ok(still.slice(..length)),
+            Err(why) => Err(Failure::Usage(format!(
+                "what the device sent as a picture is none: {why}"
+            ))),
+        }
+    }
+}
+
+/// Makes a file of this, under its name only once it is whole. Nothing that is there is overwritten.
+fn keep(path: &Path, still: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    let kept = file.write_all(still).and_then(|()| file.sync_all());
+    let kept = kept.and_then(|()| {
+        Ok(renameat_with(
+            CWD,
+            &draft,
+            CWD,
+            path,
+            RenameFlags::NOREPLACE,
+        )?)
+    });
+    kept.inspect_err(|_| drop(fs::remove_file(&draft)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_as_a_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("picture.jpg");
+        let names = || fs::read_dir(directory.path()).unwrap().count();
+        keep(&path, b"one").unwrap();
+        let taken = keep(&path, b"two").expect_err("it is there");
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(names(), 1, "no draft is left");
+        assert!(keep(&directory.path().join("nowhere/x.jpg"), b"x").is_err());
+    }
+}
