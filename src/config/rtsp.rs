@@ -13,7 +13,7 @@ use super::{
 };
 use crate::hal::{
     SoundPolicy,
-    rtsp::{Config, Credentials, Password, Transport, parse_url},
+    rtsp::{Config, Credentials, Password, Transport, parse_still_url, parse_url},
 };
 
 const LONGEST_LINGER: Duration = Duration::from_secs(600);
@@ -28,6 +28,11 @@ impl Source {
         let high = high.unwrap_or_else(|| main.clone());
         let standard = self.url_standard.as_ref().map(url).transpose()?;
         let standard = standard.unwrap_or_else(|| high.clone());
+        let snapshot = self.snapshot_url.as_ref().map(|text| {
+            let parsed = parse_still_url(text.get_ref(), &main);
+            parsed.map_err(|reason| Problem::at(text.span(), reason))
+        });
+        let snapshot = snapshot.transpose()?;
         let transport = match word(self.transport.as_ref()) {
             None | Some("tcp") => Transport::Tcp,
             Some("udp") => Transport::Udp,
@@ -40,6 +45,7 @@ impl Source {
         };
         Ok(Config {
             urls: [standard, high, main],
+            snapshot,
             credentials: credentials(self.user, self.password)?,
             transport,
             always,

@@ -37,6 +37,7 @@ pub(super) struct Source {
     pub(super) url: Option<Spanned<String>>,
     pub(super) url_high: Option<Spanned<String>>,
     pub(super) url_standard: Option<Spanned<String>>,
+    pub(super) snapshot_url: Option<Spanned<String>>,
     pub(super) user: Option<Spanned<String>>,
     pub(super) password: Option<Spanned<Masked>>,
     pub(super) transport: Option<Spanned<String>>,
@@ -163,7 +164,13 @@ impl Source {
             foreign.extend(span.filter(|_| !is_ours));
         };
         take(file || socket, self.path.as_ref().map(Spanned::span));
-        for url in [&self.url, &self.url_high, &self.url_standard] {
+        let urls = [
+            &self.url,
+            &self.url_high,
+            &self.url_standard,
+            &self.snapshot_url,
+        ];
+        for url in urls {
             take(rtsp, url.as_ref().map(Spanned::span));
         }
         take(rtsp, self.user.as_ref().map(Spanned::span));

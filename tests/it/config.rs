@@ -235,6 +235,18 @@ fn errors_in_sources_name_the_key_itself() {
             "kind = \"rtsp\", url = \"rtsp://x/\", mode = \"0660\"",
             vec![":3: mode:", "no such option"],
         ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", snapshot_url = \"http://y/\"",
+            vec![":3: snapshot_url:", "host of url"],
+        ),
+        (
+            "kind = \"rtsp\", url = \"rtsp://x/\", snapshot_url = \"http://u:hunter2@x/\"",
+            vec![":3: snapshot_url:", "keys of their own"],
+        ),
+        (
+            "kind = \"sim\", snapshot_url = \"http://x/\"",
+            vec![":3: snapshot_url:", "no such option"],
+        ),
         ("kind = \"socket\"", vec![":3: kind:", "needs a path"]),
         (
             "kind = \"socket\", path = \"x\", mode = \"rw\"",

@@ -107,6 +107,7 @@ fn sim(audio: AudioKind) -> (Clock, SimCamera) {
 fn rtsp_config(server: &RtspServer) -> rtsp::Config {
     rtsp::Config {
         urls: [(); 3].map(|()| server.url()),
+        snapshot: None,
         credentials: None,
         transport: rtsp::Transport::Tcp,
         always: false,

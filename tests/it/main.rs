@@ -60,6 +60,8 @@ mod recording;
 mod resume;
 #[cfg(all(feature = "hal-socket", feature = "rtsp"))]
 mod rtsp_server;
+#[cfg(feature = "rtsp")]
+mod rtsp_still;
 mod scripted;
 mod secrets;
 mod signalling;

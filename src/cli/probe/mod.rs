@@ -129,6 +129,7 @@ impl ProbeOptions {
         };
         let config = rtsp::Config {
             urls: [url.clone(), url.clone(), url],
+            snapshot: None,
             credentials,
             transport,
             always: false,

@@ -13,13 +13,17 @@ mod packets;
 mod puller;
 mod reorder;
 mod session;
+mod still;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Camera, HalError, MediaInput, Room, feed::Feed};
+pub use still::parse_still_url;
+
+use self::still::HttpStill;
+use super::{Camera, HalError, MediaInput, Parts, Room, feed::Feed};
 use crate::{
     boundary::{self, Guarded, Part, restarting},
     clock::Clock,
@@ -31,6 +35,8 @@ use crate::{
 pub struct Config {
     /// Where each quality's picture is, without user and password.
     pub urls: [Url; Quality::ALL.len()],
+    /// Where a still is, over HTTP at the same host, without user and password.
+    pub snapshot: Option<Url>,
     /// Who reads it; `None` if nobody is asked.
     pub credentials: Option<Credentials>,
     /// How media come.
@@ -92,6 +98,7 @@ pub struct RtspCamera {
     config: Arc<Config>,
     /// One for each URL.
     pulls: BTreeMap<Url, Pull>,
+    still: Option<Arc<HttpStill>>,
 }
 
 /// What one URL delivers, and the task that looks after it.
@@ -110,9 +117,18 @@ impl RtspCamera {
             };
             (url.clone(), pull)
         });
+        let still = config.snapshot.as_ref().map(|url| {
+            let credentials = config.credentials.clone();
+            Arc::new(HttpStill::new(
+                url.clone(),
+                credentials,
+                config.room.picture,
+            ))
+        });
         Self {
             clock,
             pulls: pulls.collect(),
+            still,
             config: Arc::new(config),
         }
     }
@@ -157,6 +173,13 @@ impl Camera for RtspCamera {
             source: Box::new(feed.open()),
             control: None,
         })
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            snapshot: self.still.clone().map(|still| still as _),
+            ..Parts::default()
+        }
     }
 
     fn offline(&self) -> Option<String> {

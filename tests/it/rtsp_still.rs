@@ -1,0 +1,247 @@
+//! The still that an RTSP camera gives over HTTP: a camera that answers as a test tells it, and what it
+//! is told in turn.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use peercam::{
+    clock::Clock,
+    hal::{
+        Camera, HalError, Room, Snapshot,
+        rtsp::{Config, Credentials, Password, RtspCamera, Transport, parse_still_url},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+};
+
+use crate::stills::jpeg_with;
+
+const DIGEST: &str =
+    "WWW-Authenticate: Digest realm=\"cam\", qop=\"auth\", nonce=\"abc\", algorithm=MD5\r\n";
+const BASIC: &str = "WWW-Authenticate: Basic realm=\"cam\"\r\n";
+const UNKNOWN: &str =
+    "WWW-Authenticate: Digest realm=\"cam\", qop=\"auth\", nonce=\"abc\", algorithm=MD6\r\n";
+
+/// A web server that gives one answer after the other, each on its own connection, and notes heads of
+/// requests.
+struct Web {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+    _task: JoinSet<()>,
+}
+
+impl Web {
+    async fn start(answers: Vec<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let mut task = JoinSet::new();
+        let noted = Arc::clone(&heads);
+        task.spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                noted.lock().unwrap().push(String::from_utf8(head).unwrap());
+                // It may have heard enough.
+                let _ = stream.write_all(&answer).await;
+            }
+        });
+        Self {
+            address,
+            heads,
+            _task: task,
+        }
+    }
+
+    fn still(&self, host: &str) -> Arc<dyn Snapshot> {
+        let rtsp = url::Url::parse(&format!("rtsp://{host}/main")).unwrap();
+        let still = format!("http://{host}:{}/still.jpg?ch=1", self.address.port());
+        let config = Config {
+            urls: [(); 3].map(|()| rtsp.clone()),
+            snapshot: Some(parse_still_url(&still, &rtsp).unwrap()),
+            credentials: Some(Credentials {
+                user: "admin".to_owned(),
+                password: Password::new("hunter2".to_owned()),
+            }),
+            transport: Transport::Tcp,
+            always: false,
+            linger: Duration::ZERO,
+            sound: true,
+            room: Room {
+                picture: 5000,
+                ..Room::default()
+            },
+        };
+        let camera = RtspCamera::new(Clock::start(), config);
+        camera.parts().snapshot.expect("stills")
+    }
+
+    async fn capture(&self) -> Result<Bytes, HalError> {
+        self.still("127.0.0.1").capture().await
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn whole() -> Vec<u8> {
+    answer("200 OK", "", &jpeg_with(b"it"))
+}
+
+#[tokio::test]
+async fn a_camera_s_password_goes_to_its_own_host_and_never_in_clear_where_digest_is_offered() {
+    let both = format!("{BASIC}{DIGEST}");
+    let in_one = "WWW-Authenticate: Basic realm=\"cam\", Digest realm=\"cam\", nonce=\"abc\", qop=\"auth\"\r\n";
+    for (asks, shown) in [
+        (DIGEST, "authorization: Digest username=\"admin\""),
+        (&both, "authorization: Digest username=\"admin\""),
+        (in_one, "authorization: Digest username=\"admin\""),
+        // The camera is on this machine.
+        (BASIC, "authorization: Basic YWRtaW46aHVudGVyMg=="),
+    ] {
+        let asked = answer("401 Unauthorized", asks, b"who?");
+        let web = Web::start(vec![asked, whole()]).await;
+        assert_eq!(web.capture().await, Ok(jpeg_with(b"it").into()), "{asks}");
+        let heads = web.heads();
+        assert!(
+            !heads[0].to_lowercase().contains("authorization"),
+            "{heads:?}"
+        );
+        assert!(heads[1].contains(shown), "{heads:?}");
+        assert!(
+            heads[0].starts_with("GET /still.jpg?ch=1 HTTP/1.1\r\n"),
+            "{heads:?}"
+        );
+    }
+    // Digest in a way that nobody knows is no reason to say it in clear.
+    for asks in [
+        UNKNOWN.to_owned(),
+        format!("{UNKNOWN}{BASIC}"),
+        format!("{BASIC}{UNKNOWN}"),
+    ] {
+        let web = Web::start(vec![answer("401 Unauthorized", &asks, b""), whole()]).await;
+        let error = web.capture().await.expect_err("not known");
+        assert!(
+            error.to_string().contains("(Digest) is not known"),
+            "{error}"
+        );
+        assert_eq!(web.heads().len(), 1);
+    }
+    let other = Web::start(vec![whole()]).await;
+    let to = format!("Location: http://{}/?secret=1\r\n", other.address);
+    let web = Web::start(vec![answer("302 Found", &to, b"")]).await;
+    let error = web.capture().await.expect_err("it leads away").to_string();
+    assert!(
+        error.contains(&format!("redirects to http://{} (302)", other.address)),
+        "{error}"
+    );
+    assert!(!error.contains("secret"), "{error}");
+    assert!(other.heads().is_empty());
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_is_not_tried_again_at_once() {
+    let refused = answer("401 Unauthorized", DIGEST, b"");
+    let web = Web::start(vec![refused.clone(), refused.clone(), refused]).await;
+    let still = web.still("127.0.0.1");
+    for words in [
+        "refuses user and password (401)",
+        "asked again in 60 s",
+        "asked again in",
+    ] {
+        let error = still.capture().await.expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert_eq!(web.heads().len(), 2, "the account is not to be locked");
+}
+
+#[tokio::test]
+async fn whatever_a_camera_answers_is_bounded_and_said() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let endless = [
+        head.as_bytes(),
+        &b"3e8\r\n"
+            .iter()
+            .chain(&[b'x'; 1000])
+            .chain(b"\r\n")
+            .copied()
+            .collect::<Vec<_>>()
+            .repeat(9),
+    ]
+    .concat();
+    let long_head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(40_000));
+    for (given, words) in [
+        (
+            answer("404 Not Found", "", b"no"),
+            "path of snapshot_url is wrong",
+        ),
+        (answer("500 Oops", "", b"no"), "refuses the request (500)"),
+        (
+            answer("401 Unauthorized", "", b""),
+            "in a way that is not known",
+        ),
+        (
+            answer("200 OK", "", &[b'x'; 5001]),
+            "does not end after 5000",
+        ),
+        (endless, "does not end after 5000"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec(),
+            "broke off",
+        ),
+        (long_head.into_bytes(), "broke off"),
+        (b"RTSP/1.0 400 Bad Request\r\n\r\n".to_vec(), "broke off"),
+        (Vec::new(), "broke off"),
+    ] {
+        let web = Web::start(vec![given]).await;
+        let error = web.capture().await.expect_err(words).to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // No length: it ends with the connection.
+    let bare = [&b"HTTP/1.0 200 OK\r\n\r\n"[..], &jpeg_with(b"old")].concat();
+    let web = Web::start(vec![bare]).await;
+    assert_eq!(web.capture().await, Ok(jpeg_with(b"old").into()));
+}
+
+#[test]
+fn a_still_is_where_its_camera_is() {
+    let camera = url::Url::parse("rtsp://Camera.lan:8554/main?x=1").unwrap();
+    for fine in [
+        "http://camera.lan/still.jpg",
+        "http://camera.lan:8080/a?b=c",
+    ] {
+        assert!(parse_still_url(fine, &camera).is_ok(), "{fine}");
+    }
+    for (text, words) in [
+        ("https://camera.lan/", "TLS"),
+        ("rtsp://camera.lan/", "http://HOST"),
+        ("still.jpg", "http://HOST"),
+        ("http://other.lan/still.jpg", "host of url"),
+        ("http://camera.lan.evil/still.jpg", "host of url"),
+        ("http://admin:hunter2@camera.lan/", "keys of their own"),
+    ] {
+        let error = parse_still_url(text, &camera).expect_err(text);
+        assert!(
+            error.contains(words) && !error.contains("hunter2"),
+            "{text}: {error}"
+        );
+    }
+}
