@@ -165,8 +165,15 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
         }
         writeln!(
             out,
-            "\nWatch \"{name}\":\n  ffplay -fflags nobuffer '{live}'\n  vlc '{live}'"
+            "\nWatch \"{name}\":\n  {} '{live}'\n  mpv --profile=low-latency --demuxer-lavf-o=fpsprobesize=0 '{live}'\n  vlc '{live}'",
+            cli::FFPLAY
         )?;
+        if is_default {
+            writeln!(
+                out,
+                "One picture:\n  curl -o now.jpg '{base}/snapshot.jpg?channel={channel}'"
+            )?;
+        }
         writeln!(out, "Save ten seconds:\n  curl -m 10 -o live.flv '{live}'")?;
         writeln!(
             out,

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Failure,
+    FFPLAY, Failure,
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
@@ -141,7 +141,7 @@ fn announce(address: SocketAddr) -> io::Result<()> {
         let live = format!("{base}/ipc.flv?action=live&channel=0&quality=super");
         writeln!(
             out,
-            "\nWatch:\n  ffplay -fflags nobuffer '{live}'\n  vlc '{live}'\nAsk the device:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'\nHear what it says:\n  curl -N {base}/events\n\nCtrl-C stops it."
+            "\nWatch:\n  {FFPLAY} '{live}'\n  mpv --profile=low-latency --demuxer-lavf-o=fpsprobesize=0 '{live}'\n  vlc '{live}'\nAsk the device:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'\nHear what it says:\n  curl -N {base}/events\n\nCtrl-C stops it."
         )?;
     }
     out.flush()

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    Failure,
+    FFPLAY, Failure,
     interrupt::until_interrupted,
     progress::Progress,
     way::{Hidden, Way, pairing_uri, run},
@@ -90,10 +90,9 @@ async fn ask(viewer: &mut Viewer, command: &str) -> Result<bytes::Bytes, Failure
 impl PullOptions {
     pub(super) fn perform(self) -> Result<(), Failure> {
         if self.output.is_none() && io::stdout().is_terminal() {
-            return Err(Failure::Usage(
-                "name a file with --output, or pipe it into a player: peercam pull @URI | ffplay -"
-                    .to_owned(),
-            ));
+            return Err(Failure::Usage(format!(
+                "name a file with --output, or pipe it into a player: peercam pull @URI | {FFPLAY} -"
+            )));
         }
         if let Some(path) = self.output.as_ref().filter(|path| path.exists()) {
             return Err(Failure::io(path.display().to_string())(

@@ -29,9 +29,11 @@ async function play({ stream, pictures }) {
   const player = mpegts.createPlayer(
     { type: "flv", isLive: true, url: stream }, { enableStashBuffer: false, liveBufferLatencyChasing: true });
   const errors = [];
-  let hasAudio = false;
+  const began = performance.now();
+  let hasAudio = false, first = NaN;
   player.on(mpegts.Events.ERROR, (...what) => errors.push(what.map((one) => JSON.stringify(one)).join(" ")));
   player.on(mpegts.Events.MEDIA_INFO, (info) => { hasAudio = info.hasAudio; });
+  video.requestVideoFrameCallback(() => { first = performance.now() - began; });
   player.attachMediaElement(video);
   player.load();
   player.play().catch(() => {});
@@ -55,7 +57,7 @@ async function play({ stream, pictures }) {
     late = (Date.now() % 2 ** 32) - row(24);
   }
   const quality = video.getVideoPlaybackQuality();
-  const seen = { errors, hasAudio, numbers, late_ms: late, decoded: quality.totalVideoFrames, dropped: quality.droppedVideoFrames };
+  const seen = { errors, hasAudio, numbers, late_ms: late, first_ms: first, decoded: quality.totalVideoFrames, dropped: quality.droppedVideoFrames };
   player.destroy();
   return seen;
 }
