@@ -159,11 +159,6 @@ async fn commands() {
             "",
             r#"{"confirmation_topic":"intercom","result":"0","status":"unused"}"#,
         ),
-        (
-            "/command?cmd=launch_missiles&action=inner_define",
-            "",
-            r#"{"status":"406","reason":"this device does not offer that command"}"#,
-        ),
     ] {
         let answer = post(target, body).await;
         assert_eq!(
