@@ -35,6 +35,11 @@ impl Device {
                 ),
             ),
             (
+                any(&|channel| self.stills.contains(channel)),
+                Scope::Live,
+                ("GET /snapshot.jpg", "channel"),
+            ),
+            (
                 is_recorded,
                 Scope::Playback,
                 (

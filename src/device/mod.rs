@@ -16,7 +16,7 @@ mod status;
 mod user;
 mod viewers;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallKeeper, Calls, Shown};
@@ -84,6 +84,8 @@ pub struct Device {
     talkers: Talkers,
     calls: Calls,
     presence: Presence,
+    /// Channels whose cameras hand over stills.
+    stills: BTreeSet<ChannelId>,
     panels: Panels,
 }
 
@@ -127,6 +129,8 @@ impl Device {
         let motors = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
         let motors = Motors::new(motors.collect(), parts.presence.clone());
         let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
+        let stills = cameras().filter(|(_, camera)| camera.snapshot.is_some());
+        let stills = stills.map(|(id, _)| id).collect();
         let panels = Panels {
             motors,
             pictures: pictures.collect(),
@@ -145,6 +149,7 @@ impl Device {
             talkers: parts.talkers,
             calls: parts.calls,
             presence: parts.presence,
+            stills,
             panels,
         }
     }
