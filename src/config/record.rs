@@ -259,7 +259,8 @@ mod tests {
             "segment = \"10m\"\nquality = \"standard\"",
             "segment = \"60m\"\nmode = \"off\"",
         ] {
-            assert_eq!(doubts(fine, ""), [String::new(); 0], "{fine}");
+            let told = doubts(fine, "");
+            assert!(told.is_empty(), "{fine}: {told:?}");
         }
         let told = doubts("segment = \"10m\"", "");
         assert_eq!(told.len(), 1);
@@ -273,7 +274,7 @@ mod tests {
             assert!(told[0].contains(words), "{words}: {told:?}");
         }
         let enough = doubts("segment = \"10m\"\nmax_size = \"2289MiB\"", "");
-        assert_eq!(enough, [String::new(); 0], "what it says is enough");
+        assert!(enough.is_empty(), "what it says is enough: {enough:?}");
         // Short files of little memory.
         assert_eq!(doubts("max_size = \"64MiB\"", "").len(), 1);
     }
