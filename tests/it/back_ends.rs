@@ -54,7 +54,7 @@ async fn a_mint_key_gives_what_its_owner_set_and_narrowing_ends_what_runs() {
     assert_eq!(names, ["get_device_st", "get_nvr_list", "help"]);
     assert_eq!(help["channels"], serde_json::json!(["1"]));
     assert_eq!(help["user_define"]["topics"], serde_json::json!([]));
-    assert_eq!(help["requests"].as_object().unwrap().len(), 1, "{help}");
+    assert_eq!(help["requests"].as_object().unwrap().len(), 2, "{help}");
     let unknown = b"action=inner_define&cmd=playback_paus";
     let (_, unknown) = ask(&device, &guest, "POST", unknown).await;
     assert!(

@@ -112,11 +112,17 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Reads it as players do, by letters: nothing of ours is asked.
+    /// Reads it as players do: nothing of ours is asked.
     pub(crate) fn by(head: &[u8]) -> Self {
         let number = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().unwrap());
         let find = |kind: &[u8; 4]| head.windows(4).position(|four| four == kind);
-        let index = find(b"sidx").map(|at| {
+        // In a box of another kind it is not there.
+        let mut at = 0;
+        while head.get(at + 4..at + 8).is_some_and(|kind| kind != b"sidx") {
+            at += number(at) as usize;
+        }
+        let index = (at + 4 < head.len()).then(|| {
+            let at = at + 4;
             let references = (at + 28..).step_by(12).take(number(at + 24) as usize);
             references.map(|at| (number(at), number(at + 4))).collect()
         });
