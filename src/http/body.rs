@@ -165,6 +165,7 @@ impl Body {
     }
 
     /// Has a live stream say behind its end if that came because of `shutdown`; whether it is one.
+    #[cfg(feature = "p2p")]
     pub(super) fn tell_of(&mut self, shutdown: CancellationToken) -> bool {
         let is_live = matches!(self.content, Content::Live(_));
         self.shutdown = Some(shutdown).filter(|_| is_live);
