@@ -124,7 +124,7 @@ def camera(tmp_path):
     started = []
 
     def start(text="", source='{ kind = "sim", every_picture = true }', origins=(), listen=""):
-        directory = tmp_path / f"daemon{len(started)}"
+        directory = tmp_path / f"d{len(started)}"
         directory.mkdir()
         started.append(Camera(directory, f"""
 [[listen]]
