@@ -1,6 +1,6 @@
 """How long players take to their first picture, from the start of the program, and which codecs they play.
 
-    cargo build --release; python3 benches/first_picture.py [PROGRAM]
+    cargo build --profile dist; python3 benches/first_picture.py [PROGRAM [STREAM…]]
 
 The lines are those of README.md, "Watch with". A player that is not installed is left out: ffmpeg, mpv, vlc-bin
 with vlc-plugin-base, gstreamer1.0-tools with gstreamer1.0-plugins-good and -libav (Debian packages); Chromium as
@@ -25,11 +25,11 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/release/peercam"
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "target/dist/peercam"
 TIMES, PATIENCE = 5, 10
 HEADLESS = os.environ | {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "HOME": tempfile.gettempdir()}
 # What is played, and the channel that has it. H.265 comes in both forms.
-STREAMS = {"H.264 + AAC": 0, "H.264 + G.711": 1, "H.264 alone": 2, "H.265, legacy": 3, "H.265, hvc1": 3}
+STREAMS = {"H.264 + AAC": 0, "H.264 + silence": 4, "H.264 + G.711": 1, "H.264 alone": 2, "H.265, legacy": 3, "H.265, hvc1": 3}
 
 # Name, line, what its log says at the first picture (nothing: that it ends), what makes it say so.
 PLAYERS = [
@@ -49,7 +49,7 @@ PLAYERS = [
 def camera(directory, hevc):
     config = directory / f"{hevc}.toml"
     channels = [('{ kind = "sim" }', "pass"), ('{ kind = "sim", audio = "pcma" }', "pass"), ('{ kind = "sim" }', "off"),
-                ('{ kind = "file", path = "hevc.mp4" }', "pass")]
+                ('{ kind = "file", path = "hevc.mp4" }', "pass"), ('{ kind = "sim", audio = "none" }', "silence")]
     tables = "".join(f'[[channel]]\nid = {id}\naudio = "{audio}"\nsource = {source}\n' for id, (source, audio) in enumerate(channels))
     config.write_text(f"""
 data_dir = "data-{hevc}"
@@ -137,9 +137,10 @@ with tempfile.TemporaryDirectory() as directory:
                     "-c:v", "libx265", "-x265-params", "log-level=error:keyint=50:bframes=0", "-tag:v", "hvc1", "-c:a", "aac", directory / "hevc.mp4"], check=True)
     with camera(directory, "legacy") as legacy, camera(directory, "hvc1") as hvc1:
         # Somebody watches, so that the first picture is there.
-        watching = [subprocess.Popen(["curl", "-s", "-o", "/dev/null", of(channel)]) for of in (legacy, hvc1) for channel in range(4)]
+        watching = [subprocess.Popen(["curl", "-s", "-o", "/dev/null", of(channel)]) for of in (legacy, hvc1) for channel in sorted(set(STREAMS.values()))]
         time.sleep(3)
-        for stream, channel in STREAMS.items():
+        for stream in sys.argv[2:] or STREAMS:
+            channel = STREAMS[stream]
             url = (hvc1 if stream.endswith("hvc1") else legacy)(channel)
             print(f"\n{stream}")
             for name, line, sign, extra in PLAYERS:

@@ -314,7 +314,7 @@ impl Listen {
             origin
                 .get_ref()
                 .parse::<Origin>()
-                .map_err(|error| Problem::at(origin.span(), format!("allow_origins: {error}")))
+                .map_err(|error| Problem::at(origin.span(), format!("{:?}: {error}", origin.get_ref())))
         });
         Ok(super::ListenAccess::Open {
             allow_origins: origins.collect::<Result<_, _>>()?,

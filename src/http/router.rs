@@ -44,7 +44,7 @@ use crate::{
 /// How long a peer may take to send a request body, if nothing else is configured.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a command may take: apps wait for half a second more.
+/// How long a command may take. Apps of phones wait 2 s for it (`ANSWER_TIME`), others 7.5 s.
 pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 
 /// What all listeners serve.
