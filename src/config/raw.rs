@@ -311,10 +311,9 @@ impl Listen {
         }
         let origins = self.allow_origins.map(Spanned::into_inner);
         let origins = origins.into_iter().flatten().map(|origin| {
-            origin
-                .get_ref()
-                .parse::<Origin>()
-                .map_err(|error| Problem::at(origin.span(), format!("{:?}: {error}", origin.get_ref())))
+            origin.get_ref().parse::<Origin>().map_err(|error| {
+                Problem::at(origin.span(), format!("{:?}: {error}", origin.get_ref()))
+            })
         });
         Ok(super::ListenAccess::Open {
             allow_origins: origins.collect::<Result<_, _>>()?,

@@ -9,10 +9,10 @@
 
 #[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
-mod converted;
 mod exec;
 #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 mod feed;
+mod one_rate;
 mod recordings;
 mod resample;
 mod sound;
@@ -35,8 +35,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-pub use converted::OneRate;
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
+pub use one_rate::OneRate;
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use sound::{SoundPolicy, WithSound};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};

@@ -54,7 +54,10 @@ impl Turn {
         };
         if let Some(speaker) = inner.speakers.get(&channel) {
             let name = format!("talk on channel {channel}");
-            *speaker.talk.lock() = Some(boundary::spawn(Part::Request, name, talk));
+            let talk = boundary::spawn(Part::Request, name, talk);
+            let before = speaker.talk.lock().replace(talk);
+            // Ended without the lock: what it frees may be asked for by somebody who has it.
+            drop(before);
         }
         match played.await {
             Ok((body, talked)) => (Some(body), talked),

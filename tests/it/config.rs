@@ -130,10 +130,7 @@ fn errors_name_file_line_key_and_what_is_allowed() {
         ),
         (
             "[[listen]]\naddr = \"127.0.0.1:1\"\nallow_origins = [\"*\"]\n",
-            vec![
-                "camera.toml:3: allow_origins: \"*\": ",
-                "scheme and host",
-            ],
+            vec!["camera.toml:3: allow_origins: \"*\": ", "scheme and host"],
         ),
         (
             "[[listen]]\naddr = \"127.0.0.1:1\"\nallow_origins = [5]\n",
