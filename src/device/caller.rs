@@ -128,7 +128,7 @@ impl Caller {
     /// Makes sure that it may do something.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`], naming what is missing.
+    /// [`Forbidden`](crate::error::ErrorKind::Forbidden), naming what is missing.
     pub fn check(&self, need: Need) -> Result<(), Error> {
         need.check(self.scopes, &self.channels)
     }

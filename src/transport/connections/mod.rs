@@ -43,9 +43,9 @@ impl Default for Timeouts {
 
 /// The open connections of listeners of one kind.
 ///
-/// Bound: `max`. When it is full, a new connection displaces one that is [`Idle`]; if all of them are
-/// being served, the new one is refused. So peers that connect and say nothing, or ask and do not
-/// read, cannot shut anybody out.
+/// Bound: `max`. When it is full, a new connection displaces one that waits for a request, or whose
+/// peer does not read; if all of them are being served, the new one is refused. So peers that connect
+/// and say nothing, or ask and do not read, cannot shut anybody out.
 ///
 /// Where peers have to prove themselves, those that have leave a few places to those that have not
 /// yet: else the owner could not even do that. Of those that have, whoever weighs more displaces
