@@ -52,6 +52,7 @@ impl Default for Timeouts {
 /// whoever weighs less.
 #[derive(Clone, Debug)]
 pub struct Connections {
+    /// Oldest first: who goes for another one goes by that.
     open: Arc<Guarded<Vec<Weak<Shared>>>>,
     max: usize,
     nobodies: Nobodies,
@@ -133,7 +134,7 @@ impl Connections {
             Victim::NotNeeded => {}
             Victim::Found(index, victim) => {
                 victim.end("displaced");
-                open.swap_remove(index);
+                open.remove(index);
             }
             Victim::None => {
                 self.metrics.ended("no place");

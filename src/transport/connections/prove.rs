@@ -46,7 +46,7 @@ impl Connections {
                 return false;
             };
             victim.end("displaced");
-            open.swap_remove(*index);
+            open.remove(*index);
         }
         shared.lock().who = Who::Proved(rank, Arc::clone(answers));
         true

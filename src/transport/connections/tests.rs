@@ -416,3 +416,40 @@ fn many_credentials_of_one_back_end_leave_connections_to_others() {
     let (_owner, has_place) = enter(10, Rank::Owner, "owner");
     assert!(has_place && paired.iter().all(|(one, _)| !has_ended(one)));
 }
+
+#[test]
+fn the_newest_goes_whoever_made_room_before() {
+    let now = Instant::now();
+    // Of six served, one that goes at its entrance and one among those that have proved themselves.
+    for by_entrance in [true, false] {
+        let connections = sealed(10, ROOM);
+        let admit = |number: u32, ticket| {
+            let admitted = connections.admit(at(number), Standing::Nobody(ticket), now);
+            admitted.expect("a place for strangers")
+        };
+        let enter = |number, whose: &str| {
+            let activity = admit(number, Ticket::Turn);
+            let serving = activity.serve(now);
+            assert!(prove(&activity, Rank::Guest, whose));
+            (activity, serving)
+        };
+        let mut strangers = Vec::new();
+        if by_entrance {
+            strangers.extend((100..104).map(|number| admit(number, Ticket::None)));
+        }
+        let mut shop: Vec<_> = (0..6).map(|number| enter(number, "shop")).collect();
+        if by_entrance {
+            // Of one that came before all of them.
+            strangers.push(admit(104, Ticket::None));
+            assert_eq!(strangers.iter().filter(|one| has_ended(one)).count(), 1);
+        } else {
+            let (waits, serving) = shop.remove(1);
+            drop(serving);
+            shop.push(enter(6, "shop"));
+            assert!(has_ended(&waits));
+        }
+        let _local = enter(7, "local");
+        let ended: Vec<_> = shop.iter().map(|(one, _)| has_ended(one)).collect();
+        assert_eq!(ended, [false, false, false, false, false, true]);
+    }
+}
