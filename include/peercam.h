@@ -111,7 +111,8 @@ enum {
 };
 
 /* What viewers want. Any may be NULL. `user` is the first argument of all. `id` goes into
-   peercam_answer(), soon: viewers wait for 1.5 s at most. */
+   peercam_answer(), soon: viewers wait for 1.5 s at most (for `format` and
+   `reboot` 5 s). */
 typedef struct {
     void *user;
     /* The daemon has taken us in (1); or there is no connection, for this reason, said once (0). After

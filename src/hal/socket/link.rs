@@ -27,6 +27,11 @@ const MOST_REQUESTS: usize = 16;
 /// How long a still may take.
 pub(super) const STILL_TIME: Duration = Duration::from_secs(5);
 
+/// How long it may take to begin with formatting its card, or to start again: what is done is not to
+/// be called failed, and no app that waits for 2 s learns more from an early error. Less than a
+/// command has in all.
+pub(super) const UPKEEP_TIME: Duration = Duration::from_secs(5);
+
 /// One firmware's end. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Link {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     channel::Channel,
-    link::{Link, STILL_TIME},
+    link::{Link, STILL_TIME, UPKEEP_TIME},
 };
 use crate::{
     hal::{
@@ -98,7 +98,7 @@ impl Upkeep for SocketParts {
     fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async {
             let link = self.0.able("starting again", |has| has.reboot)?;
-            let asked = link.ask(|id| ToFirmware::Reboot(self.0.id, id).encode());
+            let asked = link.ask_for(UPKEEP_TIME, |id| ToFirmware::Reboot(self.0.id, id).encode());
             asked.await.map(|_| ())
         })
     }
@@ -106,7 +106,7 @@ impl Upkeep for SocketParts {
     fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async {
             let link = self.0.able("formatting its card", |has| has.format)?;
-            let asked = link.ask(|id| ToFirmware::Format(self.0.id, id).encode());
+            let asked = link.ask_for(UPKEEP_TIME, |id| ToFirmware::Format(self.0.id, id).encode());
             asked.await.map(|_| ())
         })
     }
@@ -174,5 +174,47 @@ impl Drop for Sink {
     fn drop(&mut self) {
         self.link.send(&ToFirmware::TalkStop(self.channel.id));
         self.channel.free_speaker(self.link.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{media::ChannelId, proto::hal_socket::Abilities};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_card_takes_its_time_and_a_command_has_what_apps_wait_for() {
+        let channel = Channel::new(ChannelId::default(), 1);
+        let (link, _queue) = Link::new(1);
+        assert!(channel.claim(&link));
+        channel.set_abilities(Abilities {
+            commands: true,
+            reboot: true,
+            format: true,
+            ..Abilities::default()
+        });
+        let parts = SocketParts(channel);
+        let mut id = 0..;
+        let mut answered = |after| {
+            let (link, id) = (link.clone(), id.next().expect("endless"));
+            async move {
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                link.answer(id, Ok(Bytes::new()))
+            }
+        };
+        let (formatted, _) = tokio::join!(parts.format(), answered(4_900));
+        let (rebooted, _) = tokio::join!(parts.reboot(), answered(4_900));
+        assert_eq!((formatted, rebooted), (Ok(()), Ok(())));
+        let (late, _) = tokio::join!(parts.format(), answered(5_100));
+        assert!(late.is_err_and(|error| error.to_string().contains("within 5 s")));
+        let command = MakerCommand {
+            text: "light_on",
+            scopes: crate::proto::credential::Scopes::default(),
+            credential: None,
+        };
+        let (late, _) = tokio::join!(parts.run(command), answered(1_600));
+        assert!(late.is_err_and(|error| error.to_string().contains("within 1.5 s")));
     }
 }
