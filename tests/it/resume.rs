@@ -367,6 +367,37 @@ async fn a_stream_that_stands_still_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_device_that_ends_every_stream_at_once_is_not_asked_in_a_loop() {
+    let device = device("");
+    let scripted = Scripted::new(&device.pair(&["phone"])).await;
+    let uri = scripted.uri.clone();
+    let serve = async move {
+        let connection = scripted.accept().await;
+        let mut asked = Vec::new();
+        // It says that it shuts down, and is there again.
+        for end in ["peercam-end: shutdown\r\n", ""] {
+            let (mut stream, _) = scripted.asked(&connection).await;
+            asked.push(std::time::Instant::now());
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: peercam-end\r\n";
+            let text = format!("{head}\r\n0\r\n{end}\r\n");
+            stream.write_all(text.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+        connection.closed().await;
+        asked[1] - asked[0]
+    };
+    let watch = async {
+        let session = session(&uri).await;
+        let mut answer = session.media(LIVE, None).await.unwrap();
+        assert_eq!(piece(&mut answer).await.expect("in order"), None);
+        session.close().await;
+    };
+    let ((), between) = Box::pin(in_time(async { tokio::join!(watch, serve) })).await;
+    // A pause is no shorter than it is.
+    assert!(between.as_millis() >= 500, "{between:?}");
+}
+
+#[tokio::test]
 async fn a_download_of_what_has_become_another_file_breaks_off() {
     let device = device("");
     let scripted = Scripted::new(&device.pair(&["phone"])).await;

@@ -19,7 +19,8 @@ use crate::{
 const WAITING: usize = 8;
 /// How long a stream may stand still because its connection was lost, before it is given up.
 const GIVE_UP: Duration = Duration::from_secs(120);
-/// The pause after a device that is there did not go on with a stream.
+/// From one answer of a device to the next time it is asked for the same stream, whatever it says and
+/// however it ends.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What becomes of a body whose connection is lost.
@@ -108,28 +109,56 @@ struct Stream {
 /// Whoever took the body has gone.
 struct Gone;
 
+/// How it stands with a body that is asked for again and again.
+struct Progress {
+    /// When the device last answered, or failed to.
+    answered: Instant,
+    /// When something came that was of use.
+    came: Instant,
+}
+
+impl Progress {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self {
+            answered: now,
+            came: now,
+        }
+    }
+
+    /// When to ask again; `None` if that was in vain for too long. An answer with nothing in it is in
+    /// vain too: else a device could have its viewer ask for ever.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let is_in_vain = self.came < self.answered;
+        let is_over = is_in_vain && now >= self.came + GIVE_UP;
+        (!is_over).then(|| now.max(self.answered + PAUSE))
+    }
+}
+
 impl Stream {
     async fn live(&self, mut answer: Answer) -> Result<(), Gone> {
         let mut splice = Splice::new();
-        let mut last = Instant::now();
+        let mut progress = Progress::begin();
         loop {
             loop {
                 match self.piece(&mut answer).await? {
                     Ok(Some(piece)) => {
                         splice.feed(&piece);
-                        self.pass(&mut splice).await?;
-                        last = Instant::now();
+                        if self.pass(&mut splice).await? {
+                            progress.came = Instant::now();
+                        }
                     }
                     Ok(None) if !answer.is_farewell() => return Ok(()),
                     Ok(None) | Err(_) => break,
                 }
             }
             drop(answer);
-            answer = match self.again(&self.target, last + GIVE_UP).await? {
+            answer = match self.again(&self.target, &mut progress).await? {
                 Some(answer) => answer,
                 None => return self.fail().await,
             };
-            let lost = u32::try_from(last.elapsed().as_millis()).unwrap_or(u32::MAX);
+            let lost = progress.came.elapsed().as_millis();
+            let lost = u32::try_from(lost).unwrap_or(u32::MAX);
             tracing::info!(lost_ms = lost, "the live stream goes on");
             splice.cut(lost);
         }
@@ -147,13 +176,13 @@ impl Stream {
     async fn download(&self, mut answer: Answer) -> Result<(), Gone> {
         let start = offset(&self.target);
         let mut taken = 0;
+        let mut progress = Progress::begin();
         loop {
-            let mut last = Instant::now();
             loop {
                 match self.piece(&mut answer).await? {
                     Ok(Some(piece)) => {
                         taken += piece.len() as u64;
-                        last = Instant::now();
+                        progress.came = Instant::now();
                         self.send(Ok(piece)).await?;
                     }
                     Ok(None) => return Ok(()),
@@ -163,7 +192,7 @@ impl Stream {
             }
             drop(answer);
             let target = at_offset(&self.target, start + taken);
-            answer = match self.again(&target, last + GIVE_UP).await? {
+            answer = match self.again(&target, &mut progress).await? {
                 Some(answer) => answer,
                 None => return self.fail().await,
             };
@@ -185,12 +214,16 @@ impl Stream {
         }
     }
 
-    /// Sends on what can be. What is no FLV ends the stream.
-    async fn pass(&self, splice: &mut Splice) -> Result<(), Gone> {
+    /// Sends on what can be, and says whether anything could. What is no FLV ends the stream.
+    async fn pass(&self, splice: &mut Splice) -> Result<bool, Gone> {
+        let mut has_passed = false;
         loop {
             match splice.next_bytes() {
-                Ok(Some(bytes)) => self.send(Ok(bytes)).await?,
-                Ok(None) => return Ok(()),
+                Ok(Some(bytes)) => {
+                    self.send(Ok(bytes)).await?;
+                    has_passed = true;
+                }
+                Ok(None) => return Ok(has_passed),
                 Err(error) => {
                     tracing::warn!(%error, "the device sends no FLV");
                     self.fail().await?;
@@ -200,22 +233,28 @@ impl Stream {
         }
     }
 
-    /// Asks once more, until it works or `end`; `None` if the device is there and says no.
-    async fn again(&self, target: &str, end: Instant) -> Result<Option<Answer>, Gone> {
-        loop {
+    /// Asks once more, until it works or was in vain for too long; `None` then, and if the device is
+    /// there and says no.
+    async fn again(&self, target: &str, progress: &mut Progress) -> Result<Option<Answer>, Gone> {
+        while let Some(next) = progress.next(Instant::now()) {
+            let asked = async {
+                tokio::time::sleep_until(next.into()).await;
+                self.session.send(Ask::get(target)).await
+            };
             let sent = tokio::select! {
-                sent = self.session.send(Ask::get(target)) => sent,
+                sent = asked => sent,
                 () = self.sender.closed() => return Err(Gone),
             };
+            progress.answered = Instant::now();
             match sent {
                 Ok(answer) if answer.status() == 200 => return Ok(Some(answer)),
                 Ok(answer) if !may_pass(answer.status()) => return Ok(None),
                 Err(ClientError::Refused { status, .. }) if !may_pass(status) => return Ok(None),
                 Err(ClientError::NotAccepted) => return Ok(None),
-                Ok(_) | Err(_) if Instant::now() >= end => return Ok(None),
-                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
+                Ok(_) | Err(_) => {}
             }
         }
+        Ok(None)
     }
 
     async fn send(&self, piece: Result<Bytes, ClientError>) -> Result<(), Gone> {
@@ -279,6 +318,30 @@ mod tests {
             ("/command?action=live", None),
         ] {
             assert_eq!(Kind::of(target), kind, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_asked_again_at_its_pace_and_not_for_ever() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let next = |answered, came, now| {
+            let (answered, came) = (at(answered), at(came));
+            let next = Progress { answered, came }.next(at(now));
+            next.map(|next| next.duration_since(start).as_millis())
+        };
+        for (answered, came, now, then) in [
+            // A stream that ran for a while is asked for at once, also after it stood still for long.
+            (0, 9_000, 9_100, Some(9_100)),
+            (0, 9_000, 500_000, Some(500_000)),
+            // One that broke off soon is not, whether something came or nothing.
+            (9_000, 9_010, 9_020, Some(9_500)),
+            (9_000, 8_000, 9_000, Some(9_500)),
+            // Answers with nothing in them do not prolong it.
+            (127_999, 8_000, 127_999, Some(128_499)),
+            (128_000, 8_000, 128_000, None),
+        ] {
+            assert_eq!(next(answered, came, now), then, "{answered} {came} {now}");
         }
     }
 
