@@ -144,6 +144,61 @@ async fn a_camera_s_password_goes_to_its_own_host_and_never_in_clear_where_diges
         );
         assert_eq!(web.heads().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn who_ever_offered_digest_gets_no_password_in_clear() {
+    const HEAD: &str = "WWW-Authenticate: ";
+    for (offer, words) in [
+        // In Latin-1 and in UTF-8.
+        (
+            &b"Digest realm=\"caf\xe9\", nonce=\"abc\""[..],
+            "not plain ASCII",
+        ),
+        (
+            "Digest realm=\"café\", nonce=\"abc\"".as_bytes(),
+            "not plain ASCII",
+        ),
+        (
+            b"dIGEST realm=\"cam\" nonce=\"abc\"",
+            "(Digest) is not known",
+        ),
+        (b"Digest realm=\"cam\"", "(Digest) is not known"),
+        (
+            b"Basic realm=\"cam\" Digest nonce=\"abc\"",
+            "(Digest) is not known",
+        ),
+    ] {
+        let offer = [HEAD.as_bytes(), offer, b"\r\n"].concat();
+        for offers in [
+            [&offer[..], BASIC.as_bytes()].concat(),
+            [BASIC.as_bytes(), &offer].concat(),
+        ] {
+            let start = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n";
+            let asks = [&start[..], &offers, b"\r\n"].concat();
+            let later = answer("401 Unauthorized", BASIC, b"");
+            let web = Web::start(vec![asks, later, whole()]).await;
+            let still = web.still("127.0.0.1");
+            for words in [words, "asked by Digest before"] {
+                let error = still.capture().await.expect_err(words).to_string();
+                assert!(error.contains(words), "{words}: {error}");
+            }
+            let heads = web.heads().concat().to_lowercase();
+            assert!(!heads.contains("authorization"), "{heads}");
+        }
+    }
+    // One that gave its still by Digest before.
+    let [digest, basic] = [DIGEST, BASIC].map(|offer| answer("401 Unauthorized", offer, b""));
+    let web = Web::start(vec![digest, whole(), basic, whole()]).await;
+    let still = web.still("127.0.0.1");
+    assert!(still.capture().await.is_ok());
+    let error = still.capture().await.expect_err("Basic").to_string();
+    assert!(error.contains("asked by Digest before"), "{error}");
+    assert!(web.heads().len() == 3 && !web.heads()[2].contains("authorization"));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
     let other = Web::start(vec![whole()]).await;
     let to = format!("Location: http://{}/?secret=1\r\n", other.address);
     let web = Web::start(vec![answer("302 Found", &to, b"")]).await;

@@ -4,7 +4,7 @@
 //! that was configured and no other.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(super) struct HttpStill {
     /// A larger one is not read to its end, in bytes.
     largest: usize,
     refused: Guarded<Option<Instant>>,
+    /// It has offered Digest, and gets its password in clear no more: who is between could ask for it.
+    has_digest: AtomicBool,
     has_warned: AtomicBool,
 }
 
@@ -47,8 +49,8 @@ pub(super) struct HttpStill {
 enum Answer {
     /// The still, or what it says to be it.
     Still(Bytes),
-    /// It wants to know who asks, and whether its address is one of a home or an office.
-    WhoAsks(HeaderMap, bool),
+    /// It wants to know who asks, and is at this address.
+    WhoAsks(HeaderMap, SocketAddr),
 }
 
 impl HttpStill {
@@ -58,6 +60,7 @@ impl HttpStill {
             credentials,
             largest,
             refused: Guarded::default(),
+            has_digest: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
         }
     }
@@ -70,16 +73,17 @@ impl HttpStill {
                 "it refused user and password (401), and is asked again in {left} s"
             )));
         }
-        let (asked, is_near) = match self.exchange(None).await? {
+        let (asked, address) = match self.exchange(None).await? {
             Answer::Still(still) => return Ok(still),
-            Answer::WhoAsks(asked, is_near) => (asked, is_near),
+            Answer::WhoAsks(asked, address) => (asked, address),
         };
         let Some(credentials) = &self.credentials else {
             let reason = "it asks for a user and a password (401), and was given none";
             return Err(failed(reason));
         };
-        let shown = self.show(credentials, &asked, is_near)?;
-        match self.exchange(Some(shown)).await? {
+        let shown = self.show(credentials, &asked, is_near(address.ip()))?;
+        // Its name could lead elsewhere by now.
+        match self.exchange(Some((shown, address))).await? {
             Answer::Still(still) => Ok(still),
             Answer::WhoAsks(..) => {
                 *self.refused.lock() = Some(Instant::now() + REFUSED);
@@ -88,8 +92,8 @@ impl HttpStill {
         }
     }
 
-    /// User and password as the camera asks for them: by Digest if it offers that, and never in clear
-    /// to somewhere on the internet.
+    /// User and password as the camera asks for them: by Digest if it offers that or ever did, whether
+    /// its offer can be read or not; and never in clear to somewhere on the internet.
     fn show(
         &self,
         credentials: &Credentials,
@@ -99,11 +103,10 @@ impl HttpStill {
         let offers = asked.get_all(header::WWW_AUTHENTICATE).iter();
         let offers = offers.filter_map(|offer| offer.to_str().ok());
         let offers = offers.flat_map(|offer| ChallengeParser::new(offer).flatten());
-        let (mut digests, mut has_digest, mut has_basic) = (Vec::new(), false, false);
+        let (mut digests, mut has_basic) = (Vec::new(), false);
         for offer in offers {
             has_basic |= offer.scheme.eq_ignore_ascii_case("basic");
             if offer.scheme.eq_ignore_ascii_case("digest") {
-                has_digest = true;
                 digests.extend(DigestClient::try_from(&offer));
             }
         }
@@ -118,9 +121,19 @@ impl HttpStill {
                     body: Some(&[]),
                 })
                 .map_err(|_| failed("its way to ask for a password (Digest) is not known"))?,
-            None if has_digest => {
+            None if digest_offers(asked).any(|offer| !offer.as_bytes().is_ascii()) => {
+                return Err(failed(
+                    "what it asks for a password with (Digest) is not plain ASCII; rename its realm, which may be the camera's name",
+                ));
+            }
+            None if digest_offers(asked).next().is_some() => {
                 return Err(failed(
                     "its way to ask for a password (Digest) is not known",
+                ));
+            }
+            None if has_basic && self.has_digest.load(Ordering::Relaxed) => {
+                return Err(failed(
+                    "it asks for its password in clear (Basic), and asked by Digest before; if that is as it should be, start peercam again",
                 ));
             }
             None if has_basic && is_near => {
@@ -154,21 +167,25 @@ impl HttpStill {
         &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
 
-    async fn connect(&self) -> Result<TcpStream, HalError> {
+    /// Connects to this address, or to wherever the host's name leads.
+    async fn connect(&self, address: Option<SocketAddr>) -> Result<TcpStream, HalError> {
         let port = self.url.port_or_known_default().unwrap_or(80);
-        let connected = match self.url.host() {
-            Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
-            Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
-            Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
-            None => return Err(failed("its URL has no host")),
+        let connected = match (address, self.url.host()) {
+            (Some(address), _) => TcpStream::connect(address).await,
+            (None, Some(Host::Ipv4(address))) => TcpStream::connect((address, port)).await,
+            (None, Some(Host::Ipv6(address))) => TcpStream::connect((address, port)).await,
+            (None, Some(Host::Domain(name))) => TcpStream::connect((name, port)).await,
+            (None, None) => return Err(failed("its URL has no host")),
         };
         connected.map_err(|error| failed(format!("it cannot be reached: {error}")))
     }
 
-    /// Asks once, on a connection of its own.
-    async fn exchange(&self, shown: Option<HeaderValue>) -> Result<Answer, HalError> {
-        let stream = self.connect().await?;
-        let is_near = stream.peer_addr().is_ok_and(|peer| is_near(peer.ip()));
+    /// Asks once, on a connection of its own; user and password go to the address that they are for.
+    async fn exchange(&self, shown: Option<(HeaderValue, SocketAddr)>) -> Result<Answer, HalError> {
+        let (shown, address) = shown.unzip();
+        let stream = self.connect(address).await?;
+        let address = stream.peer_addr();
+        let address = address.map_err(|error| failed(format!("it cannot be reached: {error}")))?;
         let broken = |error: hyper::Error| {
             let words = text::line(&error.to_string(), MAX_WORDS);
             failed(format!("its answer broke off: {words}"))
@@ -194,10 +211,13 @@ impl HttpStill {
         let request = request.map_err(|_| failed("its URL cannot be asked for"))?;
         let answer = async {
             let response = sender.send_request(request).await.map_err(broken)?;
+            if digest_offers(response.headers()).next().is_some() {
+                self.has_digest.store(true, Ordering::Relaxed);
+            }
             match response.status() {
                 StatusCode::OK => self.read(response).await.map(Answer::Still),
                 StatusCode::UNAUTHORIZED => {
-                    Ok(Answer::WhoAsks(response.headers().clone(), is_near))
+                    Ok(Answer::WhoAsks(response.headers().clone(), address))
                 }
                 StatusCode::NOT_FOUND => Err(failed(
                     "it has no such still (404); the path of snapshot_url is wrong",
@@ -287,6 +307,16 @@ pub fn parse_still_url(text: &str, camera: &Url) -> Result<Url, String> {
     }
 }
 
+/// The offers in which there is one of Digest, as far as bytes tell: also where it cannot be read.
+fn digest_offers(asked: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    const SCHEME: &[u8] = b"digest";
+    let offers = asked.get_all(header::WWW_AUTHENTICATE).into_iter();
+    offers.filter(|offer| {
+        let mut words = offer.as_bytes().windows(SCHEME.len());
+        words.any(|word| word.eq_ignore_ascii_case(SCHEME))
+    })
+}
+
 /// Whether an address is one of this machine, a home or an office, and not of the internet.
 fn is_near(address: IpAddr) -> bool {
     const SHARED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
@@ -303,4 +333,38 @@ fn is_near(address: IpAddr) -> bool {
 
 fn failed(reason: impl Into<String>) -> HalError {
     HalError::Failed(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_shown_goes_to_the_address_that_asked_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        // A name that leads nowhere, any more.
+        let url = Url::parse("http://camera.invalid/still.jpg").expect("a URL");
+        let still = HttpStill::new(url, None, 100);
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("it comes here");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a head"));
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nit";
+            stream.write_all(answer).await.expect("it is heard");
+            String::from_utf8(head).expect("text")
+        };
+        let shown = HeaderValue::from_static("Basic x");
+        let (answer, head) = tokio::join!(still.exchange(Some((shown, address))), serve);
+        assert!(matches!(answer, Ok(Answer::Still(still)) if &still[..] == b"it"));
+        assert!(head.contains("host: camera.invalid\r\n"), "{head}");
+        assert!(head.contains("authorization: Basic x\r\n"), "{head}");
+    }
 }
