@@ -43,6 +43,8 @@ pub(super) struct HttpStill {
     /// It has offered Digest, and gets its password in clear no more: who is between could ask for it.
     has_digest: AtomicBool,
     has_warned: AtomicBool,
+    /// It was said where it redirects to.
+    has_told: AtomicBool,
 }
 
 /// What a camera answers.
@@ -62,6 +64,7 @@ impl HttpStill {
             refused: Guarded::default(),
             has_digest: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
         }
     }
 
@@ -253,17 +256,25 @@ impl HttpStill {
         Ok(still.into())
     }
 
-    /// Where to is said without what may be secret in it.
+    /// Where to is for the log: a viewer is to learn of no other host. What may be secret in it is for
+    /// nobody.
     fn redirected(&self, response: &Response<Incoming>) -> HalError {
-        let to = response.headers().get(header::LOCATION);
-        let to = to.and_then(|to| self.url.join(to.to_str().ok()?).ok());
-        let to = to.map_or_else(
-            || "somewhere".to_owned(),
-            |to| text::line(&to.origin().ascii_serialization(), MAX_WORDS),
-        );
+        if !self.has_told.swap(true, Ordering::Relaxed) {
+            let to = response.headers().get(header::LOCATION);
+            let to = to.and_then(|to| self.url.join(to.to_str().ok()?).ok());
+            let to = to.map_or_else(
+                || "somewhere".to_owned(),
+                |to| text::line(&to.origin().ascii_serialization(), MAX_WORDS),
+            );
+            tracing::warn!(
+                camera = super::shown(&self.url),
+                to,
+                "the camera redirects who asks for its still, which is not followed: snapshot_url is to name the still itself"
+            );
+        }
         let status = response.status().as_u16();
         failed(format!(
-            "it redirects to {to} ({status}), which is not followed; snapshot_url is to name the still itself"
+            "it redirects ({status}), which is not followed; the log says where to, and snapshot_url is to name the still itself"
         ))
     }
 }
