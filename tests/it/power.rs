@@ -119,7 +119,9 @@ impl Told {
         // In a box of another kind it is not there.
         let mut at = 0;
         while head.get(at + 4..at + 8).is_some_and(|kind| kind != b"sidx") {
-            at += number(at) as usize;
+            let size = number(at) as usize;
+            assert!(size >= 8, "a box of {size} bytes at {at}");
+            at += size;
         }
         let index = (at + 4 < head.len()).then(|| {
             let at = at + 4;
