@@ -3,12 +3,14 @@
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 
+import av
 import numpy
 import pytest
 
@@ -49,6 +51,38 @@ def test_ffmpeg_plays_the_url_that_apps_use(camera):
         assert "/ipc.p2p.com/ipc.flv?" in url
         shown = tool("ffmpeg", "-v", "error", "-i", url, "-t", "2", "-f", "framemd5", "-map", "0:v", "-")
         assert shown.count(b"\n0, ") >= 40
+
+
+def test_a_player_goes_on_over_an_update_of_the_device(camera):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("0.0.0.0", 0))
+        port = free.getsockname()[1]
+    daemon = camera(f"[p2p]\nport = {port}\n")
+    numbers, moments, keys, stamps, is_updated = [], [], [], {}, False
+    with Proxy(paired(daemon)) as proxy, av.open(proxy.live(quality="standard"), timeout=30) as player:
+        for packet in player.demux():
+            assert packet.dts is not None, "it came to an end"
+            stamps.setdefault(packet.stream.type, []).append(packet.dts)
+            for picture in packet.decode() if packet.stream.type == "video" else ():
+                luma = picture.to_ndarray(format="gray")
+                numbers.append(timecode.read_row(luma, 0))
+                moments.append(timecode.wall(timecode.read_row(luma, 1)))
+                keys.append(picture.key_frame)
+            # With SIGTERM, and it must end in order.
+            if len(numbers) >= 25 and not is_updated:
+                is_updated = True
+                daemon.stop()
+                daemon.start()
+            if len(numbers) == 100:
+                break
+    # The camera of the new process counts its pictures from the beginning.
+    breaks = [at for at in range(1, len(numbers)) if numbers[at] != numbers[at - 1] + 1]
+    assert len(breaks) == 1 and breaks[0] >= 25, numbers
+    assert keys[breaks[0]] and numbers[breaks[0]] < numbers[breaks[0] - 1], numbers
+    assert min(numpy.diff(moments)) > 0, "the clock in the picture goes back"
+    assert stamps.keys() == {"audio", "video"}
+    for kind, of in stamps.items():
+        assert min(numpy.diff(of)) > 0, f"{kind}: timestamps go back"
 
 
 @pytest.mark.parametrize("options", [[], ["--allow-placeholder-hosts"]])
