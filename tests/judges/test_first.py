@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import statistics
 import subprocess
 import threading
 
@@ -35,8 +36,6 @@ def test_the_printed_line_shows_a_picture_at_once(camera):
     daemon = camera()
     line = next(line for line in daemon.process.stdout if "ffplay" in line)
     assert daemon.base in line
-    # A busy machine may be slow once.
-    counts = []
-    while len(counts) < 3 and min(counts, default=MOST + 1) > MOST:
-        counts.append(frames_until_the_first_picture(daemon, line))
-    assert min(counts) <= MOST, f"{counts} frames were sent until the first picture"
+    # A busy machine may be slow once; what is slow two times in three is slow.
+    counts = [frames_until_the_first_picture(daemon, line) for _ in range(3)]
+    assert statistics.median(counts) <= MOST, f"{counts} frames were sent until the first picture"
