@@ -1,6 +1,7 @@
 //! Commands that makers define: whoever does one, the device, a program on it or firmware, is given
 //! it only by those who may, and in words that have one meaning.
 
+use peercam::proto::command::ANSWER_TIME;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -8,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::{
     paired::{Device, RawViewer},
     signalling::answer_once,
-    support::{Daemon, HANG},
+    support::{Daemon, HANG, request},
 };
 
 const LISTENERS: &str = "[[listen]]\naddr = \"127.0.0.1:0\"\n\
@@ -152,7 +153,7 @@ async fn a_program_for_the_rest_does_not_widen_rights() {
     let reboot = tell(&mut owner, r#"{"topic":"reboot"}"#);
     let (answer, asked) = tokio::join!(reboot, served());
     assert_eq!((answer, &asked["cmd"]), (json!("done"), &json!(topics[1])));
-    let open = crate::support::request(
+    let open = request(
         device.daemon.address,
         "POST",
         "/command",
@@ -163,4 +164,66 @@ async fn a_program_for_the_rest_does_not_widen_rights() {
         (&asked["issuer"], &asked["credential"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+/// What an open listener answers to a command that nobody does in time.
+async fn told_in_time(daemon: &Daemon, cmd: &str) -> Value {
+    let body = format!("action=user_define&channel=0&cmd={cmd}");
+    let asked = request(daemon.address, "POST", "/command", &body).await;
+    assert_eq!(asked.status, 200, "{asked:?}");
+    serde_json::from_str(&asked.body).unwrap_or_else(|_| panic!("{asked:?}"))
+}
+
+/// What is said names the time that was waited, which is what the example of a configuration says.
+fn is_late(answer: &Value, status: &str, who: &str) {
+    assert_eq!(ANSWER_TIME.as_millis(), 1500, "apps of phones wait 2 s");
+    let example = include_str!("../../config/full.toml");
+    assert!(example.contains("# timeout = \"1500ms\" "));
+    assert_eq!(answer["status"], status, "{answer}");
+    let reason = answer["reason"].as_str().expect("a reason");
+    let expected = format!("{who} did not answer within 1.5 s");
+    assert!(reason.contains(&expected), "{reason}");
+}
+
+#[tokio::test]
+async fn a_program_that_says_nothing_is_given_up_before_apps_give_up() {
+    // The kernel takes the connection and what is asked.
+    let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = program.local_addr().unwrap();
+    let config = format!(
+        "{}[[user_define.handler]]\nname = \"light\"\nurl = \"http://{address}/\"\n",
+        crate::support::sim_config("")
+    );
+    let daemon = Daemon::start(&config);
+    let answer = told_in_time(&daemon, "light").await;
+    is_late(&answer, "407", "the program on the device that does this");
+}
+
+#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn firmware_that_says_nothing_is_given_up_before_apps_give_up() {
+    use crate::firmware::{announcement, hello, message, receive};
+    use tokio::io::AsyncWriteExt;
+
+    let camera = "[[channel]]\nid = 0\nsource = { kind = \"socket\", path = \"camera.sock\" }\n";
+    let daemon = Daemon::start(&format!("[[listen]]\naddr = \"127.0.0.1:0\"\n{camera}"));
+    let path = daemon.directory().join("camera.sock");
+    let firmware = tokio::net::UnixStream::connect(path).await.unwrap();
+    let (mut read, mut write) = firmware.into_split();
+    // It does commands, so it says.
+    let abilities = message(6, 0, 0, &[&[0xf7, 0, 0, 0]]);
+    let said = [hello(), announcement(0, 1), abilities].concat();
+    write.write_all(&said).await.unwrap();
+    let hears = tokio::spawn(async move { while receive(&mut read).await.is_some() {} });
+    let answer = tokio::time::timeout(HANG, async {
+        loop {
+            // Its abilities may come a little later than it.
+            let answer = told_in_time(&daemon, "light_on").await;
+            if answer["status"] != "406" {
+                return answer;
+            }
+        }
+    });
+    is_late(&answer.await.expect("it is reached"), "1", "the firmware");
+    assert!(!hears.is_finished(), "it is not sent away for it");
 }
