@@ -9,6 +9,7 @@ use peercam::{
         sim::{Config, SimCamera},
     },
     media::Quality,
+    proto::flv::{HevcForm, Muxer},
 };
 
 use crate::contract::{next, next_picture};
@@ -159,6 +160,39 @@ async fn all_qualities_share_one_clock_and_frame_count() {
 }
 
 /// What a machine that is late, or a reader that is slow, would lose comes late instead.
+/// What the parser of mini-programs has for one tag, with its head and its end; more is a `RangeError`.
+const MINI_PROGRAM_TAG: usize = 102_400;
+
+#[tokio::test]
+async fn no_tag_is_too_large_for_mini_programs() {
+    let largest = async |quality| {
+        let camera = SimCamera::new(Clock::start(), Config::default());
+        let mut input = camera.open(quality).unwrap();
+        let SourceEvent::Online(tracks) = next(&mut input).await else {
+            panic!("first comes Online")
+        };
+        let muxer = Muxer::new(&tracks, HevcForm::Legacy);
+        let (mut largest, mut keys) = (0, 0);
+        while keys < 2 {
+            let picture = next_picture(&mut input).await;
+            let head = muxer.head(&picture, 0, 0);
+            let tag = head.as_slice().len() + picture.data.len() + head.trailer().len();
+            largest = largest.max(tag);
+            keys += u32::from(picture.key);
+        }
+        largest
+    };
+    let (standard, high, best) = tokio::join!(
+        largest(Quality::Standard),
+        largest(Quality::High),
+        largest(Quality::Super)
+    );
+    for (quality, tag) in [("standard", standard), ("high", high), ("super", best)] {
+        // It would be no picture otherwise.
+        assert!((1000..=MINI_PROGRAM_TAG).contains(&tag), "{quality}: {tag}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_left_out_of_every_picture() {
     let config = Config {

@@ -9,6 +9,10 @@ const FAR_MICROS: i64 = 2_500_000;
 /// What small networks carry.
 const FAST_BITS: f64 = 6e6;
 
+/// The largest picture that players of mini-programs take: they have 102,400 bytes for a tag of FLV,
+/// of which its head and its end take up to 23.
+const MINI_PROGRAM_BYTES: usize = 102_400 - 23;
+
 /// What a source delivered while it was looked at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observed {
@@ -19,6 +23,7 @@ pub(super) struct Observed {
     /// From each picture to the next, in microseconds.
     steps: Vec<i64>,
     bytes: usize,
+    largest: usize,
     is_reordered: bool,
     /// How long the first picture took from the beginning, in microseconds.
     pub(super) first_micros: i64,
@@ -44,6 +49,7 @@ impl Observed {
         self.first.get_or_insert(time);
         self.last = time;
         self.bytes += frame.data.len();
+        self.largest = self.largest.max(frame.data.len());
         self.is_reordered |= frame.composition_micros != 0;
         if frame.key {
             self.keys.push((time, frame.data.len()));
@@ -184,6 +190,14 @@ impl Observed {
             if video.codec == VideoCodec::H265 {
                 advice.push("for browsers and mini-programs, set the camera to H.264.".to_owned());
             }
+            if self.largest > MINI_PROGRAM_BYTES {
+                advice.push(format!(
+                    "there are pictures of {} KiB, and players of mini-programs break off at more \
+                     than 99 KiB; give viewers a smaller picture as well (url_high, url_standard), \
+                     or lower the bitrate.",
+                    self.largest.div_ceil(1024)
+                ));
+            }
             if self.bits_per_second() > FAST_BITS {
                 advice.push(format!(
                     "{:.1} Mbit/s is more than many uplinks carry; give viewers a smaller picture \
@@ -304,6 +318,23 @@ mod tests {
             !slow.advice().join("\n").contains("apart"),
             "they come on request"
         );
+    }
+
+    #[test]
+    fn pictures_that_mini_programs_do_not_take_are_named() {
+        for (size, is_named) in [(102_377, false), (102_378, true)] {
+            let mut large = observed(1, 1, 0);
+            large.take_tracks(tracks(VideoCodec::H264, AudioCodec::Aac));
+            large.take(&Frame {
+                track: TrackKind::Video,
+                key: true,
+                time: MediaTime::from_micros(251 * 40_000),
+                composition_micros: 0,
+                data: vec![0; size].into(),
+            });
+            let advice = large.advice().join("\n");
+            assert_eq!(advice.contains("of 100 KiB"), is_named, "{size}: {advice}");
+        }
     }
 
     #[test]
