@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
 };
+#[cfg(feature = "p2p")]
+use crate::proto::command::MAX_REPLY;
 use crate::{
     device::Place,
     proto::{
@@ -113,7 +115,10 @@ impl Body {
     /// Whether it is so long that short answers go first.
     #[cfg(feature = "p2p")]
     pub(super) fn is_long(&self) -> bool {
-        !matches!(self.content, Content::Whole(_))
+        match &self.content {
+            Content::Whole(bytes) => bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_REPLY),
+            _ => true,
+        }
     }
 
     /// This body in records, behind a head.
@@ -293,6 +298,19 @@ impl HttpBody for Body {
             Content::Live(_) | Content::Playback(_) | Content::List(_) | Content::Sealed(_) => {
                 SizeHint::default()
             }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "p2p"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_long_by_its_length() {
+        for (length, is_long) in [(0, false), (MAX_REPLY, false), (MAX_REPLY + 1, true)] {
+            let body = Body::whole(vec![0; length].into());
+            assert_eq!(body.is_long(), is_long, "{length}");
         }
     }
 }

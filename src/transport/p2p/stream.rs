@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::Activity;
 
-/// Media and long lists wait for everything else: other answers are short, and people wait for them.
+/// Media, stills and what else is long wait for everything else: other answers are short, and people wait for them.
 /// Among each other they take turns.
 const PRIORITY_OF_LONG: i32 = -1;
 /// What a stream is reset with that was given up before its end.
