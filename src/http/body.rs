@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
+    snapshot::StillBody,
 };
 #[cfg(feature = "p2p")]
 use crate::proto::command::MAX_REPLY;
@@ -58,6 +59,8 @@ enum Content {
     Playback(Box<PlaybackBody>),
     /// A file.
     Download(Box<DownloadBody>),
+    /// One picture of now.
+    Still(StillBody),
     /// A list that is longer than a whole answer.
     List(Box<ListBody>),
     /// Another body, in records.
@@ -107,6 +110,11 @@ impl Body {
         Self::of(Content::Download(Box::new(download)))
     }
 
+    /// One picture of now.
+    pub(super) fn still(still: StillBody) -> Self {
+        Self::of(Content::Still(still))
+    }
+
     /// A list.
     pub(super) fn list(list: ListBody) -> Self {
         Self::of(Content::List(Box::new(list)))
@@ -143,6 +151,7 @@ impl Body {
             Content::Download(download) => download
                 .poll_bytes(context)
                 .map(|bytes| bytes.map(Data::Bytes)),
+            Content::Still(still) => Poll::Ready(still.piece().map(Data::Bytes)),
             Content::List(list) => list.poll_piece(context).map(|piece| piece.map(Data::Bytes)),
             Content::Sealed(sealed) => sealed
                 .poll_records(context)
@@ -164,6 +173,7 @@ impl Body {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Live(_) | Content::Playback(_) => false,
             Content::Download(download) => download.remaining() == 0,
+            Content::Still(still) => still.remaining() == 0,
             Content::List(list) => list.is_over(),
             Content::Sealed(sealed) => sealed.is_at_end(),
         }
@@ -189,6 +199,7 @@ impl Body {
             Content::Live(live) => Some(live.seat()),
             Content::Playback(playback) => Some(playback.seat()),
             Content::Download(download) => Some(download.seat()),
+            Content::Still(still) => Some(still.seat()),
             Content::Sealed(sealed) => sealed.inner.seat(),
         }
     }
@@ -295,6 +306,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Buf::remaining) as u64)
             }
             Content::Download(download) => SizeHint::with_exact(download.remaining()),
+            Content::Still(still) => SizeHint::with_exact(still.remaining() as u64),
             Content::Live(_) | Content::Playback(_) | Content::List(_) | Content::Sealed(_) => {
                 SizeHint::default()
             }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -7,6 +7,7 @@ use super::{
     body::Body,
     reply,
     router::{App, Request},
+    seat::Seat,
 };
 use crate::{
     device::Media,
@@ -18,15 +19,37 @@ use crate::{
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// A still that somebody is sent. The place is taken for as long as the connection has any of it.
-struct Sent {
-    still: Bytes,
-    _place: Place,
+/// What of a still is sent at a time.
+const PIECE: usize = 64 << 10;
+
+/// A still on its way to somebody, in a place that may be taken away.
+///
+/// It is handed out in pieces, as it is taken: what was handed out whole would be out of the body's
+/// hands, and the place with it.
+pub(super) struct StillBody {
+    rest: Bytes,
+    seat: Arc<Seat>,
 }
 
-impl AsRef<[u8]> for Sent {
-    fn as_ref(&self) -> &[u8] {
-        &self.still
+impl StillBody {
+    /// The next piece; `None` at the end.
+    pub(super) fn piece(&mut self) -> Option<Bytes> {
+        match self.rest.len() {
+            0 => None,
+            // By itself: otherwise who does not read its end would have the whole.
+            ..=PIECE => Some(Bytes::copy_from_slice(&mem::take(&mut self.rest))),
+            _ => Some(self.rest.split_to(PIECE)),
+        }
+    }
+
+    /// Bytes that are still to come.
+    pub(super) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Its place.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
     }
 }
 
@@ -37,18 +60,83 @@ impl App {
         let caller = request.who.caller(&Labels::of(&query)?);
         let channel = query.channel()?;
         self.hub.check_channel(channel, &caller.channels)?;
-        let place: Place = Arc::new(self.viewers.enter(&caller, Media::Still)?);
+        let seat = Arc::new(self.take_seat(&caller, Some(Media::Still))?);
+        let place: Place = Arc::clone(&seat) as _;
         let still = self.stills.take(channel, &place).await?;
         tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = still.len(), "still");
         let length = HeaderValue::from(still.len());
-        let body = Body::whole(Bytes::from_owner(Sent {
-            still,
-            _place: place,
-        }));
+        let body = Body::still(StillBody { rest: still, seat });
         let mut response = reply::with_type(StatusCode::OK, "image/jpeg", body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, length);
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, SocketAddr},
+        task::{Context, Waker},
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::{
+        device::Presence,
+        places::{Claim, Places},
+        proto::{credential::Rank, network::Peer},
+        transport::{Connections, Metrics, Standing, Timeouts},
+    };
+
+    #[test]
+    fn a_still_that_is_not_read_goes_with_its_place() {
+        let places = Places::new(1);
+        let claim = |rank, whose: &str| Claim {
+            rank,
+            whose: whose.into(),
+            answers: whose.into(),
+            share: 1,
+            replaces_own: false,
+        };
+        let place = places.take(claim(Rank::Guest, "guest")).expect("free");
+        let seat = Seat::new(vec![place], Presence::new(()).attend("guest"));
+        let still = StillBody {
+            rest: vec![7; PIECE + 1].into(),
+            seat: Arc::new(seat),
+        };
+        let mut body = Body::still(still);
+
+        let connections = Connections::new(1, Timeouts::default(), Metrics::default());
+        let peer = Peer::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let now = Instant::now();
+        let activity = connections.admit(peer, Standing::Trusted, now);
+        let activity = activity.expect("room");
+        body.hold(activity.serve(now));
+        let mut next = || body.poll_data(&mut Context::from_waker(Waker::noop()));
+        assert!(next().is_ready(), "its first piece waits for its reader");
+
+        connections.sweep(now + Duration::from_secs(5));
+        assert!(!activity.has_ended(), "nobody needs its place");
+        let _owner = places.take(claim(Rank::Owner, "owner")).expect("its place");
+        for (seconds, has_ended) in [(6, false), (7, true)] {
+            connections.sweep(now + Duration::from_secs(seconds));
+            assert_eq!(activity.has_ended(), has_ended, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_still_is_not_the_whole_of_it() {
+        let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
+        let places = Presence::new(()).attend("guest");
+        let mut still = StillBody {
+            rest: whole.clone(),
+            seat: Arc::new(Seat::new(Vec::new(), places)),
+        };
+        let pieces: Vec<_> = std::iter::from_fn(|| still.piece()).collect();
+        assert_eq!(pieces.concat(), whole);
+        let last = pieces.last().expect("some").as_ptr_range();
+        assert!(!whole.as_ptr_range().contains(&last.start));
     }
 }

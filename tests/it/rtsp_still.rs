@@ -17,11 +17,15 @@ use peercam::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
-use crate::stills::jpeg_with;
+use crate::{
+    paired::{self, Device, RawViewer},
+    stills::jpeg_with,
+    support::Daemon,
+};
 
 const DIGEST: &str =
     "WWW-Authenticate: Digest realm=\"cam\", qop=\"auth\", nonce=\"abc\", algorithm=MD5\r\n";
@@ -301,4 +305,44 @@ fn a_still_is_where_its_camera_is() {
             "{text}: {error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_still_that_nobody_reads_is_given_up_when_the_owner_needs_its_place() {
+    // More than the kernel takes for one connection with so little memory.
+    let small = jpeg_with(&[7; 60_000]);
+    let (start, comment, end) = (&small[..2], &small[2..60_006], &small[60_006..]);
+    let large = [start, &comment.repeat(6), end].concat();
+    let whole = answer("200 OK", "", &large);
+    let web = Web::start(vec![whole.clone(), whole]).await;
+    // Longer than this test may take.
+    let text = paired::config(
+        "[http]\nmax_viewers = 2\nwrite_timeout = \"1h\"\n[runtime]\nmemory = \"12MiB\"\n",
+    );
+    let camera = format!(
+        "kind = \"rtsp\", url = \"rtsp://127.0.0.1:1/\", snapshot_url = \"http://{}/\"",
+        web.address
+    );
+    let text = text.replacen("kind = \"sim\"", &camera, 1);
+    let device = Device::of(Daemon::start_in(tempfile::tempdir().unwrap(), &text));
+    let still = "/snapshot.jpg?channel=0";
+    let mut byte = [0];
+    let mut nobody = TcpStream::connect(device.daemon.address).await.unwrap();
+    let head = format!("GET {still} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    nobody.write_all(head.as_bytes()).await.unwrap();
+    nobody.read_exact(&mut byte).await.unwrap();
+    let mut guest = RawViewer::open(device.address, &device.pair(&["guest"])).await;
+    let (head, _keys) = guest.request("GET", still, None);
+    guest.stream.write_all(&head).await.unwrap();
+    guest.stream.read_exact(&mut byte).await.unwrap();
+
+    let uri = device.pair(&["owner", "--scope", "all"]);
+    let mut owner = [(); 2].map(|()| None);
+    for live in &mut owner {
+        let mut viewer = RawViewer::open(device.address, &uri).await;
+        viewer.live("channel=1&quality=standard").await;
+        *live = Some(viewer);
+    }
+    let ended = r#"peercam_connections_ended_total{reason="displaced"}"#;
+    device.daemon.metric_becomes(ended, 2.0).await;
 }

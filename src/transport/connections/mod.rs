@@ -359,7 +359,7 @@ impl Activity {
     }
 
     /// Whether it was ended where it stands.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.shared.lock().ended
     }
 
