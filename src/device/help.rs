@@ -52,7 +52,11 @@ impl Device {
                 Scope::Download,
                 ("GET /ipc.flv?action=download", "file_name, offset"),
             ),
-            (speaks, Scope::Voice, ("POST /voice", "channel")),
+            (
+                speaks,
+                Scope::Voice,
+                ("POST /voice", "channel, sample_rate, recorded=1"),
+            ),
         ];
         let requests = requests
             .into_iter()
@@ -131,7 +135,7 @@ impl Device {
     }
 
     /// An error; if it says that something is not offered, what is.
-    pub(super) fn beside(&self, caller: &Caller, asked: &str, error: Error) -> Error {
+    pub fn beside(&self, caller: &Caller, asked: &str, error: Error) -> Error {
         match error.kind() {
             ErrorKind::Unsupported => {
                 let offer = self.offer(caller).beside(asked);

@@ -154,6 +154,7 @@ impl App {
             Ok(response) => response,
             Err(error) => {
                 log_refusal((method, path, query), who.peer(), &error);
+                let error = self.beside(&route, (query, who), error);
                 let mut response = reply::refusal(&error);
                 if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
                     let allowed = HeaderValue::from_static(route.allowed_methods());
@@ -165,6 +166,19 @@ impl App {
         let label = route.as_ref().map_or("other", |route| route.as_str());
         self.metrics.request(label, response.status().as_u16());
         response
+    }
+
+    /// An error; if it says that something is not offered, what is.
+    fn beside(
+        &self,
+        route: &Result<Route, Error>,
+        (query, who): (&str, Who<'_>),
+        error: Error,
+    ) -> Error {
+        let asked = route.as_ref().map_or("", |route| route.as_str());
+        let labels = Query::parse(query).and_then(|query| Labels::of(&query));
+        let caller = who.caller(&labels.unwrap_or_default());
+        self.device.beside(&caller, asked, error)
     }
 
     /// Counts an answer.

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     paired::{self, Device, RawViewer},
     stills::jpeg_with,
-    support::Daemon,
+    support::{Daemon, request},
 };
 
 const DIGEST: &str =
@@ -345,4 +345,38 @@ async fn a_still_that_nobody_reads_is_given_up_when_the_owner_needs_its_place() 
     }
     let ended = r#"peercam_connections_ended_total{reason="displaced"}"#;
     device.daemon.metric_becomes(ended, 2.0).await;
+}
+
+#[tokio::test]
+async fn what_a_camera_does_not_have_is_refused_beside_what_there_is() {
+    let bare = "kind = \"rtsp\", url = \"rtsp://127.0.0.1:1/\"";
+    let text = paired::config("").replacen("kind = \"sim\"", bare, 1);
+    let device = Device::of(Daemon::start_in(tempfile::tempdir().unwrap(), &text));
+    let still = "/snapshot.jpg?channel=0";
+    for (method, target) in [("POST", "/voice?channel=0"), ("GET", still)] {
+        let answer = request(device.daemon.address, method, target, "").await;
+        assert_eq!(answer.status, 501, "{target}: {answer:?}");
+        assert_eq!(answer.json("status"), "406", "{target}");
+        let reason = answer.json("reason");
+        for offered in [
+            "GET /snapshot.jpg",
+            "POST /voice",
+            "get_device_st",
+            "ptz_left",
+        ] {
+            assert!(reason.contains(offered), "{target}, {offered}: {reason}");
+        }
+    }
+    // No more than the caller may do.
+    let guest = device.pair(&["guest", "--scope", "live"]);
+    let mut guest = RawViewer::open(device.address, &guest).await;
+    let (status, text) = guest.ask("GET", still, None).await.sealed();
+    assert!(
+        status == 501 && text.contains("GET /snapshot.jpg"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("voice") && !text.contains("ptz_left"),
+        "{text}"
+    );
 }

@@ -110,15 +110,17 @@ impl Offer {
             true => "nothing".to_owned(),
             false => names.join(", "),
         };
+        let requests: Vec<_> = self.requests.iter().map(|(request, _)| *request).collect();
         let inner: Vec<_> = self.inner.iter().map(|inner| inner.name).collect();
         let near = match self.near(asked).as_slice() {
             [] => String::new(),
             near => format!("is {} meant? ", near.join(" or ")),
         };
         format!(
-            "{near}what there is for this caller: inner_define: {}; user_define: {}",
+            "{near}what there is for this caller: inner_define: {}; user_define: {}; requests: {}",
             list(&inner),
-            list(&self.user_names())
+            list(&self.user_names()),
+            list(&requests)
         )
     }
 
@@ -228,6 +230,10 @@ mod tests {
         }
         let text = offer().beside(&"\u{130}".repeat(20_000));
         assert!(text.len() < 300, "{text}");
+        assert!(
+            text.ends_with("; requests: GET /ipc.flv?action=live"),
+            "{text}"
+        );
         let nothing = Offer::default().beside("ptz_left");
         assert!(
             !nothing.contains("ptz") && nothing.contains("nothing"),
