@@ -119,6 +119,10 @@ pub(super) fn aac_track(config: &[u8]) -> Result<AudioTrack, Problem> {
         AacError::Damaged => {
             Problem::Damaged("in the AAC configuration of the audio track".to_owned())
         }
+        AacError::Rate(rate) => Problem::UnsupportedCodec {
+            track: TrackKind::Audio,
+            codec: format!("AAC at {rate} Hz"),
+        },
         AacError::Unsupported {
             object_type,
             channels,

@@ -171,7 +171,10 @@ impl FlvFile {
             TagBody::Audio(AudioCodec::Aac, _) => {}
             TagBody::Audio(codec, AudioPacket::Frame { stereo, .. }) if self.audio.is_none() => {
                 const G711_RATE: u32 = 8_000;
-                self.audio = Some(tracks::g711(*codec, G711_RATE, 1 + u8::from(*stereo)));
+                let track = tracks::g711(*codec, G711_RATE, 1 + u16::from(*stereo));
+                let track =
+                    track.map_err(|error| unsupported(TrackKind::Audio, &error.to_string()));
+                self.audio = Some(track?);
             }
             TagBody::Audio(..) => {}
         }

@@ -356,7 +356,13 @@ fn g711(codec: AudioCodec, payload: &[u8]) -> Result<AudioTrack, Problem> {
             .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     };
     match (field(16), field(24)) {
-        (Some(channels @ 1..=2), Some(8_000)) => Ok(tracks::g711(codec, 8_000, channels as u8)),
+        (Some(channels @ 1..=2), Some(8_000)) => {
+            let refused = |error: tracks::G711Error| Problem::UnsupportedCodec {
+                track: TrackKind::Audio,
+                codec: error.to_string(),
+            };
+            tracks::g711(codec, 8_000, channels).map_err(refused)
+        }
         (Some(channels), Some(rate)) => Err(Problem::UnsupportedCodec {
             track: TrackKind::Audio,
             codec: format!(

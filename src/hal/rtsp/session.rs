@@ -132,10 +132,11 @@ impl Session {
             .map_err(|error| Failure::new(&error))?;
         let streams = client.streams();
         let video = streams.iter().position(is_video);
-        let mut audio = streams
-            .iter()
-            .position(|stream| config.sound && audio_track(stream).is_some());
-        let audio_track = audio.and_then(|audio| audio_track(&streams[audio]));
+        let sound = match config.sound {
+            true => sound_of(streams, url),
+            false => None,
+        };
+        let (mut audio, audio_track) = sound.unzip();
         let frame_rate = video.and_then(|video| streams[video].framerate());
         if video.is_none() && audio.is_none() {
             let offered = streams.iter().map(Stream::encoding_name);
@@ -316,7 +317,20 @@ fn video_track(parameters: &VideoParameters, described: f64) -> Option<VideoTrac
     })
 }
 
-fn audio_track(stream: &Stream) -> Option<AudioTrack> {
+/// The first sound that is taken, and where it stands.
+fn sound_of(streams: &[Stream], url: &Url) -> Option<(usize, AudioTrack)> {
+    let mut offered = streams.iter().enumerate();
+    offered.find_map(|(place, stream)| match audio_track(stream)? {
+        Ok(track) => Some((place, track)),
+        Err(reason) => {
+            tracing::warn!(camera = super::shown(url), %reason, "the camera's sound is left out");
+            None
+        }
+    })
+}
+
+/// The track of a stream of sound, or why it is left out; `None` for what is none that is known.
+fn audio_track(stream: &Stream) -> Option<Result<AudioTrack, String>> {
     if stream.media() != "audio" {
         return None;
     }
@@ -325,14 +339,15 @@ fn audio_track(stream: &Stream) -> Option<AudioTrack> {
     };
     let codec = match stream.encoding_name() {
         "mpeg4-generic" => {
-            return tracks::aac(Bytes::copy_from_slice(parameters.extra_data())).ok();
+            let track = tracks::aac(Bytes::copy_from_slice(parameters.extra_data()));
+            return Some(track.map_err(|error| error.to_string()));
         }
         "pcma" => AudioCodec::PcmA,
         "pcmu" => AudioCodec::PcmU,
         _ => return None,
     };
-    let channels = u8::try_from(parameters.channels().get()).ok()?;
-    Some(tracks::g711(codec, parameters.clock_rate(), channels))
+    let track = tracks::g711(codec, parameters.clock_rate(), parameters.channels().get());
+    Some(track.map_err(|error| error.to_string()))
 }
 
 fn micros(stamp: retina::Timestamp) -> i64 {

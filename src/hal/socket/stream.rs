@@ -33,7 +33,7 @@ pub(super) enum StreamError {
     #[error("stream {0}: {1}")]
     Picture(StreamId, NalError),
     #[error("stream {0}: {1}")]
-    Sound(StreamId, &'static str),
+    Sound(StreamId, String),
 }
 
 /// A stream as it was announced.
@@ -163,7 +163,7 @@ impl Stream {
         }
         if sound.track.is_none() {
             let reason = "AAC that was announced without a configuration, and has no ADTS head";
-            return Err(StreamError::Sound(self.id, reason));
+            return Err(StreamError::Sound(self.id, reason.to_owned()));
         }
         let (timeline, arrival) = place;
         let frame = Frame {
@@ -226,8 +226,10 @@ impl Stream {
 
 fn described(id: StreamId, sound: &Sound, config: &Bytes) -> Result<AudioTrack, StreamError> {
     match sound.codec {
-        AudioCodec::Aac => tracks::aac(config.clone())
-            .map_err(|_| StreamError::Sound(id, "its AAC is not AAC-LC with 1 to 7 channels")),
-        codec => Ok(tracks::g711(codec, sound.sample_rate, sound.channels)),
+        AudioCodec::Aac => {
+            tracks::aac(config.clone()).map_err(|error| StreamError::Sound(id, error.to_string()))
+        }
+        codec => tracks::g711(codec, sound.sample_rate, sound.channels.into())
+            .map_err(|error| StreamError::Sound(id, error.to_string())),
     }
 }

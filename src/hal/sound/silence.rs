@@ -25,6 +25,8 @@ const A_LAW_ZERO: u8 = 0xd5;
 const U_LAW_ZERO: u8 = 0xff;
 /// Blocks of G.711 in a second.
 const BLOCKS: u32 = 25;
+/// Samples of a block at most, of each of two channels: it is kept for as long as the stream is.
+const LONGEST_BLOCK: u32 = 8 << 10;
 
 /// Silence in one stream, where nothing else is heard.
 #[derive(Default)]
@@ -159,7 +161,7 @@ impl Run {
 impl Form {
     /// `None` for sound that is nothing canned here: of more than two channels.
     fn of(track: &AudioTrack) -> Option<Self> {
-        let block = i64::from((track.sample_rate / BLOCKS).max(1));
+        let block = i64::from((track.sample_rate / BLOCKS).clamp(1, LONGEST_BLOCK));
         let g711 = |zero: u8| vec![zero; block as usize * usize::from(track.channels)].into();
         let (unit, samples) = match (track.codec, track.channels) {
             (AudioCodec::Aac, 1) => (Bytes::from_static(AAC_MONO), AAC_UNIT),
@@ -189,5 +191,26 @@ impl Form {
             }
         };
         self.micros(samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_silence_is_small_whatever_is_announced() {
+        for codec in [AudioCodec::PcmA, AudioCodec::PcmU, AudioCodec::Aac] {
+            for sample_rate in [0, 8_000, 96_000, 4_000_000_000] {
+                let form = Form::of(&AudioTrack {
+                    codec,
+                    config: Bytes::new(),
+                    sample_rate,
+                    channels: 2,
+                });
+                let unit = form.expect("stereo").unit;
+                assert!(unit.len() <= 16 << 10, "{} bytes", unit.len());
+            }
+        }
     }
 }

@@ -31,6 +31,10 @@ pub enum AacError {
     /// It cannot be read.
     #[error("the AAC configuration is damaged")]
     Damaged,
+    /// It has a rate that no encoder has: what a unit of it lasts, and what is made for it, would be
+    /// without bounds.
+    #[error("AAC at {0} Hz; 7350 to 96000 Hz are taken")]
+    Rate(u32),
     /// It is of another profile.
     #[error(
         "AAC with object type {object_type} and channel configuration {channels}; AAC-LC with 1 to 7 channels is taken"
@@ -62,7 +66,7 @@ impl AacConfig {
             None => return Err(AacError::Damaged),
         };
         let channels = field(channels_at, 4) as u8;
-        if config.len() * 8 < channels_at as usize + 4 || sample_rate == 0 {
+        if config.len() * 8 < channels_at as usize + 4 {
             return Err(AacError::Damaged);
         }
         if object_type != LOW_COMPLEXITY || !(1..=7).contains(&channels) {
@@ -70,6 +74,9 @@ impl AacConfig {
                 object_type,
                 channels,
             });
+        }
+        if !(7_350..=96_000).contains(&sample_rate) {
+            return Err(AacError::Rate(sample_rate));
         }
         Ok(Self {
             sample_rate,

@@ -24,7 +24,7 @@ fn announcing(audio: Option<AudioTrack>) -> Tracks {
 }
 
 fn a_law() -> AudioTrack {
-    tracks::g711(AudioCodec::PcmA, 8_000, 1)
+    tracks::g711(AudioCodec::PcmA, 8_000, 1).expect("G.711")
 }
 
 /// AAC-LC, 48 kHz, stereo.
