@@ -28,26 +28,18 @@ impl OneRate {
 }
 
 impl Form {
-    /// What the speaker gets of this format, and how, if it is not taken as it is.
-    fn of(self, format: &SoundFormat) -> Result<(SoundFormat, Option<Conversion>), HalError> {
+    /// What the speaker gets of this format.
+    fn of(self, format: &SoundFormat) -> Result<SoundFormat, HalError> {
         let taken = SoundFormat {
             sample_rate: self.sample_rate,
             channels: if self.is_mono { 1 } else { format.channels },
             coding: format.coding.clone(),
         };
-        if taken == *format {
-            return Ok((taken, None));
+        if taken != *format && format.coding != SoundCoding::Pcm {
+            let coding = format.coding.as_str();
+            return Err(HalError::Unsupported(format!("{coding} of another rate")));
         }
-        match format.coding {
-            SoundCoding::Pcm => {
-                let conversion = Conversion::new(format, &taken);
-                Ok((taken, Some(conversion)))
-            }
-            _ => {
-                let coding = format.coding.as_str();
-                Err(HalError::Unsupported(format!("{coding} of another rate")))
-            }
-        }
+        Ok(taken)
     }
 }
 
@@ -57,12 +49,12 @@ impl Talkback for OneRate {
     }
 
     fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
-        let (taken, conversion) = self.form.of(format)?;
+        let taken = self.form.of(format)?;
         Ok(Box::new(Sink {
             sink: self.speaker.open(&taken)?,
             form: self.form,
+            conversion: Conversion::needed(format, &taken),
             taken,
-            conversion,
         }))
     }
 
@@ -73,6 +65,8 @@ impl Talkback for OneRate {
 
 /// From one form of PCM to another.
 struct Conversion {
+    from: SoundFormat,
+    to: SoundFormat,
     resampler: Resampler,
     /// As many as come in become one, or stay apart.
     from_channels: usize,
@@ -81,13 +75,16 @@ struct Conversion {
 }
 
 impl Conversion {
-    fn new(from: &SoundFormat, to: &SoundFormat) -> Self {
-        Self {
+    /// `None` if it is taken as it is.
+    fn needed(from: &SoundFormat, to: &SoundFormat) -> Option<Self> {
+        (from != to).then(|| Self {
+            from: from.clone(),
+            to: to.clone(),
             resampler: Resampler::new(from.sample_rate, to.sample_rate, to.channels),
             from_channels: usize::from(from.channels.max(1)),
             is_mixed: to.channels < from.channels,
             converted: Vec::new(),
-        }
+        })
     }
 
     fn convert(&mut self, block: &[u8]) -> &[u8] {
@@ -130,11 +127,16 @@ impl TalkSink for Sink {
     }
 
     fn change(&mut self, format: &SoundFormat) -> Result<bool, HalError> {
-        let (taken, conversion) = self.form.of(format)?;
+        let taken = self.form.of(format)?;
         if taken != self.taken && !self.sink.change(&taken)? {
             return Ok(false);
         }
-        (self.taken, self.conversion) = (taken, conversion);
+        let conversion = self.conversion.as_ref();
+        // Its weights are worked out once.
+        if !conversion.is_some_and(|known| known.from == *format && known.to == taken) {
+            self.conversion = Conversion::needed(format, &taken);
+        }
+        self.taken = taken;
         Ok(true)
     }
 
@@ -172,6 +174,44 @@ mod tests {
             self.1 = format.clone();
             Ok(true)
         }
+    }
+
+    /// Keeps what it was given.
+    struct Tape(Arc<Guarded<Vec<u8>>>);
+
+    impl Talkback for Tape {
+        fn open(&self, _format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+            Ok(Box::new(Self(Arc::clone(&self.0))))
+        }
+    }
+
+    impl TalkSink for Tape {
+        fn push(&mut self, block: &[u8]) {
+            self.0.lock().extend_from_slice(block);
+        }
+    }
+
+    #[test]
+    fn a_change_to_the_same_format_begins_nothing_anew() {
+        let heard = |is_told: bool| {
+            let tape = Arc::new(Guarded::default());
+            let speaker = OneRate::new(Arc::new(Tape(Arc::clone(&tape))), 16_000, true);
+            let mut sink = speaker.open(&pcm(8_000, 1)).expect("free");
+            for _ in 0..3 {
+                if is_told {
+                    // The first is what a decoder is asked for before it gives PCM.
+                    let aac = SoundFormat {
+                        coding: SoundCoding::PcmA,
+                        ..pcm(8_000, 1)
+                    };
+                    assert!(sink.change(&aac).is_err());
+                    assert_eq!(sink.change(&pcm(8_000, 1)), Ok(true));
+                }
+                sink.push(&[0x12; 320]);
+            }
+            tape.lock().clone()
+        };
+        assert_eq!(heard(true), heard(false));
     }
 
     fn pcm(sample_rate: u32, channels: u8) -> SoundFormat {

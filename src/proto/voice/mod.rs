@@ -14,6 +14,8 @@ pub use aac::{AacConfig, AacError};
 pub use adts::adts_unit;
 pub use declared::{Declared, SAMPLE_RATES};
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use self::{adts::Adts, flv::FlvSound, pcm::Pcm, signature::Start, wav::WavHead};
@@ -41,6 +43,38 @@ pub struct Upload {
     is_bare: bool,
     /// Of the last piece, what is not taken apart yet.
     rest: Bytes,
+    changes: Changes,
+}
+
+/// How often the format may change. Each change has a speaker, a decoder and what fits them to each
+/// other begin anew.
+#[derive(Debug)]
+struct Changes {
+    format: Option<Arc<SoundFormat>>,
+    /// The sound that came for which no change was made, in microseconds.
+    spare: i64,
+}
+
+impl Changes {
+    /// Sound for each change.
+    const COST: i64 = 1_000_000;
+    /// So much is kept: who changes headsets makes several changes at once.
+    const MOST: i64 = 8 * Self::COST;
+
+    fn note(&mut self, block: &SoundBlock) -> Result<(), Error> {
+        let is_other = |format: &Arc<SoundFormat>| *format != block.format;
+        if self.format.as_ref().is_some_and(is_other) {
+            self.spare -= Self::COST;
+        }
+        if self.spare < 0 {
+            return Err(damaged(
+                "the sound is damaged: its format changes more often than once a second",
+            ));
+        }
+        self.spare = self.spare.saturating_add(block.micros).min(Self::MOST);
+        self.format = Some(Arc::clone(&block.format));
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +113,10 @@ impl Upload {
             container: Container::Unknown(BytesMut::new()),
             is_bare: false,
             rest: Bytes::new(),
+            changes: Changes {
+                format: None,
+                spare: Changes::MOST,
+            },
         }
     }
 
@@ -149,6 +187,7 @@ impl Upload {
     pub fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
         loop {
             if let Some(block) = self.block_of_container()? {
+                self.changes.note(&block)?;
                 return Ok(Some(block));
             }
             if self.rest.is_empty() {
