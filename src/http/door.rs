@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{self, App, Who},
+    router::{self, App, Watch, Who},
     sealed::seal,
     wire::Wire,
 };
@@ -38,7 +39,7 @@ pub(super) struct Door {
     allow_clear_media: bool,
     wire: Box<dyn Wire>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
-    session: Guarded<Option<Session>>,
+    session: Guarded<Option<(Session, CancellationToken)>>,
 }
 
 /// What is asked: method, headers, target, and when.
@@ -48,6 +49,8 @@ type Asking<'a> = (&'a Method, &'a HeaderMap, Target<'a>, Instant);
 struct Entered {
     /// Its name.
     session: String,
+    /// Cancelled when the device ends it.
+    ends: CancellationToken,
 }
 
 /// The connection has failed to prove itself too often and is answered no more.
@@ -118,6 +121,7 @@ impl Door {
                     body,
                     headers,
                     who: self.who(&holder, &entered),
+                    watch: self.watch(&holder, &entered),
                     asked_at,
                 };
                 app.respond(&mut request).await
@@ -183,6 +187,7 @@ impl Door {
             body,
             headers,
             who: self.who(&holder, &entered),
+            watch: self.watch(&holder, &entered),
             asked_at,
         };
         let response = app.respond(&mut request).await;
@@ -211,7 +216,9 @@ impl Door {
     /// Notes that something of this connection has panicked.
     pub(super) fn panicked(&self) {
         let session = self.session.lock();
-        let holder = session.as_ref().map(|session| session.holder().clone());
+        let holder = session
+            .as_ref()
+            .map(|(session, _)| session.holder().clone());
         drop(session);
         if let Some(holder) = holder {
             self.keeper.note_panic(&holder);
@@ -222,7 +229,7 @@ impl Door {
     #[cfg(feature = "p2p")]
     pub(super) fn viewer(&self) -> Option<String> {
         let session = self.session.lock();
-        let holder = session.as_ref().map(Session::holder);
+        let holder = session.as_ref().map(|(session, _)| session.holder());
         holder.map(|holder| Printable(&holder.claims.name).to_string())
     }
 
@@ -233,7 +240,7 @@ impl Door {
         let session = self.session.lock();
         match session.as_ref() {
             None => Some(None),
-            Some(session) => session.requests.take(max).map(Some),
+            Some((session, _)) => session.requests.take(max).map(Some),
         }
     }
 
@@ -243,6 +250,14 @@ impl Door {
             session: &entered.session,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
+        }
+    }
+
+    fn watch(&self, holder: &Holder, entered: &Entered) -> Watch {
+        let (keeper, holder) = (Arc::clone(&self.keeper), holder.clone());
+        Watch {
+            ends: entered.ends.clone(),
+            panicked: Arc::new(move || keeper.note_panic(&holder)),
         }
     }
 
@@ -286,27 +301,34 @@ impl Door {
             }
         }
         let mut session = self.session.lock();
-        if !session.as_ref().is_some_and(Session::is_open) {
+        if !session
+            .as_ref()
+            .is_some_and(|(session, _)| session.is_open())
+        {
             *session = None;
             let sessions = &self.keeper.sessions;
-            let entered = sessions.enter(holder.clone(), self.gate.peer(), self.wire.ending())?;
+            let (ends, end_wire) = (CancellationToken::new(), self.wire.ending());
+            let ending = ends.clone();
+            // What runs for it and is no part of the connection ends too.
+            let end = move |reason| {
+                ending.cancel();
+                end_wire(reason);
+            };
+            let entered = sessions.enter(holder.clone(), self.gate.peer(), end)?;
             tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.gate.peer() {
                 self.keeper.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
             self.wire.entered(&entered)?;
-            *session = Some(entered);
+            *session = Some((entered, ends));
         }
-        let name = session
-            .as_ref()
-            .map(|session| session.id().as_str().to_owned());
-        Ok((
-            holder,
-            Entered {
-                session: name.unwrap_or_default(),
-            },
-        ))
+        let entered = session.as_ref().map(|(session, ends)| Entered {
+            session: session.id().as_str().to_owned(),
+            ends: ends.clone(),
+        });
+        let gone = || Error::new(ErrorKind::Unavailable, "the session has ended");
+        Ok((holder, entered.ok_or_else(gone)?))
     }
 
     /// The constant answer.

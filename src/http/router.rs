@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Metrics,
@@ -84,7 +85,26 @@ pub(super) struct Request<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: RequestBody,
     pub(super) who: Who<'a>,
+    pub(super) watch: Watch,
     pub(super) asked_at: Instant,
+}
+
+/// What joins work that outlives its request to whoever asked for it.
+pub(super) struct Watch {
+    /// Cancelled when the device ends the session of whoever asked.
+    pub(super) ends: CancellationToken,
+    /// Notes that the work has panicked.
+    pub(super) panicked: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Watch {
+    /// Of somebody who has no session, and to whom nothing is charged.
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            ends: CancellationToken::new(),
+            panicked: Arc::new(|| {}),
+        }
+    }
 }
 
 /// Who made a request.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::json;
@@ -7,15 +9,16 @@ use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{App, Request, Who},
+    router::{App, Request, Watch, Who},
 };
 use crate::{
+    boundary::Panicked,
     device::{Caller, Transport},
     error::Error,
     hal::BoxFuture,
     media::ChannelId,
     proto::{query::Query, route::Labels, voice::Declared},
-    talk::{Pace, Pieces, Talked},
+    talk::{Pace, Pieces, Presence, Talked},
 };
 
 impl App {
@@ -26,6 +29,7 @@ impl App {
             headers,
             body,
             who,
+            watch,
             ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
@@ -52,7 +56,7 @@ impl App {
         let talked = match asked {
             Ok((caller, channel, declared, pace)) => {
                 let how = (declared, pace);
-                self.talk((&caller, channel), how, body).await
+                self.talk((&caller, channel), how, (body, watch)).await
             }
             Err(error) => Err(error),
         };
@@ -81,18 +85,24 @@ impl App {
         &self,
         (caller, channel): (&Caller, ChannelId),
         how: (Declared, Pace),
-        body: &mut RequestBody,
+        (body, watch): (&mut RequestBody, &Watch),
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
         let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let (talker, has_left) = (caller.clone(), CancellationToken::new());
-        let _leaves = has_left.clone().drop_guard();
-        let ended = move |talked: &Result<Talked, Error>| {
-            log_end((&talker, channel), talked, has_left.is_cancelled());
+        let presence = Presence {
+            has_left: CancellationToken::new(),
+            is_barred: watch.ends.clone(),
         };
-        let (played, talked) = turn.play(body.take(), how, ended).await;
+        let _leaves = presence.has_left.clone().drop_guard();
+        let (talker, has_left) = (caller.clone(), presence.has_left.clone());
+        let panicked = Arc::clone(&watch.panicked);
+        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| match talked {
+            Ok(talked) => log_end((&talker, channel), talked, has_left.is_cancelled()),
+            Err(Panicked) => panicked(),
+        };
+        let (played, talked) = turn.play(body.take(), how, presence, ended).await;
         if let Some(played) = played {
             *body = played;
         }

@@ -24,6 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     jitter::Pace,
@@ -71,6 +72,15 @@ pub trait Pieces: Send {
     fn piece(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Error>>;
 }
 
+/// What becomes of the one who talks, while its talk plays.
+#[derive(Clone, Debug, Default)]
+pub struct Presence {
+    /// It has left: what has come of it sounds for three seconds at most.
+    pub has_left: CancellationToken,
+    /// It may talk no more: nothing of it sounds any more.
+    pub is_barred: CancellationToken,
+}
+
 /// The speakers of all channels, and who has them.
 #[derive(Clone)]
 pub struct Talkers {
@@ -105,6 +115,8 @@ pub struct Turn {
 
 /// How long somebody who had to go, and its sound, may keep the speaker.
 const HANDOVER: Duration = Duration::from_secs(3);
+/// How long somebody is heard who has left, or whose connection is lost.
+const TAIL: Duration = Duration::from_secs(3);
 /// Who beeps.
 const ITSELF: &str = "the device itself";
 /// Why a talk ends that the device ends.
@@ -261,3 +273,6 @@ fn taken(why: NoPlace) -> Error {
     };
     Error::new(ErrorKind::Busy, reason)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,13 @@ use bytes::{Bytes, BytesMut};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    HANDOVER, OtherRate, Pieces, Talked, Turn,
+    HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, TAIL, Talked, Turn,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
     tempo::{Presumed, Tempo},
 };
 use crate::{
-    boundary::{self, Part},
+    boundary::{self, Panicked, Part, contain},
     error::{Error, ErrorKind},
     hal::{HalError, TalkSink},
     media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
@@ -29,7 +29,8 @@ impl Turn {
     /// came. Gives back the body, and how it went, which is told to `ended` too.
     ///
     /// The talk is the speaker's own task: what has come of it sounds though whoever waits for it has
-    /// left.
+    /// left, for three seconds at most; and it ends at once when its talker is barred. `ended` hears of
+    /// a panic too: who has caused it may not wait for the answer.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken,
@@ -40,17 +41,25 @@ impl Turn {
         self,
         mut body: B,
         (declared, pace): (Declared, Pace),
-        ended: impl FnOnce(&Result<Talked, Error>) + Send + 'static,
+        presence: Presence,
+        ended: impl FnOnce(Result<&Result<Talked, Error>, Panicked>) + Send + 'static,
     ) -> (Option<B>, Result<Talked, Error>) {
         let (inner, channel) = (Arc::clone(&self.inner), self.channel);
         let (sender, played) = oneshot::channel();
         let talk = async move {
-            let talked = Talk::new(&self, declared, pace).play(&mut body).await;
+            let playing = async move {
+                let talk = Talk::new(&self, declared, pace);
+                let talked = talk.play(&mut body, &presence).await;
+                (body, talked)
+            };
+            let name = format!("sound on channel {channel}");
             // The speaker is free before its talker is told.
-            drop(self);
-            ended(&talked);
-            // Its talker may have left.
-            let _ = sender.send((body, talked));
+            let played = contain(Part::Request, name, playing).await;
+            ended(played.as_ref().map(|(_, talked)| talked).map_err(|it| *it));
+            if let Ok(played) = played {
+                // Its talker may have left.
+                let _ = sender.send(played);
+            }
         };
         if let Some(speaker) = inner.speakers.get(&channel) {
             let name = format!("talk on channel {channel}");
@@ -202,10 +211,11 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn play(mut self, body: &mut dyn Pieces) -> Result<Talked, Error> {
+    async fn play(mut self, body: &mut dyn Pieces, presence: &Presence) -> Result<Talked, Error> {
         let clock = self.turn.inner.clock;
         let idle = self.turn.inner.config.idle;
         let mut last_sound = clock.now();
+        let mut tail = None;
         let hung_up = loop {
             let now = clock.now();
             self.jitter.note_gap(now);
@@ -234,9 +244,21 @@ impl<'a> Talk<'a> {
                 }
             };
             let left = idle.saturating_sub(now.duration_from(last_sound));
+            if presence.has_left.is_cancelled() || matches!(self.end, End::BrokenOff(_)) {
+                tail.get_or_insert(Instant::now() + TAIL);
+            }
+            let tail_ends = async {
+                match tail {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 why = self.turn.place.ended() => break Some(why),
+                () = presence.is_barred.cancelled() => break Some(HUNG_UP),
+                () = tail_ends => break Some("its talker has left"),
+                () = presence.has_left.cancelled(), if tail.is_none() => {}
                 () = wake => self.play_due(clock.now()).await?,
                 piece = body.piece(), if is_open && is_dry => self.take_piece(piece),
                 () = tokio::time::sleep(left), if is_open && is_dry => {
