@@ -37,7 +37,7 @@ impl StillBody {
         match self.rest.len() {
             0 => None,
             // By itself: otherwise who does not read its end would have the whole.
-            ..=PIECE => Some(Bytes::copy_from_slice(&mem::take(&mut self.rest))),
+            1..=PIECE => Some(Bytes::copy_from_slice(&mem::take(&mut self.rest))),
             _ => Some(self.rest.split_to(PIECE)),
         }
     }

@@ -84,7 +84,9 @@ async fn talk(panics: bool) -> Scene {
     let metrics = Metrics::default();
     let talkers = Talkers::new(Clock::start(), Config::default(), speakers, metrics);
     let taken = talkers.take(CHANNEL, Rank::Guest, "viewer").await;
-    let turn = taken.ok().expect("free");
+    let Ok(turn) = taken else {
+        panic!("it is free")
+    };
     let presence = Presence::default();
     let (tell, told) = oneshot::channel();
     let ended = |talked: Result<&Result<Talked, Error>, Panicked>| {
