@@ -25,7 +25,9 @@ pub(super) fn policy(
 ) -> Result<SoundPolicy, Problem> {
     let of_source = match source.kind.get_ref() {
         SourceKind::Sim => None,
-        SourceKind::File | SourceKind::Rtsp | SourceKind::Socket => source.audio.take(),
+        SourceKind::File | SourceKind::Rtsp | SourceKind::Jpeg | SourceKind::Socket => {
+            source.audio.take()
+        }
     };
     let value = match (channel, of_source) {
         (Some(_), Some(again)) => {

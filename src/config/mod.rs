@@ -215,6 +215,9 @@ pub enum Source {
     /// `{ kind = "rtsp", url = "…" }`: a camera that speaks RTSP.
     #[cfg(feature = "rtsp")]
     Rtsp(Box<crate::hal::rtsp::Config>),
+    /// `{ kind = "jpeg", url = "…" }`: a camera that hands over JPEGs by HTTP.
+    #[cfg(feature = "rtsp")]
+    Jpeg(Box<crate::hal::rtsp::JpegConfig>),
     /// `{ kind = "socket", path = "…" }`: firmware that connects to a Unix socket. Channels with
     /// the same path share the socket. The path is relative to the configuration file.
     #[cfg(feature = "hal-socket")]

@@ -1,4 +1,4 @@
-//! `source = { kind = "rtsp", … }`
+//! `source = { kind = "rtsp", … }` and `{ kind = "jpeg", … }`
 
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use super::{
 };
 use crate::hal::{
     SoundPolicy,
-    rtsp::{Config, Credentials, Password, Transport, parse_still_url, parse_url},
+    rtsp::{
+        Config, Credentials, JpegConfig, Password, Transport, parse_jpeg_url, parse_still_url,
+        parse_url,
+    },
 };
 
 const LONGEST_LINGER: Duration = Duration::from_secs(600);
@@ -52,6 +55,17 @@ impl Source {
             linger: linger(self.linger)?,
             sound: sound != SoundPolicy::Off,
             room: crate::hal::Room::default(),
+        })
+    }
+
+    pub(super) fn jpeg(self) -> Result<JpegConfig, Problem> {
+        let Some(text) = self.url else {
+            return Err(Problem::at(self.kind.span(), "a jpeg source needs a url"));
+        };
+        let url = parse_jpeg_url(text.get_ref());
+        Ok(JpegConfig {
+            url: url.map_err(|reason| Problem::at(text.span(), reason))?,
+            credentials: credentials(self.user, self.password)?,
         })
     }
 }

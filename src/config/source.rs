@@ -33,7 +33,7 @@ pub(super) struct Source {
     pub(super) kind: Spanned<SourceKind>,
     // file, socket
     pub(super) path: Option<Spanned<PathBuf>>,
-    // rtsp
+    // rtsp, jpeg
     pub(super) url: Option<Spanned<String>>,
     pub(super) url_high: Option<Spanned<String>>,
     pub(super) url_standard: Option<Spanned<String>>,
@@ -63,6 +63,7 @@ pub(super) enum SourceKind {
     Sim,
     File,
     Rtsp,
+    Jpeg,
     Socket,
 }
 
@@ -145,6 +146,10 @@ impl Source {
             SourceKind::Rtsp => self
                 .rtsp(sound)
                 .map(|config| super::Source::Rtsp(Box::new(config))),
+            #[cfg(feature = "rtsp")]
+            SourceKind::Jpeg => self
+                .jpeg()
+                .map(|config| super::Source::Jpeg(Box::new(config))),
             #[cfg(not(all(feature = "hal-socket", feature = "rtsp", feature = "sim")))]
             _ => {
                 let message = "this program was built without the feature that this source needs";
@@ -159,22 +164,19 @@ impl Source {
         let is = |one: SourceKind| kind == one;
         let (sim, file) = (is(SourceKind::Sim), is(SourceKind::File));
         let (rtsp, socket) = (is(SourceKind::Rtsp), is(SourceKind::Socket));
+        let by_url = rtsp || is(SourceKind::Jpeg);
         let mut foreign = Vec::new();
         let mut take = |is_ours: bool, span: Option<Range<usize>>| {
             foreign.extend(span.filter(|_| !is_ours));
         };
         take(file || socket, self.path.as_ref().map(Spanned::span));
-        let urls = [
-            &self.url,
-            &self.url_high,
-            &self.url_standard,
-            &self.snapshot_url,
-        ];
+        take(by_url, self.url.as_ref().map(Spanned::span));
+        let urls = [&self.url_high, &self.url_standard, &self.snapshot_url];
         for url in urls {
             take(rtsp, url.as_ref().map(Spanned::span));
         }
-        take(rtsp, self.user.as_ref().map(Spanned::span));
-        take(rtsp, self.password.as_ref().map(Spanned::span));
+        take(by_url, self.user.as_ref().map(Spanned::span));
+        take(by_url, self.password.as_ref().map(Spanned::span));
         take(rtsp, self.transport.as_ref().map(Spanned::span));
         take(rtsp, self.pull.as_ref().map(Spanned::span));
         take(rtsp, self.linger.as_ref().map(Spanned::span));

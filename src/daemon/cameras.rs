@@ -11,7 +11,7 @@ use super::StartError;
 #[cfg(feature = "hal-socket")]
 use crate::boundary::Guarded;
 #[cfg(feature = "rtsp")]
-use crate::hal::rtsp::{self, RtspCamera};
+use crate::hal::rtsp::{self, JpegCamera, RtspCamera};
 #[cfg(feature = "sim")]
 use crate::hal::sim::SimCamera;
 #[cfg(feature = "hal-socket")]
@@ -192,6 +192,10 @@ impl Workshop {
                 );
                 camera.keep();
                 Arc::new(camera)
+            }
+            #[cfg(feature = "rtsp")]
+            Source::Jpeg(config) => {
+                Arc::new(JpegCamera::new((**config).clone(), self.room.picture))
             }
             #[cfg(feature = "hal-socket")]
             Source::Socket { config } => Arc::new(self.socket(clock, config)?.camera(channel.id)),

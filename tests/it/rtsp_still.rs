@@ -23,8 +23,8 @@ use tokio::{
 
 use crate::{
     paired::{self, Device, RawViewer},
-    stills::jpeg_with,
-    support::{Daemon, request},
+    stills::{jpeg_with, still},
+    support::{Daemon, request, sim_config},
 };
 
 const DIGEST: &str =
@@ -252,7 +252,7 @@ async fn whatever_a_camera_answers_is_bounded_and_said() {
     for (given, words) in [
         (
             answer("404 Not Found", "", b"no"),
-            "path of snapshot_url is wrong",
+            "path of its URL is wrong",
         ),
         (answer("500 Oops", "", b"no"), "refuses the request (500)"),
         (
@@ -379,4 +379,22 @@ async fn what_a_camera_does_not_have_is_refused_beside_what_there_is() {
         !text.contains("voice") && !text.contains("ptz_left"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_camera_of_single_pictures_has_stills_and_nothing_else() {
+    let web = Web::start(vec![answer("401 Unauthorized", DIGEST, b""), whole()]).await;
+    let camera = format!(
+        "kind = \"jpeg\", url = \"http://{}/now.jpg\", user = \"admin\", password = \"hunter2\"",
+        web.address
+    );
+    let text = sim_config("").replace("kind = \"sim\", every_picture = true", &camera);
+    let daemon = Daemon::start(&text);
+    let (head, body) = still(daemon.address, "GET", "").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert_eq!(body, jpeg_with(b"it"));
+    assert!(web.heads()[1].contains("authorization: Digest"));
+    let live = request(daemon.address, "GET", "/ipc.flv?action=live", "").await;
+    assert_eq!(live.status, 502, "{live:?}");
+    assert!(live.json("reason").contains("/snapshot.jpg"), "{live:?}");
 }

@@ -324,7 +324,11 @@ async fn a_camera_that_is_off_is_not_asked_and_the_end_is_waited_for_by_nobody()
 }
 
 /// Head and body of an answer.
-async fn still(address: std::net::SocketAddr, method: &str, headers: &str) -> (String, Vec<u8>) {
+pub(crate) async fn still(
+    address: std::net::SocketAddr,
+    method: &str,
+    headers: &str,
+) -> (String, Vec<u8>) {
     let text = format!(
         "{method} /ipc.p2p.com/snapshot.jpg?channel=0&req_id=7 HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Connection: close\r\n\r\n"
     );

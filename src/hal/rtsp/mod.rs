@@ -9,6 +9,7 @@
 mod depth;
 mod growth;
 mod intake;
+mod jpeg;
 mod packets;
 mod puller;
 mod reorder;
@@ -20,7 +21,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use still::parse_still_url;
+pub use jpeg::{JpegCamera, JpegConfig};
+pub use still::{parse_jpeg_url, parse_still_url};
 
 use self::still::HttpStill;
 use super::{Camera, HalError, MediaInput, Parts, Room, feed::Feed};

@@ -1,4 +1,4 @@
-//! The still that a camera gives over HTTP, beside its streams.
+//! The still that a camera gives over HTTP.
 //!
 //! Its URL is fetched as it stands: no redirect is followed, so that user and password go to the host
 //! that was configured and no other.
@@ -223,7 +223,7 @@ impl HttpStill {
                     Ok(Answer::WhoAsks(response.headers().clone(), address))
                 }
                 StatusCode::NOT_FOUND => Err(failed(
-                    "it has no such still (404); the path of snapshot_url is wrong",
+                    "it has no such still (404); the path of its URL is wrong",
                 )),
                 status if status.is_redirection() => Err(self.redirected(&response)),
                 status => Err(failed(format!(
@@ -269,12 +269,12 @@ impl HttpStill {
             tracing::warn!(
                 camera = super::shown(&self.url),
                 to,
-                "the camera redirects who asks for its still, which is not followed: snapshot_url is to name the still itself"
+                "the camera redirects who asks for its still, which is not followed: the URL is to name the still itself"
             );
         }
         let status = response.status().as_u16();
         failed(format!(
-            "it redirects ({status}), which is not followed; the log says where to, and snapshot_url is to name the still itself"
+            "it redirects ({status}), which is not followed; the log says where to, and the URL is to name the still itself"
         ))
     }
 }
@@ -285,11 +285,11 @@ impl Snapshot for HttpStill {
     }
 }
 
-/// Reads the address of a camera's still.
+/// Reads the address of a still.
 ///
 /// # Errors
 /// What is wrong with it, as a sentence.
-pub fn parse_still_url(text: &str, camera: &Url) -> Result<Url, String> {
+pub fn parse_jpeg_url(text: &str) -> Result<Url, String> {
     const NEEDED: &str = "\"http://HOST[:PORT]/PATH\" is needed";
     let url = Url::parse(text).map_err(|error| format!("{NEEDED}: {error}"))?;
     if url.scheme() == "https" {
@@ -304,6 +304,15 @@ pub fn parse_still_url(text: &str, camera: &Url) -> Result<Url, String> {
                 .to_owned(),
         );
     }
+    Ok(url)
+}
+
+/// Reads the address of a still of a camera that has another address too.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn parse_still_url(text: &str, camera: &Url) -> Result<Url, String> {
+    let url = parse_jpeg_url(text)?;
     // The camera's password goes there.
     let is_same = match (url.host(), camera.host()) {
         // What is no scheme of the web keeps its host as it is written.
