@@ -8,7 +8,7 @@ use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{self, App, Watch, Who},
+    router::{self, App, Who},
     sealed::seal,
     wire::Wire,
 };
@@ -121,7 +121,6 @@ impl Door {
                     body,
                     headers,
                     who: self.who(&holder, &entered),
-                    watch: self.watch(&holder, &entered),
                     asked_at,
                 };
                 app.respond(&mut request).await
@@ -187,7 +186,6 @@ impl Door {
             body,
             headers,
             who: self.who(&holder, &entered),
-            watch: self.watch(&holder, &entered),
             asked_at,
         };
         let response = app.respond(&mut request).await;
@@ -244,20 +242,14 @@ impl Door {
         }
     }
 
-    fn who<'a>(&self, holder: &'a Holder, entered: &'a Entered) -> Who<'a> {
+    fn who<'a>(&'a self, holder: &'a Holder, entered: &'a Entered) -> Who<'a> {
         Who::Holder {
             holder,
             session: &entered.session,
+            ends: &entered.ends,
+            keeper: &self.keeper,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
-        }
-    }
-
-    fn watch(&self, holder: &Holder, entered: &Entered) -> Watch {
-        let (keeper, holder) = (Arc::clone(&self.keeper), holder.clone());
-        Watch {
-            ends: entered.ends.clone(),
-            panicked: Arc::new(move || keeper.note_panic(&holder)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{self, App, Watch, Who},
+    router::{self, App, Who},
     wire::no_place,
 };
 use crate::{
@@ -159,7 +159,6 @@ impl Peer {
                         address: *address,
                         name,
                     },
-                    watch: Watch::of_nobody(),
                     asked_at,
                 };
                 app.respond(&mut request).await

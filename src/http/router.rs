@@ -23,7 +23,7 @@ use super::{
     seat::Seat,
 };
 use crate::{
-    access::Holder,
+    access::{Holder, Keeper},
     clock::Clock,
     device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
     error::{Error, ErrorKind},
@@ -85,7 +85,6 @@ pub(super) struct Request<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: RequestBody,
     pub(super) who: Who<'a>,
-    pub(super) watch: Watch,
     pub(super) asked_at: Instant,
 }
 
@@ -94,17 +93,7 @@ pub(super) struct Watch {
     /// Cancelled when the device ends the session of whoever asked.
     pub(super) ends: CancellationToken,
     /// Notes that the work has panicked.
-    pub(super) panicked: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Watch {
-    /// Of somebody who has no session, and to whom nothing is charged.
-    pub(super) fn of_nobody() -> Self {
-        Self {
-            ends: CancellationToken::new(),
-            panicked: Arc::new(|| {}),
-        }
-    }
+    pub(super) panicked: Box<dyn FnOnce() + Send>,
 }
 
 /// Who made a request.
@@ -121,6 +110,10 @@ pub(super) enum Who<'a> {
         holder: &'a Holder,
         /// The name of its session.
         session: &'a str,
+        /// Cancelled when the device ends that session.
+        ends: &'a CancellationToken,
+        /// Who is told what is charged to the holder.
+        keeper: &'a Arc<Keeper>,
         peer: Peer,
         transport: Transport,
     },
@@ -138,6 +131,29 @@ impl<'a> Who<'a> {
             } => {
                 let credential = (holder.issuer.as_str(), &holder.claims, &holder.rights);
                 Caller::holder(credential, session, labels, transport)
+            }
+        }
+    }
+
+    /// What joins work that outlives the request to whoever asked for it. Somebody on an open listener
+    /// has no session, and nothing is charged to it.
+    pub(super) fn watch(self) -> Watch {
+        match self {
+            Self::Anybody { .. } => Watch {
+                ends: CancellationToken::new(),
+                panicked: Box::new(|| {}),
+            },
+            Self::Holder {
+                holder,
+                ends,
+                keeper,
+                ..
+            } => {
+                let (keeper, holder) = (Arc::clone(keeper), holder.clone());
+                Watch {
+                    ends: ends.clone(),
+                    panicked: Box::new(move || keeper.note_panic(&holder)),
+                }
             }
         }
     }

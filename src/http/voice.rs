@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::json;
@@ -29,7 +27,6 @@ impl App {
             headers,
             body,
             who,
-            watch,
             ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
@@ -56,7 +53,8 @@ impl App {
         let talked = match asked {
             Ok((caller, channel, declared, pace)) => {
                 let how = (declared, pace);
-                self.talk((&caller, channel), how, (body, watch)).await
+                self.talk((&caller, channel), how, (body, who.watch()))
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -85,7 +83,7 @@ impl App {
         &self,
         (caller, channel): (&Caller, ChannelId),
         how: (Declared, Pace),
-        (body, watch): (&mut RequestBody, &Watch),
+        (body, Watch { ends, panicked }): (&mut RequestBody, Watch),
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
@@ -93,11 +91,10 @@ impl App {
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
         let presence = Presence {
             has_left: CancellationToken::new(),
-            is_barred: watch.ends.clone(),
+            is_barred: ends,
         };
         let _leaves = presence.has_left.clone().drop_guard();
         let (talker, has_left) = (caller.clone(), presence.has_left.clone());
-        let panicked = Arc::clone(&watch.panicked);
         let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| match talked {
             Ok(talked) => log_end((&talker, channel), talked, has_left.is_cancelled()),
             Err(Panicked) => panicked(),
