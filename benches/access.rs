@@ -16,16 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::{
-    access::{Asked, Gate, Keeper, Metrics, Store},
-    clock::Clock,
-    proto::{
-        credential::{
-            BodyKind, Channels, Claims, Credential, CredentialId, EndpointId, Issuer, Scopes,
-            Secret, Signed, Transport,
-        },
-        sealed::{Exchange, Keys, Opener, Sealer},
+use peercam::access::{Asked, Gate, Keeper, Metrics, Store};
+use peercam_hal::clock::Clock;
+use peercam_proto::{
+    credential::{
+        BodyKind, Channels, Claims, Credential, CredentialId, EndpointId, Issuer, Scopes, Secret,
+        Signed, Transport,
     },
+    sealed::{Exchange, Keys, Opener, Sealer},
 };
 use support::{load, process, server, server::Server};
 

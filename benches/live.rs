@@ -14,11 +14,10 @@ use std::{
 };
 
 use bytes::Buf;
-use peercam::{
-    config::Config,
-    daemon::Daemon,
+use peercam::{config::Config, daemon::Daemon};
+use peercam_proto::{
+    flv::{HevcForm, Muxer, TagBatch},
     media::Frame,
-    proto::flv::{HevcForm, Muxer, TagBatch},
 };
 use support::clip::{Clip, tracks};
 

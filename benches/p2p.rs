@@ -19,15 +19,14 @@ use iroh::{
     Endpoint, EndpointAddr, RelayMode, SecretKey,
     endpoint::{QuicTransportConfig, presets},
 };
-use peercam::{
-    access::Store,
-    client::p2p::{Ask, Identity, Options, Session},
-    clock::Clock,
-    config::Config,
-    daemon::Daemon,
-    hal::{BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent},
+use peercam::{access::Store, config::Config, daemon::Daemon};
+use peercam_client::p2p::{Ask, Identity, Options, Session};
+use peercam_hal::{
+    BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent, clock::Clock,
+};
+use peercam_proto::{
+    credential::{Channels, Claims, CredentialId, Issuer, PairingUri, Scopes},
     media::{Frame, Quality, TrackKind, Tracks},
-    proto::credential::{Channels, Claims, CredentialId, Issuer, PairingUri, Scopes},
 };
 use support::{clip::tracks, process, server::Server};
 

@@ -14,15 +14,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::{
-    hal::{Page, Query},
-    media::{ChannelId, Content, Frame, MediaTime, TrackKind},
-    record::{
-        Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store,
-        disk::SystemDisk,
-        name::{FileName, Whole, channel_directory, day_directory},
-    },
+use peercam::record::{
+    Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store,
+    disk::SystemDisk,
+    name::{FileName, Whole, channel_directory, day_directory},
 };
+use peercam_hal::{Page, Query};
+use peercam_proto::media::{ChannelId, Content, Frame, MediaTime, TrackKind};
 use support::{clip, process};
 
 const CHANNELS: u16 = 4;

@@ -17,6 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_hal::{Camera, clock::Clock};
+use peercam_net::{self as transport, Connections, Entrance, Known, tcp::Listener};
+use peercam_proto::peer_info::PeerInfo;
+use peercam_task::{
+    boundary::{self, Part, restarting},
+    watchdog,
+};
 use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,20 +37,14 @@ use self::{
 };
 use crate::{
     access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
-    boundary::{self, Part, restarting},
     budget::Budget,
-    clock::Clock,
     config::{Channel, Config, Listen, ListenAccess},
     device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, Viewers},
-    hal::Camera,
     http::{self, App},
     live::{self, Hub, Stills},
     log,
     playback::Players,
-    proto::peer_info::PeerInfo,
     talk::{self, Talkers},
-    transport::{self, Connections, Entrance, Known, tcp::Listener},
-    watchdog,
 };
 
 /// A daemon that is ready to serve: its sockets are bound.

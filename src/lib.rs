@@ -1,49 +1,47 @@
 //! Turns a Linux camera into one that apps watch and command over HTTP, live.
 //!
-//! The floors of the house; imports go **down** only, and a test holds it:
+//! This is the daemon. It stands on crates that can be used without it:
+//!
+//! | crate | what it is |
+//! |---|---|
+//! | [`peercam_client`] | the viewer's end |
+//! | [`peercam_net`] | connections with a known peer, and how many there may be |
+//! | [`peercam_hal`] | what a camera is, and cameras: files, RTSP, a firmware socket, a simulated one |
+//! | [`peercam_task`] | tasks, threads and locks that outlive a panic |
+//! | [`peercam_proto`] | frames and tracks, wire formats, credentials and sealed bodies, pure |
+//!
+//! The floors of the daemon itself; imports go **down** only, and a test holds it:
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 6 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
-//! | 5 | [`http`], `client` | routes, replies and bodies over hyper; the viewer's end |
-//! | 4 | [`transport`], [`access`] | connections with a known peer; who may do what |
-//! | 3 | [`live`], `record`, [`playback`], [`device`] | streams and their viewers; recordings and their players; the door for commands |
-//! | 2 | [`hal`], [`log`] | what a camera is; the simulated one; files; where the log goes |
-//! | 1 | [`proto`] | wire formats, credentials and sealed bodies, pure |
-//! | 0 | [`media`], [`error`], [`clock`], [`boundary`], [`watchdog`] | frames, tracks, time, refusals; where a panic ends, and a standstill |
+//! | 4 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
+//! | 3 | [`http`] | routes, replies and bodies over hyper |
+//! | 2 | [`access`] | who may do what |
+//! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; the door for commands |
+//! | 0 | [`log`] | where the log goes |
 //!
 //! # The two journeys
 //!
-//! A frame goes one way: [`hal::MediaSource`] → pump → ring → [`live::Subscription`] → FLV tag
-//! heads ([`proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the kernel; for a
-//! paired viewer over TCP once more, into the buffer in which it is sealed.
+//! A frame goes one way: [`peercam_hal::MediaSource`] → pump → ring → [`live::Subscription`] → FLV
+//! tag heads ([`peercam_proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the
+//! kernel; for a paired viewer over TCP once more, into the buffer in which it is sealed.
 //!
-//! A command goes one round trip through one door: HTTP → [`proto::command::decode_request`] →
-//! [`device::Device::apply`] → [`proto::command::Reply::encode`] → HTTP.
+//! A command goes one round trip through one door: HTTP →
+//! [`peercam_proto::command::decode_request`] → [`device::Device::apply`] →
+//! [`peercam_proto::command::Reply::encode`] → HTTP.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access;
-pub mod boundary;
 pub mod budget;
 pub mod cli;
-#[cfg(feature = "client")]
-pub mod client;
-pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod device;
-pub mod error;
-pub mod hal;
 pub mod http;
 pub mod live;
 pub mod log;
-pub mod media;
-pub mod places;
 pub mod playback;
-pub mod proto;
 #[cfg(feature = "record")]
 pub mod record;
 pub mod talk;
-pub mod transport;
-pub mod watchdog;

@@ -11,13 +11,15 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
-    boundary::{self, Part},
     budget::Budget,
     cli::{self, Cli, Command},
     config::Config,
     daemon::{self, Daemon},
     log::{Log, LogLines},
-    proto::text::Lines,
+};
+use peercam_proto::text::Lines;
+use peercam_task::{
+    boundary::{self, Part},
     watchdog::{self, Watchdog},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};

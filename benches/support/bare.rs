@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::{
+use peercam_proto::{
+    flv::{HevcForm, Muxer},
     media::{TrackKind, Tracks},
-    proto::flv::{HevcForm, Muxer},
 };
 
 use super::{

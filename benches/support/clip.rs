@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use peercam::media::{
+use peercam_proto::media::{
     AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack,
 };
 

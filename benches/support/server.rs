@@ -7,12 +7,11 @@ use std::{
     time::Duration,
 };
 
-use peercam::{
-    clock::Clock,
-    config::Config,
-    hal::{BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent},
-    media::{MediaTime, Quality},
+use peercam::config::Config;
+use peercam_hal::{
+    BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent, clock::Clock,
 };
+use peercam_proto::media::{MediaTime, Quality};
 use tokio::time::Instant;
 
 use super::{
@@ -78,7 +77,7 @@ impl Camera for ClipCamera {
 struct ClipSource {
     clip: Clip,
     start: (Instant, MediaTime),
-    pending: Option<(Duration, peercam::media::Frame)>,
+    pending: Option<(Duration, peercam_proto::media::Frame)>,
     announced: bool,
 }
 

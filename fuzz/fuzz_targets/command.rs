@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::command::{
+use peercam_proto::command::{
     Command, Meaning, Panel, PanelReply, UserCommand, decode_request, encode_topic,
 };
 

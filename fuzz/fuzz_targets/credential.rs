@@ -3,10 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::{
-    access::{Pairings, Revocations},
-    proto::credential::{Claims, MintKey, PairingUri, Target, Token},
-};
+use peercam::access::{Pairings, Revocations};
+use peercam_proto::credential::{Claims, MintKey, PairingUri, Target, Token};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(claims) = Claims::parse(bytes) {

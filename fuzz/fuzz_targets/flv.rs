@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::flv::{Reader, Tag};
+use peercam_proto::flv::{Reader, Tag};
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
     let mut reader = Reader::new();

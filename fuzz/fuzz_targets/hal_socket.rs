@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::hal_socket::{FromFirmware, HEAD, Head};
+use peercam_proto::hal_socket::{FromFirmware, HEAD, Head};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;

@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::{
-    media::VideoCodec,
-    proto::nal::{FirstSlice, Framing, Pictures, units},
-};
+use peercam_proto::{media::VideoCodec, nal::{FirstSlice, Framing, Pictures, units}};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, data)) = bytes.split_first() else {

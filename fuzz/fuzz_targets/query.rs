@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::{command, query::Query, route::{Labels, MediaRequest}};
+use peercam_proto::{command, query::Query, route::{Labels, MediaRequest}};
 
 fuzz_target!(|text: (&str, &str)| {
     let (query, body) = text;

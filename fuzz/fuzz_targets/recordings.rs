@@ -3,11 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::{
-    device::parse_file_name,
-    proto::fmp4::{BOX_HEAD, BoxHead, Fragment, Head},
-    record::name::{FileName, parse_channel_directory, parse_day_directory},
-};
+use peercam::{device::parse_file_name, record::name::{FileName, parse_channel_directory, parse_day_directory}};
+use peercam_proto::fmp4::{BOX_HEAD, BoxHead, Fragment, Head};
 
 fn walk(bytes: &[u8]) {
     let Ok(head) = Head::parse(bytes) else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::request_line::rewrite;
+use peercam_proto::request_line::rewrite;
 
 fuzz_target!(|line: &[u8]| {
     let once = rewrite(line).into_owned();

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use peercam::proto::{
+use peercam_proto::{
     query::Query,
     voice::{Declared, Upload},
 };

@@ -1,5 +1,5 @@
-use crate::boundary::Guarded;
-use crate::proto::credential::{CredentialId, EndpointId};
+use peercam_proto::credential::{CredentialId, EndpointId};
+use peercam_task::boundary::Guarded;
 
 /// How many are remembered; the oldest is forgotten, and would be told of again.
 const MAX: usize = 256;

@@ -3,8 +3,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_proto::network::Source;
+use peercam_task::boundary::Guarded;
+
 use super::recent::Recent;
-use crate::{boundary::Guarded, proto::network::Source};
 
 /// How many sources are told apart.
 const MAX_SOURCES: usize = 256;

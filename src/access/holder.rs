@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::proto::credential::{Claims, Issuer, Rank, Rights};
+use peercam_proto::credential::{Claims, Issuer, Rank, Rights};
 
 /// A credential that was proved, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

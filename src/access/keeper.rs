@@ -1,5 +1,14 @@
 use std::{sync::Arc, time::Instant};
 
+use peercam_hal::clock::Clock;
+use peercam_proto::{
+    credential::{BeyondCeiling, EndpointId, MintKey, Rights, Secret},
+    error::{Error, ErrorKind},
+    network::Source,
+    text::Printable,
+};
+use peercam_task::boundary::{Guarded, Vital};
+
 use super::{
     endpoints::Endpoints,
     failures::Failures,
@@ -9,16 +18,6 @@ use super::{
     revocations::Revocations,
     sessions::Sessions,
     store::{Secrets, Store, StoreError, random},
-};
-use crate::{
-    boundary::{Guarded, Vital},
-    clock::Clock,
-    error::{Error, ErrorKind},
-    proto::{
-        credential::{BeyondCeiling, EndpointId, MintKey, Rights, Secret},
-        network::Source,
-        text::Printable,
-    },
 };
 
 /// What a running daemon knows about access: its secrets, who was revoked, who is there.
@@ -78,7 +77,7 @@ impl Keeper {
     ) -> Result<Self, StoreError> {
         let nobody = Secrets::new(&random()?, Secret::new(random()?));
         Ok(Self {
-            nobody: nobody.mint_key(crate::proto::credential::Issuer::local(), 0),
+            nobody: nobody.mint_key(peercam_proto::credential::Issuer::local(), 0),
             secrets,
             access: Vital::new(Arc::new(Access::Unknown {
                 mint_keys: Vec::new(),
@@ -300,7 +299,7 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::credential::{
+    use peercam_proto::credential::{
         Ceiling, Channels, Claims, CredentialId, Issuer, Scope, Scopes, Secret,
     };
 

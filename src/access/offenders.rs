@@ -3,8 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_proto::credential::{CredentialId, Issuer};
+
 use super::{holder::Holder, recent::Recent};
-use crate::proto::credential::{CredentialId, Issuer};
 
 /// So many faults within a minute close a credential for a minute.
 const MOST: usize = 3;
@@ -98,7 +99,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::credential::{Channels, Claims, Scopes};
+    use peercam_proto::credential::{Channels, Claims, Scopes};
 
     fn of(issuer: &str, number: u8) -> Holder {
         let claims = Claims {

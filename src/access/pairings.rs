@@ -1,7 +1,7 @@
+use peercam_proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes};
 use serde::{Deserialize, Serialize};
 
 use super::revocations::{Revocations, RevocationsError};
-use crate::proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes};
 
 /// How many viewers are listed.
 const MAX_PAIRED: usize = 1024;

@@ -1,15 +1,12 @@
 use std::collections::BTreeMap;
 
+use peercam_proto::{
+    credential::{Ceiling, Channels, CredentialId, Issuer, Scope},
+    encoding::base64,
+    media::ChannelId,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use crate::{
-    media::ChannelId,
-    proto::{
-        credential::{Ceiling, Channels, CredentialId, Issuer, Scope},
-        encoding::base64,
-    },
-};
 
 /// How many revoked credentials are remembered.
 pub const MAX_REVOKED: usize = 1024;

@@ -1,13 +1,16 @@
 use std::{sync::Arc, time::Instant};
 
-use super::{holder::Holder, metrics::Metrics, store::random};
-use crate::{
-    boundary::{Vital, VitalGuard},
-    device::{Places, SessionCount},
+use peercam_net::places;
+use peercam_proto::{
+    credential::EndpointId,
+    encoding::base64,
     error::{Error, ErrorKind},
-    places,
-    proto::{credential::EndpointId, encoding::base64, text::Printable},
+    text::Printable,
 };
+use peercam_task::boundary::{Vital, VitalGuard};
+
+use super::{holder::Holder, metrics::Metrics, store::random};
+use crate::device::{Places, SessionCount};
 
 /// How many viewers may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
@@ -22,7 +25,7 @@ const MAX_DISPLACED: usize = 16;
 /// A session's slot is a credential at an endpoint (over TCP there is no endpoint id), so a viewer
 /// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
 /// each credential, six connections for each slot. When all are taken, a credential of a higher
-/// [`Rank`](crate::proto::credential::Rank) displaces the newest of the lowest, and one of another
+/// [`Rank`](peercam_proto::credential::Rank) displaces the newest of the lowest, and one of another
 /// back end what one has beyond [what it keeps](places::kept); others are refused.
 #[derive(Clone)]
 pub struct Sessions {

@@ -5,6 +5,10 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
+use peercam_proto::{
+    credential::{EndpointId, Issuer, MintKey, Secret},
+    encoding::{base64, exactly},
+};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -12,10 +16,6 @@ use super::{
     files::{self, FileError},
     pairings::Pairings,
     revocations::{Revocations, RevocationsError},
-};
-use crate::proto::{
-    credential::{EndpointId, Issuer, MintKey, Secret},
-    encoding::{base64, exactly},
 };
 
 /// The directory `access` in the data directory: the device's secrets and who was paired.

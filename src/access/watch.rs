@@ -1,5 +1,6 @@
 use std::{os::unix::fs::MetadataExt, sync::Arc, time::Duration};
 
+use peercam_task::boundary::{self, Part};
 use tokio::sync::oneshot;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     revocations::Revocations,
     store::{Store, StoreError},
 };
-use crate::boundary::{self, Part};
 
 /// How often the lists are looked at. Whoever is revoked is out within twice this.
 const INTERVAL: Duration = Duration::from_millis(500);

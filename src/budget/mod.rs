@@ -15,6 +15,9 @@ mod shares;
 
 use std::{collections::BTreeSet, fmt, path::Path};
 
+use peercam_hal::Room;
+use peercam_proto::media::Quality;
+
 use self::shares::{Demand, TooLittle, share_out};
 pub use self::{
     connections::{LOCAL, RESERVED, STRANGERS, sealed as sealed_connections},
@@ -22,7 +25,7 @@ pub use self::{
     p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
-use crate::{config, hal::Room, media::Quality};
+use crate::config;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

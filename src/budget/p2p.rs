@@ -1,7 +1,7 @@
 //! What QUIC connections may keep.
 
 #[cfg(feature = "p2p")]
-use crate::transport::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
+use peercam_net::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
 
 /// Peers that may be connected and have proved nothing: where all come at once each has the time
 /// to come from far away.

@@ -13,7 +13,7 @@ const CAMERA: Wants = Wants {
 };
 
 #[cfg(feature = "record")]
-const _: () = assert!(INDEX >= crate::proto::fmp4::INDEX_MEMORY);
+const _: () = assert!(INDEX >= peercam_proto::fmp4::INDEX_MEMORY);
 
 fn of_limit(limit_mib: u64, wants: &Wants) -> Result<Budget, TooLittleMemory> {
     let total = half_beyond(limit_mib << 20) as usize;
@@ -106,7 +106,7 @@ fn where_there_is_plenty_the_configuration_alone_bounds() {
     assert_eq!(budget.record, 4 * MIB);
     assert_eq!(budget.send_buffer, None);
     #[cfg(feature = "p2p")]
-    assert_eq!(budget.p2p_window, crate::transport::p2p::SEND_WINDOW);
+    assert_eq!(budget.p2p_window, peercam_net::p2p::SEND_WINDOW);
 }
 
 #[test]

@@ -9,6 +9,10 @@ use std::{
 };
 
 use clap::Args;
+use peercam_client::p2p::{Ask, Identity, Session};
+use peercam_hal::clock::Clock;
+use peercam_net::p2p::{Endpoint, Relays, Role};
+use peercam_proto::{credential::PairingUri, text::Printable};
 
 use super::{
     Failure,
@@ -16,11 +20,7 @@ use super::{
 };
 use crate::{
     access::{DataDir, Store},
-    client::p2p::{Ask, Identity, Session},
-    clock::Clock,
     config::{Config, ListenAccess},
-    proto::{credential::PairingUri, text::Printable},
-    transport::p2p::{Endpoint, Relays, Role},
 };
 
 /// How long a relay has to answer.

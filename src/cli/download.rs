@@ -8,6 +8,8 @@ use std::{
 };
 
 use clap::Args;
+use peercam_client::{Code, Viewer, local_name};
+use peercam_proto::media::ChannelId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -16,10 +18,6 @@ use super::{
     interrupt::until_interrupted,
     progress::Progress,
     way::{Hidden, Way, pairing_uri, run},
-};
-use crate::{
-    client::{Code, Viewer, local_name},
-    media::ChannelId,
 };
 
 /// Options of `peercam download`.

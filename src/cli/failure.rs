@@ -1,11 +1,12 @@
 use std::io;
 
 #[cfg(feature = "client")]
-use crate::client::{ClientError, Code};
+use peercam_client::{ClientError, Code};
+use peercam_proto::credential::ParseUriError;
+
 use crate::{
     access::{DataDirError, PairError, StoreError},
     config::ConfigError,
-    proto::credential::ParseUriError,
 };
 
 /// Why a short command did not work.
@@ -38,7 +39,7 @@ pub enum Failure {
     /// The key of this viewer's endpoint cannot be used.
     #[cfg(all(feature = "client", feature = "p2p"))]
     #[error(transparent)]
-    Identity(#[from] crate::client::p2p::IdentityError),
+    Identity(#[from] peercam_client::p2p::IdentityError),
     /// The system says no.
     #[error("{what}: {error}")]
     Io {

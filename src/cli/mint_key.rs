@@ -3,16 +3,13 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use peercam_proto::credential::{Ceiling, Channels, Issuer, Scopes};
 
 use super::{
     Failure,
     pairing::{ChannelsArgument, Device, USUAL_SCOPES, channels, scopes},
 };
-use crate::{
-    access::PairError,
-    config::duration,
-    proto::credential::{Ceiling, Channels, Issuer, Scopes},
-};
+use crate::{access::PairError, config::duration};
 
 /// Options of `peercam mint-key`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -117,7 +114,7 @@ pub(super) fn at_most(ceiling: Option<&Ceiling>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::credential::Scope;
+    use peercam_proto::credential::Scope;
 
     #[test]
     fn what_is_not_said_of_a_back_end_stays_and_a_new_one_is_no_admin() {

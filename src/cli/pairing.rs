@@ -10,19 +10,21 @@ use std::{
 
 use clap::{ArgGroup, Args};
 use jiff::{Timestamp, civil::Date, tz::Offset};
+use peercam_hal::clock::Clock;
+use peercam_net::tcp;
+use peercam_proto::{
+    credential::{
+        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, RelayToken, Scope, Scopes,
+    },
+    media::ChannelId,
+    text::Printable,
+};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
 use super::{Failure, mint_key::at_most};
 use crate::{
     access::{DataDir, PairError, Pairing, Revoked, Store, StoreError},
-    clock::Clock,
     config::{Config, ListenAccess, duration},
-    media::ChannelId,
-    proto::credential::{
-        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, RelayToken, Scope, Scopes,
-    },
-    proto::text::Printable,
-    transport::tcp,
 };
 
 /// What a viewer may do if nothing is said: everything but reading counters and changing the
@@ -84,7 +86,7 @@ enum Expiry {
 }
 
 fn viewer_name(text: &str) -> Result<String, &'static str> {
-    let is_fine = (1..=crate::proto::credential::MAX_NAME).contains(&text.len())
+    let is_fine = (1..=peercam_proto::credential::MAX_NAME).contains(&text.len())
         && !text.contains(char::is_control);
     is_fine
         .then(|| text.to_owned())
@@ -192,7 +194,7 @@ impl PairOptions {
             expires: self.expires.map(|expiry| expiry.at(now)).transpose()?,
             peer: self.peer,
         };
-        if claims.encode().len() > crate::proto::credential::MAX_CLAIMS {
+        if claims.encode().len() > peercam_proto::credential::MAX_CLAIMS {
             return Err(Failure::Usage(
                 "that is too much for one credential; use fewer channels or a shorter name"
                     .to_owned(),

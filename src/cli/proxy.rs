@@ -7,22 +7,20 @@ use std::{
 };
 
 use clap::Args;
+use peercam_client::{
+    p2p::{OnFeedback, Session},
+    proxy::{Events, FeedbackUrl, Proxy, Rules},
+};
+use peercam_proto::{
+    feedback::Feedback,
+    guard::{Allowed, Origin},
+};
+use peercam_task::boundary::{self, Part};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     FFPLAY, Failure,
     way::{Hidden, Way, pairing_uri, run},
-};
-use crate::{
-    boundary::{self, Part},
-    client::{
-        p2p::{OnFeedback, Session},
-        proxy::{Events, FeedbackUrl, Proxy, Rules},
-    },
-    proto::{
-        feedback::Feedback,
-        guard::{Allowed, Origin},
-    },
 };
 
 /// Options of `peercam proxy`.

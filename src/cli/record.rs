@@ -7,13 +7,10 @@ use std::{
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use peercam_proto::{media::Content, text::Printable};
 
 use super::{Failure, load};
-use crate::{
-    media::Content,
-    proto::text::Printable,
-    record::{Found, Survey, Verdict},
-};
+use crate::record::{Found, Survey, Verdict};
 
 /// What is to be done with a card.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

@@ -9,17 +9,14 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
+use peercam_client::{Code, Viewer};
+use peercam_proto::{jpeg, media::ChannelId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     Failure,
     interrupt::until_interrupted,
     way::{Hidden, Way, pairing_uri, run},
-};
-use crate::{
-    client::{Code, Viewer},
-    media::ChannelId,
-    proto::jpeg,
 };
 
 /// The largest picture that is taken, in bytes.

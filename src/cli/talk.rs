@@ -8,6 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
+use peercam_client::{ClientError, Code, Viewer, upload};
+use peercam_proto::{media::ChannelId, text, voice::SAMPLE_RATES};
+use peercam_task::boundary::{self, Part};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -15,12 +18,6 @@ use super::{
     interrupt::until_interrupted,
     progress::Progress,
     way::{Hidden, Way, pairing_uri, run},
-};
-use crate::{
-    boundary::{self, Part},
-    client::{ClientError, Code, Viewer, upload},
-    media::ChannelId,
-    proto::{text, voice::SAMPLE_RATES},
 };
 
 /// What is read at a time, and how many of that wait for the network.

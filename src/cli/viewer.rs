@@ -9,17 +9,17 @@ use std::{
 };
 
 use clap::Args;
+use peercam_client::{Answer, ClientError, Code, Viewer};
+use peercam_proto::{
+    media::{ChannelId, Quality},
+    text::Json,
+};
 
 use super::{
     FFPLAY, Failure,
     interrupt::until_interrupted,
     progress::Progress,
     way::{Hidden, Way, pairing_uri, run},
-};
-use crate::{
-    client::{Answer, ClientError, Code, Viewer},
-    media::{ChannelId, Quality},
-    proto::text::Json,
 };
 
 /// How long a live stream may deliver nothing.

@@ -10,11 +10,12 @@ use std::{
 };
 
 use clap::Args;
+use peercam_client::Viewer;
+#[cfg(feature = "p2p")]
+use peercam_client::p2p::{Identity, Options};
+use peercam_proto::credential::PairingUri;
 
 use super::Failure;
-#[cfg(feature = "p2p")]
-use crate::client::p2p::{Identity, Options};
-use crate::{client::Viewer, proto::credential::PairingUri};
 
 /// Where a pairing URI is taken from if no argument says so.
 const URI_VARIABLE: &str = "PEERCAM_URI";

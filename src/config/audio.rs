@@ -1,12 +1,12 @@
 //! `audio` of a channel, and words in general.
 
+use peercam_hal::SoundPolicy;
 use toml::Spanned;
 
 use super::{
     error::Problem,
     source::{Source, SourceKind},
 };
-use crate::hal::SoundPolicy;
 
 pub(super) fn word(value: Option<&Spanned<String>>) -> Option<&str> {
     value.map(|value| value.get_ref().as_str())

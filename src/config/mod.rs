@@ -30,6 +30,9 @@ use std::{
 pub use error::ConfigError;
 #[cfg(feature = "p2p")]
 pub use p2p::{P2p, RelayCaError};
+use peercam_hal::SoundPolicy;
+use peercam_net::Timeouts;
+use peercam_proto::{flv::HevcForm, guard::Origin, media::ChannelId};
 #[cfg(feature = "record")]
 pub use record::Record;
 pub use signalling::{Handler, UserDefine};
@@ -37,15 +40,7 @@ pub use units::duration;
 
 use jiff::tz::TimeZone;
 
-use crate::{
-    hal::SoundPolicy,
-    http::BODY_TIMEOUT,
-    live,
-    media::ChannelId,
-    proto::{flv::HevcForm, guard::Origin},
-    talk,
-    transport::Timeouts,
-};
+use crate::{http::BODY_TIMEOUT, live, talk};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,7 +200,7 @@ impl Speaker {
 pub enum Source {
     /// `{ kind = "sim" }`: the simulated camera.
     #[cfg(feature = "sim")]
-    Sim(crate::hal::sim::Config),
+    Sim(peercam_hal::sim::Config),
     /// `{ kind = "file", path = "…" }`: a media file in a loop. The path is relative to the
     /// configuration file.
     File {
@@ -214,16 +209,16 @@ pub enum Source {
     },
     /// `{ kind = "rtsp", url = "…" }`: a camera that speaks RTSP.
     #[cfg(feature = "rtsp")]
-    Rtsp(Box<crate::hal::rtsp::Config>),
+    Rtsp(Box<peercam_hal::rtsp::Config>),
     /// `{ kind = "jpeg", url = "…" }`: a camera that hands over JPEGs by HTTP.
     #[cfg(feature = "rtsp")]
-    Jpeg(Box<crate::hal::rtsp::JpegConfig>),
+    Jpeg(Box<peercam_hal::rtsp::JpegConfig>),
     /// `{ kind = "socket", path = "…" }`: firmware that connects to a Unix socket. Channels with
     /// the same path share the socket. The path is relative to the configuration file.
     #[cfg(feature = "hal-socket")]
     Socket {
         /// The socket.
-        config: crate::hal::socket::Config,
+        config: peercam_hal::socket::Config,
     },
 }
 
@@ -269,7 +264,7 @@ impl Config {
         let channel = Channel {
             id: ChannelId(0),
             name: "camera 0".to_owned(),
-            source: Source::Sim(crate::hal::sim::Config::default()),
+            source: Source::Sim(peercam_hal::sim::Config::default()),
             sound: SoundPolicy::default(),
             speaker: Speaker::default(),
             #[cfg(feature = "record")]
@@ -346,7 +341,7 @@ impl Config {
 impl Source {
     /// How many bits of this quality come in a second: what is known, or what is usual.
     #[cfg(feature = "record")]
-    fn usual_rate(&self, quality: crate::media::Quality) -> u32 {
+    fn usual_rate(&self, quality: peercam_proto::media::Quality) -> u32 {
         const USUAL: [u32; 3] = [500_000, 1_500_000, 4_000_000];
         match self {
             #[cfg(feature = "sim")]

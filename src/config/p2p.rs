@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use peercam_net::p2p::Relays;
+use peercam_proto::credential::RelayToken;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
-use crate::{proto::credential::RelayToken, transport::p2p::Relays};
 
 /// `[p2p]`, if it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use peercam_proto::{flv::HevcForm, guard::Origin};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -17,7 +18,6 @@ use super::{
     source::Channel,
     units::{Size, Span},
 };
-use crate::proto::{flv::HevcForm, guard::Origin};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use peercam_proto::{command::ListDialect, media::Quality};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -13,11 +14,7 @@ use super::{
     error::Problem,
     units::{Size, Span},
 };
-use crate::{
-    media::Quality,
-    proto::command::ListDialect,
-    record::{Config, Cut, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode},
-};
+use crate::record::{Config, Cut, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode};
 
 /// `[record]`, if it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use peercam_hal::{
+    SoundPolicy,
+    rtsp::{
+        Config, Credentials, JpegConfig, Password, Transport, parse_jpeg_url, parse_still_url,
+        parse_url,
+    },
+};
 use toml::Spanned;
 use url::Url;
 
@@ -10,13 +17,6 @@ use super::{
     error::Problem,
     source::{Masked, Source},
     units::Span,
-};
-use crate::hal::{
-    SoundPolicy,
-    rtsp::{
-        Config, Credentials, JpegConfig, Password, Transport, parse_jpeg_url, parse_still_url,
-        parse_url,
-    },
 };
 
 const LONGEST_LINGER: Duration = Duration::from_secs(600);
@@ -54,7 +54,7 @@ impl Source {
             always,
             linger: linger(self.linger)?,
             sound: sound != SoundPolicy::Off,
-            room: crate::hal::Room::default(),
+            room: peercam_hal::Room::default(),
         })
     }
 

@@ -2,16 +2,13 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use peercam_proto::command::{ANSWER_TIME, TopicName};
 use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
 use super::{Speaker, checks::within, error::Problem, units::Span};
-use crate::{
-    http::HandlerAddress,
-    proto::command::{ANSWER_TIME, TopicName},
-    talk,
-};
+use crate::{http::HandlerAddress, talk};
 
 /// The name of what `wx_call_start` and the like mean, beside the topics.
 const CALL: &str = "call";

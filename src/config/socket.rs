@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use peercam_hal::socket::Config;
+
 use super::{Channel, Source as Meant, error::Problem, source::Source};
-use crate::hal::socket::Config;
 
 /// Whoever may open it may deliver pictures, and hear what is talked.
 const MODE: u32 = 0o600;

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use peercam_hal::SoundPolicy;
+use peercam_proto::media::ChannelId;
 use serde::Deserialize;
 use toml::Spanned;
 
 #[cfg(feature = "sim")]
 use super::checks::within;
 use super::{audio, checks::refuse, error::Problem, signalling::RawSpeaker, units::Span};
-use crate::{hal::SoundPolicy, media::ChannelId};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,8 +194,8 @@ impl Source {
     }
 
     #[cfg(feature = "sim")]
-    fn sim(self) -> Result<crate::hal::sim::Config, Problem> {
-        use crate::hal::sim::{AudioKind, BITRATES, Config, Fault, Faults};
+    fn sim(self) -> Result<peercam_hal::sim::Config, Problem> {
+        use peercam_hal::sim::{AudioKind, BITRATES, Config, Fault, Faults};
         let mut config = Config::default();
         if let Some(audio) = self.audio {
             config.audio = match audio.get_ref().as_str() {

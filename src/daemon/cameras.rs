@@ -4,29 +4,28 @@
 use std::{collections::BTreeMap, path::PathBuf};
 use std::{path::Path, sync::Arc};
 
+#[cfg(feature = "rtsp")]
+use peercam_hal::rtsp::{self, JpegCamera, RtspCamera};
+#[cfg(feature = "sim")]
+use peercam_hal::sim::SimCamera;
+#[cfg(feature = "hal-socket")]
+use peercam_hal::socket::{self, SocketHal};
+use peercam_hal::{
+    Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithSound, WithSpeaker,
+    clock::Clock, file::FileCamera,
+};
+use peercam_proto::media::{ChannelId, Quality};
+#[cfg(feature = "hal-socket")]
+use peercam_task::boundary::Guarded;
+use peercam_task::watchdog::Notes;
 #[cfg(feature = "hal-socket")]
 use prometheus_client::registry::Registry;
 
 use super::StartError;
-#[cfg(feature = "hal-socket")]
-use crate::boundary::Guarded;
-#[cfg(feature = "rtsp")]
-use crate::hal::rtsp::{self, JpegCamera, RtspCamera};
-#[cfg(feature = "sim")]
-use crate::hal::sim::SimCamera;
-#[cfg(feature = "hal-socket")]
-use crate::hal::socket::{self, SocketHal};
 use crate::{
     budget::Budget,
-    clock::Clock,
     config::{Channel, Source},
-    hal::{
-        Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithSound, WithSpeaker,
-        file::FileCamera,
-    },
     live,
-    media::{ChannelId, Quality},
-    watchdog::Notes,
 };
 
 /// So often in a row the daemon may stand still at a camera.
@@ -140,7 +139,7 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 pub(super) struct Workshop {
     /// Of each stream.
     #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
-    room: crate::hal::Room,
+    room: peercam_hal::Room,
     /// Sockets that are listened on already, by their path.
     #[cfg(feature = "hal-socket")]
     sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,

@@ -1,10 +1,9 @@
 use std::net::SocketAddr;
 
-use crate::{
-    access::{DataDirError, StoreError},
-    hal::file::FileError,
-    media::ChannelId,
-};
+use peercam_hal::file::FileError;
+use peercam_proto::media::ChannelId;
+
+use crate::access::{DataDirError, StoreError};
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +43,11 @@ pub enum StartError {
     Recorder(std::io::Error),
     /// The command of a speaker is of no use.
     #[error(transparent)]
-    Speaker(#[from] crate::hal::ExecError),
+    Speaker(#[from] peercam_hal::ExecError),
     /// A socket for firmware cannot be listened on.
     #[cfg(feature = "hal-socket")]
     #[error(transparent)]
-    Socket(#[from] crate::hal::socket::SocketError),
+    Socket(#[from] peercam_hal::socket::SocketError),
     /// A channel's file cannot be played.
     #[error("channel {channel}: {error}")]
     File {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use peercam_net::{self as transport, tcp::Listener};
+
 use super::StartError;
 use crate::{
     access::Door,
     config::{Listen, ListenAccess},
-    transport::{self, tcp::Listener},
 };
 
 pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {

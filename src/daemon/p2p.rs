@@ -2,6 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use peercam_net::{
+    self as transport, Connections, Known, Nobodies,
+    p2p::{Endpoint, RelayState, Relays, Role},
+};
+use peercam_proto::peer_info::PeerInfo;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,11 +19,6 @@ use crate::{
     http::{
         App,
         p2p::{PeerOutbox, Peers, REQUESTS_OF_SESSION, Service},
-    },
-    proto::peer_info::PeerInfo,
-    transport::{
-        self, Connections, Known, Nobodies,
-        p2p::{Endpoint, RelayState, Relays, Role},
     },
 };
 

@@ -3,17 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
+use peercam_hal::{BoxFuture, clock::Clock};
+use peercam_proto::media::ChannelId;
 use prometheus_client::registry::Registry;
 
 use super::StartError;
 use crate::{
     budget::Budget,
-    clock::Clock,
     config::{self, Config},
     device::{CardState, RecordingControl, Recordings},
-    hal::BoxFuture,
     live::{Channel, Hub},
-    media::ChannelId,
     record::{
         LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder, State,
     },

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use peercam_net::{Connections, Entrance, Metrics, Nobodies, Timeouts, tcp::Listener};
+use peercam_proto::guard::Allowed;
+
 use crate::{
     access::Keeper,
     budget::{Budget, LOCAL, RESERVED, STRANGERS, sealed_connections},
     config::{Config, ListenAccess},
     http::{Listening, LocalPlaces},
-    proto::guard::Allowed,
-    transport::{Connections, Entrance, Metrics, Nobodies, Timeouts, tcp::Listener},
 };
 
 /// Media responses of one credential, however few there are for each.

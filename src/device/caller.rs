@@ -1,13 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use crate::{
+use peercam_proto::{
+    credential::{Channels, Claims, CredentialId, Issuer, Need, Rank, Rights, Scopes},
     error::Error,
-    proto::{
-        credential::{Channels, Claims, CredentialId, Issuer, Need, Rank, Rights, Scopes},
-        local::has_form_of_session_id,
-        route::Labels,
-        text,
-    },
+    local::has_form_of_session_id,
+    route::Labels,
+    text,
 };
 
 /// Who sends a command.
@@ -128,7 +126,7 @@ impl Caller {
     /// Makes sure that it may do something.
     ///
     /// # Errors
-    /// [`Forbidden`](crate::error::ErrorKind::Forbidden), naming what is missing.
+    /// [`Forbidden`](peercam_proto::error::ErrorKind::Forbidden), naming what is missing.
     pub fn check(&self, need: Need) -> Result<(), Error> {
         need.check(self.scopes, &self.channels)
     }

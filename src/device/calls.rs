@@ -4,6 +4,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_hal::clock::Clock;
+use peercam_proto::{
+    call::{Call, CallState, DeviceMove, Effect, Party, ViewerMove},
+    error::{Error, ErrorKind},
+    feedback::Feedback,
+    media::ChannelId,
+};
+use peercam_task::boundary::{Guarded, Part, Pause, contain};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
@@ -12,17 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Outbox, Presence};
-use crate::{
-    boundary::{Guarded, Part, Pause, contain},
-    clock::Clock,
-    error::{Error, ErrorKind},
-    media::ChannelId,
-    proto::{
-        call::{Call, CallState, DeviceMove, Effect, Party, ViewerMove},
-        feedback::Feedback,
-    },
-    talk::Talkers,
-};
+use crate::talk::Talkers;
 
 /// Moves whose effects were not looked at yet. More are lost, and the log says so.
 const WAITING: usize = 64;

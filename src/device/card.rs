@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use crate::{hal::BoxFuture, media::ChannelId};
+use peercam_hal::BoxFuture;
+use peercam_proto::media::ChannelId;
 
 /// Whoever records, as the device sees it.
 pub trait RecordingControl: Send + Sync {

@@ -1,14 +1,13 @@
 //! What a device offers to a caller: never more than the caller may do.
 
-use super::{Caller, Device};
-use crate::{
+use peercam_proto::{
+    command::{Command, INNER, Offer, TopicName, UserCommand},
+    credential::{Need, Scope},
     error::{Error, ErrorKind},
     media::ChannelId,
-    proto::{
-        command::{Command, INNER, Offer, TopicName, UserCommand},
-        credential::{Need, Scope},
-    },
 };
+
+use super::{Caller, Device};
 
 /// The name under which `user_define.allow` has calls.
 const CALL: &str = "call";

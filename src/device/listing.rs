@@ -3,15 +3,16 @@
 
 use std::ops::Range;
 
+use peercam_hal::{self as hal, Page, Query};
+use peercam_proto::{
+    command::{encode_file, encode_span},
+    error::Error,
+    media::{ChannelId, Content},
+};
+
 use super::{
     Recordings,
     recordings::{extend, goes_on, span},
-};
-use crate::{
-    error::Error,
-    hal::{self, Page, Query},
-    media::{ChannelId, Content},
-    proto::command::{encode_file, encode_span},
 };
 
 /// A piece is at least so long, in bytes, but for the last one; and longer by no more than a page.

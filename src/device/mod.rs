@@ -18,6 +18,18 @@ mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use peercam_hal::{HalError, Heard};
+use peercam_proto::{
+    call::DeviceMove,
+    command::{ChannelState, Command, Reply, Window},
+    credential::{Channels, Need},
+    error::{Error, ErrorKind},
+    feedback::{CallSignal, Feedback, FeedbackKind},
+    local::EventRequest,
+    media::ChannelId,
+    refusal,
+};
+
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallKeeper, Calls, Shown};
 pub use card::{CardState, RecordingControl};
@@ -32,19 +44,8 @@ pub use viewers::{Media, Viewers};
 
 use self::{ptz::Motors, user::Panels};
 use crate::{
-    error::{Error, ErrorKind},
-    hal::{HalError, Heard},
     live::{Channel, Hub},
-    media::ChannelId,
     playback::Players,
-    proto::{
-        call::DeviceMove,
-        command::{ChannelState, Command, Reply, Window},
-        credential::{Channels, Need},
-        feedback::{CallSignal, Feedback, FeedbackKind},
-        local::EventRequest,
-        refusal,
-    },
     talk::Talkers,
 };
 

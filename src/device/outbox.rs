@@ -1,9 +1,5 @@
-use crate::{
-    error::Error,
-    hal::BoxFuture,
-    media::ChannelId,
-    proto::{credential::Channels, feedback::Feedback},
-};
+use peercam_hal::BoxFuture;
+use peercam_proto::{credential::Channels, error::Error, feedback::Feedback, media::ChannelId};
 
 /// By which the device says something to its viewers. The wires implement it.
 pub trait Outbox: Send + Sync {
@@ -13,9 +9,9 @@ pub trait Outbox: Send + Sync {
     /// Says something to the viewer of a session and gives its reply.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) with the reason if there is no
-    /// such session or no way to it, [`ErrorKind::Forbidden`](crate::error::ErrorKind::Forbidden)
-    /// if it does not want to be told, [`ErrorKind::NoAnswer`](crate::error::ErrorKind::NoAnswer)
+    /// [`ErrorKind::NotFound`](peercam_proto::error::ErrorKind::NotFound) with the reason if there is no
+    /// such session or no way to it, [`ErrorKind::Forbidden`](peercam_proto::error::ErrorKind::Forbidden)
+    /// if it does not want to be told, [`ErrorKind::NoAnswer`](peercam_proto::error::ErrorKind::NoAnswer)
     /// after 7.5 s.
     fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>>;
 }

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::boundary::Guarded;
+use peercam_task::boundary::Guarded;
 
 /// Viewers that are remembered after they have gone. When there are more, the longest gone are
 /// forgotten.

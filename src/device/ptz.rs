@@ -4,14 +4,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Presence, camera_error};
-use crate::{
-    boundary::{self, Guarded, Part},
+use peercam_hal::{Ptz, PtzMotion, PtzPosition};
+use peercam_proto::{
+    command::{Direction, Speed},
     error::{Error, ErrorKind},
-    hal::{Ptz, PtzMotion, PtzPosition},
     media::ChannelId,
-    proto::command::{Direction, Speed},
 };
+use peercam_task::boundary::{self, Guarded, Part};
+
+use super::{Presence, camera_error};
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -183,7 +184,7 @@ fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hal::HalError;
+    use peercam_hal::HalError;
 
     /// Remembers what it was told.
     #[derive(Default)]

@@ -1,15 +1,15 @@
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+use peercam_hal::{self as hal, Page, Query, RecordingIndex};
+use peercam_proto::{
+    command::{FileEntry, ListDialect, Month, RecordSpan, Reply, Window},
+    error::{Error, ErrorKind},
+    media::{ChannelId, Content},
+};
 
 use super::{Listed, Listing, RecordingControl};
-use crate::{
-    error::{Error, ErrorKind},
-    hal::{self, Page, Query, RecordingIndex},
-    media::{ChannelId, Content},
-    playback::unreadable,
-    proto::command::{FileEntry, ListDialect, Month, RecordSpan, Reply, Window},
-};
+use crate::playback::unreadable;
 
 /// Recordings that are so near to each other are one, in milliseconds.
 const CONTIGUOUS: i64 = 1000;

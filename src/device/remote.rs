@@ -1,9 +1,10 @@
-use super::Device;
-use crate::{
+use peercam_proto::{
+    command::{PlaybackCommand, Reply},
     error::Error,
     media::ChannelId,
-    proto::command::{PlaybackCommand, Reply},
 };
+
+use super::Device;
 
 impl Device {
     /// A viewer's remote control of what it is being played of a channel.

@@ -1,11 +1,12 @@
 use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
-use crate::{
-    boundary::{self, Part},
+use peercam_proto::{
     error::{Error, ErrorKind},
-    live::Hub,
     media::ChannelId,
 };
+use peercam_task::boundary::{self, Part};
+
+use crate::live::Hub;
 
 /// Which channels stand by, kept in a file: whoever told a camera not to look must not find it
 /// looking again after a power cut.

@@ -1,14 +1,13 @@
 //! `get_device_st`: would such a request be accepted now?
 
-use super::{Caller, Device};
-use crate::{
+use peercam_proto::{
+    command::{Reply, Status, StatusQuery},
+    credential::{Need, Scope},
     media::ChannelId,
-    proto::{
-        command::{Reply, Status, StatusQuery},
-        credential::{Need, Scope},
-        refusal,
-    },
+    refusal,
 };
+
+use super::{Caller, Device};
 
 impl Device {
     pub(super) fn status(&self, caller: &Caller, channel: ChannelId, query: StatusQuery) -> Reply {

@@ -4,21 +4,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Caller, Device, Standby, camera_error, ptz::Motors};
-use crate::{
-    boundary::Guarded,
-    error::{Error, ErrorKind},
-    hal::{BoxFuture, Commands, HalError, MakerCommand, PictureControl, PtzPosition, Upkeep},
-    media::ChannelId,
-    proto::{
-        command::{
-            MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic, TopicName,
-            UserCommand, encode_topic,
-        },
-        credential::Need,
-        refusal,
-    },
+use peercam_hal::{
+    BoxFuture, Commands, HalError, MakerCommand, PictureControl, PtzPosition, Upkeep,
 };
+use peercam_proto::{
+    command::{
+        MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic, TopicName,
+        UserCommand, encode_topic,
+    },
+    credential::Need,
+    error::{Error, ErrorKind},
+    media::ChannelId,
+    refusal,
+};
+use peercam_task::boundary::Guarded;
+
+use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 
 /// Does commands that a maker defined.
 pub trait UserHandler: Send + Sync {

@@ -1,8 +1,7 @@
+use peercam_net::places::{Claim, NoPlace, Place, Places};
+use peercam_proto::error::{Error, ErrorKind};
+
 use super::Caller;
-use crate::{
-    error::{Error, ErrorKind},
-    places::{Claim, NoPlace, Place, Places},
-};
 
 /// How many viewers are served, and how many may be. A viewer is one media response under way;
 /// its place is free again the moment the response ends, for whatever reason.
@@ -144,12 +143,10 @@ fn full(does: &str, max: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        device::Proof,
-        proto::{
-            credential::{CredentialId, Scope},
-            route::Labels,
-        },
+    use crate::device::Proof;
+    use peercam_proto::{
+        credential::{CredentialId, Scope},
+        route::Labels,
     };
 
     fn caller(address: &str) -> Caller {

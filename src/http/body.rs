@@ -7,23 +7,21 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame as BodyFrame, SizeHint};
+use peercam_net::Serving;
+#[cfg(feature = "p2p")]
+use peercam_proto::command::MAX_REPLY;
+use peercam_proto::{
+    farewell,
+    flv::TagBatch,
+    sealed::{Head, MAX_RECORD, Sealer},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
     snapshot::StillBody,
 };
-#[cfg(feature = "p2p")]
-use crate::proto::command::MAX_REPLY;
-use crate::{
-    device::Place,
-    proto::{
-        farewell,
-        flv::TagBatch,
-        sealed::{Head, MAX_RECORD, Sealer},
-    },
-    transport::Serving,
-};
+use crate::device::Place;
 
 /// How much is sealed at a time: a viewer's private copy of what is on its way to it is bounded by
 /// this, however large the batch that waits.

@@ -2,6 +2,17 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
+use peercam_proto::{
+    cookie,
+    credential::{BodyKind, ClaimsError, Target},
+    error::{Error, ErrorKind},
+    guard,
+    query::Query,
+    route::Route,
+    sealed::{Keys, Opener},
+    text::Printable,
+};
+use peercam_task::boundary::Guarded;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,18 +27,7 @@ use super::{
 use crate::device::Place;
 use crate::{
     access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
-    boundary::Guarded,
     device::Transport,
-    error::{Error, ErrorKind},
-    proto::{
-        cookie,
-        credential::{BodyKind, ClaimsError, Target},
-        guard,
-        query::Query,
-        route::Route,
-        sealed::{Keys, Opener},
-        text::Printable,
-    },
 };
 
 /// Stands on a connection of peers that have to prove themselves: until a request does, there is

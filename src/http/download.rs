@@ -5,12 +5,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use peercam_hal::{BoxFuture, HalError, RecordingFile};
+use peercam_proto::error::{Error, ErrorKind};
 
 use super::{body::Body, reply, seat::Seat};
-use crate::{
-    error::{Error, ErrorKind},
-    hal::{BoxFuture, HalError, RecordingFile},
-};
 
 /// What is read at a time. One block is on its way, and one is read ahead.
 const BLOCK: usize = 128 << 10;

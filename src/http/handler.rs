@@ -7,22 +7,20 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use peercam_hal::BoxFuture;
+use peercam_proto::{
+    command::{MAX_REPLY, UserCommand},
+    credential::Scope,
+    error::{Error, ErrorKind},
+    media::ChannelId,
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 
-use crate::{
-    device::{Caller, UserHandler},
-    error::{Error, ErrorKind},
-    hal::BoxFuture,
-    media::ChannelId,
-    proto::{
-        command::{MAX_REPLY, UserCommand},
-        credential::Scope,
-    },
-};
+use crate::device::{Caller, UserHandler};
 
 /// Where a program on the device listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

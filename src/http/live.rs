@@ -4,17 +4,14 @@ use std::{
 };
 
 use bytes::Buf;
+use peercam_proto::{
+    flv::{HevcForm, Muxer, TagBatch, notice},
+    media::TrackKind,
+    route::Labels,
+};
 
 use super::{seat::Seat, tags};
-use crate::{
-    device::Caller,
-    live::Subscription,
-    media::TrackKind,
-    proto::{
-        flv::{HevcForm, Muxer, TagBatch, notice},
-        route::Labels,
-    },
-};
+use crate::{device::Caller, live::Subscription};
 
 /// A live stream on its way to one viewer: pulls frames, writes their tag heads.
 ///

@@ -1,10 +1,9 @@
+use peercam_proto::route::Route;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
-
-use crate::proto::route::Route;
 
 /// Counters of the HTTP surface.
 #[derive(Clone, Debug)]

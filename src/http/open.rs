@@ -3,6 +3,21 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use peercam_hal::Heard;
+use peercam_net::places::{Claim, Place, Places};
+use peercam_proto::{
+    call::CallState,
+    credential::Rank,
+    error::Error,
+    feedback::Feedback,
+    guard::{self, Allowed},
+    local::{CallRequest, CallWait, EventRequest, LocalRoute},
+    query::Query,
+    refusal::check_method,
+    request_line::Form,
+    route::Route,
+    text::Json,
+};
 use serde_json::json;
 
 use super::{
@@ -12,24 +27,7 @@ use super::{
     router::{self, App, Who},
     wire::no_place,
 };
-use crate::{
-    device,
-    error::Error,
-    hal::Heard,
-    places::{Claim, Place, Places},
-    proto::{
-        call::CallState,
-        credential::Rank,
-        feedback::Feedback,
-        guard::{self, Allowed},
-        local::{CallRequest, CallWait, EventRequest, LocalRoute},
-        query::Query,
-        refusal::check_method,
-        request_line::Form,
-        route::Route,
-        text::Json,
-    },
-};
+use crate::device;
 
 /// Places for requests on open listeners: those of viewers leave some to programs on the device, and
 /// those of programs that wait for something leave some to the others.

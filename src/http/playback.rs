@@ -4,13 +4,15 @@ use std::{
 };
 
 use bytes::Buf;
+use peercam_proto::{
+    flv::{HevcForm, Muxer, TagBatch, notice},
+    media::ChannelId,
+};
 
 use super::{seat::Seat, tags};
 use crate::{
     device::Caller,
-    media::ChannelId,
     playback::{Item, Playback},
-    proto::flv::{HevcForm, Muxer, TagBatch, notice},
 };
 
 /// Frames that are written at once, if so many are there.

@@ -1,16 +1,14 @@
 use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use peercam_proto::{
+    self as proto,
+    command::{Reply, Status},
+    error::Error,
+    guard,
+};
 
 use super::body::Body;
-use crate::{
-    error::Error,
-    proto::{
-        self,
-        command::{Reply, Status},
-        guard,
-    },
-};
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {

@@ -8,10 +8,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming};
-
-use crate::{
+use peercam_proto::{
     error::{Error, ErrorKind},
-    proto::sealed::{Broken, Opener, Record},
+    sealed::{Broken, Opener, Record},
 };
 
 /// The longest body of a `/command`, in bytes.

@@ -7,6 +7,18 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use peercam_hal::{HalError, clock::Clock};
+use peercam_proto::{
+    command::{self, Reply, Status},
+    credential::{Channels, Need},
+    error::{Error, ErrorKind},
+    flv::HevcForm,
+    media::Content,
+    network::Peer,
+    query::Query,
+    refusal::check_method,
+    route::{Labels, MediaRequest, Route},
+};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -24,22 +36,9 @@ use super::{
 };
 use crate::{
     access::{Holder, Keeper},
-    clock::Clock,
     device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
-    error::{Error, ErrorKind},
-    hal::HalError,
     live::{Hub, Stills},
-    media::Content,
     playback::unreadable,
-    proto::{
-        command::{self, Reply, Status},
-        credential::{Channels, Need},
-        flv::HevcForm,
-        network::Peer,
-        query::Query,
-        refusal::check_method,
-        route::{Labels, MediaRequest, Route},
-    },
 };
 
 /// How long a peer may take to send a request body, if nothing else is configured.

@@ -1,10 +1,10 @@
 use http::{HeaderValue, Response, header};
-
-use super::body::Body;
-use crate::proto::{
+use peercam_proto::{
     guard,
     sealed::{DirectionKeys, Head, Sealer},
 };
+
+use super::body::Body;
 
 /// The content type outside of a sealed answer.
 const RECORDS: &str = "application/vnd.peercam.records";

@@ -3,12 +3,10 @@ use std::{
     task::{Context, Poll},
 };
 
+use peercam_net::places::{Ending, Place};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::{
-    device::Attending,
-    places::{Ending, Place},
-};
+use crate::device::Attending;
 
 /// What a viewer holds while it is being sent media, or talks. Dropping it gives all back.
 pub(super) struct Seat {

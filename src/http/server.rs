@@ -8,6 +8,12 @@ use std::{
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use peercam_net::{
+    Activity, Connections, Entrance, Standing,
+    tcp::{self, Connection, Listener},
+};
+use peercam_proto::{guard::Allowed, network::Peer, request_line::Forms};
+use peercam_task::boundary::{Panicked, Part, contain, restarting};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,15 +24,7 @@ use super::{
     router::App,
     wire::TcpWire,
 };
-use crate::{
-    access::{Gate, Keeper},
-    boundary::{Panicked, Part, contain, restarting},
-    proto::{guard::Allowed, network::Peer, request_line::Forms},
-    transport::{
-        Activity, Connections, Entrance, Standing,
-        tcp::{self, Connection, Listener},
-    },
-};
+use crate::access::{Gate, Keeper};
 
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.

@@ -2,6 +2,7 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use peercam_proto::{error::Error, query::Query, route::Labels};
 
 use super::{
     body::Body,
@@ -9,12 +10,7 @@ use super::{
     router::{App, Request},
     seat::Seat,
 };
-use crate::{
-    device::Media,
-    error::Error,
-    live::Place,
-    proto::{query::Query, route::Labels},
-};
+use crate::{device::Media, live::Place};
 
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -83,12 +79,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        device::Presence,
+    use crate::device::Presence;
+    use peercam_net::{
+        Connections, Metrics, Standing, Timeouts,
         places::{Claim, Places},
-        proto::{credential::Rank, network::Peer},
-        transport::{Connections, Metrics, Standing, Timeouts},
     };
+    use peercam_proto::{credential::Rank, network::Peer};
 
     #[test]
     fn a_still_that_is_not_read_goes_with_its_place() {

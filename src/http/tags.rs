@@ -1,6 +1,6 @@
-use crate::{
+use peercam_proto::{
+    flv::{HevcForm, Muxer, TagBatch},
     media::Delivery,
-    proto::flv::{HevcForm, Muxer, TagBatch},
 };
 
 /// Appends a frame as a tag, behind what a decoder must know first. `length` is that of the whole

@@ -1,5 +1,8 @@
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
+use peercam_hal::BoxFuture;
+use peercam_proto::{error::Error, media::ChannelId, query::Query, route::Labels, voice::Declared};
+use peercam_task::boundary::Panicked;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -10,12 +13,7 @@ use super::{
     router::{App, Request, Watch, Who},
 };
 use crate::{
-    boundary::Panicked,
     device::{Caller, Transport},
-    error::Error,
-    hal::BoxFuture,
-    media::ChannelId,
-    proto::{query::Query, route::Labels, voice::Declared},
     talk::{Pace, Pieces, Presence, Talked},
 };
 

@@ -1,12 +1,12 @@
 use std::time::Instant;
 
-use crate::{
-    access::Session,
-    device::Transport,
+use peercam_net::{Activity, Entrance};
+use peercam_proto::{
     error::{Error, ErrorKind},
-    proto::network::Peer,
-    transport::{Activity, Entrance},
+    network::Peer,
 };
+
+use crate::{access::Session, device::Transport};
 
 /// What a door needs of the connection that it stands on.
 pub(super) trait Wire: Send + Sync {

@@ -7,20 +7,20 @@ use std::{
     time::Duration,
 };
 
+use peercam_hal::{Camera, clock::Clock};
+use peercam_proto::{
+    credential::Channels,
+    error::{Error, ErrorKind},
+    media::{ChannelId, Quality, StreamId},
+};
+use peercam_task::boundary::{self, Guarded, Part, Rest};
+
 use super::{
     metrics::Metrics,
     pump,
     ring::MAX_FRAME,
     stream::{State, Stream},
     subscription::Subscription,
-};
-use crate::{
-    boundary::{self, Guarded, Part, Rest},
-    clock::Clock,
-    error::{Error, ErrorKind},
-    hal::Camera,
-    media::{ChannelId, Quality, StreamId},
-    proto::credential::Channels,
 };
 
 /// Bounds of the live path.

@@ -1,10 +1,9 @@
+use peercam_proto::media::StreamId;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-
-use crate::media::StreamId;
 
 /// Counters of the live path, a set for each stream.
 #[derive(Clone, Debug)]

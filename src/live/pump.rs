@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use peercam_hal::{Camera, SourceEvent};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
@@ -9,7 +10,6 @@ use super::{
     ring::Pushed,
     stream::{State, Stream},
 };
-use crate::hal::{Camera, SourceEvent};
 
 /// A source that delivers nothing for this long is taken to be off.
 const SILENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
-use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// What a ring keeps at least, behind the current GOP.
 const KEPT_MICROS: i64 = 2_000_000;
@@ -302,8 +302,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::FRAME_COST;
-    use crate::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
+    use peercam_proto::media::FRAME_COST;
+    use peercam_proto::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 
     fn tracks() -> Tracks {
         Tracks {

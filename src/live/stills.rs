@@ -4,6 +4,13 @@
 use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use peercam_hal::{HalError, Snapshot};
+use peercam_proto::{
+    error::{Error, ErrorKind},
+    jpeg,
+    media::ChannelId,
+};
+use peercam_task::boundary::{self, Guarded, Part, contain};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -15,13 +22,6 @@ use tokio::{
 };
 
 use super::{Channel, Hub};
-use crate::{
-    boundary::{self, Guarded, Part, contain},
-    error::{Error, ErrorKind},
-    hal::{HalError, Snapshot},
-    media::ChannelId,
-    proto::jpeg,
-};
 
 /// From the end of one still to the next one: a camera is asked no more often, whoever asks and leaves,
 /// and whatever came of it.

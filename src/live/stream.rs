@@ -1,13 +1,11 @@
 use std::sync::{Arc, MutexGuard, OnceLock};
 
+use peercam_hal::{ControlOutcome, SourceControl};
+use peercam_proto::media::{MediaTime, StreamId};
+use peercam_task::boundary::Guarded;
 use tokio::sync::watch;
 
 use super::{metrics::StreamMetrics, ring::Ring};
-use crate::{
-    boundary::Guarded,
-    hal::{ControlOutcome, SourceControl},
-    media::{MediaTime, StreamId},
-};
 
 /// A camera whose newest frame is older than this stands still: no key frame is to be expected.
 const STALLED_MICROS: i64 = 500_000;

@@ -3,12 +3,13 @@ use std::{
     task::{Context, Poll},
 };
 
+use peercam_proto::media::{Delivery, Frame, StreamId, TrackKind, Tracks};
+
 use super::{
     metrics::StreamMetrics,
     ring::{Entry, Ring},
     stream::{Start, Stream},
 };
-use crate::media::{Delivery, Frame, StreamId, TrackKind, Tracks};
 
 /// One poll takes at most this many frames and, after the first one, this many bytes. It bounds
 /// what a viewer that stopped reading holds on to.

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use crate::proto::text::Printable;
+use peercam_proto::text::Printable;
 
 /// Writes lines of a log, one with each call, so that none holds anything but what is seen: whatever
 /// a camera, a library or a viewer put into it can neither act on a terminal nor forge another line.
@@ -59,7 +59,7 @@ mod tests {
         let text = String::from_utf8(bytes).expect("UTF-8");
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.ends_with("the next\n"), "{text}");
-        let is_fine = |c| c == '\n' || crate::proto::text::is_printable(c);
+        let is_fine = |c| c == '\n' || peercam_proto::text::is_printable(c);
         assert!(text.chars().all(is_fine), "{text}");
         assert_eq!(text.matches("forged").count(), 4, "{text}");
     }

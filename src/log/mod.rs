@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use peercam_task::boundary;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -23,7 +24,6 @@ use prometheus_client::{
 
 pub use self::lines::LogLines;
 use self::queue::Queue;
-use crate::boundary;
 
 /// How long the last lines may take to be written.
 const LAST: Duration = Duration::from_secs(1);

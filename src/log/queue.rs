@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_task::boundary::{self, Part};
 use tracing_subscriber::fmt::{
     format::Writer,
     time::{FormatTime, SystemTime},
 };
-
-use crate::boundary::{self, Part};
 
 /// What may wait to be written, in bytes.
 const MOST: usize = 64 << 10;

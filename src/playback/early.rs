@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{media::ChannelId, proto::command::PlaybackCommand};
+use peercam_proto::{command::PlaybackCommand, media::ChannelId};
 
 /// Whose playback, and of which channel.
 pub(super) type Key = (String, ChannelId);
@@ -119,7 +119,7 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::command::SeekTo;
+    use peercam_proto::command::SeekTo;
 
     const FAST: PlaybackCommand = PlaybackCommand::Fast { every: 2 };
     const WINDOW: Range<i64> = 0..60_000;

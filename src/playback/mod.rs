@@ -19,6 +19,13 @@ use std::{
     time::Instant,
 };
 
+use peercam_hal::{HalError, RecordingIndex, clock::Clock};
+use peercam_proto::{
+    command::PlaybackCommand,
+    error::{Error, ErrorKind},
+    media::{ChannelId, Delivery},
+};
+use peercam_task::boundary::{self, Guarded, Part};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -26,14 +33,6 @@ use self::{
     early::{Early, Key},
     player::{Order, Player},
     source::Source,
-};
-use crate::{
-    boundary::{self, Guarded, Part},
-    clock::Clock,
-    error::{Error, ErrorKind},
-    hal::{HalError, RecordingIndex},
-    media::{ChannelId, Delivery},
-    proto::command::PlaybackCommand,
 };
 
 /// Frames on their way to a viewer. What is more stays on the card.

@@ -1,5 +1,12 @@
 use std::time::Duration;
 
+use peercam_hal::{HalError, clock::Clock};
+use peercam_proto::{
+    command::{PlaybackCommand, SeekTo},
+    error::{Error, ErrorKind},
+    media::{Delivery, MediaTime},
+    playhead::{Pace, Playhead},
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -7,16 +14,6 @@ use super::{
     Item,
     source::{Found, Source, Step},
     unreadable,
-};
-use crate::{
-    clock::Clock,
-    error::{Error, ErrorKind},
-    hal::HalError,
-    media::{Delivery, MediaTime},
-    proto::{
-        command::{PlaybackCommand, SeekTo},
-        playhead::{Pace, Playhead},
-    },
 };
 
 /// How often it is looked, in a pause, whether there is still something to go on with.

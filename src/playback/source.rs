@@ -1,11 +1,8 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-
-use crate::{
-    hal::{HalError, Page, Query, Recording, RecordingIndex, RecordingReader},
-    media::{Content, Frame, TrackKind, Tracks},
-};
+use peercam_hal::{HalError, Page, Query, Recording, RecordingIndex, RecordingReader};
+use peercam_proto::media::{Content, Frame, TrackKind, Tracks};
 
 /// So many recordings are tried, one after the other, before a card counts as unreadable.
 const TRIED: usize = 16;

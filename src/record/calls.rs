@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_task::boundary::Guarded;
+
 use super::disk::{Disk, DiskFile, Sizes, Visit};
-use crate::boundary::Guarded;
 
 /// The calls under way: a few at most, one for each thread.
 #[derive(Clone, Debug, Default)]

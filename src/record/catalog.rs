@@ -9,16 +9,14 @@ use std::{
     },
 };
 
+use peercam_hal::{Page, Query, Recording};
+use peercam_proto::media::{ChannelId, Content};
+use peercam_task::boundary::Guarded;
 use tokio::sync::watch;
 
 use super::{
     disk::Root,
     name::{FileName, Whole, channel_directory, day_directory},
-};
-use crate::{
-    boundary::Guarded,
-    hal::{Page, Query, Recording},
-    media::{ChannelId, Content},
 };
 
 /// No recording is longer: what starts earlier than this before a window does not reach into it.

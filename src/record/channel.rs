@@ -2,6 +2,9 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use peercam_hal::{Snapshot, clock::Clock};
+use peercam_proto::media::{ChannelId, Delivery, MediaTime, Quality, StreamId};
+use peercam_task::boundary::{Panicked, Part, contain};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,13 +17,7 @@ use super::{
     store::Job,
     writer::Queue,
 };
-use crate::{
-    boundary::{Panicked, Part, contain},
-    clock::Clock,
-    hal::Snapshot,
-    live::{Hub, Subscription},
-    media::{ChannelId, Delivery, MediaTime, Quality, StreamId},
-};
+use crate::live::{Hub, Subscription};
 
 /// A camera that is silent for this long has what it delivered written meanwhile.
 const SILENCE: Duration = Duration::from_secs(3);

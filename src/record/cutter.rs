@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// A fragment ends after this long, if there was no key frame before.
 const LONGEST: i64 = 2_000_000;

@@ -9,10 +9,10 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
+use peercam_task::boundary::Guarded;
 use rustix::fs::OFlags;
 
 use super::beneath::Directory;
-use crate::boundary::Guarded;
 
 /// A card or disk. Calls block; the recorder's thread makes them.
 pub trait Disk: Send {

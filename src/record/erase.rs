@@ -2,6 +2,7 @@
 
 use std::{io, ops::ControlFlow, path::Path};
 
+use peercam_proto::media::ChannelId;
 use tokio::sync::oneshot;
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     scan,
     store::Store,
 };
-use crate::media::ChannelId;
 
 /// All recordings being deleted.
 pub(super) struct Erasing {

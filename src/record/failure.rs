@@ -1,6 +1,7 @@
 use std::io;
 
-use crate::{hal::HalError, proto::fmp4};
+use peercam_hal::HalError;
+use peercam_proto::fmp4;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]

@@ -2,14 +2,15 @@
 
 use std::{collections::VecDeque, io};
 
-use super::catalog::LONGEST_MILLIS;
-use crate::{
-    media::Tracks,
-    proto::fmp4::{
+use peercam_proto::{
+    fmp4::{
         BOX_HEAD, Blanks, BoxHead, Damaged, Fragment, Head, Index, MAX_HEAD, MAX_INDEX, SEAL,
         Shown, read_seal,
     },
+    media::Tracks,
 };
+
+use super::catalog::LONGEST_MILLIS;
 
 /// A larger fragment is not read, however much memory there is: it is read as a whole. Ours have
 /// 1 MiB at most, or one picture, which has 2 MiB, and the sound that belongs to it.

@@ -7,11 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{catalog::Entry, cutter::Fragment, disk::DiskFile, failure::Failure};
-use crate::{
+use peercam_proto::{
+    fmp4::{self, Blanks, Index, SEAL},
     media::{MediaTime, Tracks},
-    proto::fmp4::{self, Blanks, Index, SEAL},
 };
+
+use super::{catalog::Entry, cutter::Fragment, disk::DiskFile, failure::Failure};
 
 /// A file that grows.
 pub(super) struct Growing {

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
+use peercam_hal::{
+    BoxFuture, HalError, Query, Recording, RecordingFile, RecordingIndex, RecordingReader,
+};
+use peercam_proto::media::{ChannelId, Content};
+
 use super::{
     catalog::{Catalog, State},
     reader::{Fetched, Player},
     readers::Readers,
-};
-use crate::{
-    hal::{BoxFuture, HalError, Query, Recording, RecordingFile, RecordingIndex, RecordingReader},
-    media::{ChannelId, Content},
 };
 
 /// How long is waited for a card that is being looked at.

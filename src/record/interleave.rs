@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::media::{Frame, MediaTime, TrackKind, Tracks};
+use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// What is farther behind than this is not waited for: sound that is silent, a picture that stands
 /// still.

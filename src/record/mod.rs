@@ -37,6 +37,9 @@ pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
 pub use fragments::LARGEST_FRAGMENT;
 use jiff::Timestamp;
 pub use metrics::Metrics;
+use peercam_hal::{Camera, RecordingIndex, clock::Clock};
+use peercam_proto::media::{ChannelId, Quality};
+use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
 pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
 pub use store::{Job, Limits, Store};
@@ -56,13 +59,7 @@ use self::{
     readers::Readers,
     writer::Queue,
 };
-use crate::{
-    boundary::{Guarded, Part, restarting},
-    clock::Clock,
-    hal::{Camera, RecordingIndex},
-    live::Hub,
-    media::{ChannelId, Quality},
-};
+use crate::live::Hub;
 
 /// What is recorded of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,7 @@
 use std::{fmt, ops::RangeInclusive};
 
 use jiff::{civil::Date, tz::TimeZone};
-
-use crate::media::Content;
+use peercam_proto::media::Content;
 
 /// The longest name.
 const MAX_NAME: usize = 80;

@@ -10,6 +10,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use peercam_hal::{BoxFuture, HalError, RecordingFile, RecordingReader};
+use peercam_proto::media::{FRAME_COST, Frame, MediaTime, TrackKind, Tracks};
 use rustix::{
     fs::OFlags,
     io::{ReadWriteFlags, preadv2},
@@ -20,10 +22,6 @@ use super::{
     disk::read_full,
     fragments::{Located, MOST, ReadError, read_fragment, read_head},
     readers::{Readers, Reading},
-};
-use crate::{
-    hal::{BoxFuture, HalError, RecordingFile, RecordingReader},
-    media::{FRAME_COST, Frame, MediaTime, TrackKind, Tracks},
 };
 
 /// Fragments that are looked for at a time, so that others have a turn at a slow card.

@@ -10,16 +10,14 @@ use std::{
     time::Duration,
 };
 
+use peercam_hal::HalError;
+use peercam_task::boundary::{self, Part};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
 use super::{calls::Calls, catalog::Catalog};
-use crate::{
-    boundary::{self, Part},
-    hal::HalError,
-};
 
 /// Threads, and with that what a card is asked at a time.
 const THREADS: usize = 4;

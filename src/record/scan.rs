@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, ops::ControlFlow, path::Path};
 
 use jiff::civil::Date;
+use peercam_proto::media::{ChannelId, Content};
 
 use super::{
     catalog::{Entry, LONGEST_MILLIS},
@@ -11,7 +12,6 @@ use super::{
     grow::fill_in,
     name::{FileName, Whole, channel_directory, parse_channel_directory, parse_day_directory},
 };
-use crate::media::{ChannelId, Content};
 
 /// What is on a card.
 pub(super) struct Scanned {

@@ -2,8 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use peercam_proto::media::MediaTime;
+
 use super::cutter::Fragment;
-use crate::media::MediaTime;
 
 /// How segments are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use peercam_hal::{HalError, Storage};
+use peercam_proto::media::{ChannelId, Content};
 
 use super::{
     catalog::{Catalog, Entry, Key, State},
@@ -19,10 +21,6 @@ use super::{
     metrics::Metrics,
     scan,
     segmenter::Cutting,
-};
-use crate::{
-    hal::{HalError, Storage},
-    media::{ChannelId, Content},
 };
 
 /// How much of the card recordings may take.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use peercam_proto::media::{ChannelId, Content};
 use rustix::fs::OFlags;
 
 use super::{
@@ -15,7 +16,6 @@ use super::{
     name::{FileName, channel_directory},
     scan,
 };
-use crate::media::{ChannelId, Content};
 
 /// A file on a card.
 #[derive(Clone, Debug, PartialEq, Eq)]

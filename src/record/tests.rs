@@ -6,11 +6,13 @@ use std::{
     sync::{Arc, Condvar, Mutex},
 };
 
+use peercam_hal::Query;
+
 use super::{
     disk::{DiskFile, Visit},
     *,
 };
-use crate::{hal::Query, live};
+use crate::live;
 
 /// A card that answers nothing while it is shut.
 #[derive(Clone, Default)]
@@ -113,7 +115,7 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
     let gone = gone.expect("it is told").clone();
     assert!(matches!(&gone, State::Gone(reason) if reason.contains("does not answer since")));
     let index = recorder.index(ChannelId(0));
-    let everything = Query::new(0..i64::MAX, None, crate::hal::Page::Oldest(1));
+    let everything = Query::new(0..i64::MAX, None, peercam_hal::Page::Oldest(1));
     index
         .list(everything.clone())
         .await

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_hal::clock::Clock;
+use peercam_task::boundary::{self, Part, Pause};
 use tokio::sync::oneshot;
 
 use super::{
@@ -16,10 +18,6 @@ use super::{
     erase::Erasing,
     metrics::Metrics,
     store::{Job, Store},
-};
-use crate::{
-    boundary::{self, Part, Pause},
-    clock::Clock,
 };
 
 /// Jobs that wait at a time, however small they are.
@@ -268,11 +266,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{
-        hal::{HalError, Storage, StorageState},
-        media::ChannelId,
-        record::{Catalog, Limits, disk::SystemDisk},
-    };
+    use crate::record::{Catalog, Limits, disk::SystemDisk};
+    use peercam_hal::{HalError, Storage, StorageState};
+    use peercam_proto::media::ChannelId;
 
     /// A card that makes whoever asks it panic, the first time.
     #[derive(Default)]

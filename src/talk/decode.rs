@@ -1,6 +1,5 @@
 use bytes::{BufMut, BytesMut};
-
-use crate::{
+use peercam_proto::{
     error::{Error, ErrorKind},
     media::{SoundCoding, SoundFormat},
 };

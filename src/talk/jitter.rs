@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::media::{MediaTime, SoundBlock};
+use peercam_proto::media::{MediaTime, SoundBlock};
 
 /// Makes an even flow of blocks that come unevenly. Pure: the clock is the caller's.
 ///
@@ -160,7 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::media::{SoundCoding, SoundFormat};
+    use peercam_proto::media::{SoundCoding, SoundFormat};
 
     const BLOCK: i64 = 20_000;
     const BOUND: i64 = 200_000;

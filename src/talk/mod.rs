@@ -24,21 +24,20 @@ use std::{
 };
 
 use bytes::Bytes;
+use peercam_hal::{BoxFuture, Heard, Talkback, clock::Clock};
+use peercam_net::places::{Claim, NoPlace, Place, Places};
+use peercam_proto::{
+    credential::Rank,
+    error::{Error, ErrorKind},
+    media::ChannelId,
+};
+use peercam_task::boundary::{self, Guarded};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
     jitter::Pace,
     metrics::Metrics,
     talked::{OtherRate, Talked},
-};
-use crate::{
-    boundary::{self, Guarded},
-    clock::Clock,
-    error::{Error, ErrorKind},
-    hal::{BoxFuture, Heard, Talkback},
-    media::ChannelId,
-    places::{Claim, NoPlace, Place, Places},
-    proto::credential::Rank,
 };
 
 /// Bounds of talks.

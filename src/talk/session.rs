@@ -1,6 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use peercam_hal::{HalError, TalkSink};
+use peercam_proto::{
+    error::{Error, ErrorKind},
+    media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
+    voice::{Declared, Upload},
+};
+use peercam_task::boundary::{self, Panicked, Part, contain};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
@@ -8,13 +15,6 @@ use super::{
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
     tempo::{Presumed, Tempo},
-};
-use crate::{
-    boundary::{self, Panicked, Part, contain},
-    error::{Error, ErrorKind},
-    hal::{HalError, TalkSink},
-    media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
-    proto::voice::{Declared, Upload},
 };
 
 /// An open speaker, and what it takes.

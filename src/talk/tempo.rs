@@ -1,4 +1,4 @@
-use crate::{media::MediaTime, proto::voice::SAMPLE_RATES};
+use peercam_proto::{media::MediaTime, voice::SAMPLE_RATES};
 
 /// How fast the sound of a talk comes, against how fast it sounds. Pure: the clock is the caller's.
 ///

@@ -1,14 +1,11 @@
 use std::future::pending;
 
+use peercam_hal::{HalError, TalkSink};
+use peercam_proto::{media::SoundFormat, voice::Declared};
+use peercam_task::boundary::Panicked;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::{
-    boundary::Panicked,
-    hal::{HalError, TalkSink},
-    media::SoundFormat,
-    proto::voice::Declared,
-};
 
 /// A speaker that tells when it sounds, or panics then.
 struct Loud {

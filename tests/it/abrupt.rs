@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use peercam::proto::credential::PairingUri;
+use peercam_proto::credential::PairingUri;
 
 use crate::{dialled::device, hostile::scaled, paired::Device, support::program};
 

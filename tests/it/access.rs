@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, time::SystemTime};
 
-use peercam::proto::{
+use peercam_proto::{
     credential::BodyKind,
     sealed::{Record, Sealer},
 };

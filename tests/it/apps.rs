@@ -334,7 +334,7 @@ async fn a_day_comes_whole_in_records_too() {
 #[tokio::test]
 async fn a_long_list_that_nobody_reads_holds_nothing_else_up() {
     use crate::dialled;
-    use peercam::client::p2p::Ask;
+    use peercam_client::p2p::Ask;
 
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("card");

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use peercam::proto::credential::{MintKey, PairingUri};
+use peercam_proto::credential::{MintKey, PairingUri};
 
 use crate::paired::{Device, RawViewer};
 

@@ -273,7 +273,7 @@ fn errors_in_sources_name_the_key_itself() {
 
 #[test]
 fn audio_is_said_by_the_channel_or_its_source() {
-    use peercam::hal::SoundPolicy::{Aac, Off, Pass, Silence};
+    use peercam_hal::SoundPolicy::{Aac, Off, Pass, Silence};
     let sim = "kind = \"sim\"";
     let rtsp = "kind = \"rtsp\", url = \"rtsp://x/\"";
     let socket = "kind = \"socket\", path = \"x\"";

@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use peercam::{
+use peercam_hal::{
+    Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SoundPolicy, SourceEvent,
+    Talkback, WithSound,
     clock::Clock,
-    hal::{
-        Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SoundPolicy, SourceEvent,
-        Talkback, WithSound,
-        file::FileCamera,
-        rtsp::{self, RtspCamera},
-        sim::{AudioKind, Config, SimCamera},
-        socket::{self, SocketCamera, SocketHal},
-    },
-    media::{AudioCodec, ChannelId, Frame, Quality, SoundCoding, SoundFormat, TrackKind, Tracks},
+    file::FileCamera,
+    rtsp::{self, RtspCamera},
+    sim::{AudioKind, Config, SimCamera},
+    socket::{self, SocketCamera, SocketHal},
+};
+use peercam_proto::media::{
+    AudioCodec, ChannelId, Frame, Quality, SoundCoding, SoundFormat, TrackKind, Tracks,
 };
 
 use crate::{

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use peercam::{
-    client::p2p::{Identity, OnFeedback, Options, Session},
-    proto::{
-        credential::{BodyKind, EndpointId, PairingUri, Secret, Signed, Transport},
-        feedback::Feedback,
-    },
-    transport::p2p::{Connection, Endpoint, Hints, Lost, Relays, Role},
+use peercam_client::p2p::{Identity, OnFeedback, Options, Session};
+use peercam_net::p2p::{Connection, Endpoint, Hints, Lost, Relays, Role};
+use peercam_proto::{
+    credential::{BodyKind, EndpointId, PairingUri, Secret, Signed, Transport},
+    feedback::Feedback,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -73,7 +71,7 @@ pub(crate) async fn endpoint(key: u8) -> Endpoint {
 
 /// An endpoint that is dialled, and nothing else of a device.
 pub(crate) async fn device_endpoint(key: u8) -> Endpoint {
-    let send_window = peercam::transport::p2p::SEND_WINDOW;
+    let send_window = peercam_net::p2p::SEND_WINDOW;
     bound(key, Role::Device { send_window }).await
 }
 

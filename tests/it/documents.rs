@@ -25,7 +25,7 @@ fn files_that_documents_name_exist() {
     for document in DOCUMENTS {
         for line in read(document).lines() {
             let is_file = |word: &&str| {
-                ["src/", "tests/", "config/", "docs/", "include/"]
+                ["src/", "crates/", "tests/", "config/", "docs/", "include/"]
                     .iter()
                     .any(|start| word.starts_with(start))
                     && !word.contains(' ')
@@ -48,7 +48,7 @@ fn what_decides_is_where_the_architecture_says() {
     for line in read(ARCHITECTURE).lines() {
         let words: Vec<_> = quoted(line).collect();
         let [file, name] = words[..] else { continue };
-        if !line.starts_with('|') || !file.starts_with("src/") {
+        if !line.starts_with('|') || !(file.starts_with("src/") || file.starts_with("crates/")) {
             continue;
         }
         let text = read(file);

@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use peercam::{
-    clock::Clock,
-    hal::{Camera, SourceEvent, file::FileCamera},
-    media::{MediaTime, Quality, TrackKind},
-};
+use peercam_hal::{Camera, SourceEvent, clock::Clock, file::FileCamera};
+use peercam_proto::media::{MediaTime, Quality, TrackKind};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use peercam::{
+use peercam_hal::{
+    Camera, SourceEvent,
     clock::Clock,
-    hal::{
-        Camera, SourceEvent,
-        sim::{AudioKind, Config, SimCamera},
-    },
-    media::{Quality, TrackKind, VideoTrack},
+    sim::{AudioKind, Config, SimCamera},
 };
+use peercam_proto::media::{Quality, TrackKind, VideoTrack};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{

@@ -7,10 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peercam::{
-    media::ChannelId,
-    record::{Catalog, Limits, Metrics, Store, disk::SystemDisk},
-};
+use peercam::record::{Catalog, Limits, Metrics, Store, disk::SystemDisk};
+use peercam_proto::media::ChannelId;
 use serde_json::Value;
 
 use crate::support::{Daemon, request, sim_config};

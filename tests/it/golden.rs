@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use peercam::proto::{
+use peercam_proto::{
     command::{INNER, Inner, TopicName},
     route::Route,
 };

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use peercam::{
+use peercam_hal::{
+    Camera, ControlOutcome, PtzMotion, SourceEvent,
     clock::Clock,
-    hal::{
-        Camera, ControlOutcome, PtzMotion, SourceEvent,
-        sim::{Config, SimCamera},
-    },
+    sim::{Config, SimCamera},
+};
+use peercam_proto::{
+    flv::{HevcForm, Muxer},
     media::Quality,
-    proto::flv::{HevcForm, Muxer},
 };
 
 use crate::contract::{next, next_picture};

@@ -6,11 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peercam::{
-    media::ChannelId,
-    proto::fmp4::Head,
-    record::{Catalog, Metrics, Store, Survey, Verdict, disk::SystemDisk},
-};
+use peercam::record::{Catalog, Metrics, Store, Survey, Verdict, disk::SystemDisk};
+use peercam_proto::{fmp4::Head, media::ChannelId};
 
 use crate::{
     card::Random,

@@ -2,12 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use peercam::{
+use peercam::live::{Hub, Subscription};
+use peercam_hal::SourceEvent;
+use peercam_proto::{
+    credential::Channels,
     error::ErrorKind,
-    hal::SourceEvent,
-    live::{Hub, Subscription},
     media::{ChannelId, StreamId},
-    proto::credential::Channels,
 };
 
 use crate::scripted::{STREAM, Script, described, picture, take, take_described, tracks};

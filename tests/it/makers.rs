@@ -1,7 +1,7 @@
 //! Commands that makers define: whoever does one, the device, a program on it or firmware, is given
 //! it only by those who may, and in words that have one meaning.
 
-use peercam::proto::command::ANSWER_TIME;
+use peercam_proto::command::ANSWER_TIME;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -6,10 +6,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use peercam::{
-    client::{ClientError, tcp::Connection},
-    proto::credential::PairingUri,
-};
+use peercam_client::{ClientError, tcp::Connection};
+use peercam_proto::credential::PairingUri;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peercam::proto::sealed::Record;
+use peercam_proto::sealed::Record;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -7,15 +7,13 @@ use std::{
 };
 
 use iroh_relay::server::{RelayConfig, Server, ServerConfig};
-use peercam::{
-    client::{
-        Answer, ClientError,
-        p2p::{Ask, Identity, Session},
-    },
-    proto::{
-        credential::PairingUri,
-        flv::{Reader, TagBody, VideoPacket},
-    },
+use peercam_client::{
+    Answer, ClientError,
+    p2p::{Ask, Identity, Session},
+};
+use peercam_proto::{
+    credential::PairingUri,
+    flv::{Reader, TagBody, VideoPacket},
 };
 
 use crate::{
@@ -167,7 +165,7 @@ async fn only_viewers_that_may_be_told_something_are() {
     let reply = tell(&device, known["session"].as_str().unwrap(), "{}").await;
     assert_eq!(reply.status, 403, "{}", reply.body);
     // One over TCP is listed, and cannot be told anything.
-    let mut by_tcp = peercam::client::tcp::Connection::open(device.pair(&["tablet"]))
+    let mut by_tcp = peercam_client::tcp::Connection::open(device.pair(&["tablet"]))
         .await
         .unwrap();
     let mut answer = by_tcp.post("/command", LIST).await.unwrap();

@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use peercam::{
-    client::p2p::Identity,
-    proto::credential::{BodyKind, PairingUri},
-    transport::p2p::{Connection, Endpoint, Lost},
-};
+use peercam_client::p2p::Identity;
+use peercam_net::p2p::{Connection, Endpoint, Lost};
+use peercam_proto::credential::{BodyKind, PairingUri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
@@ -164,7 +162,7 @@ async fn strangers_cannot_shut_the_owner_out_over_p2p() {
     let owner = crate::dialled::session(&uri).await;
     let live = "/ipc.flv?action=live&channel=0&quality=standard";
     let answer = owner
-        .send(peercam::client::p2p::Ask::get(live))
+        .send(peercam_client::p2p::Ask::get(live))
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
@@ -203,7 +201,7 @@ async fn nobody_tells_viewers_something_from_outside() {
     let heard = Arc::new(Heard::default());
     let identity = Identity::random().unwrap();
     let session = session_with(&victim, identity, Some(heard.clone())).await;
-    let request = peercam::client::p2p::Ask::get("/healthz");
+    let request = peercam_client::p2p::Ask::get("/healthz");
     assert_eq!(session.send(request).await.unwrap().status(), 200);
     let listed = crate::support::request(device.daemon.address, "GET", "/sessions", "").await;
     let listed: serde_json::Value = serde_json::from_str(&listed.body).unwrap();
@@ -300,7 +298,7 @@ async fn a_device_can_tell_its_viewer_something_and_nothing_else() {
 async fn nobody_dials_a_viewer() {
     let viewer = endpoint(1).await;
     let other = endpoint(2).await;
-    let hints = peercam::transport::p2p::Hints {
+    let hints = peercam_net::p2p::Hints {
         relays: Vec::new(),
         addresses: viewer.hints(),
     };
@@ -333,7 +331,7 @@ async fn one_guest_cannot_take_all_places_of_viewers_over_p2p() {
     let device = device("[access]\nmax_sessions = 4\n[http]\nmax_viewers = 32\n");
     let guest = crate::dialled::session(&device.pair(&["guest"])).await;
     let owner = crate::dialled::session(&device.pair(&["owner"])).await;
-    let live = || peercam::client::p2p::Ask::get("/ipc.flv?action=live&quality=standard");
+    let live = || peercam_client::p2p::Ask::get("/ipc.flv?action=live&quality=standard");
     let mut kept = Vec::new();
     for _ in 0..32 / 4 {
         let answer = guest.send(live()).await.unwrap();
@@ -341,7 +339,7 @@ async fn one_guest_cannot_take_all_places_of_viewers_over_p2p() {
     }
     let refused = guest.send(live()).await.unwrap().checked().await.err();
     assert!(
-        matches!(&refused, Some(peercam::client::ClientError::Refused { status: 503, reason }) if reason.contains("its share")),
+        matches!(&refused, Some(peercam_client::ClientError::Refused { status: 503, reason }) if reason.contains("its share")),
         "{refused:?}"
     );
     assert_eq!(owner.send(live()).await.unwrap().status(), 200);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use peercam::proto::{
+use peercam_proto::{
     credential::{BodyKind, Credential, EndpointId, MintKey, PairingUri, Signed, Transport},
     sealed::{Exchange, Head, Keys, Opener, Record, Sealer},
 };

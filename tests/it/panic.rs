@@ -15,17 +15,16 @@ use std::{
     time::Duration,
 };
 
-use peercam::{
-    boundary::Exit,
+use peercam::{config::Config, daemon::Daemon};
+use peercam_hal::{
+    BoxFuture, Camera, Commands, HalError, MakerCommand, MediaInput, MediaSource, Parts, Query,
+    Recording, RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
     clock::Clock,
-    config::Config,
-    daemon::Daemon,
-    hal::{
-        BoxFuture, Camera, Commands, HalError, MakerCommand, MediaInput, MediaSource, Parts, Query,
-        Recording, RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
-        sim::{self, SimCamera},
-    },
-    media::{Content, Quality},
+    sim::{self, SimCamera},
+};
+use peercam_proto::media::{Content, Quality};
+use peercam_task::{
+    boundary::Exit,
     watchdog::{Watchdog, noted},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -197,7 +196,8 @@ async fn who_panics_is_ended_and_nobody_else() {
 #[cfg(all(feature = "client", feature = "p2p"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
-    use peercam::{client::p2p::Ask, proto::credential::PairingUri};
+    use peercam_client::p2p::Ask;
+    use peercam_proto::credential::PairingUri;
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("camera.toml");
@@ -221,7 +221,7 @@ async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
         .output();
     let uri = PairingUri::parse(&String::from_utf8(pair.unwrap().stdout).unwrap()).unwrap();
     let before = crate::dialled::RawPeer::dial(&uri, 79).await;
-    peercam::boundary::note_library_panic();
+    peercam_task::boundary::note_library_panic();
     let ended = tokio::time::timeout(HANG, before.connection.closed()).await;
     ended.expect("its connection is gone with the endpoint");
     let after = crate::dialled::session(&uri).await;
@@ -233,7 +233,7 @@ async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
 #[cfg(all(feature = "client", feature = "p2p"))]
 #[tokio::test]
 async fn an_endpoint_that_has_ended_is_made_anew_as_the_same() {
-    use peercam::transport::p2p::Hints;
+    use peercam_net::p2p::Hints;
 
     let device = crate::dialled::device_endpoint(77).await;
     let (copy, id) = (device.clone(), device.id());
@@ -283,8 +283,8 @@ fn a_runtime_that_stands_still_ends_the_process() {
             };
             let daemon = daemon(&directory, Arc::new(bad)).await;
             let _watchdog = Watchdog::start(LIMIT, &directory).unwrap();
-            let stream = peercam::media::StreamId {
-                channel: peercam::media::ChannelId(1),
+            let stream = peercam_proto::media::StreamId {
+                channel: peercam_proto::media::ChannelId(1),
                 quality: Quality::Super,
             };
             let refused = daemon.hub().subscribe(stream).await.err().unwrap();

@@ -8,11 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::{
-    hal::{Page, Query},
+use peercam::record::{
+    Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store, name::FileName,
+};
+use peercam_hal::{Page, Query};
+use peercam_proto::{
+    fmp4::{BOX_HEAD, BoxHead, Fragment as Index, Head, SEAL, read_seal},
     media::{ChannelId, Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack},
-    proto::fmp4::{BOX_HEAD, BoxHead, Fragment as Index, Head, SEAL, read_seal},
-    record::{Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store, name::FileName},
 };
 
 use crate::{
@@ -436,7 +438,7 @@ fn what_others_left_on_a_card_is_in_nobodys_way() {
     std::fs::write(at("1_1_0_1.mp4"), "of another day").unwrap();
     // A run of many samples that take no bytes.
     let tracks = Camera::new().tracks;
-    let mut bomb = peercam::proto::fmp4::head(&tracks, 0).unwrap();
+    let mut bomb = peercam_proto::fmp4::head(&tracks, 0).unwrap();
     let boxed = |kind: &[u8; 4], content: &[u8]| {
         let size = u32::try_from(8 + content.len()).unwrap().to_be_bytes();
         [&size[..], kind, content].concat()
@@ -447,7 +449,7 @@ fn what_others_left_on_a_card_is_in_nobodys_way() {
     let number = boxed(b"mfhd", &[0, 0, 0, 0, 0, 0, 0, 1]);
     bomb.extend(boxed(b"moof", &[number, track].concat()));
     bomb.extend(boxed(b"mdat", &[]));
-    bomb.extend(peercam::proto::fmp4::seal(0));
+    bomb.extend(peercam_proto::fmp4::seal(0));
     std::fs::write(at("1699999300000_0.open.mp4"), bomb).unwrap();
 
     let catalog = Catalog::new(card.path().to_owned());

@@ -61,7 +61,7 @@ async fn a_camera_s_words_act_on_no_terminal() {
         ..Script::default()
     })
     .await;
-    let is_fine = |c| c == '\n' || peercam::proto::text::is_printable(c);
+    let is_fine = |c| c == '\n' || peercam_proto::text::is_printable(c);
     let said = probed(server.url().to_string()).await.unwrap_err();
     assert!(said.contains("ev\\u{1b}[2j\\u{7}"), "{said:?}");
     assert!(said.chars().all(is_fine), "{said:?}");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use peercam::proto::flv::{Reader, TagBody, VideoPacket};
+use peercam_proto::flv::{Reader, TagBody, VideoPacket};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{
@@ -481,7 +481,7 @@ async fn a_second_daemon_keeps_off_the_same_directory() {
 #[cfg(all(feature = "client", feature = "p2p"))]
 #[tokio::test]
 async fn recordings_come_over_p2p_too_for_those_who_may_have_them() {
-    use peercam::client::{
+    use peercam_client::{
         Answer,
         p2p::{Ask, Session},
     };

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use peercam::{
-    client::{Answer, ClientError, p2p::Ask},
-    proto::{
-        credential::PairingUri,
-        flv::{Reader, TagBody, VideoPacket},
-    },
-    transport::p2p::{Connection, Endpoint, Lost, Stream},
+use peercam_client::{Answer, ClientError, p2p::Ask};
+use peercam_net::p2p::{Connection, Endpoint, Lost, Stream};
+use peercam_proto::{
+    credential::PairingUri,
+    flv::{Reader, TagBody, VideoPacket},
 };
 use rustix::process::Signal;
 use tokio::{

@@ -9,14 +9,12 @@ use std::{
     },
 };
 
-use peercam::{
+use peercam_hal::{
+    Camera, SourceEvent,
     clock::Clock,
-    hal::{
-        Camera, SourceEvent,
-        sim::{AudioKind, Config, SimCamera},
-    },
-    media::{Frame, Quality, TrackKind},
+    sim::{AudioKind, Config, SimCamera},
 };
+use peercam_proto::media::{Frame, Quality, TrackKind};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::{

@@ -8,12 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::{
+use peercam_hal::{
+    Camera, HalError, Room, Snapshot,
     clock::Clock,
-    hal::{
-        Camera, HalError, Room, Snapshot,
-        rtsp::{Config, Credentials, Password, RtspCamera, Transport, parse_still_url},
-    },
+    rtsp::{Config, Credentials, Password, RtspCamera, Transport, parse_still_url},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

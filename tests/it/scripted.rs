@@ -6,17 +6,14 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use peercam::{
-    clock::Clock,
-    hal::{
-        BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, SourceControl,
-        SourceEvent,
-    },
-    live::{Channel, Config, Hub, Metrics, Subscription},
-    media::{
-        AudioCodec, AudioTrack, ChannelId, Delivery, Frame, MediaTime, Quality, StreamId,
-        TrackKind, Tracks, VideoCodec, VideoTrack,
-    },
+use peercam::live::{Channel, Config, Hub, Metrics, Subscription};
+use peercam_hal::{
+    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, SourceControl,
+    SourceEvent, clock::Clock,
+};
+use peercam_proto::media::{
+    AudioCodec, AudioTrack, ChannelId, Delivery, Frame, MediaTime, Quality, StreamId, TrackKind,
+    Tracks, VideoCodec, VideoTrack,
 };
 use tokio::sync::mpsc;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
-use peercam::proto::credential::{MintKey, PairingUri};
+use peercam_proto::credential::{MintKey, PairingUri};
 
 use crate::{
     hostile::scaled,

@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr, time::Duration};
 
-use peercam::proto::flv::TagBody;
+use peercam_proto::flv::TagBody;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -511,7 +511,7 @@ mod over_p2p {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use peercam::client::{
+    use peercam_client::{
         Answer, ClientError,
         p2p::{Ask, Identity, Session},
         upload,
@@ -550,7 +550,7 @@ mod over_p2p {
         let (one, two) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
         let mut sessions = Vec::new();
         for (name, heard) in [("one", &one), ("two", &two)] {
-            let listening: Arc<dyn peercam::client::p2p::OnFeedback> = Arc::<Heard>::clone(heard);
+            let listening: Arc<dyn peercam_client::p2p::OnFeedback> = Arc::<Heard>::clone(heard);
             let uri = device.pair(&[name]);
             let session =
                 dialled::session_with(&uri, Identity::random().unwrap(), Some(listening)).await;

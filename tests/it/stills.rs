@@ -10,13 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::{
-    clock::Clock,
+use peercam::live::{Channel, Config, Hub, Metrics, Place, Stills};
+use peercam_hal::{BoxFuture, Camera, HalError, MediaInput, Parts, Snapshot, clock::Clock};
+use peercam_proto::{
     error::{Error, ErrorKind},
-    hal::{BoxFuture, Camera, HalError, MediaInput, Parts, Snapshot},
-    live::{Channel, Config, Hub, Metrics, Place, Stills},
+    jpeg,
     media::{ChannelId, Quality},
-    proto::jpeg,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;

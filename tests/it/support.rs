@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use peercam::proto::flv::{Reader, Tag, TagBody, VideoPacket};
+use peercam_proto::flv::{Reader, Tag, TagBody, VideoPacket};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -2,15 +2,12 @@
 //! of the protocol.
 
 use data_encoding::HEXLOWER;
-use peercam::{
-    access::Secrets,
-    proto::{
-        credential::{
-            BodyKind, Claims, EndpointId, Issuer, MintKey, PairingUri, Secret, Signed, Token,
-            Transport,
-        },
-        sealed::{Exchange, Head, Keys, Opener, Record, Sealer},
+use peercam::access::Secrets;
+use peercam_proto::{
+    credential::{
+        BodyKind, Claims, EndpointId, Issuer, MintKey, PairingUri, Secret, Signed, Token, Transport,
     },
+    sealed::{Exchange, Head, Keys, Opener, Record, Sealer},
 };
 
 const CLAIMS: &str = r#"{"v":1,"id":"AAECAwQFBgcICQoLDA0ODw","name":"phone","scopes":["live","command"],"ch":[0],"exp":0}"#;

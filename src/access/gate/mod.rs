@@ -3,21 +3,21 @@ mod counter;
 use std::sync::Arc;
 
 use counter::Counter;
-use zeroize::Zeroizing;
-
-use super::{
-    holder::Holder,
-    keeper::Keeper,
-    store::{StoreError, random},
-};
-use crate::boundary::{Vital, VitalGuard};
-use crate::proto::{
+use peercam_proto::{
     credential::{
         BodyKind, Claims, ClaimsError, Credential, EXPORTER_LABEL, EndpointId, Secret, Signed,
         Target, Token, Transport,
     },
     encoding::base64,
     sealed::{Exchange, Keys},
+};
+use peercam_task::boundary::{Vital, VitalGuard};
+use zeroize::Zeroizing;
+
+use super::{
+    holder::Holder,
+    keeper::Keeper,
+    store::{StoreError, random},
 };
 
 /// How often a connection may fail to prove itself before it is not answered any more.

@@ -1,11 +1,10 @@
 //! The attacks that a gate has to stand; each test says which failure it answers.
 
+use peercam_hal::clock::Clock;
+use peercam_proto::credential::{Channels, CredentialId, Issuer, MintKey, Scopes};
+
 use super::*;
-use crate::{
-    access::{Metrics, Revocations, Secrets},
-    clock::Clock,
-    proto::credential::{Channels, CredentialId, Issuer, MintKey, Scopes},
-};
+use crate::access::{Metrics, Revocations, Secrets};
 
 pub(super) const LIVE: &str = "/ipc.flv?action=live&channel=0";
 
@@ -334,7 +333,7 @@ fn keys_differ_when_anything_differs() {
     let secret = |byte| Secret::new([byte; 32]);
     let base = |signed: &Signed<'_>, shared: &[u8; 32]| {
         let keys = Keys::derive(&secret(1), shared, &signed.transcript());
-        crate::proto::sealed::Sealer::new(keys.response)
+        peercam_proto::sealed::Sealer::new(keys.response)
             .last(&mut &b"the same plaintext"[..])
             .to_vec()
     };

@@ -1,5 +1,6 @@
+use peercam_proto::credential::Scopes;
+
 use super::*;
-use crate::proto::credential::Scopes;
 
 fn shop() -> Issuer {
     "shop".parse().expect("a name")

@@ -1,10 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::*;
-use crate::proto::{
+use peercam_proto::{
     credential::{Channels, Claims, CredentialId, Scope, Scopes},
     local::has_form_of_session_id,
 };
+
+use super::*;
 
 fn holder(id: u8, scope: Scope) -> Holder {
     let claims = Claims {

@@ -9,20 +9,20 @@ use std::{
 };
 
 use clap::Args;
+#[cfg(feature = "rtsp")]
+use peercam_hal::rtsp;
+#[cfg(feature = "hal-socket")]
+use peercam_hal::socket;
+use peercam_hal::{
+    Camera, ControlOutcome, MediaInput, SourceEvent, clock::Clock, file::FileCamera,
+};
+#[cfg(feature = "hal-socket")]
+use peercam_proto::media::ChannelId;
+use peercam_proto::{media::Quality, text::Printable};
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;
 use super::{Failure, interrupt::until_interrupted, progress::Progress};
-#[cfg(feature = "rtsp")]
-use crate::hal::rtsp;
-use crate::{
-    clock::Clock,
-    hal::{Camera, ControlOutcome, MediaInput, SourceEvent, file::FileCamera},
-    media::Quality,
-    proto::text::Printable,
-};
-#[cfg(feature = "hal-socket")]
-use crate::{hal::socket, media::ChannelId};
 
 /// How long firmware may take to come.
 #[cfg(feature = "hal-socket")]
@@ -135,7 +135,7 @@ impl ProbeOptions {
             always: false,
             linger: Duration::ZERO,
             sound: true,
-            room: crate::hal::Room::default(),
+            room: peercam_hal::Room::default(),
         };
         Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
     }
@@ -157,7 +157,7 @@ impl ProbeOptions {
             clock,
             config,
             socket::Metrics::default(),
-            crate::hal::Room::default(),
+            peercam_hal::Room::default(),
         )
         .map_err(|error| Failure::Usage(error.to_string()))?;
         eprintln!(

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::media::{AudioCodec, AudioTrack, Frame, TrackKind, Tracks, VideoCodec, VideoTrack};
+use peercam_proto::media::{
+    AudioCodec, AudioTrack, Frame, TrackKind, Tracks, VideoCodec, VideoTrack,
+};
 
 /// A key frame that is further from the next makes somebody who comes wait, or see an old picture.
 const FAR_MICROS: i64 = 2_500_000;
@@ -257,7 +259,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::MediaTime;
+    use peercam_proto::media::MediaTime;
 
     fn tracks(codec: VideoCodec, audio: AudioCodec) -> Tracks {
         Tracks {

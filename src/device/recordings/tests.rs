@@ -1,5 +1,6 @@
+use peercam_hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader};
+
 use super::*;
-use crate::hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader};
 
 struct Kept(Vec<Recording>);
 

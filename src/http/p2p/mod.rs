@@ -8,6 +8,12 @@ use std::{error::Error, sync::Arc, time::Instant};
 use http::{HeaderValue, header};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use peercam_net::{
+    Activity, Connections, Known, Standing,
+    p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
+};
+use peercam_proto::{credential::EndpointId, farewell, network::Peer, text::Printable};
+use peercam_task::boundary::{self, Guarded, Panicked, Part, Pause, contain};
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,13 +28,7 @@ use super::{
 };
 use crate::{
     access::{ExportError, Gate, Keeper, SecureChannel, Session},
-    boundary::{self, Guarded, Panicked, Part, Pause, contain},
     device::Transport,
-    proto::{credential::EndpointId, farewell, network::Peer, text::Printable},
-    transport::{
-        Activity, Connections, Known, Standing,
-        p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
-    },
 };
 
 /// Requests that one session may have under way, over all its connections.
@@ -325,7 +325,7 @@ impl Wire for P2pWire {
         Box::new(move |reason| connection.close(reason))
     }
 
-    fn entered(&self, session: &Session) -> Result<(), crate::error::Error> {
+    fn entered(&self, session: &Session) -> Result<(), peercam_proto::error::Error> {
         let (holder, now) = (session.holder(), Instant::now());
         let answers = holder.answers();
         if !self.activity.proved(holder.rank(), &answers, now) {

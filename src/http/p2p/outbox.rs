@@ -5,18 +5,18 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use peercam_hal::BoxFuture;
+use peercam_net::p2p::Connection;
+use peercam_proto::{
+    credential::Scope,
+    error::{Error, ErrorKind},
+    feedback::{Feedback, MAX_FEEDBACK},
+};
 
 use super::Peers;
 use crate::{
     access::{Keeper, SessionView},
     device::{Outbox, SessionInfo},
-    error::{Error, ErrorKind},
-    hal::BoxFuture,
-    proto::{
-        credential::Scope,
-        feedback::{Feedback, MAX_FEEDBACK},
-    },
-    transport::p2p::Connection,
 };
 
 /// How long a viewer has to reply.

@@ -1,5 +1,7 @@
 use std::sync::{Arc, MutexGuard};
 
+use peercam_net::p2p::{Connection, Lost, Traffic};
+use peercam_task::boundary::Guarded;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
@@ -7,11 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
-    access::SessionId,
-    boundary::Guarded,
-    transport::p2p::{Connection, Lost, Traffic},
-};
+use crate::access::SessionId;
 
 /// The connections of viewers that are there and have a session: by which they can be told
 /// something, and what is to be seen of their paths.

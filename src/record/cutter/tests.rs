@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::*;
 
 fn tracks(has_video: bool) -> Arc<Tracks> {
-    use crate::media::{VideoCodec, VideoTrack};
+    use peercam_proto::media::{VideoCodec, VideoTrack};
     let video = has_video.then(|| VideoTrack {
         codec: VideoCodec::H264,
         config: Bytes::new(),

@@ -1,8 +1,8 @@
 use bytes::Bytes;
+use peercam_proto::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 use proptest::prelude::*;
 
 use super::*;
-use crate::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 
 fn tracks(has_audio: bool) -> Option<Arc<Tracks>> {
     Some(Arc::new(Tracks {

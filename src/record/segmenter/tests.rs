@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use peercam_proto::media::{Frame, TrackKind, Tracks};
 
 use super::*;
-use crate::media::{Frame, TrackKind, Tracks};
 
 const CUT: Cut = Cut {
     segment: Duration::from_secs(10),

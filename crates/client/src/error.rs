@@ -1,0 +1,184 @@
+use std::{fmt, io, net::SocketAddr};
+
+#[cfg(feature = "p2p")]
+use peercam_net::p2p::Lost;
+
+/// Why a request did not work: which side it was, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URI has no address to try.
+    #[error(
+        "the pairing URI names nowhere to find the device; pair again while the device runs, with P2P on or with a listener that has access = \"token\""
+    )]
+    NoAddress,
+    /// None of the addresses can be reached.
+    #[error("the device cannot be reached over TCP: {}", Tried(.0))]
+    Unreachable(Vec<(SocketAddr, io::Error)>),
+    /// The device cannot be dialled.
+    #[cfg(feature = "p2p")]
+    #[error("the device cannot be reached: {lost}{}", advice(lost))]
+    NotDialled {
+        /// What happened.
+        lost: Lost,
+    },
+    /// The viewer's own endpoint cannot be had.
+    #[cfg(feature = "p2p")]
+    #[error("this machine gives no UDP port for P2P: {0}")]
+    NoEndpoint(String),
+    /// The connection was lost before the answer came.
+    #[cfg(feature = "p2p")]
+    #[error("the connection to the device was lost: {0}")]
+    Lost(Lost),
+    /// Something else answers there. It was sent nothing secret.
+    #[error(
+        "what answers at {0} is no peercam listener with access = \"token\"; nothing secret was sent to it"
+    )]
+    NotTheDevice(SocketAddr),
+    /// The proof was not accepted, or somebody in between says so.
+    #[error(
+        "the credential is not accepted: the device was reset or has ended all access, this URI is of another device, or (over TCP, where that answer is not authenticated) somebody stands in between"
+    )]
+    NotAccepted,
+    /// The device refused, and it was the device.
+    #[error("the device refused ({status}): {reason}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The device's sentence, made fit for a terminal.
+        reason: String,
+    },
+    /// What came is not what the device sealed.
+    #[error(
+        "the answer was cut off or changed on its way; what came before it is as the device sent it"
+    )]
+    Broken,
+    /// The body is longer than its head says.
+    #[error("the device sends more than it announced; what is beyond that was not taken")]
+    TooMuch,
+    /// A command went out and no authentic answer came.
+    #[error("{0}; whether the device did it is not known, so it is not sent again")]
+    OutcomeUnknown(Box<Self>),
+    /// The device did not answer in time.
+    #[error("the device did not answer within {0} s")]
+    Timeout(u64),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// The request cannot be written.
+    #[error("the request cannot be written: {0}")]
+    BadTarget(&'static str),
+}
+
+/// The codes by which apps of the mini-program kind know failures (`docs/protocol.md`, "Codes of
+/// the viewer's end").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// A parameter is wrong.
+    BadParameter,
+    /// What names the device cannot be read.
+    BadPeerInfo,
+    /// The device runs another version of the protocol.
+    Incompatible,
+    /// The network cannot be used at all.
+    NoNetwork,
+    /// A stream does not start.
+    NoStream,
+    /// The device is not connected.
+    NotConnected,
+    /// What came cannot be opened.
+    Unopened,
+    /// Talking does not start.
+    NoVoice,
+    /// A file is not fetched.
+    NoDownload,
+}
+
+impl Code {
+    /// The number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::BadParameter => -2000,
+            Self::BadPeerInfo => -2001,
+            Self::Incompatible => -2005,
+            Self::NoNetwork => -2202,
+            Self::NoStream => -2402,
+            Self::NotConnected => -2403,
+            Self::Unopened => -2502,
+            Self::NoVoice => -2601,
+            Self::NoDownload => -2701,
+        }
+    }
+}
+
+impl ClientError {
+    /// The documented code that fits; `None` where none does, such as for a command that the
+    /// device refuses with a status of its own.
+    pub fn code(&self) -> Option<Code> {
+        Some(match self {
+            Self::NoAddress => Code::BadPeerInfo,
+            Self::Unreachable(_) | Self::NotTheDevice(_) | Self::Timeout(_) => Code::NotConnected,
+            #[cfg(feature = "p2p")]
+            Self::NotDialled {
+                lost: Lost::Incompatible,
+            } => Code::Incompatible,
+            #[cfg(feature = "p2p")]
+            Self::NotDialled { .. } | Self::Lost(_) => Code::NotConnected,
+            #[cfg(feature = "p2p")]
+            Self::NoEndpoint(_) => Code::NoNetwork,
+            Self::NotAccepted => Code::BadPeerInfo,
+            Self::Broken | Self::TooMuch => Code::Unopened,
+            Self::OutcomeUnknown(inner) => return inner.code(),
+            Self::BadTarget(_) => Code::BadParameter,
+            Self::Refused { .. } | Self::Random => return None,
+        })
+    }
+
+    /// Which of two addresses' failures to tell of: something that answered says more than nothing.
+    pub(super) fn worse(last: Option<Self>, error: Self) -> Self {
+        match (last, error) {
+            (Some(Self::Unreachable(mut tried)), Self::Unreachable(more)) => {
+                tried.extend(more);
+                Self::Unreachable(tried)
+            }
+            (Some(last), Self::Unreachable(_)) => last,
+            (_, error) => error,
+        }
+    }
+
+    /// The same of a request that must not be sent twice: what is not known is said.
+    pub(super) fn of_post(self) -> Self {
+        match self {
+            Self::Timeout(_) | Self::Broken | Self::TooMuch | Self::NotAccepted => {
+                Self::OutcomeUnknown(Box::new(self))
+            }
+            #[cfg(feature = "p2p")]
+            Self::Lost(_) => Self::OutcomeUnknown(Box::new(self)),
+            other => other,
+        }
+    }
+}
+
+/// What to do about a device that cannot be dialled.
+#[cfg(feature = "p2p")]
+fn advice(lost: &Lost) -> &'static str {
+    match lost {
+        Lost::Silent => {
+            "; is it on, and connected to its relay? peercam doctor @URI says what this side sees"
+        }
+        Lost::Incompatible => "; update the older one of the two",
+        Lost::ShuttingDown => "; it may be starting again",
+        Lost::Closed(_) | Lost::ClosedHere | Lost::Other(_) => "",
+    }
+}
+
+struct Tried<'a>(&'a [(SocketAddr, io::Error)]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (address, error)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{address}: {error}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! The viewer's end: finds a device by its pairing URI, proves itself, and opens what comes back.
+//!
+//! Belongs here: dialling, tokens, sealed requests and answers, the proxy for players. Does not
+//! belong here: what a program does with them (`cli`).
+//!
+//! Nothing that comes from the network weakens it: what is not sealed with this credential's keys,
+//! or said by the device's own key, is only a hint; no refusal makes it try without encryption or
+//! by another door; and no POST is sent twice.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod answer;
+mod error;
+#[cfg(feature = "p2p")]
+pub mod p2p;
+#[cfg(feature = "p2p")]
+pub mod proxy;
+pub mod tcp;
+pub mod upload;
+mod viewer;
+
+use std::time::Duration;
+
+use http::{Request, header};
+use peercam_task::boundary::{self, Part};
+
+pub use answer::Answer;
+pub use error::{ClientError, Code};
+pub use viewer::Viewer;
+
+/// How long the device may take to begin an answer. It waits for its camera for 5 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The path of sound for the device: it is answered when all of it was played.
+const VOICE: &str = "/voice";
+
+/// Waits for the beginning of an answer to a request for `target`.
+async fn answer_in_time<T>(
+    target: &str,
+    answer: impl Future<Output = T>,
+) -> Result<T, ClientError> {
+    let path = target.split('?').next();
+    match path == Some(VOICE) {
+        true => Ok(answer.await),
+        false => in_time(answer).await,
+    }
+}
+
+/// Waits for the beginning of an answer.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ClientError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer)
+        .await
+        .map_err(|_| ClientError::Timeout(ANSWER_TIMEOUT.as_secs()))
+}
+
+/// Keeps a connection going for as long as the handle lives.
+fn drive(connection: impl Future<Output: Send> + Send + 'static) -> boundary::Task {
+    boundary::spawn(Part::Connection, "to the device", async move {
+        // How it ended is seen by whoever waits for an answer.
+        drop(connection.await);
+    })
+}
+
+/// A target with its token.
+fn with_token(target: &str, token: &str) -> String {
+    match target.split_once('?') {
+        None => format!("{target}?_token={token}"),
+        Some((path, rest)) => format!("{path}?_token={token}&{rest}"),
+    }
+}
+
+fn ask<B>(method: &str, target: &str, body: B) -> Result<Request<B>, ClientError> {
+    Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, "ipc.p2p.com")
+        .body(body)
+        .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
+}
+
+/// A name for a file here: the device's is not to choose where anything is written.
+pub fn local_name(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let safe: String = last
+        .chars()
+        .take(128)
+        .map(|c| match c.is_ascii_alphanumeric() || "._-".contains(c) {
+            true => c,
+            false => '_',
+        })
+        .collect();
+    match safe.trim_start_matches('.') {
+        "" => "recording".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        for (name, expected) in [
+            ("0-1700000000000.mp4", "0-1700000000000.mp4"),
+            ("a/b/c.mp4", "c.mp4"),
+            ("../../etc/passwd", "passwd"),
+            ("..", "recording"),
+            ("/", "recording"),
+            (".bashrc", "bashrc"),
+            ("a b\u{1b}[2J\u{4f60}.mp4", "a_b__2J_.mp4"),
+        ] {
+            assert_eq!(local_name(name), expected, "{name}");
+        }
+    }
+}

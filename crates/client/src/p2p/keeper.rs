@@ -1,0 +1,280 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use peercam_net::p2p::{Connection, Endpoint, Hints, Lost, Path};
+use peercam_proto::{credential::PairingUri, feedback::Feedback};
+use peercam_task::boundary::{Part, contain};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ask, OnFeedback, feedback, link::Link};
+use crate::ClientError;
+
+/// A connection on which nothing came for this long may be dead: the device is dialled beside it.
+/// It sends something every second, so a stream that stands still is no silence.
+const SILENCE: Duration = Duration::from_secs(4);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// A device that does not answer is dialled again beside the dial that waits: QUIC repeats itself
+/// ever more slowly, and a device that starts is to be found at once.
+const STAGGER: Duration = Duration::from_secs(1);
+/// Dials at a time.
+const MAX_DIALS: usize = 4;
+/// How long it is dialled with all haste.
+const HASTE: Duration = Duration::from_secs(30);
+/// The pause between dials after that.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The same after the device has refused: it will hardly think otherwise soon.
+const PAUSE_OF_REFUSED: Duration = Duration::from_secs(15);
+/// How long a new connection waits for a request before it shows by itself who is there: the
+/// device gives a peer that proves nothing little time.
+const TIME_TO_ASK: Duration = Duration::from_millis(200);
+/// When a way around the relay is looked for again, each after the one before; then once a minute.
+const SEEK_AFTER: [u64; 10] = [1, 1, 2, 3, 3, 3, 3, 5, 10, 30];
+/// The same when that did not help.
+const SEEK_PAUSE: Duration = Duration::from_secs(60);
+/// How long a way around the relay may take to be found.
+const SEEK_TIME: Duration = Duration::from_secs(3);
+
+/// How it stands with the connection.
+#[derive(Clone)]
+pub(super) enum State {
+    /// The first dial is under way.
+    Dialling,
+    Up(Arc<Link>),
+    Down(Down),
+}
+
+/// Why there is no connection; it is being dialled again.
+#[derive(Clone, Debug)]
+pub(super) enum Down {
+    Lost(Lost),
+    NotAccepted,
+    Refused { status: u16, reason: String },
+}
+
+impl From<Down> for ClientError {
+    fn from(down: Down) -> Self {
+        match down {
+            Down::Lost(lost) => Self::NotDialled { lost },
+            Down::NotAccepted => Self::NotAccepted,
+            Down::Refused { status, reason } => Self::Refused { status, reason },
+        }
+    }
+}
+
+/// Keeps a session's connection: dials, watches over what it has, and dials again.
+pub(super) struct Keeper {
+    pub(super) uri: Arc<PairingUri>,
+    pub(super) endpoint: Endpoint,
+    pub(super) hints: Hints,
+    pub(super) state: watch::Sender<State>,
+    pub(super) on_feedback: Option<Arc<dyn OnFeedback>>,
+    /// The session has been closed.
+    pub(super) closed: CancellationToken,
+}
+
+/// What comes after a connection.
+enum Next {
+    /// A better one, which is there already.
+    Replaced(Arc<Link>),
+    /// None.
+    Nothing(Down),
+}
+
+impl Keeper {
+    pub(super) async fn keep(self) {
+        let closed = self.closed.clone();
+        tokio::select! {
+            () = self.keep_connected() => {}
+            () = closed.cancelled() => {}
+        }
+    }
+
+    async fn keep_connected(&self) {
+        let mut link = self.dial().await;
+        loop {
+            self.state.send_replace(State::Up(Arc::clone(&link)));
+            let began = Instant::now();
+            match self.watch_over(&link).await {
+                Next::Replaced(new) => {
+                    tracing::info!("the device was dialled again");
+                    // What waits on the old one fails now, and is asked for again.
+                    link.connection().close("replaced");
+                    link = new;
+                }
+                Next::Nothing(down) => {
+                    let is_refused = !matches!(down, Down::Lost(_));
+                    link.connection().close("refused");
+                    self.say_down(down);
+                    if is_refused {
+                        tokio::time::sleep(PAUSE_OF_REFUSED).await;
+                    } else if began.elapsed() < STAGGER {
+                        // A device that closes at once is not helped by haste.
+                        tokio::time::sleep(STAGGER).await;
+                    }
+                    link = self.dial().await;
+                }
+            }
+        }
+    }
+
+    fn say_down(&self, down: Down) {
+        let error = ClientError::from(down.clone());
+        tracing::warn!(%error, "not connected to the device; dialling");
+        self.state.send_replace(State::Down(down));
+    }
+
+    /// Dials until there is a connection. Failures are published, unless there is a connection
+    /// still.
+    async fn dial(&self) -> Arc<Link> {
+        let began = Instant::now();
+        let mut dials = JoinSet::new();
+        loop {
+            if dials.len() < MAX_DIALS {
+                let (endpoint, hints) = (self.endpoint.clone(), self.hints.clone());
+                let device = self.uri.device;
+                let dial = async move { endpoint.dial(device, &hints).await };
+                dials.spawn(contain(Part::Connection, "dialling the device", dial));
+            }
+            let pause = match began.elapsed() < HASTE {
+                true => STAGGER,
+                false => PAUSE,
+            };
+            let pause = tokio::time::sleep(pause);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    Some(dialled) = dials.join_next() => {
+                        let dialled = match dialled {
+                            Ok(Ok(dialled)) => dialled,
+                            Ok(Err(error)) => Err(Lost::Other(error.to_string())),
+                            Err(error) => Err(Lost::Other(error.to_string())),
+                        };
+                        let link = dialled
+                            .and_then(|connection| Link::new(connection, self.endpoint.id()));
+                        match link {
+                            Ok(link) => return Arc::new(link),
+                            Err(lost) => self.note_failure(lost),
+                        }
+                    }
+                    () = &mut pause => break,
+                }
+            }
+        }
+    }
+
+    fn note_failure(&self, lost: Lost) {
+        match &*self.state.borrow() {
+            State::Up(_) => return,
+            State::Down(Down::Lost(known)) if *known == lost => return,
+            State::Dialling | State::Down(_) => {}
+        }
+        self.say_down(Down::Lost(lost));
+    }
+
+    /// Serves a connection until it is lost, or there is a better one.
+    async fn watch_over(&self, link: &Link) -> Next {
+        let connection = link.connection();
+        let on_feedback: Arc<dyn OnFeedback> = match &self.on_feedback {
+            Some(handler) => Arc::clone(handler),
+            None => Arc::new(Nobody),
+        };
+        let say_path = connection.watch_path(|path| {
+            tracing::info!(%path, "connected to the device");
+        });
+        tokio::select! {
+            down = self.say_hello(link) => Next::Nothing(down),
+            lost = feedback::listen(connection, on_feedback) => Next::Nothing(Down::Lost(lost)),
+            new = self.dial_when_silent(connection) => Next::Replaced(new),
+            () = say_path => Next::Nothing(Down::Lost(connection.closed().await)),
+            never = self.seek_direct(connection) => match never {},
+        }
+    }
+
+    /// Shows the device who is there, unless a request does. Ends only if it is refused.
+    async fn say_hello(&self, link: &Link) -> Down {
+        tokio::time::sleep(TIME_TO_ASK).await;
+        if link.is_let_in() {
+            return std::future::pending().await;
+        }
+        let answered = match link.send(&self.uri, Ask::get("/healthz")).await {
+            Ok(answer) => answer.checked().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match answered {
+            Err(ClientError::Refused { status, reason }) => Down::Refused { status, reason },
+            Err(ClientError::NotAccepted) => Down::NotAccepted,
+            // That it works is the ordinary case; any other failure ends the connection too.
+            Ok(()) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Dials beside a connection that has become silent. Ends when that has led to a new one
+    /// before anything came on the old one.
+    async fn dial_when_silent(&self, connection: &Connection) -> Arc<Link> {
+        loop {
+            let count = silent_for(connection, SILENCE).await;
+            tracing::info!("nothing comes from the device; dialling it beside");
+            tokio::select! {
+                link = self.dial() => return link,
+                () = more_than(connection, count) => {}
+            }
+        }
+    }
+
+    /// Looks for a way around the relay for as long as there is none: a second connection has the
+    /// two ends try their addresses anew. It carries no request.
+    async fn seek_direct(&self, connection: &Connection) -> std::convert::Infallible {
+        let is_direct = || connection.path().as_ref().is_none_or(Path::is_direct);
+        loop {
+            let mut pauses = SEEK_AFTER.into_iter().map(Duration::from_secs);
+            while !is_direct() {
+                tokio::time::sleep(pauses.next().unwrap_or(SEEK_PAUSE)).await;
+                if is_direct() {
+                    break;
+                }
+                let Ok(second) = self.endpoint.dial(self.uri.device, &self.hints).await else {
+                    continue;
+                };
+                let end = Instant::now() + SEEK_TIME;
+                while !is_direct() && Instant::now() < end {
+                    tokio::time::sleep(LOOK).await;
+                }
+                second.close("looked for a path");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Waits until nothing has come for so long; gives the count of what came.
+async fn silent_for(connection: &Connection, time: Duration) -> u64 {
+    let (mut count, mut since) = (connection.traffic().datagrams, Instant::now());
+    while since.elapsed() < time {
+        tokio::time::sleep(LOOK).await;
+        let now = connection.traffic().datagrams;
+        if now != count {
+            (count, since) = (now, Instant::now());
+        }
+    }
+    count
+}
+
+/// Waits until more has come than that.
+async fn more_than(connection: &Connection, count: u64) {
+    while connection.traffic().datagrams == count {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Nobody listens to what the device says.
+struct Nobody;
+
+impl OnFeedback for Nobody {
+    fn on_feedback(&self, _message: &Feedback) -> bool {
+        false
+    }
+}

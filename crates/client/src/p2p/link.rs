@@ -1,0 +1,194 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use peercam_net::p2p::{Connection, Lost, Stream};
+use peercam_proto::credential::{
+    BodyKind, EXPORTER_LABEL, EndpointId, PairingUri, Signed, Transport,
+};
+
+use crate::{
+    Answer, ClientError, answer_in_time, ask, drive, in_time,
+    upload::{self, Upload},
+    with_token,
+};
+
+/// A request to a device.
+pub struct Ask<'a> {
+    /// `GET`, `HEAD` or `POST`.
+    pub method: Method,
+    /// Path and parameters, without `_token`.
+    pub target: &'a str,
+    /// The value of `Range`.
+    pub range: Option<HeaderValue>,
+    /// The value of `Content-Type`.
+    pub content_type: Option<HeaderValue>,
+    /// What is sent with it.
+    pub body: Upload,
+}
+
+impl<'a> Ask<'a> {
+    /// A request for something.
+    pub fn get(target: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            target,
+            range: None,
+            content_type: None,
+            body: upload::nothing(),
+        }
+    }
+
+    /// The same once more, if it only asks.
+    pub(super) fn again(&self) -> Option<Self> {
+        let only_asks = !does_something(&self.method) && self.body.is_end_stream();
+        only_asks.then(|| Self {
+            method: self.method.clone(),
+            range: self.range.clone(),
+            ..Self::get(self.target)
+        })
+    }
+
+    /// Something that is sent.
+    pub fn post(target: &'a str, body: Bytes) -> Self {
+        Self::send(target, upload::whole(body))
+    }
+
+    /// Something that is sent little by little.
+    pub fn send(target: &'a str, body: Upload) -> Self {
+        Self {
+            method: Method::POST,
+            target,
+            range: None,
+            content_type: None,
+            body,
+        }
+    }
+}
+
+/// Whether a request is never made twice: what it did the first time is not known.
+fn does_something(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT)
+}
+
+/// One connection to the device, on which requests prove themselves.
+pub(super) struct Link {
+    connection: Connection,
+    /// This viewer, as the device sees it.
+    viewer: EndpointId,
+    /// What makes the connection one of a kind.
+    binding: [u8; 32],
+    counter: AtomicU32,
+    is_let_in: AtomicBool,
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection, viewer: EndpointId) -> Result<Self, Lost> {
+        let binding = connection.export(EXPORTER_LABEL, b"");
+        Ok(Self {
+            binding: binding.ok_or_else(|| Lost::Other("it has no keying material".to_owned()))?,
+            connection,
+            viewer,
+            counter: AtomicU32::new(0),
+            is_let_in: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether the device has let this viewer in.
+    pub(super) fn is_let_in(&self) -> bool {
+        self.is_let_in.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request on a stream of its own and waits for the head of its answer, whatever
+    /// that says.
+    pub(super) async fn send(
+        &self,
+        uri: &PairingUri,
+        request: Ask<'_>,
+    ) -> Result<Answer, ClientError> {
+        let does_something = does_something(&request.method);
+        // Until there is a stream, nothing has been sent.
+        let stream = in_time(self.connection.open()).await?;
+        let stream = stream.map_err(ClientError::Lost)?;
+        let sent = self.exchange(uri, stream, request).await;
+        sent.map_err(|error| {
+            // Where the connection is gone, that is why.
+            let error = match (error, self.connection.close_reason()) {
+                (ClientError::Broken, Some(lost)) => ClientError::Lost(lost),
+                (error, _) => error,
+            };
+            match error {
+                // That is the device's own word here, and it did nothing.
+                ClientError::NotAccepted => error,
+                error if does_something => error.of_post(),
+                error => error,
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        uri: &PairingUri,
+        stream: Stream,
+        Ask {
+            method,
+            target,
+            range,
+            content_type,
+            body,
+        }: Ask<'_>,
+    ) -> Result<Answer, ClientError> {
+        let credential = &uri.credential;
+        let signed = Signed {
+            transport: Transport::P2p,
+            device: uri.device,
+            viewer: Some(self.viewer),
+            binding: self.binding,
+            device_key: None,
+            viewer_key: None,
+            // Numbers count from 1, and one is taken when its stream is there: they arrive in
+            // about this order.
+            counter: 1 + self.counter.fetch_add(1, Ordering::Relaxed),
+            method: method.as_str(),
+            target,
+            range: range.as_ref().map_or(b"", |range| range.as_bytes()),
+            body: match body.is_end_stream() {
+                true => BodyKind::None,
+                false => BodyKind::Plain,
+            },
+            credential: credential.text(),
+        };
+        let token = signed.token(credential);
+        let mut request = ask(method.as_str(), &with_token(target, &token), body)?;
+        let trailers = HeaderValue::from_static("trailers");
+        request.headers_mut().insert(header::TE, trailers);
+        for (name, value) in [(header::RANGE, range), (header::CONTENT_TYPE, content_type)] {
+            if let Some(value) = value {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| ClientError::Broken)?;
+        let driver = drive(driver);
+        let response = answer_in_time(target, sender.send_request(request)).await?;
+        let response = response.map_err(|_| ClientError::Broken)?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::NotAccepted);
+        }
+        if !matches!(
+            response.status(),
+            StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            self.is_let_in.store(true, Ordering::Relaxed);
+        }
+        Ok(Answer::plain(response, driver))
+    }
+}

@@ -1,0 +1,170 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use peercam_net::p2p::{Endpoint, Hints, Lost, Relays, Role};
+use peercam_proto::credential::PairingUri;
+use peercam_task::boundary::{self, Part};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ask, Identity, OnFeedback,
+    keeper::{Down, Keeper, State},
+    link::Link,
+};
+use crate::{Answer, ClientError};
+
+/// How long a request waits for a connection that is being made or made again.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How long the first dials may fail: a device under attack may not take the first one.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the endpoint may take to tell the device that it leaves.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// What a session takes besides the URI.
+pub struct Options {
+    /// The key of this viewer's endpoint.
+    pub identity: Identity,
+    /// PEM text with the authorities of the relays' certificates, in place of those that browsers
+    /// know.
+    pub relay_authorities: Option<Vec<u8>>,
+    /// Takes what the device says; without one, it is told that nobody listens.
+    pub on_feedback: Option<Arc<dyn OnFeedback>>,
+}
+
+/// A session with a device that is kept: when its connection is lost, it dials again. It ends when
+/// its last handle is dropped.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    uri: Arc<PairingUri>,
+    endpoint: Endpoint,
+    state: watch::Receiver<State>,
+    closed: CancellationToken,
+    /// Owns the connection.
+    _keeper: boundary::Task,
+}
+
+impl Session {
+    /// Begins to dial.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAddress`] if the URI names nowhere to dial, [`ClientError::NoEndpoint`].
+    pub async fn open(uri: PairingUri, options: Options) -> Result<Self, ClientError> {
+        let usable = uri.relays.iter();
+        let usable = usable.filter_map(|url| Relays::parse_url(url).ok());
+        let hints = Hints {
+            relays: usable.collect(),
+            addresses: uri.udp.clone(),
+        };
+        if hints == Hints::default() {
+            return Err(ClientError::NoAddress);
+        }
+        let authorities = options.relay_authorities.as_deref();
+        let relays = Relays::new(hints.relays.clone(), uri.relay_token.clone(), authorities)
+            .map_err(|error| ClientError::NoEndpoint(error.to_string()))?;
+        let endpoint = Endpoint::bind(options.identity.key(), Role::Viewer, 0, &relays)
+            .await
+            .map_err(|error| ClientError::NoEndpoint(error.to_string()))?;
+        let sender = watch::Sender::new(State::Dialling);
+        let (uri, state) = (Arc::new(uri), sender.subscribe());
+        let closed = CancellationToken::new();
+        let keeper = Keeper {
+            uri: Arc::clone(&uri),
+            endpoint: endpoint.clone(),
+            hints,
+            state: sender,
+            on_feedback: options.on_feedback,
+            closed: closed.clone(),
+        };
+        let shared = Shared {
+            uri,
+            endpoint,
+            state,
+            closed,
+            _keeper: boundary::spawn(Part::Connection, "to the device", keeper.keep()),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Waits until the device has been dialled.
+    ///
+    /// # Errors
+    /// Why it cannot be. A failure that comes at once is not the last try.
+    pub async fn connected(&self) -> Result<(), ClientError> {
+        self.link(FIRST_PATIENCE).await.map(|_| ())
+    }
+
+    /// Asks for something, or sends something; gives the answer whatever it says. What only asks
+    /// is asked again if its connection is lost before the answer; what is sent never is.
+    ///
+    /// # Errors
+    /// [`ClientError`] if there was no answer.
+    pub async fn send(&self, request: Ask<'_>) -> Result<Answer, ClientError> {
+        let again = request.again();
+        let link = self.link(PATIENCE).await?;
+        let sent = link.send(&self.shared.uri, request).await;
+        match (sent, again) {
+            (Err(ClientError::Lost(_)), Some(again)) => {
+                let link = self.link(PATIENCE).await?;
+                link.send(&self.shared.uri, again).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
+    /// By which path the device is reached now, in words; `None` while it is not.
+    pub fn path(&self) -> Option<String> {
+        match &*self.shared.state.borrow() {
+            State::Up(link) => link.connection().path().map(|path| path.to_string()),
+            State::Dialling | State::Down(_) => None,
+        }
+    }
+
+    /// Ends the session, and tells the device.
+    pub async fn close(&self) {
+        self.shared.closed.cancel();
+        // A device that does not hear of it finds out.
+        let _ = tokio::time::timeout(CLOSE_TIME, self.shared.endpoint.close()).await;
+    }
+
+    /// The connection, as soon as there is one. One that failed is waited for so long.
+    async fn link(&self, patience: Duration) -> Result<Arc<Link>, ClientError> {
+        let mut state = self.shared.state.clone();
+        let end = Instant::now() + patience;
+        loop {
+            let why = match &*state.borrow_and_update() {
+                State::Up(link) if link.connection().close_reason().is_none() => {
+                    return Ok(Arc::clone(link));
+                }
+                // It fails by itself if it does.
+                State::Dialling => None,
+                State::Up(_) => Some(Down::Lost(Lost::Silent)),
+                State::Down(down) => Some(down.clone()),
+            };
+            let is_final = matches!(why, Some(Down::Refused { .. } | Down::NotAccepted));
+            let left = end.saturating_duration_since(Instant::now());
+            let changed = state.changed();
+            let changed = match why {
+                None => changed.await.is_ok(),
+                Some(down) if is_final => return Err(down.into()),
+                Some(down) => match tokio::time::timeout(left, changed).await {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) => return Err(down.into()),
+                },
+            };
+            if !changed {
+                return Err(ClientError::NotDialled {
+                    lost: Lost::ClosedHere,
+                });
+            }
+        }
+    }
+}

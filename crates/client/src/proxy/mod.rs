@@ -1,0 +1,202 @@
+//! The app's side: players and scripts on this machine talk plain HTTP to it, and it talks to the
+//! device.
+
+mod events;
+mod local_user;
+mod passed;
+mod poster;
+mod requests;
+mod tail;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Request, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use peercam_net::{
+    Activity, Connections, Metrics, Standing, Timeouts,
+    tcp::{self, Connection, Listener},
+};
+use peercam_proto::{guard::Allowed, network::Peer, request_line::Forms};
+use peercam_task::boundary::{self, Part, contain};
+use tokio::{net::TcpStream, task::JoinSet};
+
+pub use events::Events;
+pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
+
+use self::tail::Tail;
+use super::p2p::Session;
+
+/// Connections of players at a time.
+const MAX_CONNECTIONS: usize = 64;
+/// How often connections are looked at for time-outs.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// A pause after the system refused to accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A player's request head, and how much of an answer hyper takes ahead of it, in bytes.
+const BUFFER: usize = 16 << 10;
+
+/// Whom a proxy serves, and with what.
+#[derive(Clone, Default)]
+pub struct Rules {
+    /// What it lets in beside programs of this machine.
+    pub allowed: Arc<Allowed>,
+    /// Other users of this machine may use it.
+    pub any_user: bool,
+    /// It may be reached from other machines, by anybody and without encryption.
+    pub allow_insecure_lan: bool,
+    /// What the device says.
+    pub events: Events,
+    /// Where to post that.
+    pub feedback_url: Option<FeedbackUrl>,
+}
+
+/// A proxy that is bound.
+pub struct Proxy {
+    listener: Listener,
+    rules: Rules,
+}
+
+impl Proxy {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// Whatever the system says, and that the address is not loopback, unless the rules allow
+    /// that.
+    pub async fn bind(address: SocketAddr, rules: Rules) -> io::Result<Self> {
+        let listener = Listener::bind(address).await?;
+        let is_loopback = listener.address().ip().to_canonical().is_loopback();
+        if !is_loopback && !rules.allow_insecure_lan {
+            return Err(io::Error::other(
+                "whoever reaches this proxy watches with your credential, so it must be on loopback (127.0.0.1 or [::1]); --allow-insecure-lan lets everybody",
+            ));
+        }
+        Ok(Self { listener, rules })
+    }
+
+    /// The address that it is bound to.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(self, session: Session) {
+        let Self { listener, rules } = self;
+        let connections =
+            Connections::new(MAX_CONNECTIONS, Timeouts::default(), Metrics::default());
+        let mut tasks = JoinSet::new();
+        if let Some(url) = rules.feedback_url.clone() {
+            let post = poster::post_all(url, rules.events.subscribe_for_good());
+            tasks.spawn(contain(Part::Service, "feedback", post));
+        }
+        let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        tcp::configure(&stream, connections.write_timeout(), None);
+                        let peer = Peer::At(address);
+                        let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
+                        let Some(activity) = admitted else { continue };
+                        let ends = (listener.address(), address);
+                        let talk = talk(
+                            stream, ends, activity.clone(), session.clone(), rules.clone(),
+                        );
+                        activity.served_by(tasks.spawn(contain(Part::Connection, address, talk)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = sweeps.tick() => connections.sweep(Instant::now()),
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+    }
+}
+
+async fn talk(
+    stream: TcpStream,
+    (own, peer): (SocketAddr, SocketAddr),
+    activity: Activity,
+    session: Session,
+    rules: Rules,
+) {
+    let is_own = rules.any_user || rules.allow_insecure_lan || is_own_user(peer, own).await;
+    let Ok(connection) = Connection::open(stream, activity.clone()).await else {
+        return;
+    };
+    // Other users of the machine get their answer and no more.
+    let must_close = connection.is_repaired() || !is_own;
+    let forms = Forms::beginning_with(connection.form());
+    let (tail, leaving) = (Tail::default(), activity.clone());
+    let last = tail.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let form = forms.next(request.uri());
+        let serving = activity.serve(Instant::now());
+        let (session, rules, tail) = (session.clone(), rules.clone(), tail.clone());
+        async move {
+            let device = (&session, &tail);
+            let mut response = requests::answer(device, &rules, is_own, (request, form)).await;
+            if must_close {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response.map(|body| Held {
+                body,
+                _serving: serving,
+            }))
+        }
+    });
+    let served = http1::Builder::new()
+        .max_buf_size(BUFFER)
+        .writev(true)
+        .half_close(false)
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "connection broke off");
+    }
+    let _serving = leaving.serve(Instant::now());
+    last.finish().await;
+}
+
+/// Whether the program at the other end is one of the user who runs this one.
+async fn is_own_user(peer: SocketAddr, own: SocketAddr) -> bool {
+    let look = move || local_user::user_of(peer, own);
+    let found = boundary::blocking(Part::Connection, peer, look).await;
+    found.ok().flatten() == Some(rustix::process::getuid().as_raw())
+}
+
+/// A body that keeps its connection marked as being served.
+struct Held {
+    body: requests::ProxyBody,
+    _serving: peercam_net::Serving,
+}
+
+impl http_body::Body for Held {
+    type Data = bytes::Bytes;
+    type Error = super::ClientError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, super::ClientError>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

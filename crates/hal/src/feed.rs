@@ -1,0 +1,333 @@
+//! The way from whatever delivers pictures all the time to those who read them now and then.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, MutexGuard},
+    task::{Poll, Waker},
+};
+
+use peercam_proto::{
+    media::{Frame, MediaTime, TrackKind, Tracks},
+    text,
+};
+use peercam_task::boundary::Guarded;
+use tokio::sync::watch;
+
+use super::{BoxFuture, MediaSource, SourceEvent};
+
+/// Events that wait for one reader. When it is this far behind, its frames are lost up to the
+/// next key frame.
+const QUEUE: usize = 128;
+
+/// The longest reason that is told of a camera, in characters.
+const MAX_REASON: usize = 300;
+
+/// Players want times that differ, and they count in milliseconds.
+const STEP_MICROS: i64 = 1_000;
+
+/// What one picture of a camera delivers, handed to any number of readers.
+///
+/// Bound: the GOP that is kept weighs at most `kept` bytes. Each reader's queue has [`QUEUE`] events
+/// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
+/// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
+/// pushed ever waits.
+pub(super) struct Feed {
+    /// In bytes, by [`Frame::weight`].
+    kept: usize,
+    state: Guarded<State>,
+    readers: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    condition: Condition,
+    gop: Gop,
+    queues: Vec<(u64, Queue)>,
+    opened: u64,
+    lost: u64,
+    last_times: [Option<MediaTime>; 2],
+}
+
+/// Whether the camera delivers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Condition {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    Online(Tracks),
+    /// It does not, for this reason.
+    Offline(String),
+}
+
+/// Frames since the newest key frame.
+#[derive(Default)]
+struct Gop {
+    frames: Vec<Frame>,
+    weight: usize,
+}
+
+/// What one reader has not taken yet.
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<SourceEvent>,
+    /// What its frames weigh.
+    weight: usize,
+    /// Events and weight of what was kept when it came, beside which there is room.
+    kept: (usize, usize),
+    waker: Option<Waker>,
+    awaits_key: bool,
+}
+
+impl Feed {
+    /// One that keeps a GOP of at most this weight.
+    pub(super) fn new(kept: usize) -> Arc<Self> {
+        Arc::new(Self {
+            kept,
+            state: Guarded::new(State::default(), State::mend),
+            readers: watch::Sender::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// How many read it.
+    pub(super) fn readers(&self) -> watch::Receiver<usize> {
+        self.readers.subscribe()
+    }
+
+    /// Whether the camera delivers.
+    pub(super) fn condition(&self) -> Condition {
+        self.state().condition.clone()
+    }
+
+    /// Frames that readers were too slow for.
+    #[cfg(any(feature = "hal-socket", test))]
+    pub(super) fn lost(&self) -> u64 {
+        self.state().lost
+    }
+
+    /// A reader, who begins with what is known and with the newest key frame.
+    pub(super) fn open(self: &Arc<Self>) -> FeedSource {
+        let mut state = self.state();
+        let mut queue = Queue::default();
+        match &state.condition {
+            Condition::Unknown => {}
+            Condition::Offline(reason) => queue.push(SourceEvent::Offline(reason.clone())),
+            Condition::Online(tracks) => {
+                queue.push(SourceEvent::Online(tracks.clone()));
+                queue.awaits_key = tracks.video.is_some() && state.gop.frames.is_empty();
+                let kept = state.gop.frames.iter().cloned();
+                queue.events.extend(kept.map(SourceEvent::Frame));
+                queue.weight = state.gop.weight;
+                queue.kept = (state.gop.frames.len(), state.gop.weight);
+            }
+        }
+        state.opened += 1;
+        let number = state.opened;
+        state.queues.push((number, queue));
+        self.readers.send_replace(state.queues.len());
+        FeedSource {
+            feed: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// The camera delivers, with these tracks; also when they have changed.
+    pub(super) fn online(&self, tracks: Tracks) {
+        let mut state = self.state();
+        let was_online = matches!(state.condition, Condition::Online(_));
+        state.condition = Condition::Online(tracks.clone());
+        state.gop = Gop::default();
+        state.tell(&match was_online {
+            true => SourceEvent::TracksChanged(tracks),
+            false => SourceEvent::Online(tracks),
+        });
+    }
+
+    /// The camera does not deliver, for this reason, which may be in its own words.
+    pub(super) fn offline(&self, reason: &str) {
+        let reason = text::line(reason, MAX_REASON);
+        let mut state = self.state();
+        state.condition = Condition::Offline(reason.clone());
+        state.gop = Gop::default();
+        state.tell(&SourceEvent::Offline(reason));
+    }
+
+    /// What was kept is not new any more: frames may stop for a while.
+    #[cfg(feature = "hal-socket")]
+    pub(super) fn forget(&self) {
+        self.state().gop = Gop::default();
+    }
+
+    /// Nobody looks after the camera for now, and nobody reads it.
+    pub(super) fn rest(&self) {
+        let mut state = self.state();
+        state.condition = Condition::Unknown;
+        state.gop = Gop::default();
+    }
+
+    /// A frame, after [`Feed::online`]. Times rise, by a millisecond at least, whatever the camera
+    /// was before: a picture that is earlier is moved, and sound that is there already is left out.
+    pub(super) fn frame(&self, mut frame: Frame) {
+        let mut state = self.state();
+        let has_video = match &state.condition {
+            Condition::Online(tracks) => tracks.video.is_some(),
+            _ => return,
+        };
+        let last = &mut state.last_times[frame.track as usize];
+        let earliest = last.map_or(frame.time, |last| last.plus_micros(STEP_MICROS));
+        if frame.time < earliest && frame.track == TrackKind::Audio {
+            return;
+        }
+        frame.time = frame.time.max(earliest);
+        *last = Some(frame.time);
+        let frame = &frame;
+        if has_video {
+            state.gop.push(frame, self.kept);
+        }
+        let mut lost = 0;
+        for (_, queue) in &mut state.queues {
+            lost += queue.push_frame(frame, has_video, self.kept);
+        }
+        state.lost += lost;
+    }
+}
+
+impl State {
+    /// Readers begin again, with a camera that is off until it is said to deliver.
+    fn mend(&mut self) {
+        let reason = "what it delivered was lost by a fault";
+        self.condition = Condition::Offline(reason.to_owned());
+        self.gop = Gop::default();
+        self.tell(&SourceEvent::Offline(reason.to_owned()));
+    }
+
+    fn tell(&mut self, event: &SourceEvent) {
+        for (_, queue) in &mut self.queues {
+            let is_first = |event: &SourceEvent| matches!(event, SourceEvent::Online(_));
+            let is_unread = queue.events.iter().any(is_first);
+            // What came before is of no use after it.
+            queue.events.clear();
+            queue.weight = 0;
+            queue.awaits_key = false;
+            queue.push(match event.clone() {
+                SourceEvent::TracksChanged(tracks) if is_unread => SourceEvent::Online(tracks),
+                event => event,
+            });
+        }
+    }
+}
+
+impl Gop {
+    fn push(&mut self, frame: &Frame, most: usize) {
+        if frame.is_video_key() {
+            self.frames.clear();
+            self.weight = 0;
+        } else if self.frames.is_empty() {
+            return;
+        }
+        self.weight += frame.weight();
+        self.frames.push(frame.clone());
+        if self.weight > most {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, event: SourceEvent) {
+        self.events.push_back(event);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether there is no room for another frame beside those that wait.
+    fn is_full(&self, frame: &Frame, most: usize) -> bool {
+        let (events, weight) = self.kept;
+        let is_heavy = self.weight > 0 && self.weight + frame.weight() > weight + most;
+        self.events.len() >= QUEUE + events || is_heavy
+    }
+
+    /// Gives how many frames were lost.
+    fn push_frame(&mut self, frame: &Frame, has_video: bool, most: usize) -> u64 {
+        let is_video = frame.track == TrackKind::Video;
+        if self.awaits_key && is_video {
+            self.awaits_key = !frame.key;
+        }
+        if self.awaits_key && has_video {
+            return 0;
+        }
+        let mut lost = 0;
+        if self.is_full(frame, most) {
+            let before = self.events.len();
+            self.events
+                .retain(|event| !matches!(event, SourceEvent::Frame(_)));
+            self.weight = 0;
+            lost = (before - self.events.len()) as u64;
+            if has_video && !frame.is_video_key() {
+                self.awaits_key = true;
+                return lost + 1;
+            }
+        }
+        self.weight += frame.weight();
+        self.push(SourceEvent::Frame(frame.clone()));
+        lost
+    }
+}
+
+/// Why none of these delivers, if that is known.
+pub(super) fn offline<'a>(feeds: impl Iterator<Item = &'a Arc<Feed>>) -> Option<String> {
+    let mut reason = None;
+    for feed in feeds {
+        match feed.condition() {
+            Condition::Online(_) => return None,
+            Condition::Offline(why) => reason = reason.or(Some(why)),
+            Condition::Unknown => {}
+        }
+    }
+    reason
+}
+
+/// A reader of a [`Feed`].
+pub(super) struct FeedSource {
+    feed: Arc<Feed>,
+    number: u64,
+}
+
+impl MediaSource for FeedSource {
+    fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
+        Box::pin(poll_fn(|context| {
+            let mut state = self.feed.state();
+            let queue = state
+                .queues
+                .iter_mut()
+                .find(|(number, _)| *number == self.number);
+            let Some((_, queue)) = queue else {
+                return Poll::Pending;
+            };
+            if let Some(event) = queue.events.pop_front() {
+                if let SourceEvent::Frame(frame) = &event {
+                    queue.weight -= frame.weight();
+                }
+                return Poll::Ready(event);
+            }
+            queue.waker = Some(context.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
+
+impl Drop for FeedSource {
+    fn drop(&mut self) {
+        let mut state = self.feed.state();
+        state.queues.retain(|(number, _)| *number != self.number);
+        self.feed.readers.send_replace(state.queues.len());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use std::task::Context;
+
+use bytes::Bytes;
+use peercam_proto::media::{VideoCodec, VideoTrack};
+
+use super::*;
+
+const KEPT: usize = 1 << 20;
+
+fn tracks(width: u32) -> Tracks {
+    Tracks {
+        video: Some(VideoTrack {
+            codec: VideoCodec::H264,
+            config: Bytes::new(),
+            width,
+            height: 0,
+            frame_rate: 0.0,
+        }),
+        audio: None,
+    }
+}
+
+fn picture(key: bool, number: i64) -> Frame {
+    Frame {
+        track: TrackKind::Video,
+        key,
+        time: MediaTime::from_micros(number),
+        composition_micros: 0,
+        data: Bytes::from_static(&[0; 100]),
+    }
+}
+
+/// All that a reader can have now: `O` online, `T` new tracks, `-` offline, `K` and `p`
+/// pictures.
+fn read(source: &mut FeedSource) -> String {
+    let mut seen = String::new();
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(event) = source.next().as_mut().poll(&mut context) {
+        seen.push(match event {
+            SourceEvent::Online(_) => 'O',
+            SourceEvent::TracksChanged(_) => 'T',
+            SourceEvent::Offline(_) => '-',
+            SourceEvent::Frame(frame) if frame.key => 'K',
+            SourceEvent::Frame(_) => 'p',
+        });
+    }
+    seen
+}
+
+#[test]
+fn who_comes_later_has_the_newest_gop_at_once() {
+    let feed = Feed::new(KEPT);
+    let mut first = feed.open();
+    assert_eq!(read(&mut first), "");
+    feed.online(tracks(1));
+    for number in 0..30 {
+        feed.frame(picture(number % 10 == 0, number));
+    }
+    assert_eq!(read(&mut first), format!("O{}", "Kppppppppp".repeat(3)));
+    let mut second = feed.open();
+    assert_eq!(*feed.readers().borrow(), 2);
+    assert_eq!(read(&mut second), "OKppppppppp");
+    drop((first, second));
+    assert_eq!(*feed.readers().borrow(), 0);
+}
+
+#[test]
+fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
+    let feed = Feed::new(KEPT);
+    let (mut slow, mut quick) = (feed.open(), feed.open());
+    feed.online(tracks(1));
+    let mut seen = String::new();
+    for number in 0..300 {
+        feed.frame(picture(number % 100 == 0, number));
+        seen += &read(&mut quick);
+    }
+    assert_eq!(seen.len(), 301, "the quick one has all");
+    let left = read(&mut slow);
+    assert!(left.starts_with("OK") && left.len() <= QUEUE, "{left}");
+    assert_eq!(
+        left.matches('K').count(),
+        1,
+        "and then what depends on it: {left}"
+    );
+}
+
+#[test]
+fn what_a_camera_says_of_itself_is_never_lost() {
+    let feed = Feed::new(KEPT);
+    feed.offline("not yet");
+    let mut reader = feed.open();
+    feed.online(tracks(1));
+    feed.frame(picture(true, 0));
+    feed.online(tracks(2));
+    assert_eq!(
+        read(&mut reader),
+        "O",
+        "unread tracks are those that hold now"
+    );
+    feed.frame(picture(true, 1));
+    feed.online(tracks(3));
+    feed.frame(picture(true, 2));
+    assert_eq!(read(&mut reader), "TK");
+    feed.offline("gone");
+    feed.frame(picture(true, 3));
+    assert_eq!(read(&mut reader), "-", "no frame of a camera that is off");
+    assert_eq!(feed.condition(), Condition::Offline("gone".to_owned()));
+    feed.rest();
+    assert_eq!(feed.condition(), Condition::Unknown);
+    assert_eq!(read(&mut feed.open()), "");
+}
+
+#[test]
+fn times_rise_over_reconnections_too() {
+    let feed = Feed::new(KEPT);
+    let mut reader = feed.open();
+    for (number, time) in [5_000, 0, 5_500, 90_000].into_iter().enumerate() {
+        feed.online(tracks(number as u32));
+        feed.frame(picture(true, time));
+        feed.frame(Frame {
+            track: TrackKind::Audio,
+            ..picture(true, time)
+        });
+    }
+    let mut times = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    let queues = read_frames(&mut reader, &mut context);
+    times.extend(
+        queues
+            .iter()
+            .map(|frame| (frame.track, frame.time.as_micros())),
+    );
+    assert_eq!(
+        times.len(),
+        2,
+        "unread ones of before are of no use: {times:?}"
+    );
+    assert_eq!(times[0], (TrackKind::Video, 90_000));
+    feed.frame(picture(false, 90_000));
+    feed.frame(Frame {
+        track: TrackKind::Audio,
+        ..picture(true, 90_500)
+    });
+    let left = read_frames(&mut reader, &mut context);
+    let times: Vec<_> = left.iter().map(|frame| frame.time.as_micros()).collect();
+    assert_eq!(times, [91_000], "the picture is moved, the sound left out");
+}
+
+fn read_frames(source: &mut FeedSource, context: &mut Context<'_>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Poll::Ready(event) = source.next().as_mut().poll(context) {
+        if let SourceEvent::Frame(frame) = event {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+#[test]
+fn a_reader_that_stands_still_keeps_no_more_than_there_is_room_for() {
+    let feed = Feed::new(10_000);
+    feed.online(tracks(1));
+    let mut reader = feed.open();
+    assert_eq!(read(&mut reader), "O");
+    let heavy = |number: i64| Frame {
+        data: Bytes::from_static(&[0; 4_000]),
+        ..picture(true, number)
+    };
+    for number in 0..30 {
+        feed.frame(heavy(number));
+        assert!(feed.state().queues[0].1.weight <= 10_000);
+    }
+    assert_eq!(feed.lost(), 28, "the newest are there");
+    assert_eq!(read(&mut reader), "KK");
+    assert_eq!(feed.state().queues[0].1.weight, 0);
+    // One that alone is too heavy is still handed on.
+    let huge = Frame {
+        data: vec![0; 50_000].into(),
+        ..picture(true, 100)
+    };
+    feed.frame(huge);
+    assert_eq!(read(&mut reader), "K");
+}
+
+#[test]
+fn a_gop_that_is_too_long_is_not_kept() {
+    let feed = Feed::new(KEPT);
+    feed.online(tracks(1));
+    let count = KEPT / picture(true, 0).weight();
+    for number in 0..=count as i64 {
+        feed.frame(picture(number == 0, number));
+    }
+    let mut late = feed.open();
+    feed.frame(picture(false, 1 << 40));
+    assert_eq!(read(&mut late), "O", "waits for the next key frame");
+    feed.frame(picture(true, 1 << 41));
+    assert_eq!(read(&mut late), "K");
+}

@@ -1,0 +1,249 @@
+//! What is known of one channel, whichever firmware delivers it.
+
+use std::sync::{Arc, MutexGuard};
+
+use peercam_proto::{
+    hal_socket::{Abilities, StreamInfo, ToFirmware},
+    media::{ChannelId, Quality, StreamId},
+};
+use peercam_task::boundary::Guarded;
+
+use super::link::Link;
+use crate::{
+    HalError, PtzPosition,
+    feed::{Feed, offline},
+};
+
+/// A channel that firmware delivers.
+pub(super) struct Channel {
+    pub(super) id: ChannelId,
+    /// One for each quality that viewers may ask for.
+    feeds: [Arc<Feed>; Quality::ALL.len()],
+    state: Guarded<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    /// What firmware announced.
+    streams: [Option<StreamInfo>; Quality::ALL.len()],
+    /// What the firmware was told of who watches.
+    told: [Option<bool>; Quality::ALL.len()],
+    abilities: Abilities,
+    position: PtzPosition,
+    is_flipped: bool,
+    is_talking: bool,
+}
+
+impl State {
+    /// The firmware is sent away, and announces everything again when it comes back.
+    fn mend(&mut self) {
+        if let Some(link) = std::mem::take(self).link {
+            link.give_up();
+        }
+    }
+
+    fn source_of(&self, wanted: Quality) -> Option<Quality> {
+        let there = Quality::ALL
+            .into_iter()
+            .filter(|&quality| self.streams[quality as usize].is_some());
+        there.min_by_key(|&quality| (wanted as usize).abs_diff(quality as usize))
+    }
+}
+
+impl Channel {
+    pub(super) fn new(id: ChannelId, kept: usize) -> Arc<Self> {
+        let channel = Self {
+            id,
+            feeds: std::array::from_fn(|_| Feed::new(kept)),
+            state: Guarded::new(State::default(), State::mend),
+        };
+        channel.offline("no firmware delivers it yet");
+        Arc::new(channel)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    fn offline(&self, reason: &str) {
+        for feed in &self.feeds {
+            feed.offline(reason);
+        }
+    }
+
+    /// Hands the channel to a firmware; `false` if another one has it.
+    pub(super) fn claim(&self, link: &Link) -> bool {
+        let mut state = self.state();
+        match &state.link {
+            Some(owner) => owner.number == link.number,
+            None => {
+                *state = State {
+                    link: Some(link.clone()),
+                    is_flipped: state.is_flipped,
+                    ..State::default()
+                };
+                if state.is_flipped {
+                    link.send(&ToFirmware::Flip(self.id, true));
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes the channel from a firmware that has gone.
+    pub(super) fn release(&self, number: u64, reason: &str) {
+        let mut state = self.state();
+        if state
+            .link
+            .as_ref()
+            .is_some_and(|link| link.number == number)
+        {
+            *state = State {
+                is_flipped: state.is_flipped,
+                ..State::default()
+            };
+            // With the lock: what the next firmware delivers comes after it.
+            self.offline(reason);
+        }
+    }
+
+    /// A stream was announced.
+    pub(super) fn announce(&self, quality: Quality, info: StreamInfo) {
+        {
+            let mut state = self.state();
+            state.streams[quality as usize] = Some(info);
+            // It is told in any case: it may remember what another daemon said.
+            state.told[quality as usize] = None;
+        }
+        // Whoever comes now waits for it.
+        for feed in self.feeds_of(quality).into_iter().flatten() {
+            feed.rest();
+        }
+        self.tell_watched();
+    }
+
+    /// Which of the firmware's streams a viewer of `wanted` gets: the nearest, the smaller one of
+    /// two; `None` if there is none yet.
+    pub(super) fn source_of(&self, wanted: Quality) -> Option<Quality> {
+        self.state().source_of(wanted)
+    }
+
+    /// The feeds that a stream of the firmware goes to.
+    pub(super) fn feeds_of(&self, stream: Quality) -> [Option<&Arc<Feed>>; Quality::ALL.len()] {
+        let state = self.state();
+        let is_source = |wanted| state.source_of(wanted) == Some(stream);
+        Quality::ALL.map(|wanted| is_source(wanted).then(|| self.feed(wanted)))
+    }
+
+    pub(super) fn feed(&self, quality: Quality) -> &Arc<Feed> {
+        &self.feeds[quality as usize]
+    }
+
+    /// Tells the firmware which of its streams are watched, if that has changed.
+    pub(super) fn tell_watched(&self) {
+        let mut state = self.state();
+        let Some(link) = state.link.clone() else {
+            return;
+        };
+        let sources = Quality::ALL.map(|wanted| state.source_of(wanted));
+        for stream in Quality::ALL {
+            if state.streams[stream as usize].is_none() {
+                continue;
+            }
+            let feeds = || {
+                let all = self.feeds.iter().zip(sources);
+                all.filter_map(|(feed, source)| (source == Some(stream)).then_some(feed))
+            };
+            let is_watched = feeds().any(|feed| *feed.readers().borrow() > 0);
+            if state.told[stream as usize] != Some(is_watched) {
+                state.told[stream as usize] = Some(is_watched);
+                if !is_watched {
+                    feeds().for_each(|feed| feed.forget());
+                }
+                link.send(&ToFirmware::Watch(self.stream(stream), is_watched));
+                let info = state.streams[stream as usize].as_ref();
+                if is_watched && info.is_some_and(|info| info.forces_keys) {
+                    // Who watches does not wait for the next one that is due.
+                    link.send(&ToFirmware::KeyFrame(self.stream(stream)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn stream(&self, quality: Quality) -> StreamId {
+        StreamId {
+            channel: self.id,
+            quality,
+        }
+    }
+
+    /// What the firmware announced of a stream, and how to reach it.
+    pub(super) fn announced(&self, stream: Quality) -> Option<(StreamInfo, Link)> {
+        let state = self.state();
+        let info = state.streams[stream as usize].clone()?;
+        Some((info, state.link.clone()?))
+    }
+
+    pub(super) fn set_abilities(&self, abilities: Abilities) {
+        self.state().abilities = abilities;
+    }
+
+    /// The firmware, if it has this ability, which is called `what`.
+    pub(super) fn able(
+        &self,
+        what: &str,
+        has: impl Fn(&Abilities) -> bool,
+    ) -> Result<Link, HalError> {
+        let state = self.state();
+        let link = state.link.clone().ok_or_else(super::not_connected)?;
+        match has(&state.abilities) {
+            true => Ok(link),
+            false => Err(HalError::Unsupported(what.to_owned())),
+        }
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.state().abilities
+    }
+
+    pub(super) fn set_position(&self, [x, y, x_low, x_high, y_low, y_high]: [i32; 6]) {
+        self.state().position = PtzPosition {
+            x,
+            y,
+            x_range: (x_low, x_high),
+            y_range: (y_low, y_high),
+        };
+    }
+
+    pub(super) fn position(&self) -> PtzPosition {
+        self.state().position
+    }
+
+    pub(super) fn is_flipped(&self) -> bool {
+        self.state().is_flipped
+    }
+
+    pub(super) fn set_flipped(&self, is_flipped: bool) {
+        self.state().is_flipped = is_flipped;
+    }
+
+    /// Takes the speaker; `false` if somebody has it.
+    pub(super) fn take_speaker(&self) -> bool {
+        !std::mem::replace(&mut self.state().is_talking, true)
+    }
+
+    /// Frees the speaker that was taken of this firmware.
+    pub(super) fn free_speaker(&self, number: u64) {
+        let mut state = self.state();
+        let is_same = |link: &Link| link.number == number;
+        if state.link.as_ref().is_some_and(is_same) {
+            state.is_talking = false;
+        }
+    }
+
+    /// Why it does not deliver, if it is known not to.
+    pub(super) fn problem(&self) -> Option<String> {
+        offline(self.feeds.iter())
+    }
+}

@@ -1,0 +1,40 @@
+use peercam_proto::media::StreamId;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+/// What was lost between firmware and viewers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    dropped: Family<Labels, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    channel: u32,
+    quality: &'static str,
+    by: &'static str,
+}
+
+impl Metrics {
+    /// Names the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "socket_dropped_frames",
+            "Access units that were dropped on the way from firmware: by it, because the socket was full, or by the daemon, because the stream's readers were too slow",
+            self.dropped.clone(),
+        );
+    }
+
+    /// `by` is `firmware` or `daemon`.
+    pub(super) fn lost(&self, stream: StreamId, by: &'static str, frames: u64) {
+        let labels = Labels {
+            channel: stream.channel.0.into(),
+            quality: stream.quality.as_str(),
+            by,
+        };
+        self.dropped.get_or_create(&labels).inc_by(frames);
+    }
+}

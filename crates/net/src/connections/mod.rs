@@ -1,0 +1,393 @@
+mod prove;
+mod queue;
+mod state;
+
+use std::{
+    sync::{Arc, MutexGuard, Weak},
+    time::{Duration, Instant},
+};
+
+use peercam_proto::{credential::Rank, network::Peer};
+use peercam_task::boundary::Guarded;
+use tokio::task::AbortHandle;
+
+use self::{
+    queue::{Verdict, Waiting},
+    state::{Idle, Media, Phase, State, Who},
+};
+use super::{Ticket, metrics::Metrics};
+use crate::places::Ending;
+
+/// How long a peer may take over what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To send a whole request head on a new connection. Default: 10 s.
+    pub header: Duration,
+    /// To send the next request on a kept connection. Default: 60 s.
+    pub idle: Duration,
+    /// To take anything at all of what is sent to it. Default: 20 s.
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The open connections of listeners of one kind.
+///
+/// Bound: `max`. When it is full, a new connection displaces one that waits for a request, or whose
+/// peer does not read; if all of them are being served, the new one is refused. So peers that connect
+/// and say nothing, or ask and do not read, cannot shut anybody out.
+///
+/// Where peers have to prove themselves, those that have leave a few places to those that have not
+/// yet: else the owner could not even do that. Of those that have, whoever weighs more displaces
+/// whoever weighs less.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    /// Oldest first: who goes for another one goes by that.
+    open: Arc<Guarded<Vec<Weak<Shared>>>>,
+    max: usize,
+    nobodies: Nobodies,
+    timeouts: Timeouts,
+    metrics: Metrics,
+}
+
+/// Places for peers that have proved nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nobodies {
+    /// At most. When there are more, those without a ticket have to go first.
+    pub max: usize,
+    /// Of one source, which then displaces its own.
+    pub of_source: usize,
+    /// So many are left to them by those that have proved themselves.
+    pub reserved: usize,
+}
+
+/// How much is known of a new connection's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The listener trusts whoever reaches it.
+    Trusted,
+    /// The peer has to prove itself first: few such connections are open, for 10 s each.
+    Nobody(Ticket),
+}
+
+/// One connection's state, seen by those who serve it and by those who watch over it.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    shared: Arc<Shared>,
+    connections: Connections,
+}
+
+#[derive(Debug)]
+struct Shared {
+    peer: Peer,
+    state: Guarded<State>,
+    metrics: Metrics,
+}
+
+impl Connections {
+    /// Room for `max` connections, all of them for peers that have proved nothing yet.
+    pub fn new(max: usize, timeouts: Timeouts, metrics: Metrics) -> Self {
+        Self {
+            open: Arc::new(Guarded::whole(Vec::new())),
+            max,
+            nobodies: Nobodies {
+                max,
+                of_source: max,
+                reserved: 0,
+            },
+            timeouts,
+            metrics,
+        }
+    }
+
+    /// The same, with this room for peers that have proved nothing yet.
+    #[must_use]
+    pub fn with_nobodies(self, nobodies: Nobodies) -> Self {
+        Self { nobodies, ..self }
+    }
+
+    /// Takes a place for a new connection; `None` if there is none to be had.
+    pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<Activity> {
+        let mut open = self.open();
+        open.retain(|connection| connection.strong_count() > 0);
+        let (who, victim) = match standing {
+            Standing::Trusted => (Who::Trusted, self.idlest(&open, now)),
+            Standing::Nobody(ticket) => {
+                let newcomer = Waiting::new(peer.source(), ticket, now);
+                (
+                    Who::Nobody(newcomer),
+                    self.lesser_nobody(&open, &newcomer, now),
+                )
+            }
+        };
+        match victim {
+            Victim::NotNeeded => {}
+            Victim::Found(index, victim) => {
+                victim.end("displaced");
+                open.remove(index);
+            }
+            Victim::None => {
+                self.metrics.ended("no place");
+                return None;
+            }
+        }
+        let state = State {
+            who,
+            phase: Phase::Head,
+            since: now,
+            write_blocked_since: None,
+            media: None,
+            task: None,
+            ended: false,
+        };
+        self.metrics.open.inc();
+        let shared = Arc::new(Shared {
+            peer,
+            state: Guarded::new(state, |state| {
+                state.task.iter().for_each(AbortHandle::abort);
+            }),
+            metrics: self.metrics.clone(),
+        });
+        open.push(Arc::downgrade(&shared));
+        Some(Activity {
+            shared,
+            connections: self.clone(),
+        })
+    }
+
+    /// Who makes room for a peer that is trusted: of those that have proved nothing the oldest, then
+    /// the one that is idle for longest.
+    fn idlest(&self, open: &[Weak<Shared>], now: Instant) -> Victim {
+        if open.len() < self.max {
+            return Victim::NotNeeded;
+        }
+        let found = enumerated(open).filter_map(|(index, connection)| {
+            let (is_nobody, idle) = {
+                let state = connection.lock();
+                match &state.who {
+                    Who::Nobody(waiting) => (true, Idle::Waits(waiting.since)),
+                    _ => (false, state.idle(now)?),
+                }
+            };
+            Some((!is_nobody, idle, index, connection))
+        });
+        let found = found.min_by_key(|(is_known, idle, ..)| (*is_known, *idle));
+        found.map_or(Victim::None, |(_, _, index, connection)| {
+            Victim::Found(index, connection)
+        })
+    }
+
+    /// Who makes room for a peer that has proved nothing: one of its kind.
+    fn lesser_nobody(&self, open: &[Weak<Shared>], newcomer: &Waiting, now: Instant) -> Victim {
+        let mut nobodies = nobodies(open).collect::<Vec<_>>();
+        let waiting: Vec<_> = nobodies.iter().map(|(waiting, ..)| *waiting).collect();
+        let is_full = waiting.len() >= self.nobodies.max || open.len() >= self.max;
+        let limits = (self.nobodies.of_source, is_full);
+        match queue::judge(&waiting, newcomer, limits, now) {
+            Verdict::Room => Victim::NotNeeded,
+            Verdict::NoRoom => Victim::None,
+            Verdict::InsteadOf(at) => {
+                let (_, index, connection) = nobodies.swap_remove(at);
+                Victim::Found(index, connection)
+            }
+        }
+    }
+
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.timeouts.write
+    }
+
+    /// Connections whose peers have proved nothing yet.
+    pub fn nobodies(&self) -> usize {
+        nobodies(&self.open()).count()
+    }
+
+    /// Connections that are open.
+    pub fn count(&self) -> usize {
+        self.open()
+            .iter()
+            .filter(|connection| connection.strong_count() > 0)
+            .count()
+    }
+
+    /// Ends the connections whose peers took too long, seen from `now`, and those that hold on to
+    /// what was for a place that they have lost.
+    pub fn sweep(&self, now: Instant) {
+        for connection in self.all() {
+            let exceeded = {
+                let mut state = connection.lock();
+                match state.holds_on(now) {
+                    true => Some("displaced"),
+                    false => self.timeouts.exceeded(&state, now),
+                }
+            };
+            if let Some(reason) = exceeded {
+                connection.end(reason);
+            }
+        }
+    }
+
+    /// Ends the connections that wait for a request.
+    pub fn end_waiting(&self) {
+        let now = Instant::now();
+        for connection in self.all() {
+            let is_waiting = matches!(connection.lock().idle(now), Some(Idle::Waits(_)));
+            if is_waiting {
+                connection.end("shutdown");
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Shared>> {
+        self.open().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.open.lock()
+    }
+}
+
+/// Who has to go for a newcomer.
+enum Victim {
+    /// Nobody.
+    NotNeeded,
+    /// This one, at this place in the list.
+    Found(usize, Arc<Shared>),
+    /// There is nobody who could.
+    None,
+}
+
+/// The connections that are there, and where in the list.
+fn enumerated(open: &[Weak<Shared>]) -> impl Iterator<Item = (usize, Arc<Shared>)> {
+    let connections = open.iter().enumerate();
+    connections.filter_map(|(index, connection)| Some((index, connection.upgrade()?)))
+}
+
+/// The connections whose peers have proved nothing yet, and where in the list.
+fn nobodies(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usize, Arc<Shared>)> {
+    enumerated(open).filter_map(|(index, connection)| {
+        let waiting = match &*connection.lock() {
+            State {
+                who: Who::Nobody(waiting),
+                ended: false,
+                ..
+            } => *waiting,
+            _ => return None,
+        };
+        Some((waiting, index, connection))
+    })
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    fn enter(&self, phase: Phase, now: Instant) {
+        let mut state = self.lock();
+        state.phase = phase;
+        state.since = now;
+        state.media = None;
+    }
+
+    /// Has the connection's task dropped where it stands, and the socket with it.
+    fn end(&self, reason: &'static str) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        tracing::debug!(peer = %self.peer, reason, "connection ended");
+        self.metrics.ended(reason);
+        if let Some(task) = &state.task {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+impl Activity {
+    /// Names the task that serves the connection: it is aborted when the connection is ended.
+    pub fn served_by(&self, task: AbortHandle) {
+        let mut state = self.shared.lock();
+        if state.ended {
+            task.abort();
+        }
+        state.task = Some(task);
+    }
+
+    /// Notes that the peer has proved itself, if there is a place among those that have: of somebody
+    /// who weighs less, or of one like itself that is owed nothing or takes nothing.
+    #[must_use]
+    pub fn proved(&self, rank: Rank, answers: &Arc<str>, now: Instant) -> bool {
+        self.connections.prove(&self.shared, (rank, answers), now)
+    }
+
+    /// Notes that a peer which has proved nothing has a ticket.
+    pub fn show(&self, ticket: Ticket, now: Instant) {
+        if let Who::Nobody(waiting) = &mut self.shared.lock().who {
+            waiting.show(ticket, now);
+        }
+    }
+
+    /// Ends the connection where it stands; the word is for log and metrics.
+    pub fn end(&self, reason: &'static str) {
+        self.shared.end(reason);
+    }
+
+    /// Marks the connection as being served from `now` until the returned value is dropped.
+    pub fn serve(&self, now: Instant) -> Serving {
+        self.shared.enter(Phase::Serving, now);
+        Serving {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Whether it was ended where it stands.
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().ended
+    }
+
+    /// Notes that a write has begun to wait, or that it has gone on.
+    pub(super) fn note_write(&self, blocked: bool) {
+        self.shared.lock().write_blocked_since = blocked.then(Instant::now);
+    }
+}
+
+/// A request being answered.
+#[derive(Debug)]
+pub struct Serving {
+    shared: Arc<Shared>,
+}
+
+impl Serving {
+    /// What is served is media, and has these places.
+    pub fn media(&self, places: Vec<Ending>) {
+        self.shared.lock().media = Some(Media {
+            places,
+            displaced_at: None,
+        });
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.shared.enter(Phase::Idle, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+use std::{cmp::Reverse, sync::Arc, time::Instant};
+
+use peercam_proto::credential::Rank;
+
+use super::{Connections, Shared, Who, enumerated};
+use crate::places::lent;
+
+impl Connections {
+    /// Gives a peer that has proved itself a place among those that have.
+    pub(super) fn prove(
+        &self,
+        shared: &Arc<Shared>,
+        (rank, answers): (Rank, &Arc<str>),
+        now: Instant,
+    ) -> bool {
+        let mut open = self.open();
+        let proved: Vec<_> = enumerated(&open)
+            .filter(|(_, connection)| !Arc::ptr_eq(connection, shared))
+            .filter_map(|(index, connection)| {
+                let state = connection.lock();
+                let (rank, answers) = match &state.who {
+                    Who::Proved(rank, answers) if !state.ended => (*rank, Arc::clone(answers)),
+                    _ => return None,
+                };
+                let idle = state.idle(now);
+                drop(state);
+                Some((rank, answers, idle, index, connection))
+            })
+            .collect();
+        let places = self.max.saturating_sub(self.nobodies.reserved);
+        if proved.len() >= places {
+            let taken: Vec<_> = proved
+                .iter()
+                .map(|(rank, answers, ..)| (*rank, &**answers))
+                .collect();
+            let most = |of: &str| taken.iter().filter(|(_, answers)| *answers == of).count();
+            let lesser = proved
+                .iter()
+                .filter(|(other, _, idle, ..)| *other < rank || *other == rank && idle.is_some());
+            // Of the lowest; rather one that is asked nothing, and then the oldest; of others the
+            // newest of those for whom one answers that have most.
+            let victim = lesser.min_by_key(|(rank, answers, idle, index, _)| match idle {
+                Some(idle) => (*rank, false, Some(*idle), Reverse((0, 0))),
+                None => (*rank, true, None, Reverse((most(answers), *index))),
+            });
+            let beyond = || proved.get(lent(&taken, places, (rank, answers))?);
+            let Some((.., index, victim)) = victim.or_else(beyond) else {
+                return false;
+            };
+            victim.end("displaced");
+            open.remove(*index);
+        }
+        shared.lock().who = Who::Proved(rank, Arc::clone(answers));
+        true
+    }
+}

@@ -1,0 +1,122 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use peercam_proto::credential::Rank;
+use tokio::task::AbortHandle;
+
+use super::{Timeouts, queue::Waiting};
+use crate::places::Ending;
+
+/// How long a connection may stay that proves nothing.
+const NOBODY_TIME: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) who: Who,
+    pub(super) phase: Phase,
+    pub(super) since: Instant,
+    pub(super) write_blocked_since: Option<Instant>,
+    /// What it is served is media, for which it has places.
+    pub(super) media: Option<Media>,
+    /// The task that serves the connection, once it is known.
+    pub(super) task: Option<AbortHandle>,
+    pub(super) ended: bool,
+}
+
+/// That a connection is sent media.
+#[derive(Debug)]
+pub(super) struct Media {
+    pub(super) places: Vec<Ending>,
+    /// When it was seen first that one of its places is another's now.
+    pub(super) displaced_at: Option<Instant>,
+}
+
+/// What makes a connection one that goes for another of its like, and since when. Those that come
+/// first go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Idle {
+    /// Nothing is owed to the peer: no request under way, no answer unsent.
+    Waits(Instant),
+    /// It takes nothing of an answer.
+    Unread(Instant),
+    /// It takes no picture; for a moment that happens to every player.
+    Stalled(Instant),
+}
+
+/// How long a peer takes nothing of an answer, or of media, before its connection is idle.
+const UNREAD: Duration = Duration::from_secs(1);
+const STALLED: Duration = Duration::from_secs(5);
+/// How long whoever has lost its place for media may take to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What is known of a connection's peer.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// The listener trusts it.
+    Trusted,
+    /// It has proved nothing yet.
+    Nobody(Waiting),
+    /// It has proved itself: what it weighs, and who answers for it.
+    Proved(Rank, Arc<str>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waiting for the first request head.
+    Head,
+    /// A request is being answered.
+    Serving,
+    /// Waiting for another request.
+    Idle,
+}
+
+impl Timeouts {
+    pub(super) fn exceeded(&self, state: &State, now: Instant) -> Option<&'static str> {
+        let passed = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
+        if state
+            .write_blocked_since
+            .is_some_and(|since| passed(since, self.write))
+        {
+            return Some("does not read");
+        }
+        if let Who::Nobody(waiting) = &state.who
+            && passed(waiting.since, NOBODY_TIME)
+        {
+            return Some("no proof");
+        }
+        match state.phase {
+            Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
+            Phase::Idle if passed(state.since, self.idle) => Some("idle"),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    /// Whether it may go for another of its like, and what for.
+    pub(super) fn idle(&self, now: Instant) -> Option<Idle> {
+        let lasts = |since, time| now.saturating_duration_since(since) >= time;
+        match (self.write_blocked_since, &self.media) {
+            (None, _) => (self.phase != Phase::Serving).then_some(Idle::Waits(self.since)),
+            (Some(since), None) => lasts(since, UNREAD).then_some(Idle::Unread(since)),
+            (Some(since), Some(_)) => lasts(since, STALLED).then_some(Idle::Stalled(since)),
+        }
+    }
+
+    /// Whether its place for media is another's for so long that it must have heard of it.
+    pub(super) fn holds_on(&mut self, now: Instant) -> bool {
+        let media = self.media.as_mut();
+        media.is_some_and(
+            |Media {
+                 places,
+                 displaced_at,
+             }| {
+                let is_displaced = places.iter().any(Ending::has_begun);
+                is_displaced
+                    && now.saturating_duration_since(*displaced_at.get_or_insert(now)) >= FAREWELL
+            },
+        )
+    }
+}

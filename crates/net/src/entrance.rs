@@ -1,0 +1,283 @@
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use peercam_proto::{cookie, credential::Secret, network::Source};
+use peercam_task::boundary::Guarded;
+
+use super::sources::{Bucket, Rate, Sources};
+
+/// Turns of one source in a second, where there are as many places as this: each is a place that
+/// nobody else can take for a while, and 200 sources have to have room. Where there are fewer, it is
+/// less.
+const TURNS: (f64, f64) = (1.0, 96.0);
+/// But not less than this.
+const LEAST_TURNS: f64 = 0.25;
+/// Sources that are told apart.
+const MAX_SOURCES: usize = 512;
+/// Turns of a source at which somebody proved itself lately.
+const TURNS_OF_KNOWN: Rate = Rate {
+    per_second: 4.0,
+    burst: 8.0,
+};
+/// Such sources that are remembered; the one at which nobody was for longest is forgotten.
+const MAX_KNOWN: usize = 32;
+/// The same of one party: at home and on the way.
+const MAX_OF_PARTY: usize = 2;
+/// How long they are.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How old a cookie is that counts, in seconds.
+const COOKIE_AGE: RangeInclusive<u32> = 1..=60;
+/// So long after somebody was forgotten a cookie is needed.
+const FORGETFUL: Duration = Duration::from_secs(60);
+
+/// What a peer that has proved nothing has for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ticket {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is its source's turn.
+    Turn,
+    /// Somebody proved itself at its source lately.
+    Known,
+}
+
+/// Decides who of those that have proved nothing gets a ticket, so that few sources cannot take all
+/// places from others: each gets a turn in a second, or in four where places are few (for IPv6 so do the networks around
+/// it).
+///
+/// Bound: 512 sources. Beyond them who is not remembered has to wait; a cookie that it got with a
+/// refusal and brings back a second later is as good as being remembered.
+#[derive(Clone)]
+pub struct Entrance {
+    turns: Arc<Guarded<Turns>>,
+    known: Known,
+    cookies: Arc<Cookies>,
+}
+
+struct Turns {
+    all: Sources,
+    /// Of those that have shown a cookie, while there are more than are remembered.
+    returning: Sources,
+}
+
+/// Sources at which viewers proved themselves lately.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The last one last.
+    places: Arc<Guarded<Vec<KnownPlace>>>,
+}
+
+#[derive(Debug)]
+struct KnownPlace {
+    source: Source,
+    /// Who was there last.
+    whose: Arc<str>,
+    at: Instant,
+    turns: Bucket,
+}
+
+struct Cookies {
+    key: Secret,
+    start: Instant,
+    /// So that a cookie does not tell for how long the device has run.
+    first_second: u32,
+}
+
+impl Entrance {
+    /// Nobody has been there, and there are so many places. The random bytes are for cookies.
+    pub fn new(known: Known, places: usize, random: [u8; 36], now: Instant) -> Self {
+        let (most, of) = TURNS;
+        let turns = Rate {
+            per_second: (most * places as f64 / of).clamp(LEAST_TURNS, most),
+            burst: 1.0,
+        };
+        let (first_second, key) = random.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let mut secret = [0; 32];
+        secret.copy_from_slice(key);
+        Self {
+            // A source's count is by itself; at worst somebody has a turn too many.
+            turns: Arc::new(Guarded::whole(Turns {
+                all: Sources::new(MAX_SOURCES, turns),
+                returning: Sources::new(MAX_SOURCES, turns),
+            })),
+            known,
+            cookies: Arc::new(Cookies {
+                key: Secret::new(secret),
+                start: now,
+                first_second: u32::from_be_bytes(*first_second),
+            }),
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock()
+    }
+
+    /// What a new connection from this source has.
+    pub fn ticket(&self, source: Source, now: Instant) -> Ticket {
+        if self.known.take(source, now) {
+            return Ticket::Known;
+        }
+        match self.turns().all.take(source, false, now) {
+            true => Ticket::Turn,
+            false => Ticket::None,
+        }
+    }
+
+    /// What one has that shows a cookie.
+    pub fn ticket_for(&self, cookie: &str, source: Source, now: Instant) -> Ticket {
+        let Cookies { key, .. } = &*self.cookies;
+        let made = cookie::read(key, source, cookie);
+        let age = made.map(|made| self.cookies.second(now).wrapping_sub(made));
+        let counts = age.is_some_and(|age| COOKIE_AGE.contains(&age));
+        if !counts {
+            return Ticket::None;
+        }
+        let mut turns = self.turns();
+        let has_turn = match turns.all.has_forgotten(FORGETFUL, now) {
+            true => turns.returning.take(source, true, now),
+            false => turns.all.take(source, false, now),
+        };
+        match has_turn {
+            true => Ticket::Turn,
+            false => Ticket::None,
+        }
+    }
+
+    /// The cookie of this source at this time.
+    pub fn cookie(&self, source: Source, now: Instant) -> String {
+        cookie::make(&self.cookies.key, source, self.cookies.second(now))
+    }
+
+    /// Somebody has proved itself at this source.
+    pub fn note_proved(&self, source: Source, whose: &Arc<str>, now: Instant) {
+        self.known.note(source, whose, now);
+    }
+}
+
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entrance").finish_non_exhaustive()
+    }
+}
+
+impl Cookies {
+    fn second(&self, now: Instant) -> u32 {
+        let passed = now.saturating_duration_since(self.start).as_secs();
+        // The lower bits are the number of the second, however often it went round.
+        #[expect(clippy::cast_possible_truncation)]
+        let passed = passed as u32;
+        self.first_second.wrapping_add(passed)
+    }
+}
+
+impl Known {
+    fn places(&self) -> MutexGuard<'_, Vec<KnownPlace>> {
+        self.places.lock()
+    }
+
+    /// Whether somebody proved itself here lately, and it is not too often that it comes.
+    pub(super) fn take(&self, source: Source, now: Instant) -> bool {
+        let mut places = self.places();
+        places.retain(|place| now.saturating_duration_since(place.at) < KNOWN_FOR);
+        let place = places.iter_mut().find(|place| place.source == source);
+        place.is_some_and(|place| place.turns.take(TURNS_OF_KNOWN, 0.0, now))
+    }
+
+    /// Somebody has proved itself here.
+    pub fn note(&self, source: Source, whose: &Arc<str>, now: Instant) {
+        // Who is behind a relay cannot be told from anybody else there.
+        if source == Source::Relay {
+            return;
+        }
+        let mut places = self.places();
+        let before = places.iter().position(|place| place.source == source);
+        let turns = match before {
+            Some(index) => places.remove(index).turns,
+            None => Bucket::full(TURNS_OF_KNOWN, now),
+        };
+        let is_own = |place: &KnownPlace| place.whose == *whose;
+        let own = places.iter().filter(|place| is_own(place)).count();
+        if own >= MAX_OF_PARTY || places.len() >= MAX_KNOWN {
+            let is_from_own = own >= MAX_OF_PARTY;
+            let oldest = places
+                .iter()
+                .position(|place| !is_from_own || is_own(place));
+            places.remove(oldest.unwrap_or_default());
+        }
+        places.push(KnownPlace {
+            source,
+            whose: Arc::clone(whose),
+            at: now,
+            turns,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn source(number: u32) -> Source {
+        Source::of(Ipv4Addr::from_bits(number).into())
+    }
+
+    #[test]
+    fn a_source_has_a_turn_in_a_second() {
+        let start = Instant::now();
+        let entrance = Entrance::new(Known::default(), 96, [7; 36], start);
+        let tickets = |from, now| (0..9).map(move |_| (from, now));
+        let turns = |from, now| {
+            let tickets = tickets(from, now).map(|(from, now)| entrance.ticket(from, now));
+            tickets.filter(|ticket| *ticket == Ticket::Turn).count()
+        };
+        assert_eq!(turns(source(1), start), 1);
+        assert_eq!(turns(source(2), start), 1);
+        assert_eq!(turns(source(1), start + SECOND / 2), 0);
+        assert_eq!(turns(source(1), start + SECOND), 1);
+        entrance.note_proved(source(1), &"phone".into(), start + SECOND);
+        let known = |now| {
+            let tickets = (0..99).map(|_| entrance.ticket(source(1), now));
+            tickets.filter(|ticket| *ticket == Ticket::Known).count()
+        };
+        assert_eq!(known(start + SECOND), 8);
+        assert_eq!(known(start + 2 * SECOND), 4);
+        assert_eq!(known(start + SECOND + KNOWN_FOR), 0);
+    }
+
+    #[test]
+    fn a_cookie_counts_a_second_later_and_not_for_long() {
+        let start = Instant::now();
+        let entrance = Entrance::new(Known::default(), 96, [0xff; 36], start);
+        let cookie = entrance.cookie(source(1), start);
+        let shown = |from, seconds: u32| {
+            entrance.ticket_for(&cookie, source(from), start + seconds * SECOND)
+        };
+        assert_eq!(shown(1, 0), Ticket::None);
+        assert_eq!(shown(2, 1), Ticket::None, "it is another's");
+        assert_eq!(shown(1, 1), Ticket::Turn);
+        assert_eq!(shown(1, 1), Ticket::None, "as often as others");
+        assert_eq!(shown(1, 60), Ticket::Turn);
+        assert_eq!(shown(1, 62), Ticket::None);
+    }
+
+    #[test]
+    fn one_guest_is_known_at_two_places() {
+        let now = Instant::now();
+        let known = Known::default();
+        known.note(source(1), &"owner".into(), now);
+        for number in 10..100 {
+            known.note(source(number), &"guest".into(), now);
+        }
+        let found = (0..100).filter(|number| known.take(source(*number), now));
+        assert_eq!(found.collect::<Vec<_>>(), [1, 98, 99]);
+    }
+}

@@ -1,0 +1,243 @@
+use std::{fmt, str::FromStr};
+
+use super::Channels;
+use crate::{
+    command::{Command, Meaning, TopicName},
+    error::{Error, ErrorKind},
+    route::{MediaRequest, Route},
+};
+
+/// What a credential lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Watch the picture of now.
+    Live,
+    /// Watch recordings, list them, and steer how they play.
+    Playback,
+    /// Fetch recordings as files, and list those.
+    Download,
+    /// Talk through the speaker, and answer calls.
+    Voice,
+    /// Move the camera, and commands that the maker defined.
+    Command,
+    /// Be told things by the device.
+    Feedback,
+    /// Read the device's counters.
+    Metrics,
+    /// Change the device: format the card, switch its state. It also gets a place when all are
+    /// taken.
+    Admin,
+}
+
+/// The text is no scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is one of live, playback, download, voice, command, feedback, metrics, admin")]
+pub struct ParseScopeError;
+
+/// What a request needs of who makes it. The match in each function is the whole table: a new
+/// request does not compile before its row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A credential, whatever its scopes.
+    Proof,
+    /// A credential with this scope.
+    Scope(Scope),
+    /// A credential with this scope and for all channels: it is about the device as a whole.
+    Device(Scope),
+}
+
+impl Need {
+    /// Makes sure that these scopes, for these channels, are enough.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`], naming what is missing.
+    pub fn check(self, scopes: Scopes, channels: &Channels) -> Result<(), Error> {
+        let (Self::Scope(scope) | Self::Device(scope)) = self else {
+            return Ok(());
+        };
+        if !scopes.contains(scope) {
+            let reason = format!(
+                "this credential does not have the scope {}; pair again with it",
+                scope.as_str()
+            );
+            return Err(Error::new(ErrorKind::Forbidden, reason));
+        }
+        if matches!(self, Self::Device(_)) && *channels != Channels::All {
+            let reason = "this is about all channels, and this credential is for some";
+            return Err(Error::new(ErrorKind::Forbidden, reason));
+        }
+        Ok(())
+    }
+
+    /// What a route needs as such, before its parameters are looked at.
+    pub const fn of_route(route: Route) -> Self {
+        match route {
+            Route::Metrics => Self::Device(Scope::Metrics),
+            Route::Voice => Self::Scope(Scope::Voice),
+            Route::Snapshot => Self::Scope(Scope::Live),
+            Route::Media | Route::Command | Route::Health => Self::Proof,
+        }
+    }
+
+    /// What a media request needs.
+    pub const fn of_media(request: &MediaRequest) -> Self {
+        match request {
+            MediaRequest::Live(_) => Self::Scope(Scope::Live),
+            MediaRequest::Playback { .. } => Self::Scope(Scope::Playback),
+            MediaRequest::Download { .. } => Self::Scope(Scope::Download),
+        }
+    }
+
+    /// What a command needs. Questions about the device's state need no scope: they tell only
+    /// about the channels of the credential.
+    pub const fn of_command(command: &Command) -> Self {
+        match command {
+            Command::DeviceStatus { .. } | Command::ChannelList | Command::Help => Self::Proof,
+            Command::RecordIndex { .. }
+            | Command::MonthRecord { .. }
+            | Command::Playback { .. } => Self::Scope(Scope::Playback),
+            Command::FileList { .. } => Self::Scope(Scope::Download),
+            Command::Call { .. } => Self::Scope(Scope::Voice),
+            Command::User { command, .. } => match &command.meaning {
+                Meaning::Call(_) => Self::Scope(Scope::Voice),
+                _ => Self::Scope(Scope::Command),
+            },
+            // It is answered with "not offered", whoever asks.
+            Command::Unknown(_) => Self::Proof,
+        }
+    }
+
+    /// What a topic needs besides, whoever does it: the device, a program on it, or firmware.
+    pub const fn of_topic(name: TopicName) -> Self {
+        match name {
+            TopicName::Ptz
+            | TopicName::GetStatus
+            | TopicName::MirrorFlip
+            | TopicName::Version
+            | TopicName::BindStatus
+            | TopicName::Intercom => Self::Scope(Scope::Command),
+            TopicName::SetStatus => Self::Scope(Scope::Admin),
+            TopicName::SdFormat | TopicName::Reboot => Self::Device(Scope::Admin),
+        }
+    }
+}
+
+impl Scope {
+    /// Every scope, in the order in which claims list them.
+    pub const ALL: [Self; 8] = [
+        Self::Live,
+        Self::Playback,
+        Self::Download,
+        Self::Voice,
+        Self::Command,
+        Self::Feedback,
+        Self::Metrics,
+        Self::Admin,
+    ];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Playback => "playback",
+            Self::Download => "download",
+            Self::Voice => "voice",
+            Self::Command => "command",
+            Self::Feedback => "feedback",
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ParseScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseScopeError> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|scope| scope.as_str() == text)
+            .ok_or(ParseScopeError)
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// Every scope.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// Whether `scope` is one of them.
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 & 1 << scope as u8 != 0
+    }
+
+    /// Those that are in both.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// A bit for each that is there: 1 for the first of [`Scope::ALL`], 2 for the next.
+    pub fn bits(self) -> u32 {
+        self.iter().fold(0, |bits, scope| bits | 1 << scope as u32)
+    }
+
+    /// Those that are there, in the order of [`Scope::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL
+            .into_iter()
+            .filter(move |scope| self.contains(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(
+            scopes
+                .into_iter()
+                .fold(0, |set, scope| set | 1 << scope as u8),
+        )
+    }
+}
+
+impl fmt::Display for Scopes {
+    /// The words, with commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.iter().map(Scope::as_str).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_its_scope() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.as_str().parse(), Ok(scope));
+        }
+        assert!("Live".parse::<Scope>().is_err());
+        assert_eq!(
+            Scopes::ALL.to_string(),
+            "live,playback,download,voice,command,feedback,metrics,admin"
+        );
+        assert_eq!(Scopes::ALL.bits(), 0xff);
+        let some = Scopes::from_iter([Scope::Command, Scope::Live]);
+        assert_eq!(some.bits(), 0b1_0001);
+        assert_eq!(some.to_string(), "live,command");
+        assert!(some.contains(Scope::Live) && !some.contains(Scope::Admin));
+    }
+}

@@ -1,0 +1,166 @@
+use super::not_taken;
+use crate::{error::Error, query::Query};
+
+/// What a request says its body is. What the body begins as counts for more, where that is plain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    form: Form,
+    /// Samples per second and channel.
+    sample_rate: Option<u32>,
+    /// 1 or 2, interleaved.
+    channels: Option<u8>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Form {
+    /// It does not say.
+    #[default]
+    Open,
+    /// Bare PCM.
+    Bare(ByteOrder),
+    /// A format that its first bytes have to show, or one that is not taken: its name.
+    Other(String),
+}
+
+/// The order of a sample's two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    /// The lower one first.
+    Little,
+    /// The higher one first.
+    Big,
+    /// Whichever of both makes the smoother sound. `audio/L16` is big-endian (RFC 2586), and half of
+    /// those who send it do not know.
+    Either,
+}
+
+/// A name that is told back is cut here.
+const LONGEST_NAME: usize = 60;
+/// Samples per second that bare PCM may have.
+pub const SAMPLE_RATES: [u32; 8] = [
+    8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
+];
+
+impl Declared {
+    /// Reads the parameters `format`, `sample_rate` (or `rate`) and `channels`, and if there is no
+    /// `format` the `Content-Type`, if that counts. What it says of rate and channels counts for
+    /// more than parameters.
+    ///
+    /// # Errors
+    /// [`Error::bad_request`] for a rate or a number of channels that cannot be.
+    pub fn of(query: &Query<'_>, content_type: Option<&str>) -> Result<Self, Error> {
+        let format = query.value("format")?;
+        let said = match (format, content_type) {
+            (None, Some(text)) => Self::of_type(text)?,
+            (None, None) => Self::default(),
+            (Some(format), _) => {
+                let form = match format.to_ascii_lowercase().as_str() {
+                    "s16le" | "pcm" => Form::Bare(ByteOrder::Little),
+                    "s16be" => Form::Bare(ByteOrder::Big),
+                    "l16" => Form::Bare(ByteOrder::Either),
+                    _ => Form::Other(shown(format)),
+                };
+                Self {
+                    form,
+                    ..Self::default()
+                }
+            }
+        };
+        let rate = query.value_of_any(&["sample_rate", "rate"])?;
+        let rate = rate.map(sample_rate).transpose()?;
+        let channels = query.value("channels")?.map(number_of_channels);
+        let channels = channels.transpose()?;
+        Ok(Self {
+            form: said.form,
+            sample_rate: said.sample_rate.or(rate),
+            channels: said.channels.or(channels),
+        })
+    }
+
+    fn of_type(text: &str) -> Result<Self, Error> {
+        let mut parts = text.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let order = match name.as_str() {
+            "audio/l16" => ByteOrder::Either,
+            "audio/pcm" | "audio/x-pcm" => ByteOrder::Little,
+            // What programs say that were told nothing.
+            "" | "*/*" | "application/octet-stream" | "application/x-www-form-urlencoded" => {
+                return Ok(Self::default());
+            }
+            other => {
+                return Ok(Self {
+                    form: Form::Other(shown(other)),
+                    ..Self::default()
+                });
+            }
+        };
+        let mut said = Self {
+            form: Form::Bare(order),
+            ..Self::default()
+        };
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            let value = value.trim().trim_matches('"');
+            match key.trim().to_ascii_lowercase().as_str() {
+                "rate" => said.sample_rate = Some(sample_rate(value)?),
+                "channels" => said.channels = Some(number_of_channels(value)?),
+                "endianness" if value.eq_ignore_ascii_case("little-endian") => {
+                    said.form = Form::Bare(ByteOrder::Little);
+                }
+                "endianness" if value.eq_ignore_ascii_case("big-endian") => {
+                    said.form = Form::Bare(ByteOrder::Big);
+                }
+                _ => {}
+            }
+        }
+        Ok(said)
+    }
+
+    /// Samples per second, if it says so.
+    pub fn sample_rate(&self) -> Option<u32> {
+        self.sample_rate
+    }
+
+    /// Channels; one if it does not say.
+    pub(super) fn channels(&self) -> u8 {
+        self.channels.unwrap_or(1)
+    }
+
+    /// Whether it is said to be bare PCM.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.form, Form::Bare(_))
+    }
+
+    /// The order of bytes of bare PCM.
+    ///
+    /// # Errors
+    /// The refusal of a body that was said to be something else.
+    pub(super) fn order(&self) -> Result<ByteOrder, Error> {
+        match &self.form {
+            Form::Open => Ok(ByteOrder::Little),
+            Form::Bare(order) => Ok(*order),
+            Form::Other(name) => Err(not_taken(format!(
+                "the request says {name}, and the body does not begin as a format that is taken"
+            ))),
+        }
+    }
+}
+
+fn sample_rate(text: &str) -> Result<u32, Error> {
+    let rate = text.parse().ok();
+    let rate = rate.filter(|rate| SAMPLE_RATES.contains(rate));
+    rate.ok_or_else(|| {
+        let rates = SAMPLE_RATES.map(|rate| rate.to_string()).join(", ");
+        Error::bad_request(format!("the sample rate of bare PCM is one of {rates}"))
+    })
+}
+
+fn number_of_channels(text: &str) -> Result<u8, Error> {
+    let channels = text.parse().ok();
+    let channels = channels.filter(|channels| (1..=2).contains(channels));
+    channels.ok_or_else(|| Error::bad_request("channels is 1 or 2"))
+}
+
+fn shown(name: &str) -> String {
+    let printable = name.chars().filter(char::is_ascii_graphic);
+    printable.take(LONGEST_NAME).collect()
+}

@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{aac::AacConfig, cut_off, damaged, pcm::Pcm};
+use crate::{
+    error::Error,
+    flv::{AudioPacket, Reader, TagBody},
+    media::{AudioCodec, SoundBlock, SoundCoding, SoundFormat},
+};
+
+/// The sound of an FLV stream.
+#[derive(Debug)]
+pub(super) struct FlvSound {
+    reader: Reader,
+    /// PCM whose rate the stream does not tell has this one.
+    sample_rate: u32,
+    is_of_presumed_rate: bool,
+    /// AAC, and how long an access unit of it sounds.
+    aac: Option<(Arc<SoundFormat>, i64)>,
+    /// PCM and G.711: tags are cut into blocks as if there were none.
+    samples: Option<Pcm>,
+    skipped_pictures: u64,
+}
+
+/// An access unit that is longer is none: a head of ADTS could not say its length either.
+const LONGEST_UNIT: usize = 0x1fff;
+/// The same of a configuration.
+const LONGEST_CONFIG: usize = 64;
+/// The rate of G.711 in FLV, whatever the tag says (FLV 10.1, E.4.2.1).
+const G711_RATE: u32 = 8_000;
+
+impl FlvSound {
+    pub(super) fn new(sample_rate: u32) -> Self {
+        Self {
+            reader: Reader::of_sound(),
+            sample_rate,
+            is_of_presumed_rate: false,
+            aac: None,
+            samples: None,
+            skipped_pictures: 0,
+        }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.reader.feed(bytes);
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.reader.pending() + self.samples.as_ref().map_or(0, Pcm::buffered)
+    }
+
+    /// # Errors
+    /// [`Error::bad_request`] if no sound has come, and what came is no more than a head.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        if let Some(samples) = &mut self.samples {
+            samples.finish();
+        }
+        match self.reader.has_begun() {
+            true => Ok(()),
+            false => Err(cut_off()),
+        }
+    }
+
+    /// Whether it is PCM whose rate the stream does not tell.
+    pub(super) fn is_of_presumed_rate(&self) -> bool {
+        self.is_of_presumed_rate
+    }
+
+    pub(super) fn skipped_pictures(&self) -> u64 {
+        self.skipped_pictures
+    }
+
+    pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
+        loop {
+            if let Some(block) = self.samples.as_mut().and_then(Pcm::next_block) {
+                return Ok(Some(block));
+            }
+            let tag = self.reader.next_tag();
+            let tag = tag.map_err(|error| damaged(format!("the FLV is damaged {error}")))?;
+            let Some(tag) = tag else { return Ok(None) };
+            match tag.body {
+                TagBody::LeftOut { is_picture } => self.skipped_pictures += u64::from(is_picture),
+                // A reader of sound does not read them.
+                TagBody::Script | TagBody::Video(..) | TagBody::OtherVideo(_) => {}
+                TagBody::OtherAudio(name) => {
+                    let reason = format!("{name} is not played; AAC, G.711 and PCM are");
+                    return Err(damaged(reason));
+                }
+                TagBody::Audio(AudioCodec::Aac, AudioPacket::Config(config)) => {
+                    if config.len() > LONGEST_CONFIG {
+                        return Err(damaged("the AAC configuration is damaged"));
+                    }
+                    let config = Bytes::copy_from_slice(&config);
+                    let aac = AacConfig::parse(&config);
+                    let aac = aac.map_err(|error| damaged(error.to_string()))?;
+                    self.aac = Some((Arc::new(aac.format(config)?), aac.unit_micros()));
+                }
+                TagBody::Audio(AudioCodec::Aac, AudioPacket::Frame { data, .. }) => {
+                    let Some((format, micros)) = &self.aac else {
+                        return Err(damaged("AAC comes without its configuration"));
+                    };
+                    if data.len() > LONGEST_UNIT {
+                        return Err(damaged(
+                            "the AAC is damaged: an access unit of more than 8 KiB",
+                        ));
+                    }
+                    if !data.is_empty() {
+                        return Ok(Some(SoundBlock {
+                            format: Arc::clone(format),
+                            // A copy: a block that waits must not hold what came with it.
+                            data: Bytes::copy_from_slice(&data),
+                            micros: *micros,
+                        }));
+                    }
+                }
+                TagBody::Audio(codec, AudioPacket::Frame { stereo, data }) => {
+                    let coding = match codec {
+                        AudioCodec::PcmA => SoundCoding::PcmA,
+                        AudioCodec::PcmU | AudioCodec::Aac => SoundCoding::PcmU,
+                    };
+                    self.take(coding, G711_RATE, stereo, &data);
+                }
+                TagBody::Audio(_, AudioPacket::Config(_)) => {}
+                TagBody::Pcm {
+                    sample_rate,
+                    stereo,
+                    data,
+                } => {
+                    self.is_of_presumed_rate = sample_rate.is_none();
+                    let rate = sample_rate.unwrap_or(self.sample_rate);
+                    self.take(SoundCoding::Pcm, rate, stereo, &data);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, coding: SoundCoding, sample_rate: u32, stereo: bool, data: &Bytes) {
+        let format = SoundFormat {
+            coding,
+            sample_rate,
+            channels: 1 + u8::from(stereo),
+        };
+        let known = self
+            .samples
+            .take()
+            .filter(|known| *known.format() == format);
+        let samples = known.unwrap_or_else(|| Pcm::new(format));
+        self.samples.insert(samples).feed(data);
+    }
+}
