@@ -111,7 +111,6 @@ impl Daemon {
         let budget = Budget::of(&config)?;
         let workshop = Workshop::new(&budget);
         let registry = registry(&config);
-        #[cfg(feature = "hal-socket")]
         let registry = workshop.counting(registry);
         let camera = |clock, channel: &Channel| workshop.camera(clock, channel);
         Self::assemble(config, budget, camera, registry).await

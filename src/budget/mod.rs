@@ -407,7 +407,6 @@ fn input(channel: &config::Channel) -> (usize, usize, Option<&Path>) {
             let urls = rtsp.urls.iter().collect::<BTreeSet<_>>().len();
             (urls, urls, None)
         }
-        #[cfg(feature = "hal-socket")]
         config::Source::Socket { config, .. } => (Quality::ALL.len(), 0, Some(&config.path)),
         _ => (0, 0, None),
     }

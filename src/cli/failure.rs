@@ -37,7 +37,7 @@ pub enum Failure {
         refused: Option<Code>,
     },
     /// The key of this viewer's endpoint cannot be used.
-    #[cfg(all(feature = "client", feature = "p2p"))]
+    #[cfg(feature = "client")]
     #[error(transparent)]
     Identity(#[from] peercam_client::p2p::IdentityError),
     /// The system says no.

@@ -3,7 +3,7 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
-#[cfg(all(feature = "client", feature = "p2p"))]
+#[cfg(feature = "client")]
 mod doctor;
 #[cfg(feature = "client")]
 mod download;
@@ -13,7 +13,7 @@ mod mint_key;
 mod pairing;
 mod probe;
 mod progress;
-#[cfg(all(feature = "client", feature = "p2p"))]
+#[cfg(feature = "client")]
 mod proxy;
 #[cfg(feature = "record")]
 mod record;
@@ -26,7 +26,7 @@ mod viewer;
 #[cfg(feature = "client")]
 mod way;
 
-#[cfg(all(feature = "client", feature = "p2p"))]
+#[cfg(feature = "client")]
 pub use doctor::DoctorOptions;
 #[cfg(feature = "client")]
 pub use download::DownloadOptions;
@@ -35,7 +35,7 @@ pub use mint_key::MintKeyOptions;
 use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;
-#[cfg(all(feature = "client", feature = "p2p"))]
+#[cfg(feature = "client")]
 pub use proxy::ProxyOptions;
 #[cfg(feature = "record")]
 pub use record::{RecordCommand, RecordOptions};
@@ -45,7 +45,7 @@ pub use snapshot::SnapshotOptions;
 pub use talk::TalkOptions;
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
-#[cfg(all(feature = "client", feature = "p2p"))]
+#[cfg(feature = "client")]
 pub use way::IdentityOptions;
 #[cfg(feature = "client")]
 pub use way::Way;
@@ -103,11 +103,11 @@ pub enum Command {
     #[cfg(feature = "client")]
     Talk(TalkOptions),
     /// The app's side: dials a paired device, and serves players and scripts of this machine.
-    #[cfg(all(feature = "client", feature = "p2p"))]
+    #[cfg(feature = "client")]
     Proxy(ProxyOptions),
     /// Says in plain words what works and what does not: clock, disk, doors, relay, UDP; with a
     /// pairing URI, from the viewer's side.
-    #[cfg(all(feature = "client", feature = "p2p"))]
+    #[cfg(feature = "client")]
     Doctor(DoctorOptions),
     /// Looks at a camera or a file for some seconds: what it delivers, what viewers get of it, and
     /// what to change in the camera so that the first picture is there at once.
@@ -117,7 +117,7 @@ pub enum Command {
     #[command(subcommand)]
     Record(RecordCommand),
     /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
-    #[cfg(all(feature = "client", feature = "p2p"))]
+    #[cfg(feature = "client")]
     Identity(IdentityOptions),
 }
 
@@ -143,14 +143,14 @@ impl Command {
             Self::Download(options) => options.perform(),
             #[cfg(feature = "client")]
             Self::Talk(options) => options.perform(),
-            #[cfg(all(feature = "client", feature = "p2p"))]
+            #[cfg(feature = "client")]
             Self::Proxy(options) => options.perform(),
-            #[cfg(all(feature = "client", feature = "p2p"))]
+            #[cfg(feature = "client")]
             Self::Doctor(options) => options.perform(path),
             Self::Probe(options) => options.perform(),
             #[cfg(feature = "record")]
             Self::Record(command) => command.perform(path),
-            #[cfg(all(feature = "client", feature = "p2p"))]
+            #[cfg(feature = "client")]
             Self::Identity(options) => options.perform(),
         }
     }
@@ -216,13 +216,31 @@ fn capped(levels: &Targets) -> Targets {
     let named = levels
         .iter()
         .map(|(part, level)| match part.starts_with(OURS) {
-            true => (part.to_owned(), level),
+            true => (crate_of(part), level),
             false => (part.to_owned(), cap(level)),
         });
     Targets::new()
         .with_default(cap(default))
         .with_target(OURS, default)
         .with_targets(named)
+}
+
+/// The name that a part has in the log, which was written as a module of the program: some are crates.
+fn crate_of(part: &str) -> String {
+    for (module, name) in [
+        ("peercam::client", "peercam_client"),
+        ("peercam::hal", "peercam_hal"),
+        ("peercam::transport", "peercam_net"),
+        ("peercam::boundary", "peercam_task::boundary"),
+    ] {
+        match part.strip_prefix(module) {
+            Some(rest) if rest.is_empty() || rest.starts_with("::") => {
+                return format!("{name}{rest}");
+            }
+            _ => {}
+        }
+    }
+    part.to_owned()
 }
 
 #[cfg(test)]
@@ -265,6 +283,19 @@ mod tests {
                 "peercam::http",
                 tracing::Level::DEBUG,
                 false,
+            ),
+            ("debug", "peercam_hal::rtsp", tracing::Level::DEBUG, true),
+            (
+                "info,peercam::hal=debug,peercam::transport::p2p=trace",
+                "peercam_hal::socket",
+                tracing::Level::DEBUG,
+                true,
+            ),
+            (
+                "info,peercam::transport::p2p=trace",
+                "peercam_net::p2p::endpoint",
+                tracing::Level::TRACE,
+                true,
             ),
         ] {
             assert_eq!(

@@ -1,6 +1,5 @@
 //! How a viewer gets to its device: the pairing URI, and who it is to the network.
 
-#[cfg(feature = "p2p")]
 use std::path::PathBuf;
 use std::{
     fmt,
@@ -11,7 +10,6 @@ use std::{
 
 use clap::Args;
 use peercam_client::Viewer;
-#[cfg(feature = "p2p")]
 use peercam_client::p2p::{Identity, Options};
 use peercam_proto::credential::PairingUri;
 
@@ -49,32 +47,22 @@ impl Hidden {
 pub struct Way {
     /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
     /// credential that was paired for one viewer (pair --peer).
-    #[cfg(feature = "p2p")]
     #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
     identity: Option<PathBuf>,
     /// A PEM file with the authorities of the relays' certificates, if they are your own.
-    #[cfg(feature = "p2p")]
     #[arg(long, value_name = "FILE", env = "PEERCAM_RELAY_CA")]
     relay_ca: Option<PathBuf>,
 }
 
 impl Way {
     /// Connects to a device.
-    #[cfg(feature = "p2p")]
     pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, Failure> {
         let options = self.options(&uri, None)?;
         Ok(Viewer::open(uri, options).await?)
     }
 
-    /// Connects to a device.
-    #[cfg(not(feature = "p2p"))]
-    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, Failure> {
-        Ok(Viewer::over_tcp(uri).await?)
-    }
-
     /// What a session takes. A program that runs at one `place` only has the same key whenever it
     /// runs there.
-    #[cfg(feature = "p2p")]
     pub(super) fn options(
         &self,
         uri: &PairingUri,
@@ -96,14 +84,12 @@ impl Way {
 }
 
 /// Options of `peercam identity`.
-#[cfg(feature = "p2p")]
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct IdentityOptions {
     /// The file; made if it is not there.
     file: PathBuf,
 }
 
-#[cfg(feature = "p2p")]
 impl IdentityOptions {
     pub(super) fn perform(&self) -> Result<(), Failure> {
         use std::io::Write;

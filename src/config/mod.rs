@@ -15,7 +15,6 @@ mod record;
 #[cfg(feature = "rtsp")]
 mod rtsp;
 mod signalling;
-#[cfg(feature = "hal-socket")]
 mod socket;
 mod source;
 mod units;
@@ -215,7 +214,6 @@ pub enum Source {
     Jpeg(Box<peercam_hal::rtsp::JpegConfig>),
     /// `{ kind = "socket", path = "…" }`: firmware that connects to a Unix socket. Channels with
     /// the same path share the socket. The path is relative to the configuration file.
-    #[cfg(feature = "hal-socket")]
     Socket {
         /// The socket.
         config: peercam_hal::socket::Config,

@@ -243,7 +243,6 @@ impl Config {
             .into_iter()
             .map(|channel| channel.check(base))
             .collect::<Result<_, _>>()?;
-        #[cfg(feature = "hal-socket")]
         super::socket::check_shared(&config.channels)?;
         if config.channels.is_empty() {
             return Err(Problem::general(

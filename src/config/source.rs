@@ -141,7 +141,6 @@ impl Source {
                 }),
                 None => Err(Problem::at(self.kind.span(), "a file source needs a path")),
             },
-            #[cfg(feature = "hal-socket")]
             SourceKind::Socket => self.socket(base),
             #[cfg(feature = "rtsp")]
             SourceKind::Rtsp => self
@@ -151,7 +150,7 @@ impl Source {
             SourceKind::Jpeg => self
                 .jpeg()
                 .map(|config| super::Source::Jpeg(Box::new(config))),
-            #[cfg(not(all(feature = "hal-socket", feature = "rtsp", feature = "sim")))]
+            #[cfg(not(all(feature = "rtsp", feature = "sim")))]
             _ => {
                 let message = "this program was built without the feature that this source needs";
                 Err(Problem::at(self.kind.span(), message))

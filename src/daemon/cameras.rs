@@ -1,6 +1,5 @@
 //! Cameras, made as the configuration says.
 
-#[cfg(feature = "hal-socket")]
 use std::{collections::BTreeMap, path::PathBuf};
 use std::{path::Path, sync::Arc};
 
@@ -8,17 +7,14 @@ use std::{path::Path, sync::Arc};
 use peercam_hal::rtsp::{self, JpegCamera, RtspCamera};
 #[cfg(feature = "sim")]
 use peercam_hal::sim::SimCamera;
-#[cfg(feature = "hal-socket")]
 use peercam_hal::socket::{self, SocketHal};
 use peercam_hal::{
     Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithSound, WithSpeaker,
     clock::Clock, file::FileCamera,
 };
 use peercam_proto::media::{ChannelId, Quality};
-#[cfg(feature = "hal-socket")]
 use peercam_task::boundary::Guarded;
 use peercam_task::watchdog::Notes;
-#[cfg(feature = "hal-socket")]
 use prometheus_client::registry::Registry;
 
 use super::StartError;
@@ -83,15 +79,10 @@ fn with_speaker(camera: Arc<dyn Camera>, channel: &Channel) -> Result<Arc<dyn Ca
 }
 
 /// How often the daemon has stood still at this camera.
-#[cfg_attr(
-    not(any(feature = "hal-socket", feature = "rtsp")),
-    expect(unused_variables)
-)]
 fn standstills(channel: &Channel, notes: &Notes) -> u32 {
     let is_its = |name: &str| match &channel.source {
         #[cfg(feature = "rtsp")]
         Source::Rtsp(config) => config.urls.iter().any(|url| rtsp::shown(url) == name),
-        #[cfg(feature = "hal-socket")]
         Source::Socket { config, .. } => config.path.display().to_string() == name,
         _ => false,
     };
@@ -125,7 +116,6 @@ impl Camera for HeldBack {
 pub(super) fn check(clock: Clock, channel: &Channel) -> Result<(), StartError> {
     match &channel.source {
         Source::File { path } => file(clock, channel.id, path).map(|_| ()),
-        #[cfg(any(feature = "hal-socket", feature = "rtsp", feature = "sim"))]
         _ => Ok(()),
     }
 }
@@ -138,34 +128,23 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 /// Makes the cameras that a configuration names, in the daemon's runtime.
 pub(super) struct Workshop {
     /// Of each stream.
-    #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
     room: peercam_hal::Room,
     /// Sockets that are listened on already, by their path.
-    #[cfg(feature = "hal-socket")]
     sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,
-    #[cfg(feature = "hal-socket")]
     socket_metrics: socket::Metrics,
 }
 
 impl Workshop {
     /// Cameras that keep as much as the budget allows.
-    #[cfg_attr(
-        not(any(feature = "hal-socket", feature = "rtsp")),
-        expect(unused_variables)
-    )]
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            #[cfg(any(feature = "hal-socket", feature = "rtsp"))]
             room: budget.room,
-            #[cfg(feature = "hal-socket")]
             sockets: Guarded::default(),
-            #[cfg(feature = "hal-socket")]
             socket_metrics: socket::Metrics::default(),
         }
     }
 
     /// Counts what is lost on the way from firmware in `registry`.
-    #[cfg(feature = "hal-socket")]
     pub(super) fn counting(&self, mut registry: Registry) -> Registry {
         self.socket_metrics.register(&mut registry);
         registry
@@ -196,13 +175,11 @@ impl Workshop {
             Source::Jpeg(config) => {
                 Arc::new(JpegCamera::new((**config).clone(), self.room.picture))
             }
-            #[cfg(feature = "hal-socket")]
             Source::Socket { config } => Arc::new(self.socket(clock, config)?.camera(channel.id)),
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
         })
     }
 
-    #[cfg(feature = "hal-socket")]
     fn socket(&self, clock: Clock, config: &socket::Config) -> Result<Arc<SocketHal>, StartError> {
         let mut sockets = self.sockets.lock();
         if let Some(socket) = sockets.get(&config.path) {

@@ -45,7 +45,6 @@ pub enum StartError {
     #[error(transparent)]
     Speaker(#[from] peercam_hal::ExecError),
     /// A socket for firmware cannot be listened on.
-    #[cfg(feature = "hal-socket")]
     #[error(transparent)]
     Socket(#[from] peercam_hal::socket::SocketError),
     /// A channel's file cannot be played.

@@ -14,21 +14,21 @@ mod back_ends;
 #[cfg(feature = "record")]
 mod card;
 mod config;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod contract;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
 mod documents;
 mod files;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod firmware;
 #[cfg(feature = "record")]
 mod foreign_card;
 #[cfg(feature = "record")]
 mod golden;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod hal;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod hal_socket;
 #[cfg(feature = "record")]
 mod heads;
@@ -51,14 +51,14 @@ mod paired;
 mod panic;
 #[cfg(feature = "record")]
 mod power;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod probe;
 mod process;
 #[cfg(feature = "record")]
 mod recording;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod resume;
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 mod rtsp_server;
 #[cfg(feature = "rtsp")]
 mod rtsp_still;

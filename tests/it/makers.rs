@@ -61,7 +61,7 @@ fn is_refused(answer: &Value) -> bool {
     ["1", "404", "406"].contains(&answer["status"].as_str().unwrap_or_default())
 }
 
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firmware_is_given_what_its_sender_may_and_one_meaning() {
     let camera = "[[channel]]\nid = 0\nsource = { kind = \"socket\", path = \"camera.sock\" }\n";
@@ -199,7 +199,7 @@ async fn a_program_that_says_nothing_is_given_up_before_apps_give_up() {
     is_late(&answer, "407", "the program on the device that does this");
 }
 
-#[cfg(all(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(feature = "rtsp")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firmware_that_says_nothing_is_given_up_before_apps_give_up() {
     use crate::firmware::{announcement, hello, message, receive};

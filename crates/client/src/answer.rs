@@ -15,7 +15,6 @@ use peercam_proto::{
     text,
 };
 use peercam_task::boundary;
-#[cfg(feature = "p2p")]
 use tokio::sync::mpsc;
 
 use super::{ClientError, in_time};
@@ -48,7 +47,6 @@ enum Source {
     },
     /// As it is, on a stream that is secure by itself. What reads it holds it to its length, and ends
     /// with it.
-    #[cfg_attr(not(feature = "p2p"), expect(dead_code, reason = "only P2P is"))]
     Plain {
         body: Incoming,
         /// The device said behind its end that it shuts down.
@@ -56,7 +54,6 @@ enum Source {
         _driver: boundary::Task,
     },
     /// Piece by piece, from one connection after the other.
-    #[cfg(feature = "p2p")]
     Resumed {
         pieces: mpsc::Receiver<Result<Bytes, ClientError>>,
         _driver: boundary::Task,
@@ -91,7 +88,6 @@ impl Answer {
     }
 
     /// An answer on a stream that is secure by itself; `driver` reads that stream.
-    #[cfg(feature = "p2p")]
     pub(super) fn plain(response: http::Response<Incoming>, driver: boundary::Task) -> Self {
         let (parts, body) = response.into_parts();
         Self {
@@ -109,7 +105,6 @@ impl Answer {
     }
 
     /// An answer whose body comes by way of `driver`.
-    #[cfg(feature = "p2p")]
     pub(super) fn resumed(
         status: u16,
         headers: HeaderMap,
@@ -160,7 +155,6 @@ impl Answer {
     }
 
     /// Whether it has ended only because the device shuts down.
-    #[cfg(feature = "p2p")]
     pub(super) fn is_farewell(&self) -> bool {
         matches!(
             self.body.source,
@@ -172,7 +166,6 @@ impl Answer {
     }
 
     /// The body, to be sent on.
-    #[cfg(feature = "p2p")]
     pub(super) fn into_body(self) -> AnswerBody {
         self.body
     }
@@ -276,7 +269,6 @@ impl Source {
                     Ok(frame.into_data().unwrap_or_default())
                 })
             }
-            #[cfg(feature = "p2p")]
             Self::Resumed { pieces, .. } => ready!(pieces.poll_recv(context)),
             sealed @ Self::Sealed { .. } => match ready!(sealed.poll_record(context)) {
                 Ok(Some(Record::Data(data) | Record::Last(data))) => Some(Ok(data.freeze())),
@@ -306,7 +298,7 @@ impl HttpBody for AnswerBody {
     }
 }
 
-#[cfg(all(test, feature = "p2p"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

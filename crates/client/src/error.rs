@@ -1,6 +1,5 @@
 use std::{fmt, io, net::SocketAddr};
 
-#[cfg(feature = "p2p")]
 use peercam_net::p2p::Lost;
 
 /// Why a request did not work: which side it was, and what to do.
@@ -15,18 +14,15 @@ pub enum ClientError {
     #[error("the device cannot be reached over TCP: {}", Tried(.0))]
     Unreachable(Vec<(SocketAddr, io::Error)>),
     /// The device cannot be dialled.
-    #[cfg(feature = "p2p")]
     #[error("the device cannot be reached: {lost}{}", advice(lost))]
     NotDialled {
         /// What happened.
         lost: Lost,
     },
     /// The viewer's own endpoint cannot be had.
-    #[cfg(feature = "p2p")]
     #[error("this machine gives no UDP port for P2P: {0}")]
     NoEndpoint(String),
     /// The connection was lost before the answer came.
-    #[cfg(feature = "p2p")]
     #[error("the connection to the device was lost: {0}")]
     Lost(Lost),
     /// Something else answers there. It was sent nothing secret.
@@ -117,13 +113,10 @@ impl ClientError {
         Some(match self {
             Self::NoAddress => Code::BadPeerInfo,
             Self::Unreachable(_) | Self::NotTheDevice(_) | Self::Timeout(_) => Code::NotConnected,
-            #[cfg(feature = "p2p")]
             Self::NotDialled {
                 lost: Lost::Incompatible,
             } => Code::Incompatible,
-            #[cfg(feature = "p2p")]
             Self::NotDialled { .. } | Self::Lost(_) => Code::NotConnected,
-            #[cfg(feature = "p2p")]
             Self::NoEndpoint(_) => Code::NoNetwork,
             Self::NotAccepted => Code::BadPeerInfo,
             Self::Broken | Self::TooMuch => Code::Unopened,
@@ -151,7 +144,6 @@ impl ClientError {
             Self::Timeout(_) | Self::Broken | Self::TooMuch | Self::NotAccepted => {
                 Self::OutcomeUnknown(Box::new(self))
             }
-            #[cfg(feature = "p2p")]
             Self::Lost(_) => Self::OutcomeUnknown(Box::new(self)),
             other => other,
         }
@@ -159,7 +151,6 @@ impl ClientError {
 }
 
 /// What to do about a device that cannot be dialled.
-#[cfg(feature = "p2p")]
 fn advice(lost: &Lost) -> &'static str {
     match lost {
         Lost::Silent => {

@@ -11,9 +11,7 @@
 
 mod answer;
 mod error;
-#[cfg(feature = "p2p")]
 pub mod p2p;
-#[cfg(feature = "p2p")]
 pub mod proxy;
 pub mod tcp;
 pub mod upload;

@@ -1,20 +1,16 @@
-#[cfg(feature = "p2p")]
 use bytes::Bytes;
 use peercam_proto::credential::PairingUri;
 
-#[cfg(feature = "p2p")]
 use super::p2p::{Ask, Options, Session};
 use super::{Answer, ClientError, tcp, upload::Upload};
 
 /// How long P2P has before a listener on the network is tried too.
-#[cfg(feature = "p2p")]
 const HEAD_START: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A viewer that asks a few things and goes: over P2P where the URI says how to dial, else over
 /// TCP. Both know the device by its key or the credential, so neither is weaker.
 pub enum Viewer {
     /// Over P2P.
-    #[cfg(feature = "p2p")]
     P2p(Session),
     /// To a listener.
     Tcp(Box<tcp::Connection>),
@@ -34,7 +30,6 @@ impl Viewer {
     ///
     /// # Errors
     /// [`ClientError`]: what was tried first, if nothing works.
-    #[cfg(feature = "p2p")]
     pub async fn open(uri: PairingUri, options: Options) -> Result<Self, ClientError> {
         if uri.relays.is_empty() && uri.udp.is_empty() {
             return Self::over_tcp(uri).await;
@@ -71,7 +66,6 @@ impl Viewer {
     /// was no authentic answer.
     pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
         match self {
-            #[cfg(feature = "p2p")]
             Self::P2p(session) => session.send(Ask::get(target)).await?.checked().await,
             Self::Tcp(connection) => connection.get(target).await,
         }
@@ -83,7 +77,6 @@ impl Viewer {
     /// As [`Viewer::get`].
     pub async fn media(&mut self, target: &str) -> Result<Answer, ClientError> {
         match self {
-            #[cfg(feature = "p2p")]
             Self::P2p(session) => session.media(target, None).await?.checked().await,
             Self::Tcp(connection) => connection.get(target).await,
         }
@@ -95,7 +88,6 @@ impl Viewer {
     /// As [`Viewer::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
         match self {
-            #[cfg(feature = "p2p")]
             Self::P2p(session) => {
                 let request = Ask::post(target, Bytes::copy_from_slice(body));
                 session.send(request).await?.checked().await
@@ -110,7 +102,6 @@ impl Viewer {
     /// As [`Viewer::post`].
     pub async fn send(&mut self, target: &str, body: Upload) -> Result<Answer, ClientError> {
         match self {
-            #[cfg(feature = "p2p")]
             Self::P2p(session) => {
                 let request = Ask::send(target, body);
                 session.send(request).await?.checked().await
@@ -122,7 +113,6 @@ impl Viewer {
     /// Whether it finds out by itself that the device is gone, and dials again.
     pub fn is_kept(&self) -> bool {
         match self {
-            #[cfg(feature = "p2p")]
             Self::P2p(_) => true,
             Self::Tcp(_) => false,
         }
@@ -130,7 +120,6 @@ impl Viewer {
 
     /// Leaves, so that the device knows at once.
     pub async fn close(&self) {
-        #[cfg(feature = "p2p")]
         if let Self::P2p(session) = self {
             session.close().await;
         }

@@ -104,7 +104,7 @@ impl Feed {
     }
 
     /// Frames that readers were too slow for.
-    #[cfg(any(feature = "hal-socket", test))]
+    #[cfg(any(feature = "socket", test))]
     pub(super) fn lost(&self) -> u64 {
         self.state().lost
     }
@@ -157,7 +157,7 @@ impl Feed {
     }
 
     /// What was kept is not new any more: frames may stop for a while.
-    #[cfg(feature = "hal-socket")]
+    #[cfg(feature = "socket")]
     pub(super) fn forget(&self) {
         self.state().gop = Gop::default();
     }

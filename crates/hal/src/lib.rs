@@ -11,27 +11,33 @@
 
 #[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
+#[cfg(feature = "exec")]
 mod exec;
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(any(feature = "socket", feature = "rtsp"))]
 mod feed;
+#[cfg(feature = "sound")]
 mod one_rate;
 mod recordings;
+#[cfg(feature = "sound")]
 mod resample;
+#[cfg(feature = "sound")]
 mod sound;
 mod source;
 mod storage;
 mod talkback;
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
+#[cfg(any(feature = "socket", feature = "rtsp"))]
 mod timeline;
+#[cfg(any(feature = "file", feature = "rtsp", feature = "socket", test))]
 mod tracks;
 
 pub mod clock;
+#[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "rtsp")]
 pub mod rtsp;
 #[cfg(feature = "sim")]
 pub mod sim;
-#[cfg(feature = "hal-socket")]
+#[cfg(feature = "socket")]
 pub mod socket;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -42,9 +48,12 @@ use peercam_proto::{
     media::Quality,
 };
 
+#[cfg(feature = "exec")]
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
+#[cfg(feature = "sound")]
 pub use one_rate::OneRate;
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
+#[cfg(feature = "sound")]
 pub use sound::{SoundPolicy, WithSound};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 pub use storage::{Storage, StorageState};

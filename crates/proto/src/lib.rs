@@ -14,15 +14,12 @@ pub mod error;
 pub mod farewell;
 pub mod feedback;
 pub mod flv;
-#[cfg(feature = "record")]
 pub mod fmp4;
 pub mod guard;
-#[cfg(feature = "hal-socket")]
 pub mod hal_socket;
 pub mod jpeg;
 pub mod local;
 pub mod media;
-#[cfg(any(feature = "hal-socket", feature = "rtsp"))]
 pub mod nal;
 pub mod network;
 pub mod peer_info;

@@ -11,12 +11,10 @@ use std::{
 use clap::Args;
 #[cfg(feature = "rtsp")]
 use peercam_hal::rtsp;
-#[cfg(feature = "hal-socket")]
 use peercam_hal::socket;
 use peercam_hal::{
     Camera, ControlOutcome, MediaInput, SourceEvent, clock::Clock, file::FileCamera,
 };
-#[cfg(feature = "hal-socket")]
 use peercam_proto::media::ChannelId;
 use peercam_proto::{media::Quality, text::Printable};
 use tokio::time::{Instant, timeout_at};
@@ -25,7 +23,6 @@ use self::observed::Observed;
 use super::{Failure, interrupt::until_interrupted, progress::Progress};
 
 /// How long firmware may take to come.
-#[cfg(feature = "hal-socket")]
 const FIRMWARE: Duration = Duration::from_secs(60);
 /// How long a camera may take to deliver.
 const CAMERA: Duration = Duration::from_secs(15);
@@ -146,7 +143,6 @@ impl ProbeOptions {
         Err(Failure::Usage(reason.to_owned()))
     }
 
-    #[cfg(feature = "hal-socket")]
     fn socket(&self, clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), Failure> {
         let config = socket::Config {
             path: path.to_owned(),
@@ -167,12 +163,6 @@ impl ProbeOptions {
         );
         let camera = std::sync::Arc::new(hal).camera(ChannelId(0));
         Ok((Box::new(camera), FIRMWARE))
-    }
-
-    #[cfg(not(feature = "hal-socket"))]
-    fn socket(&self, _clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), Failure> {
-        let reason = format!("{}: there is no such file", path.display());
-        Err(Failure::Usage(reason))
     }
 
     async fn observe(
