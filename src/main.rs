@@ -165,18 +165,23 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
                 "\nNo configuration was named: this is a simulated camera."
             )?;
         }
-        writeln!(
-            out,
-            "\nWatch \"{name}\":\n  {} '{live}'\n  mpv --profile=low-latency --demuxer-lavf-o=fpsprobesize=0 '{live}'\n  vlc '{live}'",
-            cli::FFPLAY
-        )?;
-        if is_default {
+        let has_video = daemon.hub().check_video(*channel).is_ok();
+        if has_video {
+            writeln!(
+                out,
+                "\nWatch \"{name}\":\n  {} '{live}'\n  mpv --profile=low-latency --demuxer-lavf-o=fpsprobesize=0 '{live}'\n  vlc '{live}'",
+                cli::FFPLAY
+            )?;
+        }
+        if is_default || !has_video {
             writeln!(
                 out,
                 "One picture:\n  curl -o now.jpg '{base}/snapshot.jpg?channel={channel}'"
             )?;
         }
-        writeln!(out, "Save ten seconds:\n  curl -m 10 -o live.flv '{live}'")?;
+        if has_video {
+            writeln!(out, "Save ten seconds:\n  curl -m 10 -o live.flv '{live}'")?;
+        }
         writeln!(
             out,
             "Ask it:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'"

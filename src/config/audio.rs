@@ -24,10 +24,9 @@ pub(super) fn policy(
     source: &mut Source,
 ) -> Result<SoundPolicy, Problem> {
     let of_source = match source.kind.get_ref() {
-        SourceKind::Sim => None,
-        SourceKind::File | SourceKind::Rtsp | SourceKind::Jpeg | SourceKind::Socket => {
-            source.audio.take()
-        }
+        // Of JPEGs it is an option that they have not got.
+        SourceKind::Sim | SourceKind::Jpeg => None,
+        SourceKind::File | SourceKind::Rtsp | SourceKind::Socket => source.audio.take(),
     };
     let value = match (channel, of_source) {
         (Some(_), Some(again)) => {

@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::{
     checks::{refuse, size, within},
     error::Problem,
+    source::SourceKind,
     units::{Size, Span},
 };
 use crate::record::{Config, Cut, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode};
@@ -122,6 +123,24 @@ impl From<RawMode> for Mode {
             RawMode::Off => Self::Off,
         }
     }
+}
+
+/// What is recorded of a channel, if that is known without `[record]`. Of single pictures it is.
+pub(super) fn of_channel(
+    mode: Option<Spanned<RawMode>>,
+    kind: SourceKind,
+) -> Result<Option<Mode>, Problem> {
+    let span = mode.as_ref().map(Spanned::span);
+    let mode = mode.map(|mode| mode.into_inner().into());
+    if kind != SourceKind::Jpeg {
+        return Ok(mode);
+    }
+    let is_wanted = mode.is_some_and(|mode| mode != Mode::Off);
+    refuse(
+        span.filter(|_| is_wanted),
+        "single pictures are not recorded: off is allowed",
+    )?;
+    Ok(Some(Mode::Off))
 }
 
 impl Raw {

@@ -24,7 +24,7 @@ pub(super) struct Channel {
     audio: Option<Spanned<String>>,
     speaker: Option<RawSpeaker>,
     #[cfg(feature = "record")]
-    record: Option<super::record::RawMode>,
+    record: Option<Spanned<super::record::RawMode>>,
 }
 
 /// Every option of every kind of source.
@@ -111,6 +111,8 @@ impl Channel {
             }
         };
         let sound = audio::policy(self.audio, &mut self.source)?;
+        #[cfg(feature = "record")]
+        let record = super::record::of_channel(self.record, *self.source.kind.get_ref())?;
         Ok(super::Channel {
             id,
             name,
@@ -122,7 +124,7 @@ impl Channel {
                 .transpose()?
                 .unwrap_or_default(),
             #[cfg(feature = "record")]
-            record: self.record.map(Into::into),
+            record,
         })
     }
 }
@@ -180,6 +182,8 @@ impl Source {
         take(rtsp, self.transport.as_ref().map(Spanned::span));
         take(rtsp, self.pull.as_ref().map(Spanned::span));
         take(rtsp, self.linger.as_ref().map(Spanned::span));
+        // Of other kinds it was taken.
+        take(sim, self.audio.as_ref().map(Spanned::span));
         take(socket, self.mode.as_ref().map(Spanned::span));
         take(socket, self.users.as_ref().map(Spanned::span));
         take(sim, self.gop.as_ref().map(Spanned::span));

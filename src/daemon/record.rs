@@ -33,6 +33,10 @@ pub(super) fn start(
     let metrics = Metrics::default();
     metrics.register(registry);
     let mode = |channel: &Channel| -> Mode {
+        if channel.camera.parts().stills_only {
+            tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
+            return Mode::Off;
+        }
         let mut configured = config.channels.iter();
         let own = configured.find(|configured| configured.id == channel.id);
         own.and_then(|own| own.record).unwrap_or(record.mode)

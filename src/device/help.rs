@@ -26,7 +26,7 @@ impl Device {
         let speaks = any(&|channel| self.talkers.has(*channel));
         let requests = [
             (
-                !channels.is_empty(),
+                any(&|channel| self.hub.check_video(*channel).is_ok()),
                 Scope::Live,
                 (
                     "GET /ipc.flv?action=live",

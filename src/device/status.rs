@@ -74,6 +74,11 @@ impl Device {
     }
 
     fn live_status(&self, caller: &Caller, channel: ChannelId) -> (Status, Option<String>) {
+        if let Err(error) = self.hub.check_video(channel) {
+            let error = self.beside(caller, "", error);
+            let status = refusal::status(error.kind());
+            return (status, Some(error.reason().to_owned()));
+        }
         if !self.hub.is_working(channel) {
             let reason = format!("the camera of channel {channel} is on standby");
             return (Status::Refused, Some(reason));

@@ -355,7 +355,13 @@ impl App {
         let all_online = channels.iter().all(|(_, _, online)| *online);
         let channels: Vec<_> = channels
             .into_iter()
-            .map(|(id, name, online)| json!({"channel": id.0, "name": name, "online": online}))
+            .map(|(id, name, online)| {
+                let mut channel = json!({"channel": id.0, "name": name, "online": online});
+                if let Some(reason) = self.hub.offline(id) {
+                    channel["reason"] = reason.into();
+                }
+                channel
+            })
             .collect();
         let card = self
             .device

@@ -77,6 +77,9 @@ struct Inner {
 struct Known {
     name: String,
     camera: Arc<dyn Camera>,
+    has_video: bool,
+    /// Why there was no still the last time, of a camera of which nothing else can be known.
+    no_still: Guarded<Option<String>>,
     /// How often it was told to stand by or to work: while that is odd, nobody gets its picture.
     turned: AtomicU64,
     /// One for each quality: held by the pump that has the picture open, so that hardware is
@@ -87,6 +90,12 @@ struct Known {
 }
 
 impl Known {
+    fn check_video(&self, channel: ChannelId) -> Result<(), Error> {
+        let reason = || format!("the camera of channel {channel} hands over single pictures only");
+        let is_fine = self.has_video.then_some(());
+        is_fine.ok_or_else(|| Error::new(ErrorKind::Unsupported, reason()))
+    }
+
     /// In which spell it works.
     fn working(&self, channel: ChannelId) -> Result<u64, Error> {
         match self.turned.load(Ordering::Acquire) {
@@ -131,6 +140,8 @@ impl Hub {
                     id,
                     Known {
                         name,
+                        has_video: !camera.parts().stills_only,
+                        no_still: Guarded::default(),
                         camera,
                         turned: AtomicU64::new(0),
                         turns: std::array::from_fn(|_| Arc::default()),
@@ -153,8 +164,9 @@ impl Hub {
     /// Joins a stream, starting it if nobody watches it yet.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unavailable`] with the
-    /// camera's reason if it does not deliver, or after 5 s of waiting for it.
+    /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if it has single
+    /// pictures only; [`ErrorKind::Unavailable`] with the camera's reason if it does not deliver, or
+    /// after 5 s of waiting for it.
     pub async fn subscribe(&self, id: StreamId) -> Result<Subscription, Error> {
         self.join(id, Role::Viewer).await
     }
@@ -191,9 +203,32 @@ impl Hub {
         Err(no_such_channel(ids.filter(|id| visible.contains(**id))))
     }
 
-    /// Why a channel would not deliver now: a stream of it is waited for in vain, or the camera
-    /// knows that it is off. `None` as far as anybody knows.
+    /// Makes sure that a channel has a moving picture.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if it has not; [`ErrorKind::NotFound`].
+    pub fn check_video(&self, channel: ChannelId) -> Result<(), Error> {
+        self.inner.channel(channel)?.check_video(channel)
+    }
+
+    /// Notes why a camera gave no still, or that it gave one. It counts where stills are all there is.
+    pub(super) fn note_still(&self, channel: ChannelId, failure: Option<String>) {
+        let known = self.inner.channels.get(&channel);
+        if let Some(known) = known.filter(|known| !known.has_video) {
+            *known.no_still.lock() = failure;
+        }
+    }
+
+    /// Why a channel would not deliver now: a stream of it is waited for in vain, the camera knows
+    /// that it is off, or all it has are stills and it gave none the last time. `None` as far as
+    /// anybody knows.
     pub fn offline(&self, channel: ChannelId) -> Option<String> {
+        let no_still = || self.inner.channels.get(&channel)?.no_still.lock().clone();
+        self.known_offline(channel).or_else(no_still)
+    }
+
+    /// The same without what is known by stills alone: the next one may be had.
+    fn known_offline(&self, channel: ChannelId) -> Option<String> {
         let known = self.inner.channels.get(&channel)?;
         let streams = self.inner.streams();
         let mut running = streams.running.values();
@@ -225,19 +260,19 @@ impl Hub {
         known.is_some_and(|known| known.working(channel).is_ok())
     }
 
-    /// Makes sure that somebody could have a channel's picture now, as far as is known without
+    /// Makes sure that somebody could have a still of a channel now, as far as is known without
     /// trying. Gives the number of the spell in which it works: what was taken in another one is
     /// from before it stood by, and nobody's any more.
     ///
     /// # Errors
-    /// As [`Hub::subscribe`].
+    /// [`ErrorKind::NotFound`] and [`ErrorKind::Unavailable`] as [`Hub::subscribe`].
     pub fn check_delivers(&self, channel: ChannelId) -> Result<u64, Error> {
         let known = self.inner.channel(channel)?;
         if self.inner.streams().closed {
             return Err(shutting_down());
         }
         let spell = known.working(channel)?;
-        match self.offline(channel) {
+        match self.known_offline(channel) {
             None => Ok(spell),
             Some(reason) => Err(off(channel, &reason)),
         }
@@ -396,7 +431,9 @@ impl Presence {
         if streams.closed {
             return Err(shutting_down());
         }
-        hub.channel(id.channel)?.working(id.channel)?;
+        let known = hub.channel(id.channel)?;
+        known.check_video(id.channel)?;
+        known.working(id.channel)?;
         let (running, is_new) = match streams.running.entry(id) {
             Entry::Occupied(running) => (running.into_mut(), false),
             Entry::Vacant(place) => (place.insert(hub.start(id)?), true),

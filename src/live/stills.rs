@@ -1,4 +1,5 @@
-//! Stills: JPEGs of cameras that hand them over. Who asks while one is taken, or waits for its turn,
+//! Stills: JPEGs of cameras that hand them over: firmware, the simulated one, and by HTTP an RTSP camera's
+//! `snapshot_url` and a camera of single pictures, which is known by its stills alone. Who asks while one is taken, or waits for its turn,
 //! gets the same; nothing is kept.
 
 use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ type Taken = Result<Bytes, Error>;
 
 /// One channel's.
 struct Slot {
+    hub: Hub,
     channel: ChannelId,
     camera: Arc<dyn Snapshot>,
     largest: usize,
@@ -76,6 +78,7 @@ impl Stills {
         registry.register("snapshots", help, metrics.0.clone());
         let slots = cameras.iter().filter_map(|channel| {
             let slot = Slot {
+                hub: hub.clone(),
                 channel: channel.id,
                 camera: channel.camera.parts().snapshot?,
                 largest,
@@ -166,8 +169,13 @@ impl Slot {
             },
         };
         self.metrics.count(channel, outcome);
-        if let Err(error) = &taken {
-            tracing::debug!(%channel, %error, "no still was taken");
+        match &taken {
+            Ok(_) => self.hub.note_still(channel, None),
+            Err(error) => {
+                tracing::debug!(%channel, %error, "no still was taken");
+                self.hub
+                    .note_still(channel, Some(error.reason().to_owned()));
+            }
         }
         taken
     }
@@ -223,7 +231,7 @@ fn failed(channel: ChannelId, why: &str) -> Error {
 
 fn none(channel: ChannelId) -> Error {
     let reason = format!(
-        "the camera of channel {channel} hands over no JPEG; a picture of H.264 or H.265 is none, and this device has no decoder (of an RTSP camera that gives JPEGs by HTTP, snapshot_url says where)"
+        "the camera of channel {channel} hands over no JPEG; a picture of H.264 or H.265 is none, and this device has no decoder (of a camera that gives JPEGs by HTTP: snapshot_url of an RTSP source, or a source of the kind jpeg)"
     );
     Error::new(ErrorKind::Unsupported, reason)
 }

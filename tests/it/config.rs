@@ -247,6 +247,47 @@ fn errors_in_sources_name_the_key_itself() {
             "kind = \"sim\", snapshot_url = \"http://x/\"",
             vec![":3: snapshot_url:", "no such option"],
         ),
+        ("kind = \"jpeg\"", vec![":3: kind:", "needs a url"]),
+        (
+            "kind = \"jpeg\", url = \"192.168.1.64/now.jpg\"",
+            vec![":3: url:", "http://HOST"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"rtsp://x/now.jpg\"",
+            vec![":3: url:", "http://HOST"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"https://x/now.jpg\"",
+            vec![":3: url:", "https", "not supported"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://admin:hunter2@x/now.jpg\"",
+            vec![":3: url:", "keys of their own"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", password = \"hunter2\"",
+            vec![":3: password:", "needs a user"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", snapshot_url = \"http://x/\"",
+            vec![":3: snapshot_url:", "no such option"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", pull = \"always\"",
+            vec![":3: pull:", "no such option"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", linger = \"1s\"",
+            vec![":3: linger:", "no such option"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", path = \"x\"",
+            vec![":3: path:", "no such option"],
+        ),
+        (
+            "kind = \"jpeg\", url = \"http://x/\", audio = \"aac\"",
+            vec![":3: audio:", "no such option"],
+        ),
         ("kind = \"socket\"", vec![":3: kind:", "needs a path"]),
         (
             "kind = \"socket\", path = \"x\", mode = \"rw\"",
@@ -269,6 +310,35 @@ fn errors_in_sources_name_the_key_itself() {
         "{}",
         refused(&twice)
     );
+}
+
+#[cfg(feature = "record")]
+#[test]
+fn single_pictures_are_not_recorded() {
+    let channel = |source: &str, record: &str| {
+        format!(
+            "[record]\nmode = \"event\"\n[[channel]]\nid = 0\n{record}\nsource = {{ {source} }}\n"
+        )
+    };
+    let jpeg = "kind = \"jpeg\", url = \"http://x/\"";
+    for mode in ["always", "event"] {
+        let error = refused(&channel(jpeg, &format!("record = \"{mode}\"")));
+        assert!(
+            error.contains(":5: record: single pictures are not"),
+            "{error}"
+        );
+    }
+    use peercam::record::Mode;
+    for (source, record, expected) in [
+        (jpeg, "", Some(Mode::Off)),
+        (jpeg, "record = \"off\"", Some(Mode::Off)),
+        ("kind = \"sim\"", "", None),
+        ("kind = \"sim\"", "record = \"off\"", Some(Mode::Off)),
+    ] {
+        let text = channel(source, record);
+        let config = Config::parse(&text, Path::new("camera.toml")).unwrap();
+        assert_eq!(config.channels[0].record, expected, "{text}");
+    }
 }
 
 #[test]

@@ -381,18 +381,58 @@ async fn what_a_camera_does_not_have_is_refused_beside_what_there_is() {
 
 #[tokio::test]
 async fn a_camera_of_single_pictures_has_stills_and_nothing_else() {
-    let web = Web::start(vec![answer("401 Unauthorized", DIGEST, b""), whole()]).await;
+    let gone = answer("404 Not Found", "", b"");
+    let web = Web::start(vec![gone, answer("401 Unauthorized", DIGEST, b""), whole()]).await;
     let camera = format!(
         "kind = \"jpeg\", url = \"http://{}/now.jpg\", user = \"admin\", password = \"hunter2\"",
         web.address
     );
     let text = sim_config("").replace("kind = \"sim\", every_picture = true", &camera);
-    let daemon = Daemon::start(&text);
+    let daemon = Daemon::start(&format!("[record]\n{text}"));
+    daemon.logs("nothing is recorded of it");
+    let ask = async |cmd: &str| {
+        let target = format!("/command?action=inner_define&cmd={cmd}");
+        request(daemon.address, "POST", &target, "").await.body
+    };
+    let health = async || request(daemon.address, "GET", "/healthz", "").await.body;
+    let is_said = async |online: bool, reason: &str| {
+        let (health, channels) = (health().await, ask("get_nvr_list").await);
+        let status = if online { "ok" } else { "degraded" };
+        for words in [
+            format!("\"{status}\""),
+            format!("\"online\":{online}"),
+            reason.to_owned(),
+        ] {
+            assert!(health.contains(&words), "{words}: {health}");
+        }
+        let online = format!("\"Online\":\"{}\"", u8::from(online));
+        assert!(channels.contains(&online), "{channels}");
+    };
+    is_said(true, "").await;
+    assert!(web.heads().is_empty(), "it is not asked for this");
+    let (head, _) = still(daemon.address, "GET", "").await;
+    assert!(head.starts_with("http/1.1 502"), "{head}");
+    is_said(false, "no such still (404)").await;
+    // It is asked again whatever came of it before.
     let (head, body) = still(daemon.address, "GET", "").await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert_eq!(body, jpeg_with(b"it"));
-    assert!(web.heads()[1].contains("authorization: Digest"));
+    assert!(web.heads()[2].contains("authorization: Digest"));
+    is_said(true, "").await;
+    assert!(!health().await.contains("reason"));
+
     let live = request(daemon.address, "GET", "/ipc.flv?action=live", "").await;
-    assert_eq!(live.status, 502, "{live:?}");
-    assert!(live.json("reason").contains("/snapshot.jpg"), "{live:?}");
+    assert_eq!(live.status, 501, "{live:?}");
+    for words in ["single pictures only", "GET /snapshot.jpg"] {
+        assert!(live.json("reason").contains(words), "{live:?}");
+    }
+    let status = ask("get_device_st&type=live").await;
+    assert!(status.contains("\"status\":\"406\""), "{status}");
+    let help = ask("help").await;
+    assert!(
+        help.contains("snapshot.jpg") && !help.contains("action=live"),
+        "{help}"
+    );
+    let event = request(daemon.address, "POST", "/event?type=1", "").await;
+    assert_ne!(event.status, 200, "{event:?}");
 }

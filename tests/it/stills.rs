@@ -50,15 +50,22 @@ struct Still {
     open: Semaphore,
     given: Mutex<VecDeque<Result<Vec<u8>, HalError>>>,
     offline: Mutex<Option<String>>,
+    /// It has no moving picture.
+    only: bool,
 }
 
 impl Still {
     fn new() -> Arc<Self> {
+        Self::of(false)
+    }
+
+    fn of(only: bool) -> Arc<Self> {
         Arc::new(Self {
             asked: AtomicUsize::new(0),
             open: Semaphore::new(0),
             given: Mutex::default(),
             offline: Mutex::default(),
+            only,
         })
     }
 
@@ -104,6 +111,7 @@ impl Camera for Scripted {
     fn parts(&self) -> Parts {
         Parts {
             snapshot: Some(Arc::new(Self(Arc::clone(&self.0)))),
+            stills_only: self.0.only,
             ..Parts::default()
         }
     }
@@ -320,6 +328,42 @@ async fn a_camera_that_is_off_is_not_asked_and_the_end_is_waited_for_by_nobody()
     let error = asked.await.unwrap().expect_err("the end");
     assert!(error.reason().contains("shutting down"), "{error}");
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_of_stills_alone_is_known_by_the_last_one_and_asked_again() {
+    for only in [true, false] {
+        let camera = Still::of(only);
+        let (hub, stills) = camera.stills();
+        assert_eq!(hub.offline(FRONT), None, "nobody has asked it");
+        assert_eq!(hub.check_video(FRONT).is_ok(), !only);
+        camera.open.add_permits(3);
+        let broken = HalError::Failed("its lamp is broken".to_owned());
+        for (given, reason) in [
+            (Err(broken.clone()), "its lamp is broken"),
+            (Ok(b"<html>".to_vec()), "does not begin as a JPEG"),
+            (
+                Err(HalError::Failed("panic".to_owned())),
+                "the log says where",
+            ),
+        ] {
+            camera.given.lock().unwrap().push_back(given);
+            assert!(stills.take(FRONT, &place()).await.is_err());
+            // Of other cameras streams tell.
+            let off = hub.offline(FRONT);
+            assert_eq!(
+                off.is_some_and(|off| off.contains(reason)),
+                only,
+                "{reason}"
+            );
+        }
+        assert!(stills.take(FRONT, &place()).await.is_err(), "it hangs");
+        let off = hub.offline(FRONT);
+        assert_eq!(off.is_some_and(|off| off.contains("within 4 s")), only);
+        camera.open.add_permits(1);
+        assert_eq!(number(stills.take(FRONT, &place()).await), "5");
+        assert_eq!(hub.offline(FRONT), None);
+    }
 }
 
 /// Head and body of an answer.

@@ -115,6 +115,8 @@ pub struct Parts {
     pub talkback: Option<Arc<dyn Talkback>>,
     /// Still pictures.
     pub snapshot: Option<Arc<dyn Snapshot>>,
+    /// These are all there is: it has no moving picture.
+    pub stills_only: bool,
     /// The card or disk that recordings go to.
     pub storage: Option<Arc<dyn Storage>>,
     /// Recordings that the hardware made by itself.

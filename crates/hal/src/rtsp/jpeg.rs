@@ -30,13 +30,13 @@ impl JpegCamera {
 
 impl Camera for JpegCamera {
     fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
-        let reason = "this camera hands over single pictures only: /snapshot.jpg";
-        Err(HalError::Failed(reason.to_owned()))
+        Err(HalError::Unsupported("moving pictures".to_owned()))
     }
 
     fn parts(&self) -> Parts {
         Parts {
             snapshot: Some(Arc::clone(&self.0) as _),
+            stills_only: true,
             ..Parts::default()
         }
     }

@@ -269,6 +269,7 @@ impl Camera for SocketCamera {
             upkeep: Some(parts),
             storage: None,
             recordings: None,
+            stills_only: false,
         }
     }
 
