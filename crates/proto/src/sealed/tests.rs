@@ -51,10 +51,12 @@ fn opened(bytes: &[u8], steps: &[usize]) -> Result<(Head, Vec<u8>), Broken> {
 proptest! {
     #[test]
     fn any_split_gives_the_same_plaintext(
-        body in proptest::collection::vec(any::<u8>(), 0..50_000),
+        (length, first) in (0_usize..50_000, any::<u8>()),
         pieces in proptest::collection::vec(0_usize..20_000, 0..5),
         steps in proptest::collection::vec(1_usize..20_000, 1..20),
     ) {
+        // Random bytes would take longer to make than to seal.
+        let body: Vec<u8> = (first..=u8::MAX).cycle().take(length).collect();
         prop_assert_eq!(opened(&sealed(&body, &pieces), &steps), Ok((head(), body)));
     }
 
