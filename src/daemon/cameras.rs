@@ -13,8 +13,7 @@ use peercam_hal::{
     clock::Clock, file::FileCamera,
 };
 use peercam_proto::media::{ChannelId, Quality};
-use peercam_task::boundary::Guarded;
-use peercam_task::watchdog::Notes;
+use peercam_task::{boundary::Guarded, watchdog::Notes};
 use prometheus_client::registry::Registry;
 
 use super::StartError;

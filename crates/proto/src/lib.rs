@@ -5,29 +5,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod call;
-pub mod command;
-pub mod cookie;
-pub mod credential;
-pub mod encoding;
+mod container;
+mod security;
+mod signalling;
+
 pub mod error;
-pub mod farewell;
-pub mod feedback;
-pub mod flv;
-pub mod fmp4;
-pub mod guard;
 pub mod hal_socket;
-pub mod jpeg;
-pub mod local;
 pub mod media;
-pub mod nal;
-pub mod network;
-pub mod peer_info;
-pub mod playhead;
-pub mod query;
-pub mod refusal;
-pub mod request_line;
-pub mod route;
-pub mod sealed;
 pub mod text;
-pub mod voice;
+
+pub use container::{flv, fmp4, jpeg, nal, voice};
+pub use security::{cookie, credential, encoding, sealed};
+pub use signalling::{
+    call, command, farewell, feedback, guard, local, network, peer_info, playhead, query, refusal,
+    request_line, route,
+};

@@ -15,8 +15,7 @@ use peercam_hal::socket;
 use peercam_hal::{
     Camera, ControlOutcome, MediaInput, SourceEvent, clock::Clock, file::FileCamera,
 };
-use peercam_proto::media::ChannelId;
-use peercam_proto::{media::Quality, text::Printable};
+use peercam_proto::{media::ChannelId, media::Quality, text::Printable};
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;

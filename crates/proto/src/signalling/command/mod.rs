@@ -23,10 +23,12 @@ pub use user::{Direction, Meaning, Speed, UserCommand};
 use std::time::Duration;
 
 use self::json::MAX_NAME;
-use super::{call::ViewerMove, query::Query, route::Labels};
 use crate::{
+    call::ViewerMove,
     error::Error,
     media::{ChannelId, Content, Quality},
+    query::Query,
+    route::Labels,
 };
 
 /// How long whoever does a command for the device may take, unless it is configured: apps of phones

@@ -3,8 +3,10 @@
 
 use http::{Method, StatusCode};
 
-use super::command::{Reply, Status};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    command::{Reply, Status},
+    error::{Error, ErrorKind},
+};
 
 /// The HTTP status and the JSON of a refusal: `{"status":"<code>","reason":"…"}`.
 pub fn refusal(error: &Error) -> (StatusCode, String) {

@@ -3,8 +3,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::{call::DeviceMove, query::Query, route::last_part};
-use crate::{error::Error, media::ChannelId};
+use crate::{call::DeviceMove, error::Error, media::ChannelId, query::Query, route::last_part};
 
 /// A path that only programs on the device itself may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 //! Only the last part of the path routes, so `http://127.0.0.1:34567/ipc.p2p.com/ipc.flv` and
 //! `/ipc.flv` are one (`docs/protocol.md`, "Routing").
 
-use super::{command::Window, query::Query};
 use crate::{
+    command::Window,
     error::{Error, ErrorKind},
     media::{ChannelId, StreamId},
+    query::Query,
 };
 
 /// The longest `user_args`, in bytes after decoding.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{
+use crate::{
     credential::EndpointId,
     encoding::{base64, exactly},
 };

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::text::Json;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    text::Json,
+};
 
 /// The longest message and the longest reply, in bytes.
 pub const MAX_FEEDBACK: usize = 16 << 10;

@@ -8,9 +8,10 @@
 mod rings;
 
 use self::rings::Rings;
-use super::{credential::Rank, feedback::CallSignal};
 use crate::{
+    credential::Rank,
     error::{Error, ErrorKind},
+    feedback::CallSignal,
     media::{ChannelId, MediaTime},
 };
 

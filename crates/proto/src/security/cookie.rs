@@ -3,7 +3,7 @@
 //! It buys a place in a queue and opens nothing: no token is bound to it, and it is no part of what
 //! is signed.
 
-use super::{
+use crate::{
     credential::Secret,
     encoding::{base64, exactly},
     network::Source,

@@ -1,0 +1,15 @@
+//! What apps, firmware and the device say to each other over HTTP.
+
+pub mod call;
+pub mod command;
+pub mod farewell;
+pub mod feedback;
+pub mod guard;
+pub mod local;
+pub mod network;
+pub mod peer_info;
+pub mod playhead;
+pub mod query;
+pub mod refusal;
+pub mod request_line;
+pub mod route;
