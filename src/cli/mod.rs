@@ -225,22 +225,18 @@ fn capped(levels: &Targets) -> Targets {
         .with_targets(named)
 }
 
-/// The name that a part has in the log, which was written as a module of the program: some are crates.
+/// The name that a part has in the log; some that were modules of the program are crates.
 fn crate_of(part: &str) -> String {
-    for (module, name) in [
-        ("peercam::client", "peercam_client"),
-        ("peercam::hal", "peercam_hal"),
-        ("peercam::transport", "peercam_net"),
-        ("peercam::boundary", "peercam_task::boundary"),
-    ] {
-        match part.strip_prefix(module) {
-            Some(rest) if rest.is_empty() || rest.starts_with("::") => {
-                return format!("{name}{rest}");
-            }
-            _ => {}
-        }
-    }
-    part.to_owned()
+    let module = part.strip_prefix("peercam::").unwrap_or_default();
+    let (first, rest) = module.split_at(module.find("::").unwrap_or(module.len()));
+    let name = match first {
+        "client" => "peercam_client",
+        "hal" => "peercam_hal",
+        "transport" => "peercam_net",
+        "boundary" => "peercam_task::boundary",
+        _ => return part.to_owned(),
+    };
+    format!("{name}{rest}")
 }
 
 #[cfg(test)]
