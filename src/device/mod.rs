@@ -54,6 +54,7 @@ fn camera_error(channel: ChannelId, error: &HalError) -> Error {
     let kind = match error {
         HalError::Busy => ErrorKind::Busy,
         HalError::Unsupported(_) => ErrorKind::Unsupported,
+        HalError::NoAnswer(_) => ErrorKind::NoAnswer,
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, format!("the camera of channel {channel}: {error}"))

@@ -140,7 +140,7 @@ impl Device {
                     let reason = format!(
                         "the answer of the camera of channel {channel} is longer than {MAX_REPLY} bytes"
                     );
-                    return Err(Error::new(ErrorKind::Unavailable, reason));
+                    return Err(Error::new(ErrorKind::BadAnswer, reason));
                 }
                 // It has no commands: nobody knows this one.
                 Err(HalError::Unsupported(_)) => {}

@@ -145,6 +145,9 @@ pub enum HalError {
     /// It does not take this format.
     #[error("it does not support {0}")]
     Unsupported(String),
+    /// It was asked and gave no answer in time, or none that can be used; a sentence for the log.
+    #[error("{0}")]
+    NoAnswer(String),
     /// It failed; a sentence for the log.
     #[error("{0}")]
     Failed(String),

@@ -123,7 +123,7 @@ impl Link {
             Err(_) => {
                 let seconds = time.as_secs_f64();
                 let reason = format!("the firmware did not answer within {seconds} s");
-                Err(HalError::Failed(reason))
+                Err(HalError::NoAnswer(reason))
             }
         }
     }

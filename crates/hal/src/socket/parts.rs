@@ -89,7 +89,7 @@ impl Commands for SocketParts {
             };
             let answer = link.ask(both).await?;
             let text = String::from_utf8(answer.into());
-            text.map_err(|_| HalError::Failed("the firmware's answer is no text".to_owned()))
+            text.map_err(|_| HalError::NoAnswer("the firmware's answer is no text".to_owned()))
         })
     }
 }
