@@ -200,7 +200,11 @@ impl Daemon {
         let speakers = channels.iter();
         let speakers =
             speakers.filter_map(|channel| Some((channel.id, channel.camera.parts().talkback?)));
-        let talkers = Talkers::new(clock, config.talk, speakers.collect(), talk_metrics);
+        let talks = talk::Config {
+            ahead: budget.talk_ahead,
+            ..config.talk
+        };
+        let talkers = Talkers::new(clock, talks, speakers.collect(), talk_metrics);
         let (calls, call_keeper) = Calls::new(clock, config.call_ring);
         let device = Device::new(device::Parts {
             hub: hub.clone(),

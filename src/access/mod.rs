@@ -31,6 +31,6 @@ pub use keeper::{Access, Keeper};
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
-pub use sessions::{CONNECTIONS_OF_SESSION, Session, SessionId, SessionView, Sessions};
+pub use sessions::{CONNECTIONS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions};
 pub use store::{Secrets, Store, StoreError, random};
 pub use watch::watch;

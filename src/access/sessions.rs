@@ -39,12 +39,14 @@ struct Table {
     slots: Vec<Slot>,
     /// Oldest first.
     displaced: Vec<Key>,
+    /// What goes on whether connections are there or not, by serial number.
+    sequels: Vec<(u64, Holder, End)>,
     next_serial: u64,
 }
 
 /// A credential as a whole, not its id: whoever holds a mint key chooses ids as it likes.
 type Key = (Arc<Holder>, Option<EndpointId>);
-/// Ends a connection; the word is for log and metrics.
+/// Ends a connection or a sequel; the word is for log and metrics.
 type End = Box<dyn Fn(&'static str) + Send + Sync>;
 
 struct Slot {
@@ -97,6 +99,13 @@ pub struct Session {
     pub requests: Places,
 }
 
+/// Something of a viewer that may outlast its connections, such as what it said last. Takes no place;
+/// its owner bounds it. Dropping it says that it is over.
+pub struct Sequel {
+    sessions: Sessions,
+    serial: u64,
+}
+
 impl Sessions {
     /// Room for `max` sessions.
     pub fn new(max: usize, metrics: Metrics) -> Self {
@@ -104,6 +113,7 @@ impl Sessions {
             max,
             slots: Vec::new(),
             displaced: Vec::new(),
+            sequels: Vec::new(),
             next_serial: 0,
         };
         Self {
@@ -168,11 +178,34 @@ impl Sessions {
         })
     }
 
-    /// Ends those for which `reason` gives one.
+    /// What a viewer has begun, and what ends it when the holder is let in no more: also when its
+    /// sessions have ended by then.
+    pub fn sequel(
+        &self,
+        holder: &Holder,
+        end: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Sequel {
+        let mut table = self.lock();
+        let serial = table.next_serial;
+        table.next_serial += 1;
+        table.sequels.push((serial, holder.clone(), Box::new(end)));
+        Sequel {
+            sessions: self.clone(),
+            serial,
+        }
+    }
+
+    /// Ends those for which `reason` gives one, and their sequels.
     pub fn end_where(&self, reason: impl Fn(&Holder) -> Option<&'static str>) {
-        let mut ended = Vec::new();
+        let (mut ended, mut sequels) = (Vec::new(), Vec::new());
         {
             let mut table = self.lock();
+            for (serial, holder, end) in std::mem::take(&mut table.sequels) {
+                match reason(&holder) {
+                    Some(reason) => sequels.push((end, reason)),
+                    None => table.sequels.push((serial, holder, end)),
+                }
+            }
             let slots = std::mem::take(&mut table.slots);
             for slot in slots {
                 match reason(&slot.key.0) {
@@ -183,6 +216,9 @@ impl Sessions {
         }
         for (slot, reason) in ended {
             self.end(Some(slot), reason);
+        }
+        for (end, reason) in sequels {
+            end(reason);
         }
     }
 
@@ -321,6 +357,13 @@ impl Drop for Session {
             table.slots.remove(index);
             self.sessions.metrics.sessions.dec();
         }
+    }
+}
+
+impl Drop for Sequel {
+    fn drop(&mut self) {
+        let mut table = self.sessions.lock();
+        table.sequels.retain(|(serial, ..)| *serial != self.serial);
     }
 }
 

@@ -25,7 +25,7 @@ pub use self::{
     p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
-use crate::config;
+use crate::{config, talk};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -114,6 +114,8 @@ pub struct Budget {
     pub fragment: usize,
     /// Recordings that are known at a time.
     pub recordings: usize,
+    /// What talks are read further than they sound, in bytes.
+    pub talk_ahead: usize,
     /// What each stream of a camera may take on its way in.
     pub room: Room,
 }
@@ -230,6 +232,7 @@ impl Budget {
         let (packets, messages) = wants.assembled;
         let assembled = times(packets, picture + picture / 2);
         let assembled = assembled.saturating_add(times(messages, 2 * picture));
+        let talks = times(wants.channels, TALK);
         let demands = [
             demand(
                 Part::Live,
@@ -281,8 +284,8 @@ impl Budget {
             ),
             demand(
                 Part::Talk,
-                (times(wants.channels, TALK), times(wants.channels, TALK)),
-                0,
+                (talks, talks.saturating_add(talk::Config::default().ahead)),
+                1,
             ),
             demand(Part::Rest, (REST, REST), 0),
         ];
@@ -317,6 +320,7 @@ impl Budget {
             pre_roll: before,
             fragment,
             recordings: bytes(Part::Catalog) / RECORDING,
+            talk_ahead: bytes(Part::Talk) - talks,
             room: Room {
                 gop: match wants.feeds {
                     0 => Room::default().gop,
@@ -370,7 +374,8 @@ impl Budget {
             Part::Recorder => format!("{} may wait for the card", size(self.record)),
             Part::Catalog => format!("{} recordings", self.recordings),
             Part::Cameras => format!("{} of each picture's newest group", size(self.room.gop)),
-            Part::Talk | Part::Rest => String::new(),
+            Part::Talk => format!("{} read ahead", size(self.talk_ahead)),
+            Part::Rest => String::new(),
         }
     }
 }

@@ -45,6 +45,8 @@ fn worst(budget: &Budget, wants: &Wants) -> usize {
         + recorder
         + budget.recordings * RECORDING
         + cameras
+        + wants.channels * TALK
+        + budget.talk_ahead
         + REST
 }
 
@@ -105,6 +107,7 @@ fn where_there_is_plenty_the_configuration_alone_bounds() {
     assert_eq!((budget.picture, budget.live), (2 * MIB, 6 * MIB));
     assert_eq!(budget.record, 4 * MIB);
     assert_eq!(budget.send_buffer, None);
+    assert_eq!(budget.talk_ahead, MIB);
     #[cfg(feature = "p2p")]
     assert_eq!(budget.p2p_window, peercam_net::p2p::SEND_WINDOW);
 }

@@ -35,7 +35,7 @@ use super::{
     seat::Seat,
 };
 use crate::{
-    access::{Holder, Keeper},
+    access::{Holder, Keeper, Sequel},
     device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,
@@ -87,12 +87,15 @@ pub(super) struct Request<'a> {
     pub(super) asked_at: Instant,
 }
 
-/// What joins work that outlives its request to whoever asked for it.
+/// What joins work that outlives its request to whoever asked for it, for as long as it is held.
 pub(super) struct Watch {
-    /// Cancelled when the device ends the session of whoever asked.
+    /// Cancelled when the device ends the session of whoever asked, and when it would if whoever asked
+    /// had not left.
     pub(super) ends: CancellationToken,
     /// Notes that the work has panicked.
     pub(super) panicked: Box<dyn FnOnce() + Send>,
+    /// Has the work ended when the connection is gone.
+    pub(super) sequel: Option<Sequel>,
 }
 
 /// Who made a request.
@@ -141,6 +144,7 @@ impl<'a> Who<'a> {
             Self::Anybody { .. } => Watch {
                 ends: CancellationToken::new(),
                 panicked: Box::new(|| {}),
+                sequel: None,
             },
             Self::Holder {
                 holder,
@@ -148,10 +152,14 @@ impl<'a> Who<'a> {
                 keeper,
                 ..
             } => {
+                let ends = ends.child_token();
+                let ending = ends.clone();
+                let sequel = keeper.sessions.sequel(holder, move |_| ending.cancel());
                 let (keeper, holder) = (Arc::clone(keeper), holder.clone());
                 Watch {
-                    ends: ends.clone(),
+                    ends,
                     panicked: Box::new(move || keeper.note_panic(&holder)),
+                    sequel: Some(sequel),
                 }
             }
         }

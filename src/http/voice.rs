@@ -51,8 +51,7 @@ impl App {
         let talked = match asked {
             Ok((caller, channel, declared, pace)) => {
                 let how = (declared, pace);
-                self.talk((&caller, channel), how, (body, who.watch()))
-                    .await
+                self.talk((&caller, channel), how, (body, *who)).await
             }
             Err(error) => Err(error),
         };
@@ -81,21 +80,29 @@ impl App {
         &self,
         (caller, channel): (&Caller, ChannelId),
         how: (Declared, Pace),
-        (body, Watch { ends, panicked }): (&mut RequestBody, Watch),
+        (body, who): (&mut RequestBody, Who<'_>),
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
         let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
+        let Watch {
+            ends,
+            panicked,
+            sequel,
+        } = who.watch();
         let presence = Presence {
             has_left: CancellationToken::new(),
             is_barred: ends,
         };
         let _leaves = presence.has_left.clone().drop_guard();
         let (talker, has_left) = (caller.clone(), presence.has_left.clone());
-        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| match talked {
-            Ok(talked) => log_end((&talker, channel), talked, has_left.is_cancelled()),
-            Err(Panicked) => panicked(),
+        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| {
+            drop(sequel);
+            match talked {
+                Ok(talked) => log_end((&talker, channel), talked, has_left.is_cancelled()),
+                Err(Panicked) => panicked(),
+            }
         };
         let (played, talked) = turn.play(body.take(), how, presence, ended).await;
         if let Some(played) = played {

@@ -1,12 +1,13 @@
 //! Talkback: what a viewer speaks, brought to a camera's speaker.
 //!
 //! ```text
-//! body ─► Upload (blocks) ─► Jitter (an even flow) ─► Decoder, if the speaker wants PCM ─► TalkSink
+//! body ─► Ahead ─► Upload (blocks) ─► Jitter (an even flow) ─► Decoder, if the speaker wants PCM ─► TalkSink
 //! ```
 //!
 //! One talker has a channel's speaker at a time; the device's owner gets it from a guest. Belongs here: turns, the flow of sound. Does not
 //! belong here: what containers look like (`proto::voice`), HTTP, hardware.
 
+mod ahead;
 mod decode;
 mod jitter;
 mod metrics;
@@ -49,15 +50,21 @@ pub struct Config {
     pub sample_rate: u32,
     /// A talker that sends nothing for so long has finished.
     pub idle: Duration,
+    /// How long somebody is heard who has left in the middle, or whose connection is lost.
+    pub tail: Duration,
+    /// So many bytes of all talks together are read further than they sound.
+    pub ahead: usize,
 }
 
 impl Default for Config {
-    /// 200 ms, 8 kHz, 15 s.
+    /// 200 ms, 8 kHz, 15 s, 3 s, 1 MiB, which is a minute of PCM of 8 kHz.
     fn default() -> Self {
         Self {
             jitter: Duration::from_millis(200),
             sample_rate: 8_000,
             idle: Duration::from_secs(15),
+            tail: Duration::from_secs(3),
+            ahead: 1 << 20,
         }
     }
 }
@@ -74,7 +81,7 @@ pub trait Pieces: Send {
 /// What becomes of the one who talks, while its talk plays.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
-    /// It has left: what has come of it sounds for three seconds at most.
+    /// It has left: unless all of it has come, what has come sounds for three seconds at most.
     pub has_left: CancellationToken,
     /// It may talk no more: nothing of it sounds any more.
     pub is_barred: CancellationToken,
@@ -90,6 +97,8 @@ struct Inner {
     clock: Clock,
     config: Config,
     speakers: HashMap<ChannelId, Speaker>,
+    /// What each talk may read further than it sounds.
+    ahead: usize,
     closed: AtomicBool,
     metrics: Metrics,
 }
@@ -114,8 +123,6 @@ pub struct Turn {
 
 /// How long somebody who had to go, and its sound, may keep the speaker.
 const HANDOVER: Duration = Duration::from_secs(3);
-/// How long somebody is heard who has left, or whose connection is lost.
-const TAIL: Duration = Duration::from_secs(3);
 /// Who beeps.
 const ITSELF: &str = "the device itself";
 /// Why a talk ends that the device ends.
@@ -129,6 +136,8 @@ impl Talkers {
         speakers: HashMap<ChannelId, Arc<dyn Talkback>>,
         metrics: Metrics,
     ) -> Self {
+        // A piece at least, or nothing would be read.
+        let ahead = (config.ahead / speakers.len().max(1)).max(1);
         let speakers = speakers.into_iter().map(|(channel, hardware)| {
             let place = Places::new(1);
             let speaker = Speaker {
@@ -143,6 +152,7 @@ impl Talkers {
                 clock,
                 config,
                 speakers: speakers.collect(),
+                ahead,
                 closed: AtomicBool::new(false),
                 metrics,
             }),

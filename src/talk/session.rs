@@ -9,9 +9,11 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{self, Panicked, Part, contain};
 use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, TAIL, Talked, Turn,
+    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, Talked, Turn,
+    ahead::Ahead,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
     tempo::{Presumed, Tempo},
@@ -28,9 +30,9 @@ impl Turn {
     /// Plays a body, which is said to be this, to its end, until the device hangs up, or as far as it
     /// came. Gives back the body, and how it went, which is told to `ended` too.
     ///
-    /// The talk is the speaker's own task: what has come of it sounds though whoever waits for it has
-    /// left, for three seconds at most; and it ends at once when its talker is barred. `ended` hears of
-    /// a panic too: who has caused it may not wait for the answer.
+    /// The talk is the speaker's own task: a body that has come whole sounds to its end whoever has
+    /// left, and what came of any other for three seconds at most; and it ends at once when its talker
+    /// is barred. `ended` hears of a panic too: who has caused it may not wait for the answer.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken,
@@ -212,14 +214,40 @@ impl<'a> Talk<'a> {
     }
 
     async fn play(mut self, body: &mut dyn Pieces, presence: &Presence) -> Result<Talked, Error> {
+        let turn = self.turn;
+        // Whatever it waits for, such as a speaker that was taken over.
+        let hung_up = tokio::select! {
+            biased;
+            why = turn.place.ended() => Some(why),
+            () = presence.is_barred.cancelled() => Some(HUNG_UP),
+            ended = self.run(body, &presence.has_left) => ended?,
+        };
+        if hung_up.is_some()
+            && let Some(speaker) = &mut self.speaker
+        {
+            speaker.sink.cut();
+        }
+        match (&self.end, hung_up) {
+            (End::BrokenOff(error) | End::Damaged(error), None) => Err(error.clone()),
+            _ => Ok(self.talked(hung_up)),
+        }
+    }
+
+    /// Plays to the end, or until nobody needs to hear the rest: then it says why.
+    async fn run(
+        &mut self,
+        body: &mut dyn Pieces,
+        has_left: &CancellationToken,
+    ) -> Result<Option<&'static str>, Error> {
         let clock = self.turn.inner.clock;
-        let idle = self.turn.inner.config.idle;
+        let Config { idle, tail, .. } = self.turn.inner.config;
+        let mut ahead = Ahead::new(body, self.turn.inner.ahead);
         let mut last_sound = clock.now();
-        let mut tail = None;
-        let hung_up = loop {
+        let mut tail_ends = None;
+        loop {
             let now = clock.now();
             self.jitter.note_gap(now);
-            let (is_dry, micros) = self.take_blocks(now).await?;
+            let (is_dry, micros) = self.take_blocks(&mut ahead, now).await?;
             if micros > 0 {
                 self.note_tempo(now, micros);
             }
@@ -232,7 +260,7 @@ impl<'a> Talk<'a> {
                 self.jitter.finish();
             }
             if self.jitter.is_done(now) {
-                break None;
+                return Ok(None);
             }
             // What comes next, if nothing is sent: a block is due, the last one has sounded, or
             // there is room again, which a due block makes.
@@ -244,37 +272,39 @@ impl<'a> Talk<'a> {
                 }
             };
             let left = idle.saturating_sub(now.duration_from(last_sound));
-            if presence.has_left.is_cancelled() || matches!(self.end, End::BrokenOff(_)) {
-                tail.get_or_insert(Instant::now() + TAIL);
-            }
-            let tail_ends = async {
-                match tail {
+            let is_alone = has_left.is_cancelled();
+            tail_ends = match self.is_lost(&ahead, is_alone) {
+                true => tail_ends.or_else(|| Some(Instant::now() + tail)),
+                false => None,
+            };
+            let tail_end = async {
+                match tail_ends {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                why = self.turn.place.ended() => break Some(why),
-                () = presence.is_barred.cancelled() => break Some(HUNG_UP),
-                () = tail_ends => break Some("its talker has left"),
-                () = presence.has_left.cancelled(), if tail.is_none() => {}
+                () = tail_end => return Ok(Some("its talker has left")),
+                () = has_left.cancelled(), if !is_alone => {}
                 () = wake => self.play_due(clock.now()).await?,
-                piece = body.piece(), if is_open && is_dry => self.take_piece(piece),
+                () = ahead.read(), if is_open && ahead.has_room() => {}
                 () = tokio::time::sleep(left), if is_open && is_dry => {
                     let reason = format!("no sound came for {} s", idle.as_secs());
                     self.end = End::BrokenOff(Error::new(ErrorKind::Timeout, reason));
                 }
             }
-        };
-        if hung_up.is_some()
-            && let Some(speaker) = &mut self.speaker
-        {
-            speaker.sink.cut();
         }
-        match (&self.end, hung_up) {
-            (End::BrokenOff(error) | End::Damaged(error), None) => Err(error.clone()),
-            _ => Ok(self.talked(hung_up)),
+    }
+
+    /// Whether nobody is there any more who would end it. Of somebody who has left, what is read ahead
+    /// tells whether it had said all; where that is full, it is not known yet.
+    fn is_lost(&self, ahead: &Ahead<'_>, is_alone: bool) -> bool {
+        match self.end {
+            End::Whole => false,
+            End::BrokenOff(_) => true,
+            End::Damaged(_) => is_alone,
+            End::Open => ahead.is_broken() || is_alone && ahead.has_room(),
         }
     }
 
@@ -327,7 +357,11 @@ impl<'a> Talk<'a> {
 
     /// Takes the blocks that have come, as many as there is room for: whether that was all, and how
     /// long they sound.
-    async fn take_blocks(&mut self, now: MediaTime) -> Result<(bool, i64), Error> {
+    async fn take_blocks(
+        &mut self,
+        ahead: &mut Ahead<'_>,
+        now: MediaTime,
+    ) -> Result<(bool, i64), Error> {
         let mut micros = 0;
         while self.jitter.has_room() {
             if matches!(self.end, End::Damaged(_)) {
@@ -335,7 +369,13 @@ impl<'a> Talk<'a> {
             }
             let block = match self.upload.next_block() {
                 Ok(Some(block)) => block,
-                Ok(None) => return Ok((true, micros)),
+                Ok(None) => match ahead.take() {
+                    Some(piece) if matches!(self.end, End::Open) => {
+                        self.take_piece(piece);
+                        continue;
+                    }
+                    _ => return Ok((true, micros)),
+                },
                 Err(error) => {
                     self.end = End::Damaged(error);
                     continue;

@@ -7,51 +7,69 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 
-/// A speaker that tells when it sounds, or panics then.
-struct Loud {
-    sounds: Arc<Notify>,
-    panics: bool,
+/// What a speaker does once it is to sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Plays,
+    Panics,
+    /// It does not open, because somebody has it.
+    IsBusy,
 }
 
-struct Open(Arc<Notify>, bool);
+/// A speaker that tells when it sounds, or is to open in vain.
+struct Loud(Arc<Notify>, Deed);
+
+struct Open(Arc<Notify>, Deed);
 
 impl Talkback for Loud {
     fn open(&self, _format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
-        Ok(Box::new(Open(Arc::clone(&self.sounds), self.panics)))
+        if self.1 == Deed::IsBusy {
+            self.0.notify_one();
+            return Err(HalError::Busy);
+        }
+        Ok(Box::new(Open(Arc::clone(&self.0), self.1)))
     }
 }
 
 impl TalkSink for Open {
     fn push(&mut self, _block: &[u8]) {
-        assert!(!self.1, "a speaker");
+        assert!(self.1 != Deed::Panics, "a speaker");
         self.0.notify_one();
     }
 }
 
-/// A minute of WAV that comes as one piece, and then nothing more.
-struct Minute(Option<Bytes>);
+/// How a body ends, if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Whole,
+    BrokenOff,
+    Never,
+}
 
-impl Minute {
-    const MILLIS: u64 = 60_000;
+/// Some sound as WAV that comes as one piece, and how it ends.
+struct Body(Option<Bytes>, Ends);
 
-    fn new() -> Self {
-        let sound = vec![0; 16 * Self::MILLIS as usize];
+impl Body {
+    fn new(millis: u64, ends: Ends) -> Self {
+        let sound = vec![0; 16 * millis as usize];
         let mut body = b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\0\0\0".to_vec();
         body.extend([1, 0, 1, 0, 0x40, 0x1f, 0, 0, 0x80, 0x3e, 0, 0, 2, 0, 16, 0]);
         body.extend(b"data");
         body.extend((sound.len() as u32).to_le_bytes());
         body.extend(sound);
-        Self(Some(body.into()))
+        Self(Some(body.into()), ends)
     }
 }
 
-impl Pieces for Minute {
+impl Pieces for Body {
     fn piece(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Error>> {
-        let piece = self.0.take();
+        let (piece, ends) = (self.0.take(), self.1);
         Box::pin(async move {
-            match piece {
-                Some(piece) => Ok(Some(piece)),
-                None => pending().await,
+            match (piece, ends) {
+                (Some(piece), _) => Ok(Some(piece)),
+                (None, Ends::Whole) => Ok(None),
+                (None, Ends::BrokenOff) => Err(Error::bad_request("it broke off")),
+                (None, Ends::Never) => pending().await,
             }
         })
     }
@@ -59,7 +77,7 @@ impl Pieces for Minute {
 
 type Told = Result<Result<Talked, Error>, Panicked>;
 
-/// A minute's talk under way, what is known of its talker, and what is heard of its end.
+/// A talk under way, what is known of its talker, and what is heard of its end.
 struct Scene {
     talkers: Talkers,
     playing: tokio::task::JoinHandle<Result<Talked, Error>>,
@@ -70,17 +88,23 @@ struct Scene {
 
 const CHANNEL: ChannelId = ChannelId(0);
 
-async fn talk(panics: bool) -> Scene {
+/// Longer than a test may take.
+const LONG: u64 = 10_000;
+
+/// Somebody talks who had to be given the speaker by another one, and is heard for no time at all
+/// once it has left.
+async fn talk(deed: Deed, body: Body) -> Scene {
     let sounds = Arc::new(Notify::new());
-    let loud = Loud {
-        sounds: Arc::clone(&sounds),
-        panics,
-    };
+    let loud = Loud(Arc::clone(&sounds), deed);
     let speaker: Arc<dyn Talkback> = Arc::new(loud);
     let speakers = HashMap::from([(CHANNEL, speaker)]);
     let metrics = Metrics::default();
-    let talkers = Talkers::new(Clock::start(), Config::default(), speakers, metrics);
-    let taken = talkers.take(CHANNEL, Rank::Guest, "viewer").await;
+    let config = Config {
+        tail: Duration::from_millis(50),
+        ..Config::default()
+    };
+    let talkers = Talkers::new(Clock::start(), config, speakers, metrics);
+    let taken = talkers.take(CHANNEL, Rank::Owner, "viewer").await;
     let Ok(turn) = taken else {
         panic!("it is free")
     };
@@ -94,7 +118,7 @@ async fn talk(panics: bool) -> Scene {
     let playing = tokio::spawn(async move {
         let leaves = given.has_left.clone().drop_guard();
         let how = (Declared::default(), Pace::Recorded);
-        let (_, talked) = turn.play(Minute::new(), how, given, ended).await;
+        let (_, talked) = turn.play(body, how, given, ended).await;
         drop(leaves);
         talked
     });
@@ -109,31 +133,69 @@ async fn talk(panics: bool) -> Scene {
 
 #[tokio::test]
 async fn a_talk_ends_at_once_with_the_session_of_its_talker() {
-    let scene = talk(false).await;
-    scene.sounds.notified().await;
-    scene.presence.is_barred.cancel();
-    let talked = scene.playing.await.expect("no panic").expect("hung up");
-    assert_eq!(talked.hung_up, Some(HUNG_UP));
-    assert!(talked.played_millis < Minute::MILLIS / 2, "{talked:?}");
-    assert!(!scene.talkers.is_taken(CHANNEL));
+    // Also one that waits for the speaker still.
+    for deed in [Deed::Plays, Deed::IsBusy] {
+        let scene = talk(deed, Body::new(LONG, Ends::Never)).await;
+        scene.sounds.notified().await;
+        scene.presence.is_barred.cancel();
+        let talked = scene.playing.await.expect("no panic").expect("hung up");
+        assert_eq!(talked.hung_up, Some(HUNG_UP), "{deed:?}");
+        assert!(talked.played_millis < LONG / 2, "{talked:?}");
+        assert!(!scene.talkers.is_taken(CHANNEL));
+    }
 }
 
 #[tokio::test]
-async fn who_has_left_is_heard_for_a_few_seconds_more() {
-    let scene = talk(false).await;
+async fn who_has_left_in_the_middle_is_heard_for_a_moment_more() {
+    // A body that has broken off tells it without anybody's leave.
+    for (ends, leaves) in [
+        (Ends::Never, true),
+        (Ends::BrokenOff, true),
+        (Ends::BrokenOff, false),
+    ] {
+        let scene = talk(Deed::Plays, Body::new(LONG, ends)).await;
+        scene.sounds.notified().await;
+        if leaves {
+            scene.playing.abort();
+        }
+        let told = scene.told.await.expect("it ends").expect("no panic");
+        let talked = told.expect("no fault");
+        assert_eq!(talked.hung_up, Some("its talker has left"), "{ends:?}");
+        assert!(talked.played_millis < LONG / 2, "{talked:?}");
+        assert!(!scene.talkers.is_taken(CHANNEL));
+    }
+}
+
+#[tokio::test]
+async fn who_has_said_all_is_heard_to_the_end_though_it_has_left() {
+    const MILLIS: u64 = 500;
+    let scene = talk(Deed::Plays, Body::new(MILLIS, Ends::Whole)).await;
     scene.sounds.notified().await;
     scene.playing.abort();
     let told = scene.told.await.expect("it ends").expect("no panic");
     let talked = told.expect("no fault");
-    assert!(talked.hung_up.is_some());
-    assert!(talked.played_millis < Minute::MILLIS / 2, "{talked:?}");
-    assert!(!scene.talkers.is_taken(CHANNEL));
+    assert_eq!((talked.played_millis, talked.hung_up), (MILLIS, None));
+}
+
+#[tokio::test]
+async fn whose_end_is_too_far_to_be_known_is_heard_on_and_ends_with_its_session() {
+    let beyond = Config::default().ahead as u64 / 16 + LONG;
+    let scene = talk(Deed::Plays, Body::new(beyond, Ends::Whole)).await;
+    scene.sounds.notified().await;
+    scene.playing.abort();
+    // Longer than anybody is heard who had not said all.
+    for _ in 0..15 {
+        scene.sounds.notified().await;
+    }
+    scene.presence.is_barred.cancel();
+    let told = scene.told.await.expect("it ends").expect("no panic");
+    assert_eq!(told.expect("no fault").hung_up, Some(HUNG_UP));
 }
 
 #[tokio::test]
 async fn a_panic_in_a_talk_is_told_though_its_talker_has_left() {
     for leaves in [false, true] {
-        let scene = talk(true).await;
+        let scene = talk(Deed::Panics, Body::new(LONG, Ends::Never)).await;
         if leaves {
             // It has begun, and sounds a moment later.
             tokio::task::yield_now().await;

@@ -67,4 +67,5 @@ mod secrets;
 mod signalling;
 mod stills;
 mod support;
+mod talk;
 mod vectors;

@@ -204,3 +204,34 @@ fn a_back_end_leaves_sessions_to_others() {
     assert!(enter("local", 10).is_err() && enter("shop", 3).is_err());
     assert!(paired.is_open());
 }
+
+#[test]
+fn what_outlasts_a_connection_ends_when_its_holder_is_let_in_no_more() {
+    let sessions = Sessions::new(4, Metrics::default());
+    let ended: Vec<_> = (0..3).map(|_| Arc::new(AtomicUsize::new(0))).collect();
+    let sequel = |id: u8| {
+        let ended = Arc::clone(&ended[usize::from(id)]);
+        sessions.sequel(&holder(id, Scope::Voice), move |_| {
+            ended.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    let session = guest(&sessions, 0, None).expect("room");
+    let kept = [sequel(0), sequel(1)];
+    drop(sequel(2));
+    drop(session);
+    assert_eq!(sessions.count(), 0, "they take no place");
+    for _ in 0..2 {
+        sessions.end_where(|holder| (holder.claims.name != "viewer 1").then_some("revoked"));
+        let times: Vec<_> = ended
+            .iter()
+            .map(|ended| ended.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(
+            times,
+            [1, 0, 0],
+            "once, and only of whom it is about, while it goes on"
+        );
+    }
+    drop(kept);
+    assert!(sessions.lock().sequels.is_empty());
+}
