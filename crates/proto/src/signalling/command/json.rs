@@ -33,37 +33,44 @@ pub(super) fn begins_as_json(text: &str) -> bool {
     rest.starts_with(['{', '[', '"', '#']) || rest.starts_with("/*") || rest.starts_with("//")
 }
 
-/// Writes JSON anew, numbers as they came. `hear` is told every key and text in it.
+/// Writes JSON anew, numbers as they came. `hear` is told every key and text in it, and `take` every
+/// member of the outermost object.
 ///
 /// # Errors
 /// What stands in the way.
-pub(super) fn rewrite(text: &str, hear: impl FnMut(&str)) -> Result<String, &'static str> {
+pub(super) fn rewrite<'a>(
+    text: &'a str,
+    hear: impl FnMut(&str),
+    take: impl FnMut(&str, &'a RawValue),
+) -> Result<String, &'static str> {
     // Each part is checked where it is read, and nothing is read twice.
     let whole = text.trim_matches([' ', '\t', '\r', '\n']);
     let mut writer = Writer {
         out: String::with_capacity(text.len()),
         hear,
+        take,
     };
     writer.write(whole, 0)?;
     Ok(writer.out)
 }
 
-struct Writer<H> {
+struct Writer<H, T> {
     out: String,
     hear: H,
+    take: T,
 }
 
-impl<H: FnMut(&str)> Writer<H> {
+impl<'a, H: FnMut(&str), T: FnMut(&str, &'a RawValue)> Writer<H, T> {
     /// Writes a value; one that is not the whole is known to be JSON, but for what escapes stand for.
-    fn write(&mut self, text: &str, depth: usize) -> Result<(), &'static str> {
+    fn write(&mut self, text: &'a str, depth: usize) -> Result<(), &'static str> {
         if depth > MAX_DEPTH {
             return Err("it is too deep");
         }
         match text.as_bytes().first() {
-            Some(b'{') => self.object(&parse::<Members<'_>>(text)?.0, depth),
+            Some(b'{') => self.object(&parse::<Members<'a>>(text)?.0, depth),
             Some(b'[') => {
                 self.out.push('[');
-                for (place, item) in parse::<Vec<&RawValue>>(text)?.into_iter().enumerate() {
+                for (place, item) in parse::<Vec<&'a RawValue>>(text)?.into_iter().enumerate() {
                     self.comma(place);
                     self.write(item.get(), depth + 1)?;
                 }
@@ -84,7 +91,7 @@ impl<H: FnMut(&str)> Writer<H> {
 
     fn object(
         &mut self,
-        members: &[(Text<'_>, &RawValue)],
+        members: &[(Text<'a>, &'a RawValue)],
         depth: usize,
     ) -> Result<(), &'static str> {
         let mut seen = BTreeSet::new();
@@ -114,6 +121,9 @@ impl<H: FnMut(&str)> Writer<H> {
             self.text(key)?;
             self.out.push(':');
             self.write(value.get(), depth + 1)?;
+            if depth == 0 {
+                (self.take)(key, value);
+            }
         }
         self.out.push('}');
         Ok(())
@@ -187,6 +197,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 mod tests {
     use super::*;
 
+    fn anew(text: &str) -> Result<String, &'static str> {
+        rewrite(text, |_| (), |_, _| ())
+    }
+
     #[test]
     fn what_one_reader_understands_as_another_is_written_anew() {
         for (text, expected) in [
@@ -197,12 +211,13 @@ mod tests {
                 r#"{"a":[1,-0.0,1e400,12345678901234567890123,true,null,{"B c":[]}]}"#,
             ),
         ] {
-            assert_eq!(rewrite(text, |_| ()).as_deref(), Ok(expected), "{text}");
-            assert_eq!(rewrite(expected, |_| ()).as_deref(), Ok(expected));
+            assert_eq!(anew(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(anew(expected).as_deref(), Ok(expected));
         }
         let mut heard = Vec::new();
         let told = |word: &str| heard.push(word.to_owned());
-        rewrite(r#"{"a":{"b":["\u0063",1]}}"#, told).expect("it is fine");
+        let text = r#"{"a":{"b":["\u0063",1]}}"#;
+        rewrite(text, told, |_, _| ()).expect("it is fine");
         assert_eq!(heard, ["a", "b", "c"]);
     }
 
@@ -210,8 +225,8 @@ mod tests {
     fn what_two_readers_could_understand_differently_is_refused() {
         let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let long = |length| format!("{{\"{}\":1}}", "k".repeat(length));
-        assert!(rewrite(&deep(MAX_DEPTH + 1), |_| ()).is_ok());
-        assert!(rewrite(&long(MAX_NAME), |_| ()).is_ok());
+        assert!(anew(&deep(MAX_DEPTH + 1)).is_ok());
+        assert!(anew(&long(MAX_NAME)).is_ok());
         for text in [
             "",
             r#"{"topic":"x""#,
@@ -245,7 +260,7 @@ mod tests {
             &"[".repeat(16_000),
             &long(MAX_NAME + 1),
         ] {
-            assert!(rewrite(text, |_| ()).is_err(), "{text}");
+            assert!(anew(text).is_err(), "{text}");
         }
     }
 

@@ -1,10 +1,8 @@
 //! Messages of the standard panel, and what is answered (`docs/protocol.md`, "Commands that makers
 //! define").
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Status, json,
@@ -110,35 +108,47 @@ impl TopicName {
     }
 
     /// The name that a word may be taken for: some firmware compares without case.
-    pub fn like(word: &str) -> Option<Self> {
+    pub fn like(word: impl AsRef<[u8]>) -> Option<Self> {
+        let word = word.as_ref();
         let mut all = Self::ALL.into_iter();
-        all.find(|name| name.as_str().eq_ignore_ascii_case(word))
+        all.find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(word))
     }
 }
 
-#[derive(Deserialize)]
-struct TopicJson<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    message_id: Option<Value>,
-    data: Option<Value>,
+/// The members of a JSON object that make it a message of a panel, as they came.
+#[derive(Default)]
+pub(super) struct Members<'a> {
+    topic: Option<&'a RawValue>,
+    message_id: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
 }
 
-impl Topic {
-    /// Reads a message, if it is one.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        // An array would be read as the values of the fields.
-        let json: TopicJson<'_> = text
-            .starts_with('{')
-            .then(|| serde_json::from_str(text).ok())??;
+impl<'a> Members<'a> {
+    /// Notes a member.
+    pub(super) fn take(&mut self, key: &str, value: &'a RawValue) {
+        match key {
+            "topic" => self.topic = Some(value),
+            "message_id" => self.message_id = Some(value),
+            "data" => self.data = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The message, if it is one.
+    pub(super) fn topic(self) -> Option<Topic> {
+        let name: String = serde_json::from_str(self.topic?.get()).ok()?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let is_name =
-            (1..=json::MAX_NAME).contains(&json.topic.len()) && json.topic.bytes().all(is_plain);
-        is_name.then(|| Self {
-            name: json.topic.into_owned(),
-            message_id: json.message_id,
-            data: match json.data {
-                Some(Value::Object(data)) => data,
+        let is_name = (1..=json::MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain);
+        let value = |raw: Option<&RawValue>| match raw {
+            None => Some(Value::Null),
+            Some(raw) => serde_json::from_str(raw.get()).ok(),
+        };
+        let (message_id, data) = (value(self.message_id)?, value(self.data)?);
+        is_name.then(|| Topic {
+            name,
+            message_id: Some(message_id).filter(|id| !id.is_null()),
+            data: match data {
+                Value::Object(data) => data,
                 _ => Map::new(),
             },
         })
@@ -319,9 +329,17 @@ pub fn encode_topic(topic: &Topic, done: Result<&PanelReply, (Status, &str)>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{Meaning, UserCommand};
+
+    fn topic(text: &str) -> Topic {
+        match UserCommand::parse(text).meaning {
+            Meaning::Topic(topic) => topic,
+            other => panic!("{text} is {other:?}"),
+        }
+    }
 
     fn panel(text: &str) -> Result<Panel, NotPanel> {
-        Panel::of(&Topic::parse(text).expect(text))
+        Panel::of(&topic(text))
     }
 
     #[test]
@@ -392,7 +410,7 @@ mod tests {
     fn answers_carry_the_number_of_the_question() {
         let answer = |id: &str| {
             let text = format!(r#"{{"topic":"ptz"{id}}}"#);
-            let topic = Topic::parse(&text).expect("a topic");
+            let topic = topic(&text);
             encode_topic(&topic, Ok(&PanelReply::Done))
         };
         let start = r#"{"confirmation_topic":"ptz","#;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Topic, TopicName, json};
+use super::{Topic, TopicName, json, panel::Members};
 use crate::{call::ViewerMove, encoding::hex};
 
 /// How often a text may have been percent-encoded besides.
@@ -110,8 +110,9 @@ impl UserCommand {
 /// The text as it goes on, and what it means. `hear` is told all that stands in it.
 fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'static str> {
     if json::begins_as_json(text) {
-        let text = json::rewrite(text, hear)?;
-        let meaning = Topic::parse(&text).map_or(Meaning::NoTopic, Meaning::Topic);
+        let mut members = Members::default();
+        let text = json::rewrite(text, hear, |key, value| members.take(key, value))?;
+        let meaning = members.topic().map_or(Meaning::NoTopic, Meaning::Topic);
         return Ok((text, meaning));
     }
     hear(text);
@@ -131,13 +132,14 @@ fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'s
         let inner = String::from_utf8_lossy(&bytes);
         // `22` may as well be a number of the maker's.
         if json::begins_as_json(&inner) && inner.contains('{') {
-            let inner = json::rewrite(&inner, hear)?;
+            let mut members = Members::default();
+            let anew = json::rewrite(&inner, hear, |key, value| members.take(key, value))?;
             let is_lower = text.bytes().any(|byte| byte.is_ascii_lowercase());
-            let mut text = hex(inner.as_bytes());
+            let mut text = hex(anew.as_bytes());
             if !is_lower {
                 text.make_ascii_uppercase();
             }
-            let meaning = Topic::parse(&inner).map_or(Meaning::NoTopic, |_| Meaning::Other);
+            let meaning = members.topic().map_or(Meaning::NoTopic, |_| Meaning::Other);
             return Ok((text, meaning));
         }
         hear(&inner);
@@ -187,8 +189,8 @@ fn without_escapes(text: &str) -> String {
 }
 
 fn note_words(text: &str, names: &mut Vec<TopicName>) {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    for name in words.filter_map(TopicName::like) {
+    let is_other = |byte: &u8| !byte.is_ascii_alphanumeric() && *byte != b'_';
+    for name in text.as_bytes().split(is_other).filter_map(TopicName::like) {
         if !names.contains(&name) {
             names.push(name);
         }
