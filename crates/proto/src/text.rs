@@ -90,9 +90,10 @@ impl Write for Escaping<'_, '_> {
         let mut rest = text;
         while let Some((at, c)) = first_unprintable(rest) {
             out.write_str(&rest[..at])?;
-            match excepted(c) {
-                true => out.write_char(c)?,
-                false => write!(out, "{}", c.escape_default())?,
+            if excepted(c) {
+                out.write_char(c)?;
+            } else {
+                write!(out, "{}", c.escape_default())?;
             }
             rest = &rest[at + c.len_utf8()..];
         }

@@ -116,9 +116,12 @@ impl FromFirmware {
     /// # Errors
     /// [`MessageError`]
     pub fn parse(head: Head, mut body: Bytes) -> Result<Self, MessageError> {
-        let needs = |body: &Bytes, bytes: usize| match body.len() >= bytes {
-            true => Ok(()),
-            false => Err(MessageError::TooShort(head.kind)),
+        let needs = |body: &Bytes, bytes: usize| {
+            if body.len() >= bytes {
+                Ok(())
+            } else {
+                Err(MessageError::TooShort(head.kind))
+            }
         };
         let meaningless = |what, value: u8| MessageError::Meaningless {
             kind: head.kind,

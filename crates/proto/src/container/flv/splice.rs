@@ -149,9 +149,10 @@ impl Splice {
             }
             Join::Shifted { shift, first } => {
                 let timestamp = found.timestamp.wrapping_add(shift);
-                match is_before(timestamp, first) {
-                    true => first,
-                    false => timestamp,
+                if is_before(timestamp, first) {
+                    first
+                } else {
+                    timestamp
                 }
             }
             Join::Waiting(at) if is_header => at,

@@ -263,9 +263,10 @@ impl Fragment {
 
     /// When its pictures are shown, or its sound is heard if the file has no picture.
     pub fn shown(&self) -> Option<Shown> {
-        let kind = match self.is_sound {
-            true => TrackKind::Audio,
-            false => TrackKind::Video,
+        let kind = if self.is_sound {
+            TrackKind::Audio
+        } else {
+            TrackKind::Video
         };
         let shown = |sample: &Sample| sample.micros + i64::from(sample.composition_micros);
         Some(Shown {

@@ -41,13 +41,13 @@ impl BoxHead {
     pub fn parse(bytes: [u8; BOX_HEAD]) -> Result<Self, Damaged> {
         let [s0, s1, s2, s3, k0, k1, k2, k3] = bytes;
         let size = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
-        match size >= BOX_HEAD as u64 {
-            true => Ok(Self {
-                size,
-                kind: [k0, k1, k2, k3],
-            }),
-            false => Err(Damaged("a box is smaller than its head")),
+        if size < BOX_HEAD as u64 {
+            return Err(Damaged("a box is smaller than its head"));
         }
+        Ok(Self {
+            size,
+            kind: [k0, k1, k2, k3],
+        })
     }
 }
 
@@ -255,14 +255,14 @@ impl Head {
                 None => return Err(Damaged("it has more tracks than a recording")),
             }
         }
-        match tracks == Tracks::default() {
-            true => Err(Damaged("it has no track")),
-            false => Ok(Self {
-                tracks,
-                size,
-                blanks: Blanks::find(&bytes[..size]),
-            }),
+        if tracks == Tracks::default() {
+            return Err(Damaged("it has no track"));
         }
+        Ok(Self {
+            tracks,
+            size,
+            blanks: Blanks::find(&bytes[..size]),
+        })
     }
 }
 

@@ -167,15 +167,17 @@ impl Pictures {
             return Ok(None);
         }
         // New parameter sets hold from a key picture on.
-        let new_track = match key && !self.is_known {
-            true => Some(self.sets.track(self.codec, self.frame_rate)?),
-            false => None,
+        let new_track = if key && !self.is_known {
+            Some(self.sets.track(self.codec, self.frame_rate)?)
+        } else {
+            None
         };
         self.is_known |= new_track.is_some();
         // A picture is kept for a while. What was left out of it, such as filler, is not.
-        let data = match out.len() < out.capacity() / 2 {
-            true => Bytes::copy_from_slice(&out),
-            false => out.freeze(),
+        let data = if out.len() < out.capacity() / 2 {
+            Bytes::copy_from_slice(&out)
+        } else {
+            out.freeze()
         };
         Ok(Some(Picture {
             data,

@@ -56,9 +56,10 @@ impl FlvSound {
         if let Some(samples) = &mut self.samples {
             samples.finish();
         }
-        match self.reader.has_begun() {
-            true => Ok(()),
-            false => Err(cut_off()),
+        if self.reader.has_begun() {
+            Ok(())
+        } else {
+            Err(cut_off())
         }
     }
 

@@ -122,9 +122,10 @@ impl Upload {
 
     /// Takes in more of the body, once [`Upload::next_block`] has given `None`.
     pub fn feed(&mut self, piece: Bytes) {
-        self.rest = match self.rest.is_empty() {
-            true => piece,
-            false => [&self.rest[..], &piece].concat().into(),
+        self.rest = if self.rest.is_empty() {
+            piece
+        } else {
+            [&self.rest[..], &piece].concat().into()
         };
     }
 
