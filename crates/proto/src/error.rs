@@ -1,4 +1,4 @@
-//! Why a request is refused: one error type, mapped to HTTP in `proto::refusal` and nowhere else.
+//! Refusal of a request: one error type, mapped to HTTP in [`crate::refusal`] and nowhere else.
 
 use std::borrow::Cow;
 
@@ -12,43 +12,43 @@ pub struct Error {
     reason: Cow<'static, str>,
 }
 
-/// What sort of refusal it is; decides the HTTP status.
+/// Kind of a refusal; decides the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The request is malformed or a parameter has an impossible value.
+    /// Malformed request, or a parameter with an impossible value.
     BadRequest,
-    /// The request is understood and this caller may not make it.
+    /// Well-formed request that this caller may not make.
     Forbidden,
-    /// There is no such route, channel or file.
+    /// No such route, channel or file.
     NotFound,
-    /// The route exists, but not for this method.
+    /// Known route, but not for this method.
     MethodNotAllowed,
-    /// What is asked for of a file lies outside it.
+    /// Requested range outside the file.
     BadRange,
-    /// The body or a parameter is longer than the documented limit.
+    /// Body or parameter above the documented limit.
     TooLarge,
-    /// The body is in a format that is not taken.
+    /// Body in a format that is not taken.
     UnsupportedMedia,
-    /// The peer was too slow to send what it announced.
+    /// Peer too slow to send what it announced.
     Timeout,
-    /// A limit of the device is reached; trying later helps.
+    /// Limit of the device reached; a later try may succeed.
     Full,
-    /// Somebody else has what is asked for, of which there is one.
+    /// Resource that exists once and that another caller holds, such as the speaker.
     Busy,
-    /// That cannot be done as things stand.
+    /// Request that conflicts with the current state.
     Conflict,
-    /// The device has no such part, or cannot do that.
+    /// Capability that the device does not have.
     Unsupported,
-    /// What is behind the device's door does not deliver at the moment: the camera, the card.
+    /// Camera or card that does not deliver at the moment.
     Unavailable,
-    /// The one that was to be asked did not answer in time.
+    /// No answer in time from the one that had to be asked, such as firmware.
     NoAnswer,
-    /// The one that was asked gave an answer that is none.
+    /// Unusable answer from the one that had to be asked.
     BadAnswer,
 }
 
 impl Error {
-    /// A refusal of `kind` because of `reason`.
+    /// Creates a refusal of `kind` because of `reason`.
     pub fn new(kind: ErrorKind, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -61,12 +61,12 @@ impl Error {
         Self::new(ErrorKind::BadRequest, reason)
     }
 
-    /// What sort of refusal it is.
+    /// Returns the kind of refusal.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence for the person at the other end.
+    /// Returns the sentence for the person at the other end.
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,4 +1,4 @@
-//! Text of strangers, made fit for a terminal, a log line and a page.
+//! Untrusted text, made safe for a terminal, a log line and a page.
 //!
 //! Cameras, devices, viewers and cards name things and give reasons. Printed as they come, such
 //! texts can clear a screen, forge lines, and show letters in another order than they have. Every
@@ -6,9 +6,10 @@
 
 use std::fmt::{self, Write};
 
-/// Whether a character is one that is seen, and does nothing. What is not: controls (C0, C1 and
-/// DEL), formats (directions, joiners and all that has no width), separators of lines, what Unicode
-/// has not assigned or never will, and blanks that look like others.
+/// Returns whether a character is visible and has no effect of its own. Not printable are controls
+/// (C0, C1 and DEL), format characters (directions, joiners and all that has no width), line
+/// separators, code points that Unicode has not assigned or never will, and blanks that look like
+/// others.
 pub fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -22,8 +23,8 @@ pub fn is_printable(c: char) -> bool {
     c == '\u{3000}' || text.is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
-/// Shows something as one line in which nothing but what is seen is as it was: the rest is escaped,
-/// as in `\u{1b}`.
+/// Displays something as one line: printable characters as they are, all others escaped, as in
+/// `\u{1b}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<T>(pub T);
 
@@ -33,7 +34,7 @@ impl<T: fmt::Display> fmt::Display for Printable<T> {
     }
 }
 
-/// The same of several lines.
+/// [`Printable`] that keeps line feeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<T>(pub T);
 
@@ -43,8 +44,8 @@ impl<T: fmt::Display> fmt::Display for Lines<T> {
     }
 }
 
-/// A text that is kept, as one printable line of at most so many characters, without the NULs and
-/// line ends that C programs leave around it.
+/// Returns a text that is to be kept as one printable line of at most `max` characters, without the
+/// NULs and line ends that C programs leave around it.
 pub fn line(text: &str, max: usize) -> String {
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
     let printable = Printable(text).to_string();
@@ -54,7 +55,8 @@ pub fn line(text: &str, max: usize) -> String {
     }
 }
 
-/// JSON as one printable line that says the same: what is not printable is escaped as JSON does.
+/// Displays JSON as one printable line with the same meaning: unprintable characters are escaped as
+/// JSON does (RFC 8259, 7).
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(pub &'a str);
 
@@ -81,7 +83,7 @@ fn first_unprintable(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|&(_, c)| !is_printable(c))
 }
 
-/// Escapes what goes through it, but for what is excepted.
+/// Writer that escapes unprintable characters, except those for which the function returns `true`.
 struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>, fn(char) -> bool);
 
 impl Write for Escaping<'_, '_> {

@@ -1,16 +1,16 @@
-//! Whether bytes are a JPEG (ITU-T T.81), by its markers: what a camera calls one may be anything, and
-//! browsers look at it.
+//! Recognition of a JPEG (ITU-T T.81) by its markers: a camera may call anything a JPEG, and browsers
+//! guess a type from the bytes.
 
 /// The bytes are no whole JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotJpeg {
-    /// They do not begin as one.
+    /// No SOI marker with another marker behind it at the start.
     #[error("it does not begin as a JPEG does")]
     Other,
-    /// They end before the picture does.
+    /// End of the bytes before the EOI marker.
     #[error("it is cut off")]
     CutOff,
-    /// There is no picture in it, or something where a marker has to be.
+    /// No frame or scan before the EOI, or other bytes where a marker has to be.
     #[error("it is a damaged JPEG")]
     Damaged,
 }
@@ -19,11 +19,11 @@ const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
-/// How long the JPEG is that these bytes begin with: from its SOI to its EOI. What follows is none of
-/// it.
+/// Returns the length of the JPEG at the start of these bytes, from its SOI to its EOI. Bytes behind
+/// that do not belong to it.
 ///
 /// # Errors
-/// [`NotJpeg`].
+/// [`NotJpeg`] if there is no whole JPEG.
 pub fn length(bytes: &[u8]) -> Result<usize, NotJpeg> {
     if !bytes.starts_with(&[0xff, SOI, 0xff]) {
         return Err(NotJpeg::Other);
@@ -50,7 +50,8 @@ pub fn length(bytes: &[u8]) -> Result<usize, NotJpeg> {
     }
 }
 
-/// The code of the marker that stands here, and what is behind it. Any number of 0xff may be before.
+/// The code of the marker at `at`, and the offset behind it. Any number of 0xff fill bytes may precede
+/// the code (T.81, B.1.1.2).
 fn marker(bytes: &[u8], at: usize) -> Result<(u8, usize), NotJpeg> {
     let rest = bytes.get(at..).unwrap_or_default();
     let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
@@ -61,6 +62,7 @@ fn marker(bytes: &[u8], at: usize) -> Result<(u8, usize), NotJpeg> {
     }
 }
 
+/// The offset behind a marker segment. Its length counts its own two bytes (T.81, B.1.1.4).
 fn behind_segment(bytes: &[u8], at: usize) -> Result<usize, NotJpeg> {
     let rest = bytes.get(at..).unwrap_or_default();
     let (length, _) = rest.split_first_chunk().ok_or(NotJpeg::CutOff)?;
@@ -70,7 +72,7 @@ fn behind_segment(bytes: &[u8], at: usize) -> Result<usize, NotJpeg> {
     }
 }
 
-/// The first marker that is not of the coded picture itself.
+/// The offset of the first marker that does not belong to the entropy-coded data.
 fn behind_scan(bytes: &[u8], at: usize) -> Result<usize, NotJpeg> {
     let rest = bytes.get(at..).unwrap_or_default();
     let is_end = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7);

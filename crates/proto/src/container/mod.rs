@@ -1,4 +1,4 @@
-//! Containers of media and what stands in them: bytes in, frames out, and back.
+//! Media containers and elementary streams: bytes in, frames out, and back.
 
 pub mod flv;
 pub mod fmp4;

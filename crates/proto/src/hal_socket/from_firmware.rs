@@ -1,3 +1,8 @@
+//! Messages of the firmware, parsed.
+//!
+//! A value that is not defined is an error, and ends the connection: taken for something else, it
+//! would show a wrong picture, and nobody would know why.
+
 use bytes::{Buf, Bytes};
 
 use super::{ANSWER, HELLO, Head, MAGIC, MessageError, PICTURE, SOUND};
@@ -7,114 +12,114 @@ use crate::{
     text,
 };
 
-/// What firmware says.
+/// Message of the firmware.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromFirmware {
-    /// It is there, and speaks this version.
+    /// First message of a connection.
     Hello {
-        /// The version; 0 if it does not begin as a hello does.
+        /// Protocol version; 0 if the message does not begin with [`MAGIC`](super::MAGIC).
         version: u16,
-        /// What it calls itself.
+        /// Name of the firmware, for the log.
         name: String,
     },
-    /// What a stream will deliver, from its next key frame on.
+    /// Announcement of a stream's codecs, valid from its next key frame on.
     Stream(StreamId, StreamInfo),
-    /// An access unit.
+    /// An access unit of video.
     Picture {
-        /// Of this stream.
+        /// Its stream.
         stream: StreamId,
-        /// When it was captured, in decoding order, on the firmware's monotonic clock.
+        /// Capture time, in decoding order, on the firmware's monotonic clock.
         time: MediaTime,
-        /// How much later than that it is shown.
+        /// Presentation time minus `time`, in microseconds.
         composition_micros: i32,
-        /// How its NAL units are told apart.
+        /// Delimitation of its NAL units.
         framing: Framing,
-        /// It, with its parameter sets before a key frame.
+        /// Its NAL units, with parameter sets before a key frame.
         data: Bytes,
     },
     /// A block of sound.
     Sound {
-        /// Of this stream.
+        /// Its stream.
         stream: StreamId,
-        /// When its first sample was captured, on the same clock.
+        /// Capture time of its first sample, on the same clock.
         time: MediaTime,
         /// AAC: one access unit, with or without ADTS head. G.711: samples.
         data: Bytes,
     },
-    /// A stream delivers nothing for now, for this reason.
+    /// Interruption of a stream, with the reason for viewers.
     Offline(StreamId, String),
-    /// What a channel can beside delivering pictures.
+    /// Capabilities of a channel beside its streams.
     Abilities(ChannelId, Abilities),
-    /// Where a channel's motor points.
+    /// Pan/tilt position of a channel: x, y, then smallest and largest x, smallest and largest y.
     Position(ChannelId, [i32; 6]),
-    /// The answer to a request of the daemon.
+    /// Answer to a request of the daemon.
     Answer {
-        /// The request.
+        /// Id of the request.
         id: u32,
-        /// Whether it was done.
+        /// Set if it was done.
         done: bool,
-        /// A JPEG, the answer to a command, or why it was not done.
+        /// A JPEG, the answer to a command, or the reason for which it was not done.
         data: Bytes,
     },
-    /// How many access units of a stream the firmware has dropped since it connected, because the
-    /// socket was full.
+    /// Number of access units of a stream that the firmware has dropped since it connected, because
+    /// the socket was full.
     Dropped(StreamId, u32),
 }
 
-/// What a stream delivers.
+/// Codecs of a stream, and the abilities of its encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamInfo {
     /// The picture; `None` if there is none.
     pub video: Option<VideoCodec>,
-    /// Pictures each second; 0 if unknown.
+    /// Pictures per second; 0 if unknown.
     pub frame_rate: f64,
     /// The sound; `None` if there is none.
     pub audio: Option<Sound>,
-    /// Whether the encoder makes key frames on request.
+    /// Set if the encoder makes key frames on request.
     pub forces_keys: bool,
-    /// Whether the encoder changes its bit rate on request.
+    /// Set if the encoder changes its bit rate on request.
     pub sets_bitrate: bool,
 }
 
-/// The sound of a stream.
+/// Sound of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sound {
-    /// How it is coded.
+    /// Its codec.
     pub codec: AudioCodec,
     /// Samples per second and channel.
     pub sample_rate: u32,
-    /// 1 or 2.
+    /// Number of channels, 1 or 2.
     pub channels: u8,
     /// AAC: the `AudioSpecificConfig`; empty if every unit has an ADTS head.
     pub config: Bytes,
 }
 
-/// What a channel can.
+/// Capabilities of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
-    /// It has a pan/tilt motor.
+    /// Pan/tilt motor.
     pub ptz: bool,
-    /// It can turn its picture by 180°.
+    /// Rotation of the picture by 180°.
     pub flip: bool,
-    /// It has a speaker.
+    /// Speaker that takes PCM.
     pub speaker: bool,
-    /// The speaker takes AAC beside PCM.
+    /// Speaker that takes AAC too.
     pub speaker_aac: bool,
-    /// It takes stills.
+    /// JPEG snapshots.
     pub snapshot: bool,
-    /// It understands commands that makers define.
+    /// Commands that makers define.
     pub commands: bool,
-    /// It can start itself again.
+    /// Reboot on request.
     pub reboot: bool,
-    /// It can format its card.
+    /// Formatting of its SD card.
     pub format: bool,
 }
 
 impl FromFirmware {
-    /// Reads the body of a message.
+    /// Parses the body of a message.
     ///
     /// # Errors
-    /// [`MessageError`]
+    /// [`MessageError::TooShort`], [`MessageError::Meaningless`] and [`MessageError::Unknown`].
     pub fn parse(head: Head, mut body: Bytes) -> Result<Self, MessageError> {
         let needs = |body: &Bytes, bytes: usize| {
             if body.len() >= bytes {
@@ -254,7 +259,8 @@ impl FromFirmware {
     }
 }
 
-/// What it says for people: one line, without anything that could forge another in a log.
+/// Returns a text of the firmware as one line of at most 200 characters, which cannot forge another in
+/// a log.
 pub fn text(bytes: &[u8]) -> String {
     text::line(&String::from_utf8_lossy(bytes), 200)
 }

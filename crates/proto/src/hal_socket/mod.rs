@@ -1,4 +1,4 @@
-//! What firmware and daemon say to each other over a Unix socket (`docs/hal-socket.md`).
+//! Protocol between firmware and daemon over a Unix socket (`docs/hal-socket.md`).
 //!
 //! A message is a head of 8 bytes and a body; all numbers are little-endian. The firmware connects,
 //! says [`FromFirmware::Hello`], and is answered with [`ToFirmware::Welcome`] or
@@ -14,74 +14,73 @@ pub use to_firmware::{TalkCoding, ToFirmware};
 
 use crate::media::{ChannelId, Quality, StreamId};
 
-/// What is spoken here.
+/// Protocol version.
 pub const VERSION: u16 = 1;
 /// The first bytes of a hello.
 pub const MAGIC: [u8; 4] = *b"PCAM";
-/// Bytes of a head.
+/// Bytes of a message head.
 pub const HEAD: usize = 8;
-/// Bytes of a body at most: the largest picture that viewers get, and what is said with it.
+/// Upper bound of a body, in bytes: the largest picture, and the fields in front of it.
 pub const LARGEST_BODY: usize = LARGEST_PICTURE + 64;
-/// Bytes of a picture at most.
+/// Upper bound of a coded picture, in bytes.
 pub const LARGEST_PICTURE: usize = 2 << 20;
 
-/// The same of messages that carry neither pictures nor answers: a few numbers, and a line of text or a
-/// configuration.
+/// Upper bound of the body of a message that carries neither media nor an answer, in bytes: a few
+/// numbers, and a line of text or a configuration.
 pub const LARGEST_NOTE: usize = 4 << 10;
-/// The same of sound: one access unit, or some samples.
+/// Upper bound of the body of a sound message, in bytes: one access unit, or some samples.
 pub const LARGEST_SOUND: usize = 64 << 10;
 
-/// Kinds of messages from firmware.
+/// Kinds of messages from firmware. Those of the daemon begin at 64.
 const FROM_FIRMWARE: RangeInclusive<u8> = 1..=9;
 const HELLO: u8 = 1;
 const PICTURE: u8 = 3;
 const SOUND: u8 = 4;
 const ANSWER: u8 = 8;
 
-/// What is before each body: its length (4 bytes), what it is (1), which picture of which channel
-/// it is about (1 and 2).
+/// Head of a message: length of the body (4 bytes), kind (1), quality (1) and channel (2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Bytes of the body.
+    /// Bytes of the body that follows.
     pub length: usize,
     kind: u8,
     quality: u8,
     channel: u16,
 }
 
-/// Why what came is no message.
+/// Error for bytes that are no message of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// It is too long.
+    /// Body above the bound of its kind.
     #[error("a message of kind {kind} with {length} bytes; {most} are the most")]
     TooLong {
-        /// Of this kind.
+        /// Kind of the message.
         kind: u8,
-        /// Bytes of its body, as it says.
+        /// Bytes of its body, by its head.
         length: usize,
-        /// Bytes that it may have.
+        /// Upper bound of its kind.
         most: usize,
     },
-    /// Nobody knows what it is.
+    /// Unknown kind.
     #[error("a message of kind {0}, which version {VERSION} does not have")]
     Unknown(u8),
-    /// It ends too soon.
+    /// Body shorter than the fixed fields of its kind.
     #[error("a message of kind {0} that is too short")]
     TooShort(u8),
-    /// It says something that has no meaning.
+    /// Field with a value that is not defined.
     #[error("a message of kind {kind} with {what} {value}, which has no meaning")]
     Meaningless {
-        /// Of this kind.
+        /// Kind of the message.
         kind: u8,
-        /// What says it.
+        /// Name of the field.
         what: &'static str,
-        /// What it says.
+        /// Its value.
         value: u32,
     },
 }
 
 impl Head {
-    /// Reads a head.
+    /// Parses a head. Its length is checked before any of the body is read.
     ///
     /// # Errors
     /// [`MessageError::TooLong`] and [`MessageError::Unknown`].
@@ -107,7 +106,7 @@ impl Head {
         })
     }
 
-    /// Whether it is that of a hello.
+    /// Returns whether it is the head of a hello.
     pub fn is_hello(self) -> bool {
         self.kind == HELLO
     }

@@ -1,3 +1,5 @@
+//! Every message, byte for byte as `docs/hal-socket.md` has it.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,68 +1,72 @@
+//! Messages of the daemon, encoded.
+//!
+//! Kinds and layouts are those of `docs/hal-socket.md`; a test pins each byte for byte.
+
 use super::{Head, VERSION};
 use crate::{
     credential::{CredentialId, Scopes},
     media::{ChannelId, StreamId},
 };
 
-/// What the daemon says.
+/// Message of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToFirmware<'a> {
-    /// Come in.
+    /// Acceptance of a hello, with the daemon's version.
     Welcome,
-    /// The connection ends here, for this reason.
+    /// End of the connection, with the reason.
     Goodbye(&'a str),
-    /// Somebody watches a stream, or nobody any more. Pictures may stop meanwhile.
+    /// Demand for a stream: whether anybody watches it. Without viewers, pictures may stop.
     Watch(StreamId, bool),
-    /// A key frame is needed, as soon as possible.
+    /// Request for a key frame, as soon as possible.
     KeyFrame(StreamId),
-    /// Bits per second that a stream should have.
+    /// Target bit rate of a stream, in bits per second.
     Bitrate(StreamId, u32),
-    /// Turn: pan (-1 left, 1 right), tilt (-1 down, 1 up), speed (1 to 10). All 0: stop.
+    /// Pan/tilt motion: pan (-1 left, 1 right), tilt (-1 down, 1 up), speed (1 to 10). All 0: stop.
     Turn(ChannelId, i8, i8, u8),
-    /// Turn the picture by 180°, or back.
+    /// Rotation of the picture by 180°: on or off.
     Flip(ChannelId, bool),
-    /// Somebody begins to talk: open the speaker for this.
+    /// Start of talkback: the speaker opens for this format.
     TalkStart {
-        /// The speaker of this channel.
+        /// Channel of the speaker.
         channel: ChannelId,
-        /// How it is coded.
+        /// Coding of its blocks.
         coding: TalkCoding,
-        /// 1 or 2.
+        /// Number of channels, 1 or 2.
         channels: u8,
         /// Samples per second and channel.
         sample_rate: u32,
         /// AAC: the `AudioSpecificConfig`.
         config: &'a [u8],
     },
-    /// A block of what is talked: samples, or an access unit.
+    /// A block of talkback: PCM samples, or an AAC access unit.
     Talk(ChannelId, &'a [u8]),
-    /// The talk is over: play what there is, and close the speaker.
+    /// End of talkback: the speaker plays what it has, and closes.
     TalkStop(ChannelId),
-    /// Take a still; answer with a JPEG.
+    /// Request for a JPEG of now. The number is the id of the answer, as in all requests below.
     Snapshot(ChannelId, u32),
-    /// A command that makers define; answer with what is to be said to the viewer.
+    /// Command that makers define. The answer is passed on to the viewer.
     Command(ChannelId, u32, &'a str),
-    /// Start again; answer first.
+    /// Request for a reboot, answered before it happens.
     Reboot(ChannelId, u32),
-    /// Format the card; answer when that is done.
+    /// Request for formatting the SD card, answered when that has begun.
     Format(ChannelId, u32),
-    /// How many access units of a stream the daemon has dropped since the firmware connected,
-    /// because whoever reads them was too slow.
+    /// Number of access units of a stream that the daemon has dropped since the firmware connected,
+    /// because their reader was too slow.
     Dropped(StreamId, u32),
-    /// Who sends the command of this id, which comes next.
+    /// Caller of the command that comes next.
     Caller {
-        /// The channel of the command.
+        /// Channel of the command.
         channel: ChannelId,
-        /// Of the command.
+        /// Id of the command.
         id: u32,
-        /// What the sender may do.
+        /// Scopes of the caller.
         scopes: Scopes,
-        /// Who minted the credential that it proved, and which one that is.
+        /// Issuer and id of the credential that it proved, if any.
         credential: Option<(&'a str, CredentialId)>,
     },
 }
 
-/// How what is talked is coded.
+/// Coding of talkback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TalkCoding {
     /// Signed 16-bit little-endian PCM.
@@ -72,7 +76,7 @@ pub enum TalkCoding {
 }
 
 impl ToFirmware<'_> {
-    /// The message, head and body.
+    /// Encodes the message, head and body.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, (channel, quality)) = match self {
             Self::Welcome => (64, NOTHING),
@@ -152,7 +156,9 @@ impl ToFirmware<'_> {
     }
 }
 
+/// Channel and quality of messages that concern neither.
 const NOTHING: (u16, u8) = (0, 0);
+/// Id of the credential of a caller without proof.
 const NO_CREDENTIAL: CredentialId = CredentialId::new([0; 16]);
 
 fn of_stream(stream: StreamId) -> (u16, u8) {

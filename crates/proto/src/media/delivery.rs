@@ -7,15 +7,15 @@ use super::{Frame, Tracks};
 pub struct Delivery {
     /// The frame.
     pub frame: Frame,
-    /// When the viewer decodes it: ms since its first frame, wrapping.
+    /// Decoding time, in ms since the viewer's first frame, wrapping.
     pub timestamp: u32,
-    /// How much later it is shown, in ms.
+    /// Presentation time minus `timestamp`, in ms.
     pub composition_ms: i32,
-    /// What its decoder must know, if that is not what the frame before needed.
+    /// New tracks, if they differ from those of the frame before.
     pub new_tracks: Option<Arc<Tracks>>,
 }
 
-/// What a file of recordings holds.
+/// Content of a recorded file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Content {
     /// A still.

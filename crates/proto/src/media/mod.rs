@@ -20,9 +20,9 @@ use bytes::Bytes;
 /// One access unit: a whole coded picture or a whole coded block of audio samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Which track of the stream it belongs to.
+    /// The track of the stream that it belongs to.
     pub track: TrackKind,
-    /// Whether decoding can start here. Always true for audio.
+    /// Set if decoding can start here. Always set for audio.
     pub key: bool,
     /// Capture time, in decoding order. Never decreases within a track.
     pub time: MediaTime,
@@ -33,18 +33,18 @@ pub struct Frame {
     pub data: Bytes,
 }
 
-/// What a frame costs that is kept somewhere, beside its bytes: its place in a queue, which may
-/// have grown to twice what it holds, and what allocating its bytes takes.
+/// Memory of a frame that is kept, beside its payload, in bytes: its slot in a queue, which may have
+/// grown to twice its length, and the overhead of the payload's allocation.
 pub const FRAME_COST: usize = 256;
 
 impl Frame {
-    /// What it costs to keep it, in bytes. Whoever bounds what it keeps counts this, and not the
-    /// bytes alone: frames of a few bytes would cost many times what was counted.
+    /// Memory that keeping it costs, in bytes. Every bound of kept frames counts this, and not the
+    /// payload alone: frames of a few bytes would cost many times what was counted.
     pub fn weight(&self) -> usize {
         self.data.len() + FRAME_COST
     }
 
-    /// Whether this is a video frame from which decoding can start.
+    /// Returns whether this is a video frame from which decoding can start.
     pub fn is_video_key(&self) -> bool {
         self.track == TrackKind::Video && self.key
     }

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Sound on its way to a speaker.
+/// Format of sound on its way to a speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoundFormat {
-    /// How its samples are coded.
+    /// Coding of its samples.
     pub coding: SoundCoding,
     /// Samples per second and channel.
     pub sample_rate: u32,
@@ -13,7 +13,7 @@ pub struct SoundFormat {
     pub channels: u8,
 }
 
-/// How samples are coded.
+/// Coding of samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SoundCoding {
     /// Signed 16-bit little-endian PCM.
@@ -27,7 +27,7 @@ pub enum SoundCoding {
 }
 
 impl SoundCoding {
-    /// The name that people know it by.
+    /// Returns the name that people know it by.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Pcm => "PCM",
@@ -41,10 +41,10 @@ impl SoundCoding {
 /// A block of sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoundBlock {
-    /// What it is.
+    /// Its format, shared by successive blocks.
     pub format: Arc<SoundFormat>,
-    /// Its samples, as the format says.
+    /// Its samples, coded as `format` says.
     pub data: Bytes,
-    /// How long it sounds, in microseconds.
+    /// Duration, in microseconds.
     pub micros: i64,
 }

@@ -10,12 +10,12 @@ impl fmt::Display for ChannelId {
     }
 }
 
-/// How good a picture a viewer asks for: the `quality` parameter.
+/// Picture quality that a viewer asks for: the `quality` parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quality {
     /// The smallest picture.
     Standard,
-    /// The middle one; what a viewer gets who does not say.
+    /// The middle one, and the default of requests.
     #[default]
     High,
     /// The largest picture.
@@ -26,7 +26,7 @@ impl Quality {
     /// Every quality, smallest picture first.
     pub const ALL: [Self; 3] = [Self::Standard, Self::High, Self::Super];
 
-    /// The word used in requests, configuration and metrics.
+    /// Returns the word used in requests, configuration and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -45,7 +45,7 @@ impl fmt::Display for Quality {
 impl FromStr for Quality {
     type Err = ParseQualityError;
 
-    /// Reads the word in any case.
+    /// Parses the word in any case.
     fn from_str(word: &str) -> Result<Self, ParseQualityError> {
         Self::ALL
             .into_iter()
@@ -54,7 +54,7 @@ impl FromStr for Quality {
     }
 }
 
-/// The word is none of the three qualities.
+/// Error for a word that is none of the three qualities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("quality is one of standard, high, super")]
 pub struct ParseQualityError;

@@ -29,7 +29,7 @@ impl MediaTime {
         Self(self.0.saturating_add(micros))
     }
 
-    /// How long until `self`, seen from `now`; zero if it has passed.
+    /// Time from `now` until `self`; zero if it has passed.
     pub fn duration_from(self, now: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.micros_since(now)).unwrap_or(0))
     }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// The tracks of a stream and what a decoder must know before the first frame.
+/// The tracks of a stream, with the decoder configuration of each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracks {
     /// The picture, if there is one.
@@ -32,7 +32,7 @@ impl fmt::Display for TrackKind {
 /// A video track.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoTrack {
-    /// How its pictures are coded.
+    /// Codec of its pictures.
     pub codec: VideoCodec,
     /// Parameter sets as `AVCDecoderConfigurationRecord` (H.264) or
     /// `HEVCDecoderConfigurationRecord` (H.265), ISO/IEC 14496-15.
@@ -57,7 +57,7 @@ pub enum VideoCodec {
 /// An audio track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioTrack {
-    /// How its samples are coded.
+    /// Codec of its samples.
     pub codec: AudioCodec,
     /// AAC: the `AudioSpecificConfig` (ISO/IEC 14496-3). Empty for G.711.
     pub config: Bytes,

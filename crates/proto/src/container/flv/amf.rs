@@ -1,4 +1,4 @@
-//! The little of AMF 0 that script tags need.
+//! The part of AMF 0 that script tags need (FLV 10.1, E.4.4).
 
 /// A value in a script tag.
 pub(super) enum Value<'a> {

@@ -1,29 +1,36 @@
+//! Vectored buffer of FLV tags for one write.
+//!
+//! Payloads are shared by all viewers and never copied; only heads and trailers belong to one of
+//! them. Timestamps and headers are made in [`super::mux`].
+
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
 use super::{TRAILER, TagHead};
 
-/// Tags in sending order as one buffer: what a viewer is sent in one write.
+/// Tags in sending order as one buffer, sent to a viewer in one write.
 ///
 /// Payloads are shared, heads are the viewer's own. Each tag's `PreviousTagSize` is sent with it:
 /// FFmpeg and mpegts.js hold a tag back until those four bytes have come.
 #[derive(Debug, Default)]
 pub struct TagBatch {
     parts: Vec<Part>,
-    /// The part being sent and how much of it has gone.
+    /// Index of the part that is being sent.
     at: usize,
+    /// Bytes of that part that have been sent.
     sent: usize,
+    /// Bytes of all parts still to be sent.
     remaining: usize,
 }
 
-/// Room for what is usually sent at once: a picture, the sound since the last one, and the last
+/// Capacity reserved for the usual write: a picture, the sound since the last one, and the last
 /// trailer.
 const USUAL_PARTS: usize = 5;
-/// The most that a part has of its viewer's own: the trailer of the tag before and a tag head.
+/// Upper bound of the unshared bytes of a part: the trailer of the tag before and a tag head.
 const MAX_OWN: usize = TRAILER + 20;
 
-/// Bytes of the viewer's own, then shared ones.
+/// Unshared bytes, followed by shared ones.
 #[derive(Debug)]
 struct Part {
     own: [u8; MAX_OWN],
@@ -42,7 +49,7 @@ impl Part {
 }
 
 impl TagBatch {
-    /// Appends bytes that are whole tags already, such as the preamble.
+    /// Appends bytes that are complete tags already, such as the preamble.
     pub fn push_bytes(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;

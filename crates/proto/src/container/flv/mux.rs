@@ -1,3 +1,9 @@
+//! FLV writer of one viewer: preamble, sequence headers and tag heads.
+//!
+//! A head is made per viewer, because each has its own timestamps and form of H.265; the access unit
+//! behind it is shared. A payload fits into the 24 bits of a tag's size: the hub refuses larger
+//! frames.
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
@@ -7,7 +13,7 @@ use super::{
 };
 use crate::media::{AudioCodec, AudioTrack, Frame, TrackKind, Tracks, VideoCodec, VideoTrack};
 
-/// How H.265 is written into FLV.
+/// Signalling of H.265 in FLV, which Adobe's specification does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HevcForm {
     /// CodecID 12, which the apps of deployed cameras read.
@@ -17,12 +23,12 @@ pub enum HevcForm {
     Hvc1,
 }
 
-/// Everything of a tag that stands before its payload: header and codec prefix.
+/// Tag header and codec prefix: the bytes of a tag in front of its access unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagHead {
     bytes: [u8; Self::MAX],
     length: u8,
-    /// Header, prefix and payload, as `PreviousTagSize` counts them.
+    /// Bytes of header, prefix and payload, as `PreviousTagSize` counts them.
     tag_size: u32,
 }
 
@@ -50,7 +56,7 @@ impl TagHead {
         }
     }
 
-    /// The bytes on the wire.
+    /// Returns the bytes on the wire.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -67,7 +73,7 @@ impl TagHead {
     }
 }
 
-/// Writes one viewer's FLV stream: what comes first, and a head for every frame.
+/// Writer of one viewer's FLV stream: a preamble, then a head for every frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Muxer {
     video: VideoForm,
@@ -81,7 +87,7 @@ enum VideoForm {
 }
 
 impl Muxer {
-    /// A muxer for a stream with these tracks.
+    /// Creates a muxer for a stream with these tracks.
     pub fn new(tracks: &Tracks, hevc: HevcForm) -> Self {
         Self {
             video: match tracks.video.as_ref().map(|video| (video.codec, hevc)) {
@@ -98,7 +104,7 @@ impl Muxer {
         self.preamble_of(tracks, None)
     }
 
-    /// The same of a stream that will be so long, in milliseconds, if that is known.
+    /// [`Muxer::preamble`] with a `duration` in `onMetaData`; `length` is in milliseconds.
     pub fn preamble_of(&self, tracks: &Tracks, length: Option<u64>) -> Bytes {
         let mut out = BytesMut::with_capacity(512);
         let flags = u8::from(tracks.video.is_some()) | u8::from(tracks.audio.is_some()) << 2;
@@ -224,7 +230,7 @@ impl Muxer {
     }
 }
 
-/// A whole tag that says in words why a stream ends behind it. Players pass over it.
+/// An `onStatus` tag that says in words why the stream ends behind it. Players ignore it.
 pub fn notice(reason: &str, timestamp: u32) -> Bytes {
     let text = amf::on_status(&[
         ("level", Value::Text("status")),
@@ -236,8 +242,9 @@ pub fn notice(reason: &str, timestamp: u32) -> Bytes {
     out.freeze()
 }
 
-/// Format, rate, size and type bits. AAC's are fixed by the format; G.711's are 8 kHz by
-/// definition, and players that look further read the rate from the format alone.
+/// The first byte of an audio tag: SoundFormat, SoundRate, SoundSize and SoundType (FLV 10.1,
+/// E.4.2.1). AAC always says 44 kHz, 16 bit, stereo, whatever it is; G.711 is 8 kHz by definition, so
+/// that players take the rate from the format and not from the rate bits.
 fn audio_flags(audio: &AudioTrack) -> u8 {
     let stereo = u8::from(audio.channels > 1);
     match audio.codec {

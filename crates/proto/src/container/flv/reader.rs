@@ -1,3 +1,8 @@
+//! FLV reader: a byte stream in pieces of any size, tags out.
+//!
+//! At most one tag is held, within the bound of its kind. Damage is an error with its position; there
+//! is no resynchronization, because FLV has no sync word.
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
@@ -6,22 +11,22 @@ use super::{
 };
 use crate::media::{AudioCodec, VideoCodec};
 
-/// The largest tag payload that is read, in bytes. A larger one is damage or an attack.
+/// Upper bound of a tag's payload, in bytes. A larger one is damage or an attack.
 pub const MAX_TAG: usize = 4 * 1024 * 1024;
-/// The same of a reader of sound.
+/// Upper bound of an audio tag's payload for [`Reader::of_sound`], in bytes.
 pub const MAX_SOUND: usize = 64 << 10;
 
-/// Takes an FLV byte stream apart, fed in pieces of any size.
+/// Incremental FLV parser, fed in pieces of any size.
 ///
 /// Feed bytes, then call [`Reader::next_tag`] until it gives `None`; feed again. It holds at most one
-/// tag ([`MAX_TAG`]; of a reader of sound [`MAX_SOUND`]) and what was fed behind it. After an error the stream is not to be read on: where
-/// the next tag begins is a guess.
+/// tag ([`MAX_TAG`]; of a reader of sound [`MAX_SOUND`]) and the bytes fed behind it. After an error
+/// the stream must not be read on: the start of the next tag would be a guess.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: BytesMut,
-    /// Only sound is wanted.
+    /// Set if only audio tags are wanted.
     of_sound: bool,
-    /// Bytes still to come of a tag that is left out.
+    /// Bytes still to come of a tag that is skipped.
     skipping: usize,
     /// Position in the stream of the first byte of `buffer`.
     position: u64,
@@ -31,37 +36,37 @@ pub struct Reader {
 /// One tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// Milliseconds, wrapping.
+    /// Decoding time in milliseconds, wrapping.
     pub timestamp: u32,
-    /// What it carries.
+    /// Its content.
     pub body: TagBody,
 }
 
-/// What a tag carries.
+/// Content of a tag, by codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagBody {
-    /// `onMetaData` and the like, not looked into.
+    /// Script data such as `onMetaData`, not parsed.
     Script,
     /// Video of a codec that the protocol carries.
     Video(VideoCodec, VideoPacket),
-    /// Video of another codec: its name.
+    /// Video of another codec, by name.
     OtherVideo(String),
     /// Audio of a codec that the protocol carries.
     Audio(AudioCodec, AudioPacket),
-    /// Samples as they are: signed 16-bit little-endian PCM.
+    /// Signed 16-bit little-endian PCM.
     Pcm {
-        /// Samples per second and channel; `None` if the tag has no word for it.
+        /// Samples per second and channel; `None` if the tag has no code for the rate.
         sample_rate: Option<u32>,
-        /// Whether it is stereo.
+        /// Set for two interleaved channels.
         stereo: bool,
         /// The samples.
         data: Bytes,
     },
-    /// Audio of another codec: its name.
+    /// Audio of another codec, by name.
     OtherAudio(String),
-    /// A picture or a script that a reader of sound did not look into.
+    /// A video or script tag that a reader of sound skipped.
     LeftOut {
-        /// Which of both.
+        /// Set for video; not set for script data.
         is_picture: bool,
     },
 }
@@ -73,7 +78,7 @@ pub enum VideoPacket {
     Config(Bytes),
     /// One access unit, NAL units behind their lengths.
     Frame {
-        /// Whether decoding can start here.
+        /// Set if decoding can start here.
         key: bool,
         /// Presentation time minus the tag's timestamp, in milliseconds.
         composition_ms: i32,
@@ -91,30 +96,30 @@ pub enum AudioPacket {
     Config(Bytes),
     /// One block of samples.
     Frame {
-        /// Whether the tag says stereo. Not meaningful for AAC.
+        /// The tag's SoundType bit. Not meaningful for AAC.
         stereo: bool,
         /// The block.
         data: Bytes,
     },
 }
 
-/// The stream is no FLV, or damaged.
+/// Error for a stream that is not FLV, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {position}: {context}")]
 pub struct ReadError {
-    /// Where in the stream the damage was seen.
+    /// Byte offset in the stream at which the damage was seen.
     pub position: u64,
-    /// What is wrong there.
+    /// Description of the damage.
     pub context: &'static str,
 }
 
 impl Reader {
-    /// A reader at the start of a stream.
+    /// Creates a reader at the start of a stream.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same of a stream whose sound alone is wanted: nothing of other tags is held.
+    /// Creates a reader that wants audio tags only: of others, no payload is buffered.
     pub fn of_sound() -> Self {
         Self {
             of_sound: true,
@@ -122,7 +127,7 @@ impl Reader {
         }
     }
 
-    /// Takes in more of the stream.
+    /// Appends more of the stream.
     pub fn feed(&mut self, bytes: &[u8]) {
         let left_out = self.skipping.min(bytes.len());
         self.skipping -= left_out;
@@ -130,17 +135,17 @@ impl Reader {
         self.buffer.extend_from_slice(&bytes[left_out..]);
     }
 
-    /// How many bytes have been fed that no tag has used yet. 0 at a clean end.
+    /// Number of bytes fed that no tag has used yet. 0 at a clean end.
     pub fn pending(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether the file header has come.
+    /// Returns whether the whole file header has come.
     pub fn has_begun(&self) -> bool {
         self.header_seen
     }
 
-    /// The next whole tag; `None` if more bytes are needed.
+    /// Returns the next complete tag; `None` if more bytes are needed.
     ///
     /// # Errors
     /// [`ReadError`] with the position, where the bytes cannot be FLV.
@@ -213,7 +218,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// Passes over so many bytes, whether they have come or not.
+    /// Skips `count` bytes, including those that have not come yet.
     fn leave_out(&mut self, count: usize) {
         let here = count.min(self.buffer.len());
         self.advance(here);
@@ -263,6 +268,8 @@ fn video(mut payload: Bytes) -> Result<TagBody, &'static str> {
     Ok(TagBody::Video(codec, packet))
 }
 
+/// A video tag of enhanced RTMP v1: the low four bits of its first byte are the packet type, and a
+/// FourCC takes the place of the CodecID.
 fn enhanced_video(first: u8, mut payload: Bytes) -> Result<TagBody, &'static str> {
     let Some(&[_, f0, f1, f2, f3]) = payload.first_chunk() else {
         return Err(SHORT_VIDEO);

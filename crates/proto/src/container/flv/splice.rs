@@ -1,3 +1,8 @@
+//! Concatenation of FLV streams that were cut off, such as those of a connection that is made anew.
+//!
+//! One player sees one stream: whole tags, and at each join a key frame and timestamps that do not go
+//! back. Payloads are not parsed beyond the codec prefix.
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
@@ -5,47 +10,47 @@ use super::{
     TRAILER,
 };
 
-/// The file header and the trailer behind it.
+/// Bytes of the file header and of `PreviousTagSize0` behind it.
 const FILE_HEADER: usize = 9 + TRAILER;
 
-/// Makes one FLV stream out of several of the same camera, each of which was cut off anywhere.
+/// Joins several FLV streams of the same camera, each cut off anywhere, into one.
 ///
 /// Only whole tags come out. Of a stream that follows another one, headers come out only if they
-/// are others than before; its first picture is a key frame; and its timestamps go on from the last
+/// differ from those before; its first picture is a key frame; and its timestamps go on from the last
 /// one by the time that was lost.
 #[derive(Debug, Default)]
 pub struct Splice {
-    /// What was fed and has not come out.
+    /// Bytes fed that have not come out.
     buffer: BytesMut,
-    /// The current stream's file header has been read.
+    /// Set once the current stream's file header has been read.
     in_tags: bool,
-    /// A file header has come out.
+    /// Set once a file header has come out.
     has_begun: bool,
-    /// Where in the current stream `buffer` begins.
+    /// Offset of `buffer` in the current stream.
     position: u64,
     metadata: Bytes,
     video_config: Bytes,
     audio_config: Bytes,
-    /// The current stream has pictures.
+    /// Set once the current stream has had a video tag.
     has_video: bool,
     /// The highest timestamp that came out.
     last: Option<u32>,
     join: Join,
 }
 
-/// How the current stream's timestamps become those that come out.
+/// Mapping of the current stream's timestamps to those that come out.
 #[derive(Clone, Copy, Debug, Default)]
 enum Join {
-    /// It is the first stream: not at all.
+    /// None: this is the first stream.
     #[default]
     First,
-    /// Its first picture has not come yet; it will be at this time.
+    /// Not known before the first key frame, which will have this timestamp.
     Waiting(u32),
-    /// By adding `shift`; nothing comes out before `first`.
+    /// Addition of `shift`, but no timestamp below `first`.
     Shifted { shift: u32, first: u32 },
 }
 
-/// One tag's place in the buffer.
+/// Header fields of the tag at the start of the buffer.
 #[derive(Clone, Copy)]
 struct Found {
     kind: u8,
@@ -54,18 +59,18 @@ struct Found {
 }
 
 impl Splice {
-    /// Nothing fed yet.
+    /// Creates one that has been fed nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in more of the current stream.
+    /// Appends more of the current stream.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The current stream was cut off, and another one follows. What of it was no whole tag is
-    /// lost; so were `lost_ms` of time.
+    /// Ends the current stream, which was cut off; another one follows. An incomplete tag is dropped,
+    /// and timestamps skip `lost_ms`.
     pub fn cut(&mut self, lost_ms: u32) {
         self.buffer.clear();
         if !self.has_begun {
@@ -80,7 +85,7 @@ impl Splice {
         self.join = Join::Waiting(last.wrapping_add(lost_ms.max(1)));
     }
 
-    /// The next bytes to send on; `None` if more are needed.
+    /// Returns the next bytes to send on; `None` if more are needed.
     ///
     /// # Errors
     /// [`ReadError`] where the bytes cannot be FLV.
@@ -124,7 +129,7 @@ impl Splice {
         }))
     }
 
-    /// The tag as it goes out, if it does.
+    /// Returns the tag as it goes out; `None` if it does not.
     fn pass(&mut self, found: Found, tag: Bytes) -> Option<Bytes> {
         let payload = tag.slice(TAG_HEADER..tag.len() - TRAILER);
         let known = match (found.kind, is_config(found.kind, &payload)) {
@@ -190,12 +195,13 @@ impl Splice {
     }
 }
 
-/// Timestamps wrap: the earlier one of two that are less than half the circle apart.
+/// Returns whether `one` is before `other`. Timestamps wrap after 49.7 days, so that of two the earlier
+/// one is that which is less than half the circle behind (serial number arithmetic, RFC 1982).
 const fn is_before(one: u32, other: u32) -> bool {
     one.wrapping_sub(other) >= 1 << 31
 }
 
-/// The tag with another timestamp.
+/// Copy of a tag with another timestamp.
 fn at_time(tag: &Bytes, timestamp: u32) -> Bytes {
     let mut out = BytesMut::from(&tag[..]);
     let [t3, t0, t1, t2] = timestamp.to_be_bytes();
@@ -203,7 +209,7 @@ fn at_time(tag: &Bytes, timestamp: u32) -> Bytes {
     out.freeze()
 }
 
-/// Whether a tag sets a decoder up and shows or sounds nothing.
+/// Returns whether a tag is a sequence header: it configures a decoder and carries no access unit.
 fn is_config(kind: u8, payload: &[u8]) -> bool {
     match (kind, payload) {
         // Enhanced: the packet type is in the first byte.

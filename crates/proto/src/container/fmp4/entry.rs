@@ -1,4 +1,7 @@
-//! Sample entries: what a decoder must know, as MP4 writes it.
+//! Sample entries (ISO/IEC 14496-12, 8.5.2): codec and decoder configuration of a track.
+//!
+//! A [`VideoTrack`]'s configuration record is the content of `avcC` or `hvcC` (ISO/IEC 14496-15)
+//! without the box's head, so that FLV can carry the same bytes.
 
 use bytes::Bytes;
 use shiguredo_mp4::{
@@ -13,9 +16,9 @@ use shiguredo_mp4::{
 use super::Damaged;
 use crate::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 
-/// Size and type in front of a box's content.
+/// Bytes of size and type in front of a box's content.
 const BOX_HEADER: usize = 8;
-/// G.711 has no entry in the standard; these are what QuickTime and ffmpeg know.
+/// Sample entries of G.711, which ISO has none for: QuickTime and FFmpeg know these.
 const ALAW: BoxType = BoxType::Normal(*b"alaw");
 const ULAW: BoxType = BoxType::Normal(*b"ulaw");
 
@@ -46,7 +49,7 @@ pub(super) fn of_video(track: &VideoTrack) -> Result<SampleEntry, Damaged> {
     })
 }
 
-/// A decoder configuration, which is a box but for its head.
+/// Parses a decoder configuration record, which is the content of a box of this kind.
 fn record<T: Decode>(kind: [u8; 4], config: &[u8]) -> Result<T, Damaged> {
     let mut text = Vec::with_capacity(BOX_HEADER + config.len());
     let size = u32::try_from(BOX_HEADER + config.len()).unwrap_or(u32::MAX);
@@ -133,6 +136,7 @@ pub(super) fn video(entry: &SampleEntry) -> Result<VideoTrack, Damaged> {
     })
 }
 
+/// The decoder configuration record in a box: its content.
 fn encoded<T: Encode>(record: &T) -> Result<Bytes, Damaged> {
     let text = record.encode_to_vec().map(Bytes::from);
     match text {

@@ -1,3 +1,9 @@
+//! Movie fragments (`moof`, ISO/IEC 14496-12, 8.8) and the seals behind them.
+//!
+//! A fragment has one `traf` with one `trun` for each track that has samples, and every sample has
+//! its own duration, size and flags. A parser holds foreign files to the same form, which bounds what
+//! it allocates by the bytes that there are.
+
 use shiguredo_mp4::{
     Decode, Encode, SampleFlags,
     boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox, TrunSample},
@@ -6,16 +12,16 @@ use shiguredo_mp4::{
 use super::{BOX_HEAD, Damaged, boxes, kind_of, micros, ticks, timescale, track_id};
 use crate::media::{Frame, MediaTime, TrackKind, Tracks};
 
-/// The most bytes that a fragment's index has: some thousand frames, where two seconds have some
-/// hundred.
+/// Upper bound of a `moof`, in bytes: some thousand samples, where two seconds have some hundred.
 pub const MAX_INDEX: usize = 64 << 10;
 
-/// The bytes of a seal.
+/// Bytes of a seal.
 pub const SEAL: usize = 16;
-/// A box that every reader passes over, with a mark of ours.
+/// Head of a `free` box, which every reader skips, and the mark `crc3` of ours.
 const SEAL_HEAD: [u8; 12] = *b"\0\0\0\x10freecrc3";
 
-/// What goes behind a fragment: the CRC-32 of all its bytes. Without it a fragment is not whole.
+/// Box that follows a fragment, with the CRC-32 of all its bytes. A fragment without one is
+/// incomplete.
 pub fn seal(sum: u32) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
     seal[..12].copy_from_slice(&SEAL_HEAD);
@@ -23,25 +29,25 @@ pub fn seal(sum: u32) -> [u8; SEAL] {
     seal
 }
 
-/// The sum in a seal.
+/// Returns the CRC-32 in a seal; `None` if it is another box.
 pub fn read_seal(seal: &[u8; SEAL]) -> Option<u32> {
     let sum = seal.strip_prefix(&SEAL_HEAD)?.first_chunk()?;
     Some(u32::from_be_bytes(*sum))
 }
 
-/// Others depend on it, it depends on none.
+/// Flags of a sync sample: `sample_depends_on` = 2, it depends on no other (ISO/IEC 14496-12, 8.8.3.1).
 const KEY: SampleFlags = SampleFlags::new(0x0200_0000);
-/// It depends on others.
+/// Flags of any other sample: `sample_depends_on` = 1, and `sample_is_non_sync_sample`.
 const NO_KEY: SampleFlags = SampleFlags::new(0x0101_0000);
 
-/// What goes in front of the frames of a fragment, which follow it in the order of [`payload`]: the
-/// pictures, then the sound. `origin` is the time of the file's first frame, `end` when the first
-/// picture behind the fragment is due, if that is known; `number` counts fragments from 1.
+/// Writes the `moof` and the head of the `mdat` of a fragment, to be followed by its frames in the
+/// order of [`payload`]: pictures, then sound. `origin` is the time of the file's first frame, `end`
+/// the time of the first picture behind the fragment, if known; `number` counts fragments from 1.
 ///
 /// [`payload`]: Fragment::payload
 ///
 /// # Errors
-/// [`Damaged`] if there is too much in it.
+/// [`Damaged`] if the index has more than [`MAX_INDEX`] bytes, or the data more than 4 GiB.
 pub fn fragment(
     tracks: &Tracks,
     frames: &[Frame],
@@ -83,7 +89,7 @@ pub fn fragment(
     Ok(text)
 }
 
-/// The samples of one track.
+/// The samples of one track in a fragment (`trun`).
 struct Run {
     kind: TrackKind,
     start: u64,
@@ -149,8 +155,8 @@ impl Run {
     }
 }
 
-/// How long the last sample of a run lasts: sound has its length in it, of a picture it is known
-/// when the next one comes, and without that it is taken for as long as the one before.
+/// Duration of the last sample of a run, in the track's units. Sound has its own length; a picture
+/// lasts until the next one (`end`), or, if that is not known, as long as the one before.
 fn last_duration(
     kind: TrackKind,
     tracks: &Tracks,
@@ -177,58 +183,58 @@ fn last_duration(
     }
 }
 
-/// Where one access unit lies, and what it is.
+/// Location, timing and flags of one access unit in a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Its track.
     pub track: TrackKind,
-    /// Whether decoding can start here.
+    /// Set if decoding can start here (sync sample).
     pub key: bool,
-    /// When it is decoded: microseconds since the file's first frame.
+    /// Decoding time, in microseconds since the file's first frame.
     pub micros: i64,
-    /// How long it lasts, in microseconds.
+    /// Duration, in microseconds.
     pub duration_micros: i64,
-    /// How much later it is shown, in microseconds.
+    /// Presentation time minus decoding time, in microseconds.
     pub composition_micros: i32,
-    /// Its first byte, from the fragment's.
+    /// Offset of its first byte from that of the fragment.
     pub offset: usize,
-    /// Its bytes.
+    /// Size in bytes.
     pub size: usize,
 }
 
-/// What a fragment's index says: its samples in the order in which they are decoded.
+/// Parsed index of a fragment: its samples in decoding order, across tracks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fragment {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// The file has no picture, so that sound alone is whole.
+    /// Set if the file has no video track, so that sound alone is complete.
     is_sound: bool,
 }
 
-/// What an index says of a fragment. Times are since the file's first frame.
+/// Presentation interval of a fragment. Times are since the file's first frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// When it begins to be shown, in microseconds.
+    /// Earliest presentation time, in microseconds.
     pub start_micros: i64,
-    /// When the next one is decoded, in microseconds. Pictures that are shown in another order last a
-    /// little longer; what follows in another file begins that much later too.
+    /// Decoding time of the next fragment, in microseconds. Pictures that are reordered are shown until
+    /// a little later; those of a following file begin that much later too.
     pub end_micros: i64,
-    /// Whether decoding can start with it.
+    /// Set if decoding can start with it.
     pub is_key: bool,
 }
 
 impl Fragment {
-    /// The frames of a fragment in the order in which they are written.
+    /// Iterates over the frames of a fragment in the order in which they are written.
     pub fn payload(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
         let of = |kind| frames.iter().filter(move |frame| frame.track == kind);
         of(TrackKind::Video).chain(of(TrackKind::Audio))
     }
 
-    /// Reads the index of a fragment of `size` bytes in all: these are its first ones, up to the
-    /// data.
+    /// Parses the index (`moof`) of a fragment of `size` bytes in all; `index` are its first bytes, up
+    /// to the `mdat`.
     ///
     /// # Errors
-    /// [`Damaged`] if it is none, or if a sample lies outside it.
+    /// [`Damaged`] if it is not one of ours, or if a sample lies outside the fragment.
     pub fn parse(index: &[u8], tracks: &Tracks, size: usize) -> Result<Self, Damaged> {
         check_runs(index)?;
         let (moof, _) =
@@ -248,20 +254,21 @@ impl Fragment {
         })
     }
 
-    /// When its first picture is decoded, or its first sound if it has none.
+    /// Decoding time of its first picture, or of its first sound if it has none.
     pub fn start_micros(&self) -> Option<i64> {
         let mut pictures = self.of(TrackKind::Video);
         let first = pictures.next().or(self.samples.first());
         first.map(|sample| sample.micros)
     }
 
-    /// When its last picture ends, or its last sound if it has none.
+    /// End of its last picture, or of its last sound if it has none.
     pub fn end_micros(&self) -> Option<i64> {
         let last = self.of(TrackKind::Video).last().or(self.samples.last());
         last.map(|sample| sample.micros + sample.duration_micros)
     }
 
-    /// When its pictures are shown, or its sound is heard if the file has no picture.
+    /// Presentation interval of its pictures, or of its sound if the file has no video track. `None` if
+    /// it has no sample of that track.
     pub fn shown(&self) -> Option<Shown> {
         let kind = if self.is_sound {
             TrackKind::Audio
@@ -276,7 +283,7 @@ impl Fragment {
         })
     }
 
-    /// Whether decoding can start with it.
+    /// Returns whether decoding can start with its first picture.
     pub fn is_key(&self) -> bool {
         match self.of(TrackKind::Video).next() {
             Some(picture) => picture.key,
@@ -291,8 +298,8 @@ impl Fragment {
     }
 }
 
-/// Makes sure that every run describes each of its samples: the decoder would otherwise make as
-/// many as a foreign file claims, out of nothing.
+/// Checks that every `trun` has its own duration, size and flags for each sample: without them the
+/// decoder would allocate as many samples as a foreign file claims, however few bytes it has.
 fn check_runs(index: &[u8]) -> Result<(), Damaged> {
     const EACH: u32 = 0x0000_0700;
     const EACH_SIZE: usize = 12;
@@ -318,6 +325,7 @@ fn check_runs(index: &[u8]) -> Result<(), Damaged> {
     Ok(())
 }
 
+/// Appends the samples of a run, each of which lies within the fragment's `size` bytes.
 fn read_run(
     kind: TrackKind,
     traf: &TrafBox,

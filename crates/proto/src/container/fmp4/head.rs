@@ -1,3 +1,8 @@
+//! Head of a recording: `ftyp`, `moov`, and the room for the index.
+//!
+//! It has the same size whether the file grows or is finished, so that it can be completed in place
+//! ([`super::seek`]). A parser takes what recordings of ours have, and no other MP4.
+
 use std::{num::NonZeroU32, time::Duration};
 
 use shiguredo_mp4::{
@@ -16,28 +21,28 @@ use super::{
 };
 use crate::media::{TrackKind, Tracks};
 
-/// The most bytes that the boxes in front of the first fragment have together.
+/// Upper bound of the boxes in front of the first fragment together, in bytes.
 pub const MAX_HEAD: usize = MAX_DESCRIPTION + 2 * BOX_HEAD + ROOM;
-/// The most bytes that describe the tracks.
+/// Upper bound of `ftyp` and `moov` together, in bytes.
 const MAX_DESCRIPTION: usize = 16 << 10;
-/// The bytes in front of a box's content.
+/// Bytes of size and type in front of a box's content.
 pub const BOX_HEAD: usize = 8;
 
 /// Size and type of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoxHead {
-    /// Bytes of all of it, this head included.
+    /// Bytes of the whole box, this head included.
     pub size: u64,
-    /// Its four letters.
+    /// Its four-character code.
     pub kind: [u8; 4],
 }
 
 impl BoxHead {
-    /// Reads one. Boxes of more than 4 GiB, and such that reach to the end of their file, are not
-    /// written by us.
+    /// Parses one. Sizes of 64 bits, and boxes that reach to the end of their file (size 0), are not
+    /// written by us, and not read.
     ///
     /// # Errors
-    /// [`Damaged`] if it is smaller than its own head.
+    /// [`Damaged`] if the box is smaller than its own head.
     pub fn parse(bytes: [u8; BOX_HEAD]) -> Result<Self, Damaged> {
         let [s0, s1, s2, s3, k0, k1, k2, k3] = bytes;
         let size = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
@@ -51,10 +56,11 @@ impl BoxHead {
     }
 }
 
-/// The boxes in front of the first fragment, with [`Blanks`]. `start_millis` is when it was recorded, for people.
+/// Writes the boxes in front of the first fragment, with [`Blanks`]. `start_millis` (Unix time) becomes
+/// the creation time, for people.
 ///
 /// # Errors
-/// [`Damaged`] if the tracks cannot be described; an encoder that makes them is to blame.
+/// [`Damaged`] if the tracks cannot be described: a fault of the encoder that announced them.
 pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
     let since_1970 = Duration::from_millis(u64::try_from(start_millis).unwrap_or(0));
     let time = Mp4FileTime::from_unix_time(since_1970);
@@ -120,7 +126,7 @@ pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
     Ok(text)
 }
 
-/// Adds a box with nothing in it, up to the byte `end`.
+/// Appends a box filled with zeros, up to the byte `end`.
 fn pass_over(text: &mut Vec<u8>, kind: [u8; 4], end: usize) {
     let size = u32::try_from(end - text.len()).unwrap_or(u32::MAX);
     text.extend_from_slice(&size.to_be_bytes());
@@ -192,7 +198,7 @@ fn trak(
     }
 }
 
-/// Samples are described by the fragments.
+/// A sample table without samples: those are described by the fragments.
 fn no_samples(entry: SampleEntry) -> StblBox {
     StblBox {
         stsd_box: StsdBox {
@@ -218,20 +224,19 @@ fn no_samples(entry: SampleEntry) -> StblBox {
     }
 }
 
-/// What the head of a file says.
+/// Parsed head of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// The tracks; the picture's rate is not known.
+    /// The tracks; the picture's frame rate is not known.
     pub tracks: Tracks,
-    /// Bytes up to the first fragment.
+    /// Offset of the first fragment.
     pub size: usize,
-    /// What is filled in when the file is whole.
+    /// Ranges that are filled in when the file is complete.
     pub blanks: Blanks,
 }
 
 impl Head {
-    /// Reads the head of a file that begins with these bytes, [`MAX_HEAD`] of them if it has so
-    /// many.
+    /// Parses the head of a file from its first bytes: [`MAX_HEAD`] of them, or all if it is shorter.
     ///
     /// # Errors
     /// [`Damaged`] if they are not the head of a recording of ours.
@@ -266,15 +271,15 @@ impl Head {
     }
 }
 
-/// Where the first fragment begins. What stands in front of it for others is passed over: nothing
-/// of it is believed.
+/// Offset of the first fragment. An index for other players may precede it; it is skipped, and not
+/// trusted.
 fn behind_index(bytes: &[u8], moov_end: usize) -> usize {
     let others = boxes(bytes, moov_end..bytes.len());
     let others = others.take_while(|(kind, _)| [FREE, SKIP, *b"sidx"].contains(kind));
     others.last().map_or(moov_end, |(_, content)| content.end)
 }
 
-/// The box that describes the tracks, and the bytes up to its end.
+/// Finds and decodes the `moov` box; returns it with the offset behind it.
 fn find_moov(bytes: &[u8]) -> Result<(MoovBox, usize), Damaged> {
     let mut offset = 0;
     while let Some(rest) = bytes.get(offset..)

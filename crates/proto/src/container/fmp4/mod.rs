@@ -1,11 +1,11 @@
 //! Fragmented MP4 (ISO/IEC 14496-12), as recordings are kept: a head that describes the tracks,
 //! then fragments of a second or two that each stand for themselves.
 //!
-//! Behind each stands a box with its check sum, which players pass over: a file that ends in the
-//! middle of a fragment is whole up to that fragment, and one can tell. Times count from the
-//! file's first frame. Of a fragment the pictures come first and then the sound, so that one run
-//! describes each. How long the file is and where its fragments lie is filled into the head when
-//! it is whole ([`Index`]); a reader of ours does not need it, and believes none of it.
+//! Behind each stands a box with its check sum, which players skip: a file that ends in the middle
+//! of a fragment is intact up to that fragment, and a reader can tell. Times count from the file's
+//! first frame. In a fragment the pictures come first and then the sound, so that one run describes
+//! each. Duration and index are filled into the head when the file is complete ([`Index`]); a reader
+//! of ours does not need them, and trusts neither.
 
 mod entry;
 mod fragment;
@@ -20,12 +20,13 @@ use std::ops::Range;
 
 use crate::media::{AudioTrack, TrackKind};
 
-/// The bytes are no recording of ours, or damaged.
+/// Error for bytes that are no recording of ours, or damaged; or for media that cannot become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the recording is damaged: {0}")]
 pub struct Damaged(pub &'static str);
 
-/// The boxes in this part of some bytes, each with where its content lies.
+/// Iterates over the boxes in `part` of some bytes: the kind of each, and the range of its content.
+/// Ends at the first one that is cut off or damaged.
 fn boxes(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = ([u8; 4], Range<usize>)> {
     let mut at = part.start;
     std::iter::from_fn(move || {
@@ -39,10 +40,11 @@ fn boxes(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = ([u8; 4], Ran
     })
 }
 
-/// What the numbers of a track's times are: units in a second.
+/// Timescale of the video track: the 90 kHz of RTP and MPEG, in which a picture of 25 or 30 per second
+/// lasts a whole number of units.
 const VIDEO_TIMESCALE: u32 = 90_000;
 
-/// The number by which a file knows a track.
+/// `track_ID` of a track in every file of ours.
 const fn track_id(kind: TrackKind) -> u32 {
     match kind {
         TrackKind::Video => 1,
@@ -58,7 +60,7 @@ const fn kind_of(track_id: u32) -> Option<TrackKind> {
     }
 }
 
-/// Sound counts in samples.
+/// Units per second of a track's times: sound counts in samples.
 fn timescale(kind: TrackKind, audio: Option<&AudioTrack>) -> u32 {
     match (kind, audio) {
         (TrackKind::Audio, Some(audio)) => audio.sample_rate.max(1),
@@ -66,12 +68,14 @@ fn timescale(kind: TrackKind, audio: Option<&AudioTrack>) -> u32 {
     }
 }
 
-/// Rounds down, as the way back rounds up: there and back is the same.
+/// Converts to a track's units. Rounds down where [`micros`] rounds up, so that ticks survive the way
+/// there and back.
 fn ticks(micros: i64, timescale: u32) -> i64 {
     let ticks = i128::from(micros) * i128::from(timescale);
     clamped(ticks.div_euclid(1_000_000))
 }
 
+/// Converts from a track's units; see [`ticks`].
 fn micros(ticks: i64, timescale: u32) -> i64 {
     let timescale = i128::from(timescale.max(1));
     let micros = i128::from(ticks) * 1_000_000;

@@ -1,55 +1,57 @@
-//! What players need to seek: how long a file is, and where its fragments lie (`sidx`). Both are
-//! known when the file is whole, so its head has blanks for them, which are filled in where they
-//! stand.
+//! Duration and segment index (`sidx`, ISO/IEC 14496-12, 8.16.3) of a file, by which players seek.
+//! Both are known when the file is complete, so that its head has blanks for them, which are filled
+//! in place.
 
 use std::ops::Range;
 
 use super::{BOX_HEAD, Shown, boxes, ticks, timescale, track_id};
 use crate::media::{TrackKind, Tracks};
 
-/// Groups of pictures that an index tells apart; of more it tells two, four … as one.
+/// Upper bound of the references of an index. If a file has more groups of pictures, a reference
+/// covers two, four … of them.
 const MOST: usize = 1000;
-/// A `sidx` without references.
+/// Bytes of a `sidx` without references.
 const INDEX_HEAD: usize = BOX_HEAD + 24;
-/// A reference of a `sidx`.
+/// Bytes of a reference of a `sidx`.
 const EACH: usize = 12;
-/// The bytes that a head keeps for the index. What is left over is a box that is passed over.
+/// Bytes that a head keeps for the index. The rest of them is a `free` box.
 pub(super) const ROOM: usize = INDEX_HEAD + MOST * EACH + BOX_HEAD;
-/// What an index takes while it is made, in bytes.
+/// Memory of an index while its file grows, in bytes.
 pub const INDEX_MEMORY: usize = MOST * size_of::<Reference>();
-/// The room begins at a multiple of this: the head of its box, behind which the index is when it is
-/// not the whole room any more, is never half written.
+/// Alignment of the room in the file. The head of its `free` box is rewritten when the index takes
+/// the end of the room; eight aligned bytes lie in one sector, so that a loss of power never leaves
+/// half of a head.
 pub(super) const ALIGNED: usize = BOX_HEAD;
-/// Boxes that every reader passes over.
+/// Boxes that every reader skips.
 pub(super) const FREE: [u8; 4] = *b"free";
 pub(super) const SKIP: [u8; 4] = *b"skip";
 
 const INDEX: [u8; 4] = *b"sidx";
 const DURATION: [u8; 4] = *b"mehd";
-/// A `mehd`, with a duration of 32 bits.
+/// Bytes of a `mehd` with a duration of 32 bits.
 const DURATION_SIZE: usize = BOX_HEAD + 8;
-/// Decoding can start there; it is not said how.
+/// `starts_with_SAP`, with an unknown `SAP_type`: decoding can start there.
 const IS_KEY: u32 = 0x8000_0000;
-/// The most bytes that a reference can tell of.
+/// Upper bound of the 31-bit `referenced_size` of a reference.
 const MOST_BYTES: u32 = 0x7fff_ffff;
 
-/// Bytes, and where they go in the file.
+/// Offset in the file, and the bytes to be written there.
 pub type Filling = (u64, Vec<u8>);
 
-/// Where in a head stands what is not known before its file is whole.
+/// Byte ranges of a head that are filled in when its file is complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blanks {
-    /// The duration of the movie, of 4 or 8 bytes.
+    /// Duration in `mvhd`, 4 or 8 bytes.
     movie: Option<Range<usize>>,
-    /// The box for the duration of all fragments.
+    /// Box for the duration of all fragments: `mehd`, or `free` before it is filled in.
     fragments: Option<Range<usize>>,
-    /// The box for the index, with what is left over.
+    /// Room for the index: one `free` box, later a smaller one with the `sidx` behind it.
     room: Option<Range<usize>>,
 }
 
 impl Blanks {
-    /// Finds them in a head, filled in or not, which ends where the first fragment begins. One of
-    /// an older version may have some of them only.
+    /// Finds the blanks of a head, filled in or not; `head` ends where the first fragment begins. A
+    /// head of an older version may have only some of them.
     pub fn find(head: &[u8]) -> Self {
         let mut blanks = Self::default();
         let mut is_behind = false;
@@ -79,7 +81,8 @@ impl Blanks {
         }
     }
 
-    /// Makes the blank for the duration one that says nothing: a duration of 0 is none.
+    /// Turns the `mehd` into a `free` box until the duration is known: without one it is unspecified
+    /// (ISO/IEC 14496-12, 8.8.2), and 0 would be a duration.
     pub(super) fn clear(&self, head: &mut [u8]) {
         let kind = self.fragments.as_ref();
         let kind = kind.and_then(|range| head.get_mut(range.start + 4..range.start + BOX_HEAD));
@@ -89,7 +92,7 @@ impl Blanks {
     }
 }
 
-/// Where a movie's duration stands, if it is counted in milliseconds.
+/// Range of the duration in an `mvhd` (version 0 or 1), if it counts in milliseconds.
 fn movie_duration(head: &[u8], content: &Range<usize>) -> Option<Range<usize>> {
     let bytes = head.get(content.clone())?;
     let (scale, size) = match bytes.first()? {
@@ -101,31 +104,31 @@ fn movie_duration(head: &[u8], content: &Range<usize>) -> Option<Range<usize>> {
     (millis && start + size <= content.end).then_some(start..start + size)
 }
 
-/// Where the fragments of a file lie, for its index. Bound: [`INDEX_MEMORY`].
+/// Segment index of a file that grows. Bound: [`INDEX_MEMORY`].
 #[derive(Clone, Debug)]
 pub struct Index {
     track: TrackKind,
     timescale: u32,
     references: Vec<Reference>,
-    /// Groups of pictures that a reference tells as one.
+    /// Groups of pictures that a reference covers.
     together: u32,
-    /// When the last fragment ends.
+    /// End of the last fragment, in the track's units.
     end: u32,
-    /// The file is none that an index can tell of.
+    /// Set if the file cannot be described by an index: times that go back, or a fragment too large.
     is_void: bool,
 }
 
-/// Fragments that are told as one, of which the first can be decoded by itself.
+/// A run of fragments, the first of which starts with a sync sample.
 #[derive(Clone, Copy, Debug)]
 struct Reference {
     bytes: u32,
-    /// When its first picture is shown, in the track's units.
+    /// Earliest presentation time, in the track's units.
     start: u32,
     groups: u32,
 }
 
 impl Index {
-    /// One of a file without fragments.
+    /// Creates the index of a file without fragments.
     pub fn new(tracks: &Tracks) -> Self {
         let track = match tracks.video {
             Some(_) => TrackKind::Video,
@@ -141,7 +144,8 @@ impl Index {
         }
     }
 
-    /// The next fragment takes so many bytes of the file, its seal included.
+    /// Adds the next fragment, of `bytes` in the file, its seal included. `shown` is `None` if it has
+    /// nothing to show.
     pub fn add(&mut self, bytes: u64, shown: Option<Shown>) {
         let added = self.try_to_add(bytes, shown);
         self.is_void |= added.is_none();
@@ -175,7 +179,7 @@ impl Index {
         Some(())
     }
 
-    /// Tells two as one from now on.
+    /// Merges references in pairs; from now on each covers twice as many groups of pictures.
     fn halve(&mut self) -> Option<()> {
         let mut kept = 0;
         for at in (0..self.references.len()).step_by(2) {
@@ -191,8 +195,8 @@ impl Index {
         Some(())
     }
 
-    /// What is to be written into a head for a file that lasts for so long: first the one, and when
-    /// that is on the card for good, the other. Up to then the file is as it was.
+    /// Returns the writes that complete the head of a file of `millis`, in two steps: the second only
+    /// after the first is durable on the card. Up to then the file is as it was.
     pub fn fill(&self, blanks: &Blanks, millis: u32) -> [Vec<Filling>; 2] {
         let at = |offset: usize| offset as u64;
         let [mut first, mut then] = [Vec::new(), Vec::new()];
@@ -216,7 +220,8 @@ impl Index {
         [first, then]
     }
 
-    /// The index, if it fits into so much room beside a box that is passed over, and there is one.
+    /// Encodes the `sidx`; `None` if there is none, or if `room` is too small for it and the head of a
+    /// `free` box.
     fn encode(&self, room: usize) -> Option<Vec<u8>> {
         let size = INDEX_HEAD + self.references.len() * EACH;
         let start = self.references.first().filter(|_| !self.is_void)?.start;
@@ -248,7 +253,7 @@ impl Index {
 }
 
 impl Reference {
-    /// Tells of what follows too; `None` if that is too much.
+    /// Covers what follows too; `None` if that is more than [`MOST_BYTES`].
     fn join(&mut self, bytes: u32, groups: u32) -> Option<()> {
         let sum = self.bytes.checked_add(bytes);
         self.bytes = sum.filter(|sum| *sum <= MOST_BYTES)?;

@@ -1,3 +1,5 @@
+//! Heads and fragments, written and read back; damage to each.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! H.264 and H.265 as encoders put them out: NAL units (ITU-T H.264 7.3.1 and Annex B, H.265
-//! 7.3.1.1), brought to the one form that frames have.
+//! H.264 and H.265 elementary streams: NAL units (ITU-T H.264 7.3.1 and Annex B, H.265 7.3.1.1) of
+//! any encoder, brought to the one form that frames have: 4-byte lengths, parameter sets apart.
 
 mod split;
 mod track;
@@ -12,19 +12,19 @@ pub use track::NalError;
 use self::track::ParameterSets;
 use crate::media::{VideoCodec, VideoTrack};
 
-/// What a NAL unit is for.
+/// Purpose of a NAL unit, by its `nal_unit_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A parameter set; its place among [`ParameterSets`].
+    /// A parameter set, and its index in [`ParameterSets`].
     Parameters(usize),
     /// Part of a picture.
     Slice {
-        /// Decoding can start with the picture.
+        /// Set if decoding can start with the picture.
         key: bool,
-        /// As [`Picture::needs_earlier`].
+        /// See [`Picture::needs_earlier`].
         needs_earlier: bool,
     },
-    /// Of no use to a decoder: delimiters, filler, ends.
+    /// Access unit delimiters, filler data, ends of sequence and stream: decoders need none of them.
     Padding,
     /// Anything else, such as SEI.
     Other,
@@ -61,20 +61,20 @@ fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
     })
 }
 
-/// What a picture is, by the first of its slices that is there.
+/// Properties of a picture, by the first of its slices that is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstSlice {
-    /// Decoding can start with the picture: IDR; in H.265 any IRAP picture, also a CRA, which is all
-    /// that encoders with open groups of pictures have.
+    /// Set if decoding can start with the picture: IDR; in H.265 any IRAP picture, including a CRA,
+    /// which is all that encoders with open groups of pictures have.
     pub key: bool,
-    /// It is the first one of its picture. What was lost on the way may have been just that.
+    /// Set if it is the first slice of its picture. Not set if that one was lost on the way.
     pub begins: bool,
-    /// As [`Picture::needs_earlier`].
+    /// See [`Picture::needs_earlier`].
     pub needs_earlier: bool,
 }
 
 impl FirstSlice {
-    /// Looks for it in units behind 4-byte lengths; `None` if there is no slice.
+    /// Finds the first slice among NAL units behind 4-byte lengths; `None` if there is none.
     pub fn of(codec: VideoCodec, data: &[u8]) -> Option<Self> {
         units(Framing::Lengths, data)
             .map_while(Result::ok)
@@ -97,21 +97,21 @@ impl FirstSlice {
     }
 }
 
-/// A picture of an encoder.
+/// An access unit of an encoder, normalized.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// Its NAL units behind 4-byte lengths, without parameter sets.
     pub data: Bytes,
-    /// Whether decoding can start here.
+    /// Set if decoding can start here.
     pub key: bool,
-    /// Whether it is shown before the key picture that it follows, and can be decoded only by who has
-    /// what came before that (RASL, H.265 3.115).
+    /// Set for a leading picture that refers to pictures before the key picture that it follows (RASL,
+    /// H.265 3.115): a viewer who starts at that key picture cannot decode it.
     pub needs_earlier: bool,
-    /// What its decoder must know, if that is not what the picture before needed.
+    /// New decoder configuration, if it differs from that of the picture before.
     pub new_track: Option<VideoTrack>,
 }
 
-/// Reads the pictures of one encoder.
+/// Parser of one encoder's access units, with the parameter sets that are in force.
 #[derive(Clone, Debug)]
 pub struct Pictures {
     codec: VideoCodec,
@@ -121,8 +121,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Pictures of `codec`, `frame_rate` each second (0 if unknown). Their parameter sets come
-    /// with them.
+    /// Creates a parser for pictures of `codec`, `frame_rate` per second (0 if unknown), whose
+    /// parameter sets come in band.
     pub fn new(codec: VideoCodec, frame_rate: f64) -> Self {
         Self {
             codec,
@@ -132,7 +132,7 @@ impl Pictures {
         }
     }
 
-    /// Takes in an access unit; `None` if there is no picture in it, only parameter sets, say.
+    /// Parses an access unit; `None` if it has no slice, only parameter sets, say.
     ///
     /// # Errors
     /// [`NalError`] if its units cannot be told apart, or its parameter sets cannot be read.

@@ -1,15 +1,16 @@
 use super::NalError;
 
-/// How the NAL units of an access unit are told apart.
+/// Delimitation of the NAL units in an access unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// By start codes (ITU-T H.264 and H.265, Annex B).
+    /// Start codes (ITU-T H.264 and H.265, Annex B).
     AnnexB,
-    /// Each behind its length, 4 bytes big-endian (ISO/IEC 14496-15).
+    /// A length before each, 4 bytes big-endian (ISO/IEC 14496-15).
     Lengths,
 }
 
-/// The units of an access unit; an error is the last.
+/// Iterates over the NAL units of an access unit. An error is the last item; no unit at all is an
+/// error.
 pub fn units(framing: Framing, data: &[u8]) -> impl Iterator<Item = Result<&[u8], NalError>> {
     let mut rest = match framing {
         Framing::Lengths => data,
@@ -50,7 +51,7 @@ fn length_prefixed(data: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
-/// Where the next `00 00 01` begins and ends.
+/// Offsets of the start and the end of the next `00 00 01`.
 fn start_code(data: &[u8]) -> Option<(usize, usize)> {
     // Looks at every third byte: only where it could be the last of the three at others.
     let mut at = 2;
@@ -64,6 +65,8 @@ fn start_code(data: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
+/// Removes `trailing_zero_8bits` and the first zero of a 4-byte start code (Annex B). A NAL unit itself
+/// never ends with a zero (H.264, 7.4.1).
 fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
     let end = unit.iter().rposition(|&byte| byte != 0);
     &unit[..end.map_or(0, |last| last + 1)]

@@ -1,6 +1,8 @@
+//! Access units of x264 and x265, and damaged ones.
+
 use super::*;
 
-/// What x264 and x265 wrote for 320×240 and 322×242.
+/// Parameter sets that x264 wrote for 320×240, and x265 for 322×242.
 const SPS: &str = "6764000dacd94141fb011000000300100000030320f1429960";
 const PPS: &str = "68ebe3cb22c0";
 const HEVC: [&str; 3] = [

@@ -1,3 +1,5 @@
+//! Decoder configuration of a track from its parameter sets.
+
 use bytes::Bytes;
 use shiguredo_mp4::{
     Encode,
@@ -9,33 +11,33 @@ use shiguredo_mp4::{
 
 use crate::media::{VideoCodec, VideoTrack};
 
-/// Bytes of a box before its contents.
+/// Bytes of size and type in front of a box's content.
 const BOX_HEADER: usize = 8;
-/// A parameter set that is larger is none.
+/// Upper bound of a parameter set, in bytes. A larger one is ignored.
 const LARGEST: usize = 4096;
-/// Of one kind at most.
+/// Upper bound of the parameter sets of one kind.
 const MOST: usize = 16;
 
-/// Why pictures of an encoder cannot be read.
+/// Error for pictures of an encoder that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NalError {
-    /// Its NAL units cannot be told apart.
+    /// NAL units that cannot be delimited: no start code, or a length beyond the end.
     #[error("the NAL units of a picture cannot be told apart")]
     Damaged,
-    /// No parameter set came before a key picture, or not all of them.
+    /// Missing parameter sets, all or some, at a key picture.
     #[error("a key picture without its parameter sets; the encoder must repeat {0} with each")]
     Missing(&'static str),
-    /// They say nothing that can be understood.
+    /// Parameter sets that cannot be parsed.
     #[error("the parameter sets cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// VPS (H.265 only), SPS and PPS; of each those that came together last.
+/// VPS (H.265 only), SPS and PPS: of each kind those of the last access unit that had any.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ParameterSets([Vec<Vec<u8>>; 3]);
 
 impl ParameterSets {
-    /// Takes in one of an access unit.
+    /// Adds one of an access unit, unless it is there already or exceeds a bound.
     pub(super) fn add(&mut self, place: usize, unit: &[u8]) {
         let sets = &mut self.0[place];
         if sets.len() < MOST && unit.len() <= LARGEST && !sets.iter().any(|set| set == unit) {
@@ -43,7 +45,7 @@ impl ParameterSets {
         }
     }
 
-    /// Puts those of an access unit in the place of earlier ones; whether any is another.
+    /// Replaces earlier ones by those of an access unit, kind by kind; returns whether any differs.
     pub(super) fn replace(&mut self, newer: Self) -> bool {
         let mut is_new = false;
         for (known, newer) in self.0.iter_mut().zip(newer.0) {
@@ -55,7 +57,7 @@ impl ParameterSets {
         is_new
     }
 
-    /// The track that they describe.
+    /// Builds the track that they describe.
     pub(super) fn track(&self, codec: VideoCodec, frame_rate: f64) -> Result<VideoTrack, NalError> {
         let unreadable = |error: shiguredo_mp4::Error| NalError::Unreadable(error.to_string());
         let [vps, sps, pps] = &self.0;

@@ -1,3 +1,5 @@
+//! Configuration of AAC streams: `AudioSpecificConfig` and what ADTS heads stand for.
+
 use bytes::Bytes;
 
 use super::damaged;
@@ -6,17 +8,19 @@ use crate::{
     media::{SoundCoding, SoundFormat},
 };
 
-/// Samples of an access unit, for each channel.
+/// Samples per channel in an access unit.
 pub(super) const UNIT: i64 = 1024;
 
+/// Samples per second for each `samplingFrequencyIndex`; 13 and 14 are reserved.
 const RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
 ];
+/// `audioObjectType` of AAC-LC.
 const LOW_COMPLEXITY: u64 = 2;
 
-/// What an `AudioSpecificConfig` says (ISO/IEC 14496-3, 1.6.2.1), as far as players need it:
-/// encoders put extensions behind it that say no more than "no SBR".
+/// Parsed `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1), as far as players need it. Extensions
+/// behind these fields are ignored: encoders put some there that say no more than "no SBR".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AacConfig {
     /// Samples per second and channel.
@@ -25,17 +29,17 @@ pub struct AacConfig {
     pub channels: u8,
 }
 
-/// Why such a configuration is of no use.
+/// Error for a configuration that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AacError {
-    /// It cannot be read.
+    /// Configuration that is cut off, or has a reserved rate.
     #[error("the AAC configuration is damaged")]
     Damaged,
-    /// It has a rate that no encoder has: what a unit of it lasts, and what is made for it, would be
-    /// without bounds.
+    /// Explicit sample rate that no encoder has: the duration of a unit, and the memory that depends
+    /// on it, would be unbounded.
     #[error("AAC at {0} Hz; 7350 to 96000 Hz are taken")]
     Rate(u32),
-    /// It is of another profile.
+    /// Another audio object type or channel configuration.
     #[error(
         "AAC with object type {object_type} and channel configuration {channels}; AAC-LC with 1 to 7 channels is taken"
     )]
@@ -48,10 +52,10 @@ pub enum AacError {
 }
 
 impl AacConfig {
-    /// Reads a configuration.
+    /// Parses a configuration.
     ///
     /// # Errors
-    /// [`AacError`]
+    /// [`AacError`] if it is damaged, or not AAC-LC of a known rate and 1 to 7 channels.
     pub fn parse(config: &[u8]) -> Result<Self, AacError> {
         const EXPLICIT_RATE: u64 = 15;
         let mut start = [0; 8];
@@ -84,7 +88,7 @@ impl AacConfig {
         })
     }
 
-    /// The same in words of speakers, which have at most two channels.
+    /// Converts to the format of a speaker, which has at most two channels.
     pub(super) fn format(self, config: Bytes) -> Result<SoundFormat, Error> {
         if self.channels > 2 {
             let reason = format!(
@@ -100,13 +104,14 @@ impl AacConfig {
         })
     }
 
-    /// How long an access unit sounds.
+    /// Duration of an access unit, in microseconds.
     pub(super) fn unit_micros(self) -> i64 {
         UNIT * 1_000_000 / i64::from(self.sample_rate)
     }
 }
 
-/// The configuration that an ADTS head stands for (ISO/IEC 14496-3, 1.A.2.2).
+/// `AudioSpecificConfig` of the fields of an ADTS head (ISO/IEC 14496-3, 1.A.2.2), whose `profile` is
+/// the object type minus 1.
 pub(super) fn config_of_adts(profile: u8, rate_index: u8, channels: u8) -> Bytes {
     let bits = u16::from(profile + 1) << 11 | u16::from(rate_index) << 7 | u16::from(channels) << 3;
     Bytes::copy_from_slice(&bits.to_be_bytes())

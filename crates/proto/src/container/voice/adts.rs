@@ -1,3 +1,5 @@
+//! ADTS: AAC with a head before each access unit (ISO/IEC 14496-3, 1.A.2.2).
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,13 +13,14 @@ use crate::{
     media::{SoundBlock, SoundCoding, SoundFormat},
 };
 
-/// Bytes of a head without check sum.
+/// Bytes of a head without CRC.
 const HEAD: usize = 7;
 
-/// AAC with a head before each access unit (ISO/IEC 14496-3, 1.A.2.2).
+/// Incremental parser of an ADTS stream.
 #[derive(Debug, Default)]
 pub(super) struct Adts {
     buffer: BytesMut,
+    /// Format of the last head, and the duration of a unit of it.
     known: Option<(Arc<SoundFormat>, i64)>,
 }
 
@@ -27,9 +30,9 @@ struct AdtsHead {
     channels: u8,
     /// Bytes of the head.
     size: usize,
-    /// Bytes of head and access unit.
+    /// Bytes of head and access units (`aac_frame_length`).
     frame: usize,
-    /// Access units in it.
+    /// Access units behind the head.
     units: u8,
 }
 
@@ -53,13 +56,13 @@ impl AdtsHead {
     }
 }
 
-/// Whether this is how ADTS begins.
+/// Returns whether these bytes begin with a plausible ADTS head.
 pub(super) fn is_adts(bytes: &[u8]) -> bool {
     bytes.first_chunk().and_then(AdtsHead::parse).is_some()
 }
 
-/// The configuration that the ADTS head of an access unit stands for, and where the unit itself
-/// begins; `None` if it has no head.
+/// Returns the `AudioSpecificConfig` that the ADTS head of an access unit stands for, and the offset
+/// of the unit behind it; `None` if it has no head.
 pub fn adts_unit(unit: &[u8]) -> Option<(Bytes, usize)> {
     let head = AdtsHead::parse(unit.first_chunk()?)?;
     let config = config_of_adts(head.profile, head.rate_index, head.channels);

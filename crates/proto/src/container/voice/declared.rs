@@ -1,7 +1,13 @@
+//! Declaration of a body's format by its request: parameters and `Content-Type`.
+//!
+//! It decides only where the first bytes do not: plain signatures ([`super::signature`]) count for
+//! more.
+
 use super::not_taken;
 use crate::{error::Error, query::Query};
 
-/// What a request says its body is. What the body begins as counts for more, where that is plain.
+/// Format that a request declares for its body. The body's own first bytes count for more, where they
+/// are plain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     form: Form,
@@ -13,28 +19,28 @@ pub struct Declared {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Form {
-    /// It does not say.
+    /// No declaration.
     #[default]
     Open,
     /// Bare PCM.
     Bare(ByteOrder),
-    /// A format that its first bytes have to show, or one that is not taken: its name.
+    /// Any other format, by name. The body is taken only if its first bytes have a signature.
     Other(String),
 }
 
-/// The order of a sample's two bytes.
+/// Byte order of 16-bit samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteOrder {
-    /// The lower one first.
+    /// Least significant byte first.
     Little,
-    /// The higher one first.
+    /// Most significant byte first.
     Big,
-    /// Whichever of both makes the smoother sound. `audio/L16` is big-endian (RFC 2586), and half of
-    /// those who send it do not know.
+    /// The one that makes the smoother sound. `audio/L16` is big-endian (RFC 2586), and half of those
+    /// who send it do not know.
     Either,
 }
 
-/// A name that is told back is cut here.
+/// Upper bound of a name that is quoted in a refusal, in characters.
 const LONGEST_NAME: usize = 60;
 /// Samples per second that bare PCM may have.
 pub const SAMPLE_RATES: [u32; 8] = [
@@ -42,9 +48,8 @@ pub const SAMPLE_RATES: [u32; 8] = [
 ];
 
 impl Declared {
-    /// Reads the parameters `format`, `sample_rate` (or `rate`) and `channels`, and if there is no
-    /// `format` the `Content-Type`, if that counts. What it says of rate and channels counts for
-    /// more than parameters.
+    /// Parses the parameters `format`, `sample_rate` (or `rate`) and `channels`, and, without a
+    /// `format`, the `Content-Type`, whose rate and channels take precedence over the parameters.
     ///
     /// # Errors
     /// [`Error::bad_request`] for a rate or a number of channels that cannot be.
@@ -115,25 +120,25 @@ impl Declared {
         Ok(said)
     }
 
-    /// Samples per second, if it says so.
+    /// Samples per second, if declared.
     pub fn sample_rate(&self) -> Option<u32> {
         self.sample_rate
     }
 
-    /// Channels; one if it does not say.
+    /// Number of channels; 1 if not declared.
     pub(super) fn channels(&self) -> u8 {
         self.channels.unwrap_or(1)
     }
 
-    /// Whether it is said to be bare PCM.
+    /// Returns whether the body is declared as bare PCM.
     pub(super) fn is_bare(&self) -> bool {
         matches!(self.form, Form::Bare(_))
     }
 
-    /// The order of bytes of bare PCM.
+    /// Byte order of a body that has no signature, and is therefore bare PCM.
     ///
     /// # Errors
-    /// The refusal of a body that was said to be something else.
+    /// Refusal of a body that was declared as something else.
     pub(super) fn order(&self) -> Result<ByteOrder, Error> {
         match &self.form {
             Form::Open => Ok(ByteOrder::Little),
@@ -160,6 +165,7 @@ fn number_of_channels(text: &str) -> Result<u8, Error> {
     channels.ok_or_else(|| Error::bad_request("channels is 1 or 2"))
 }
 
+/// The name as it may be quoted: graphic ASCII of bounded length.
 fn shown(name: &str) -> String {
     let printable = name.chars().filter(char::is_ascii_graphic);
     printable.take(LONGEST_NAME).collect()

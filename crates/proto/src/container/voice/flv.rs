@@ -1,3 +1,8 @@
+//! Audio of an FLV body.
+//!
+//! Video and script tags are skipped unread. A block never borrows from a tag: one that waits for the
+//! speaker holds its own bytes only.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,23 +14,24 @@ use crate::{
     media::{AudioCodec, SoundBlock, SoundCoding, SoundFormat},
 };
 
-/// The sound of an FLV stream.
+/// Incremental parser of the audio tags of an FLV stream.
 #[derive(Debug)]
 pub(super) struct FlvSound {
     reader: Reader,
-    /// PCM whose rate the stream does not tell has this one.
+    /// Samples per second of PCM whose tags do not say so.
     sample_rate: u32,
+    /// Set if the last PCM tag had no code for its rate.
     is_of_presumed_rate: bool,
-    /// AAC, and how long an access unit of it sounds.
+    /// AAC format, and the duration of an access unit in microseconds.
     aac: Option<(Arc<SoundFormat>, i64)>,
-    /// PCM and G.711: tags are cut into blocks as if there were none.
+    /// PCM and G.711, cut into blocks regardless of tags.
     samples: Option<Pcm>,
     skipped_pictures: u64,
 }
 
-/// An access unit that is longer is none: a head of ADTS could not say its length either.
+/// Upper bound of an AAC access unit, in bytes: the 13-bit length of an ADTS head.
 const LONGEST_UNIT: usize = 0x1fff;
-/// The same of a configuration.
+/// Upper bound of an `AudioSpecificConfig`, in bytes.
 const LONGEST_CONFIG: usize = 64;
 /// The rate of G.711 in FLV, whatever the tag says (FLV 10.1, E.4.2.1).
 const G711_RATE: u32 = 8_000;
@@ -50,8 +56,10 @@ impl FlvSound {
         self.reader.pending() + self.samples.as_ref().map_or(0, Pcm::buffered)
     }
 
+    /// Ends the body.
+    ///
     /// # Errors
-    /// [`Error::bad_request`] if no sound has come, and what came is no more than a head.
+    /// [`Error::bad_request`] if it ended within the file header.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         if let Some(samples) = &mut self.samples {
             samples.finish();
@@ -63,7 +71,7 @@ impl FlvSound {
         }
     }
 
-    /// Whether it is PCM whose rate the stream does not tell.
+    /// Returns whether the sound is PCM whose tags do not say its rate.
     pub(super) fn is_of_presumed_rate(&self) -> bool {
         self.is_of_presumed_rate
     }
@@ -136,6 +144,7 @@ impl FlvSound {
         }
     }
 
+    /// Appends samples. A tag of another format begins anew, without what was short of a block.
     fn take(&mut self, coding: SoundCoding, sample_rate: u32, stereo: bool, data: &Bytes) {
         let format = SoundFormat {
             coding,

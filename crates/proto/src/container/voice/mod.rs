@@ -1,6 +1,6 @@
-//! What a viewer speaks, on its way up on `/voice`: FLV, WAV, ADTS or bare PCM, told apart by the
-//! first bytes and by what the request says (`docs/protocol.md`, "Talkback"). Anything else is
-//! refused before the first block, because as bare PCM it would be noise.
+//! Talkback audio of a `/voice` body: FLV, WAV, ADTS or bare PCM, told apart by the first bytes and by
+//! what the request declares (`docs/protocol.md`, "Talkback"). Anything else is refused before the
+//! first block, because as bare PCM it would be noise.
 
 mod aac;
 mod adts;
@@ -24,41 +24,41 @@ use crate::{
     media::{SoundBlock, SoundCoding, SoundFormat},
 };
 
-/// So much of a piece is taken apart at a time.
+/// Bytes of a piece that are parsed at a time.
 const SLICE: usize = 16 << 10;
-/// Why a body is refused ends so.
+/// End of the reason for which a body is refused.
 const TAKEN: &str = "FLV, WAV (PCM of 16 bit, G.711), AAC with ADTS heads and bare PCM (audio/L16, or format=s16le) are taken";
 
-/// Takes a body apart, fed in pieces of any size.
+/// Incremental parser of a body, fed in pieces of any size.
 ///
 /// Feed a piece, then call [`Upload::next_block`] until it gives `None`; feed again. Whatever a body
 /// claims, of what came before the last piece at most [`Upload::BOUND`] bytes are held.
 #[derive(Debug)]
 pub struct Upload {
-    /// Sound whose head does not say so has this rate.
+    /// Samples per second of sound whose own head does not say so.
     sample_rate: u32,
     declared: Declared,
     container: Container,
-    /// It is bare PCM.
+    /// Set if the body is bare PCM.
     is_bare: bool,
-    /// Of the last piece, what is not taken apart yet.
+    /// Unparsed rest of the last piece.
     rest: Bytes,
     changes: Changes,
 }
 
-/// How often the format may change. Each change has a speaker, a decoder and what fits them to each
-/// other begin anew.
+/// Rate limit of format changes, as a token bucket filled by sound: one change per second of it.
+/// Each change restarts a speaker, a decoder and the resampler between them.
 #[derive(Debug)]
 struct Changes {
     format: Option<Arc<SoundFormat>>,
-    /// The sound that came for which no change was made, in microseconds.
+    /// Sound not spent on a change yet, in microseconds.
     spare: i64,
 }
 
 impl Changes {
-    /// Sound for each change.
+    /// Sound that a change costs, in microseconds.
     const COST: i64 = 1_000_000;
-    /// So much is kept: who changes headsets makes several changes at once.
+    /// Upper bound of `spare`: a change of headsets makes several changes at once.
     const MOST: i64 = 8 * Self::COST;
 
     fn note(&mut self, block: &SoundBlock) -> Result<(), Error> {
@@ -79,7 +79,7 @@ impl Changes {
 
 #[derive(Debug)]
 enum Container {
-    /// Too few bytes have come to tell.
+    /// First bytes, too few to tell.
     Unknown(BytesMut),
     Wav(WavHead),
     Flv(FlvSound),
@@ -100,12 +100,12 @@ impl Container {
 }
 
 impl Upload {
-    /// Bytes of a body that are held at most: a tag of sound of FLV, the samples of another one, and
-    /// a slice of what is behind it.
+    /// Upper bound of the bytes of a body that are held: an audio tag of FLV, the samples of another
+    /// one, and a slice of what is behind it.
     pub const BOUND: usize = 160 << 10;
 
-    /// A body of which nothing has come, and what its request says of it. Sound of which nobody says
-    /// so is mono, of `sample_rate`.
+    /// Creates a parser for a body, with what its request declares. Bare PCM that nobody describes is
+    /// mono, of `sample_rate`.
     pub fn new(sample_rate: u32, declared: Declared) -> Self {
         Self {
             sample_rate: declared.sample_rate().unwrap_or(sample_rate),
@@ -120,7 +120,7 @@ impl Upload {
         }
     }
 
-    /// Takes in more of the body, once [`Upload::next_block`] has given `None`.
+    /// Appends more of the body, once [`Upload::next_block`] has given `None`.
     pub fn feed(&mut self, piece: Bytes) {
         self.rest = if self.rest.is_empty() {
             piece
@@ -129,7 +129,7 @@ impl Upload {
         };
     }
 
-    /// How many bytes of earlier pieces it holds.
+    /// Number of bytes of earlier pieces that it holds.
     pub fn buffered(&self) -> usize {
         match &self.container {
             Container::Unknown(head) => head.len(),
@@ -140,10 +140,10 @@ impl Upload {
         }
     }
 
-    /// The body has ended: samples that are short of a block are one too.
+    /// Ends the body: the samples left become a last, shorter block of [`Upload::next_block`].
     ///
     /// # Errors
-    /// [`Error::bad_request`] if it ended within its head; as [`Upload::next_block`].
+    /// [`Error::bad_request`] if the body ended within its head; those of [`Upload::next_block`].
     pub fn finish(&mut self) -> Result<(), Error> {
         if let Container::Unknown(head) = &self.container {
             if head.is_empty() {
@@ -163,7 +163,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Samples per second of sound whose own head does not say so, and whether the request did.
+    /// Samples per second of sound whose own head does not say so, and whether the request declared
+    /// them; `None` if the head says so.
     pub fn presumed_rate(&self) -> Option<(u32, bool)> {
         let is_presumed = match &self.container {
             Container::Flv(flv) => flv.is_of_presumed_rate(),
@@ -172,7 +173,7 @@ impl Upload {
         is_presumed.then_some((self.sample_rate, self.declared.sample_rate().is_some()))
     }
 
-    /// Pictures that came with the sound, and that nobody takes.
+    /// Number of video tags that came with the sound, and are ignored.
     pub fn skipped_pictures(&self) -> u64 {
         match &self.container {
             Container::Flv(flv) => flv.skipped_pictures(),
@@ -180,7 +181,7 @@ impl Upload {
         }
     }
 
-    /// The next block; `None` if more bytes are needed.
+    /// Returns the next block; `None` if more bytes are needed.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken; [`Error::bad_request`] that
@@ -218,7 +219,7 @@ impl Upload {
         }
     }
 
-    /// Finds out what it is, once enough has come.
+    /// Detects the container, once enough has come; `is_all` if no more will.
     fn begin(&mut self, is_all: bool) -> Result<(), Error> {
         let Container::Unknown(head) = &mut self.container else {
             return Ok(());
@@ -254,7 +255,7 @@ fn damaged(reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::bad_request(reason)
 }
 
-/// The refusal of a format, and what to send instead.
+/// Refusal of a format, with the formats to send instead.
 fn not_taken(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::UnsupportedMedia, format!("{what}; {TAKEN}"))
 }

@@ -1,3 +1,5 @@
+//! Blocks of PCM and G.711, in the byte order of speakers.
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -5,27 +7,27 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::declared::ByteOrder;
 use crate::media::{SoundBlock, SoundCoding, SoundFormat};
 
-/// Blocks are cut so long.
+/// Duration of a block, in milliseconds: the default of RTP for audio (RFC 3551, 4.2).
 const BLOCK_MILLIS: usize = 20;
 
-/// Samples one behind the other, cut into blocks.
+/// Samples of a continuous stream, cut into blocks.
 #[derive(Debug)]
 pub(super) struct Pcm {
     format: Arc<SoundFormat>,
     order: ByteOrder,
     buffer: BytesMut,
-    /// Bytes that are still sound, if that is known.
+    /// Bytes of sound still to come, if known.
     left: Option<u64>,
     has_ended: bool,
 }
 
 impl Pcm {
-    /// Sound to the end of the body.
+    /// Creates one whose sound reaches to the end of the body.
     pub(super) fn new(format: SoundFormat) -> Self {
         Self::of_length(format, None)
     }
 
-    /// Sound of so many bytes. What is behind them is not taken.
+    /// Creates one of `length` bytes of sound; bytes behind them are ignored.
     pub(super) fn of_length(format: SoundFormat, length: Option<u64>) -> Self {
         Self {
             format: Arc::new(format),
@@ -36,7 +38,7 @@ impl Pcm {
         }
     }
 
-    /// The same with the bytes of its samples in this order.
+    /// Sets the byte order of the samples fed.
     pub(super) fn in_order(mut self, order: ByteOrder) -> Self {
         self.order = order;
         self
@@ -93,7 +95,7 @@ impl Pcm {
         })
     }
 
-    /// The next bytes, as speakers take them.
+    /// Copy of the next `size` bytes, little-endian as speakers take them.
     fn in_one_order(&mut self, size: usize) -> Bytes {
         let bytes = &self.buffer[..size];
         if self.order == ByteOrder::Either {
@@ -109,7 +111,7 @@ impl Pcm {
     }
 }
 
-/// The order of bytes in which a sample is less far from the one before it; `None` if there is none.
+/// Byte order in which successive samples of a channel differ less; `None` if both are equal.
 fn smoother(bytes: &[u8], channels: usize) -> Option<ByteOrder> {
     let roughness = |sample: fn([u8; 2]) -> i16| -> u64 {
         let samples = bytes.chunks_exact(2).map(|two| sample([two[0], two[1]]));
@@ -134,7 +136,7 @@ fn sample_size(format: &SoundFormat) -> usize {
     one * usize::from(format.channels.max(1))
 }
 
-/// How long so many bytes sound.
+/// Duration of so many bytes, in microseconds.
 fn micros(format: &SoundFormat, bytes: usize) -> i64 {
     let samples = (bytes / sample_size(format)) as i64;
     samples * 1_000_000 / i64::from(format.sample_rate.max(1))

@@ -1,25 +1,27 @@
-//! What a body is, by its first bytes.
+//! Format of a body, by its first bytes.
+//!
+//! Formats that are not taken are known here too, so that a refusal can name them.
 
 use super::{Declared, adts::is_adts};
 
-/// As many first bytes tell most formats.
+/// Number of first bytes that tell most formats apart.
 pub(super) const SNIFFED: usize = 12;
 
-/// What a body begins as.
+/// Format that a body begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// More of it is needed.
+    /// Not decidable before more of it has come.
     Open,
     Flv,
     Wav,
     Adts,
     /// A format that is not taken.
     Foreign(&'static str),
-    /// Nothing that is known.
+    /// No known signature.
     Nothing,
 }
 
-/// Where signatures stand, what they are, and what has them.
+/// Signatures of formats that are not taken: offset, bytes and name.
 const FOREIGN: [(usize, &[u8], &str); 43] = [
     (0, b"ID3", "MP3, or sound behind an ID3 tag"),
     (0, b"OggS", "Ogg"),
@@ -66,7 +68,7 @@ const FOREIGN: [(usize, &[u8], &str); 43] = [
     (0, b"\xff\xd8\xff", "JPEG"),
 ];
 
-/// Looks at the first bytes of a body, or at all of it.
+/// Detects the format of a body by its first bytes; `is_all` if there are no more.
 ///
 /// Signatures of three bytes and more are none by chance. The 12 bits that begin a frame of AAC or
 /// MP3 may be samples, so they count only where the body is not said to be bare PCM, and those of
@@ -100,7 +102,8 @@ pub(super) fn look(head: &[u8], declared: &Declared, is_all: bool) -> Start {
     mp3(head, is_all)
 }
 
-/// Whether it begins as JSON, HTML, XML or a multipart form do, behind a byte order mark or not.
+/// Returns whether it begins as JSON, HTML, XML or a multipart form do, with or without a byte order
+/// mark.
 fn is_text(start: &[u8]) -> bool {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
@@ -117,6 +120,7 @@ fn is_text(start: &[u8]) -> bool {
         && (rest.starts_with(['{', '[', '<', '"']) || rest.starts_with("--"))
 }
 
+/// Detects MPEG audio by two frame heads in a row: one may be samples.
 fn mp3(head: &[u8], is_all: bool) -> Start {
     let frame = |at: usize| Some(mpeg_frame(*head.get(at..)?.first_chunk()?));
     let Some(Some((kind, length))) = frame(0) else {
@@ -130,7 +134,7 @@ fn mp3(head: &[u8], is_all: bool) -> Start {
     }
 }
 
-/// What all heads of one MPEG stream have in common, and the length of this frame; `None` if it is
+/// Fields that all frame heads of one MPEG stream share, and the length of this frame; `None` if it is
 /// no head of layer 2 or 3 (ISO/IEC 11172-3, 2.4.1.3; 13818-3).
 fn mpeg_frame([sync, flags, rates, _]: [u8; 4]) -> Option<((u8, u8), usize)> {
     /// kbit/s.

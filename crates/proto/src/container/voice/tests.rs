@@ -1,3 +1,5 @@
+//! Bodies of every format in pieces of every size, and what they make a parser hold.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -275,12 +277,12 @@ proptest! {
     }
 }
 
-/// As much as a guest sends in some seconds.
+/// Bytes of a flood: some seconds of a guest's uplink.
 const FLOOD: usize = 100 << 20;
-/// No block is longer: 20 ms of the fastest PCM.
+/// Upper bound of a block, in bytes: 20 ms of the fastest PCM.
 const LONGEST_BLOCK: usize = 16 << 10;
 
-/// Feeds `start`, and `filler` again and again; whether all of it was taken.
+/// Feeds `start`, and `filler` again and again; returns whether all of it was taken.
 fn flood(start: &[u8], filler: &Bytes, total: usize) -> bool {
     let mut upload = Upload::new(16_000, Declared::default());
     let mut fed = 0;

@@ -1,3 +1,5 @@
+//! Head of a WAV file, up to its first sample.
+
 use bytes::{Buf, BytesMut};
 
 use super::damaged;
@@ -6,39 +8,40 @@ use crate::{
     media::{SoundCoding, SoundFormat},
 };
 
-/// The head of a WAV (RIFF WAVE, Microsoft and IBM 1991), read chunk by chunk. Of a chunk no more is
-/// held than what is looked at, whatever length it claims.
+/// Incremental parser of the head of a WAV (RIFF WAVE, Microsoft and IBM 1991), chunk by chunk. No
+/// more of a chunk is held than the fields that are read, whatever length it claims.
 #[derive(Debug)]
 pub(super) struct WavHead {
     buffer: BytesMut,
-    /// Where in the file the buffer begins.
+    /// Offset of the buffer in the file.
     position: u64,
-    /// Bytes still to come of a chunk that is passed over.
+    /// Bytes still to come of a chunk that is skipped.
     skipping: u64,
     format: Option<SoundFormat>,
 }
 
-/// Where the sound of a WAV begins.
+/// Result of the head: the format, and the start of the sound.
 pub(super) struct Wav {
     pub(super) format: SoundFormat,
-    /// How many bytes it has; `None` if the file does not know, as that of a pipe.
+    /// Bytes of sound; `None` if the file does not know, as one written to a pipe.
     pub(super) length: Option<u64>,
-    /// The first of them.
+    /// First bytes of the sound.
     pub(super) sound: BytesMut,
 }
 
-/// Sound begins within so many bytes of a file.
+/// Upper bound of the offset at which the sound begins, in bytes.
 const MAX_HEAD: u64 = 64 << 10;
-/// As many bytes of the chunk `fmt ` say what it is, of the longest form that there is.
+/// Bytes of the longest form of the chunk `fmt `, `WAVEFORMATEXTENSIBLE`.
 const FORMAT: usize = 40;
+/// `wFormatTag` of PCM.
 const PCM: u16 = 1;
 const ALAW: u16 = 6;
 const ULAW: u16 = 7;
-/// The format stands farther behind.
+/// `WAVE_FORMAT_EXTENSIBLE`: the tag is the start of `SubFormat`, 24 bytes into the chunk.
 const EXTENSIBLE: u16 = 0xfffe;
 
 impl WavHead {
-    /// The head of a file that begins with `RIFF….WAVE`.
+    /// Creates a parser for a file that begins with `RIFF….WAVE`.
     pub(super) fn new() -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -56,10 +59,10 @@ impl WavHead {
         self.buffer.len()
     }
 
-    /// Reads on; `None` if more is needed.
+    /// Parses on; `None` if more is needed.
     ///
     /// # Errors
-    /// [`Error`] for a file that is damaged, or whose sound is not played.
+    /// [`Error::bad_request`] for a file that is damaged, or whose sound cannot be played.
     pub(super) fn next(&mut self) -> Result<Option<Wav>, Error> {
         loop {
             let here = self.skipping.min(self.buffer.len() as u64);

@@ -1,3 +1,5 @@
+//! The index and the blanks of a head, filled in step by step as on a card.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -17,7 +19,7 @@ fn shown(second: i64, is_key: bool) -> Option<Shown> {
     })
 }
 
-/// A head, filled in as far as a card had come.
+/// A head with those fillings that had reached the card.
 fn filled(head: &[u8], fillings: &[Vec<Filling>]) -> Vec<u8> {
     let mut head = head.to_vec();
     for (offset, bytes) in fillings.iter().flatten() {
@@ -34,7 +36,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 /// Bytes and duration of what an index refers to.
 type Reference = (u32, u32);
 
-/// The durations that a head tells, and what its index does.
+/// The durations in `mvhd` and `mehd`, and the references of the `sidx`.
 fn told(text: &[u8]) -> (u32, Option<u32>, Option<Vec<Reference>>) {
     let find = |part: Range<usize>, kind: &[u8; 4]| {
         boxes(text, part)

@@ -1,4 +1,4 @@
-//! What is taken and what is not, by what it begins as and by what its request says.
+//! Formats that are taken and refused, by their first bytes and by what the request declares.
 
 use super::*;
 
