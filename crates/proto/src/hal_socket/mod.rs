@@ -3,6 +3,28 @@
 //! A message is a head of 8 bytes and a body; all numbers are little-endian. The firmware connects,
 //! says [`FromFirmware::Hello`], and is answered with [`ToFirmware::Welcome`] or
 //! [`ToFirmware::Goodbye`].
+//!
+//! The beginning of a connection, byte for byte:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use peercam_proto::hal_socket::{FromFirmware, HEAD, Head, MessageError, ToFirmware, VERSION};
+//!
+//! # fn main() -> Result<(), MessageError> {
+//! // Length, kind (1: hello), quality, channel; then magic, version and name.
+//! let hello: &[u8] = b"\x09\0\0\0\x01\0\0\0PCAM\x01\0T31";
+//! let (head, body) = hello.split_first_chunk::<HEAD>().expect("8 bytes");
+//! let head = Head::parse(head)?;
+//! assert_eq!(head.length, body.len());
+//! assert_eq!(
+//!     FromFirmware::parse(head, Bytes::from_static(body))?,
+//!     FromFirmware::Hello { version: VERSION, name: "T31".to_owned() }
+//! );
+//!
+//! assert_eq!(ToFirmware::Welcome.encode(), [2, 0, 0, 0, 64, 0, 0, 0, 1, 0]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod from_firmware;
 mod to_firmware;

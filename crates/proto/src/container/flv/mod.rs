@@ -3,6 +3,62 @@
 //! [`Muxer`] makes tag heads for one viewer; the payload behind a head is the bare access unit,
 //! shared by all viewers. [`TagBatch`] strings heads and payloads together as one vectored
 //! buffer. [`Reader`] takes an FLV byte stream apart; [`Splice`] makes one of several.
+//!
+//! A key frame, as a viewer gets it and reads it:
+//!
+//! ```
+//! use bytes::{Buf, Bytes};
+//! use peercam_proto::{
+//!     flv::{HevcForm, Muxer, ReadError, Reader, TagBatch, TagBody, VideoPacket},
+//!     media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec, VideoTrack},
+//! };
+//!
+//! # fn main() -> Result<(), ReadError> {
+//! let tracks = Tracks {
+//!     video: Some(VideoTrack {
+//!         codec: VideoCodec::H264,
+//!         config: Bytes::from_static(b"AVCDecoderConfigurationRecord"),
+//!         width: 640,
+//!         height: 360,
+//!         frame_rate: 25.0,
+//!     }),
+//!     audio: None,
+//! };
+//! let idr = Frame {
+//!     track: TrackKind::Video,
+//!     key: true,
+//!     time: MediaTime::default(),
+//!     composition_micros: 0,
+//!     data: Bytes::from_static(&[0, 0, 0, 2, 0x65, 0x88]),
+//! };
+//! let muxer = Muxer::new(&tracks, HevcForm::Legacy);
+//! let mut batch = TagBatch::default();
+//! batch.push_bytes(muxer.preamble(&tracks));
+//! batch.push(&muxer.head(&idr, 40, 0), idr.data.clone());
+//! let wire = batch.copy_to_bytes(batch.remaining());
+//!
+//! let mut reader = Reader::new();
+//! reader.feed(&wire);
+//! let mut tags = Vec::new();
+//! while let Some(tag) = reader.next_tag()? {
+//!     tags.push(tag);
+//! }
+//! let [metadata, config, picture] = &tags[..] else {
+//!     panic!("three tags, not {}", tags.len());
+//! };
+//! assert_eq!(metadata.body, TagBody::Script);
+//! assert!(matches!(config.body, TagBody::Video(_, VideoPacket::Config(_))));
+//! assert_eq!(picture.timestamp, 40);
+//! assert_eq!(
+//!     picture.body,
+//!     TagBody::Video(
+//!         VideoCodec::H264,
+//!         VideoPacket::Frame { key: true, composition_ms: 0, data: idr.data },
+//!     )
+//! );
+//! # Ok(())
+//! # }
+//! ```
 
 mod amf;
 mod batch;

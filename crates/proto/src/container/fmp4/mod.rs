@@ -6,6 +6,46 @@
 //! first frame. In a fragment the pictures come first and then the sound, so that one run describes
 //! each. Duration and index are filled into the head when the file is complete ([`Index`]); a reader
 //! of ours does not need them, and trusts neither.
+//!
+//! A file of two blocks of G.711, written and read:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use peercam_proto::{
+//!     fmp4::{self, Damaged, Fragment, Head},
+//!     media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind, Tracks},
+//! };
+//!
+//! # fn main() -> Result<(), Damaged> {
+//! let tracks = Tracks {
+//!     video: None,
+//!     audio: Some(AudioTrack {
+//!         codec: AudioCodec::PcmA,
+//!         config: Bytes::new(),
+//!         sample_rate: 8_000,
+//!         channels: 1,
+//!     }),
+//! };
+//! let head = fmp4::head(&tracks, 1_763_708_400_000)?;
+//! assert_eq!(Head::parse(&head)?.tracks, tracks);
+//!
+//! let block = |micros| Frame {
+//!     track: TrackKind::Audio,
+//!     key: true,
+//!     time: MediaTime::from_micros(micros),
+//!     composition_micros: 0,
+//!     data: Bytes::from_static(&[0xd5; 160]), // 20 ms of silence
+//! };
+//! let frames = [block(0), block(20_000)];
+//! let index = fmp4::fragment(&tracks, &frames, MediaTime::default(), None, 1)?;
+//!
+//! let fragment = Fragment::parse(&index, &tracks, index.len() + 2 * 160)?;
+//! let second = fragment.samples[1];
+//! assert_eq!((second.micros, second.duration_micros), (20_000, 20_000));
+//! assert_eq!((second.offset, second.size), (index.len() + 160, 160));
+//! # Ok(())
+//! # }
+//! ```
 
 mod entry;
 mod fragment;
