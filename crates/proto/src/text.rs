@@ -49,6 +49,7 @@ impl<T: fmt::Display> fmt::Display for Lines<T> {
 pub fn line(text: &str, max: usize) -> String {
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
     let printable = Printable(text).to_string();
+    // An escape may be cut in half; it is printable all the same.
     match printable.char_indices().nth(max) {
         Some((end, _)) => printable[..end].to_owned(),
         None => printable,

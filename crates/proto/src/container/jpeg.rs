@@ -29,6 +29,8 @@ pub fn length(bytes: &[u8]) -> Result<usize, NotJpeg> {
         return Err(NotJpeg::Other);
     }
     let (mut at, mut has_frame, mut has_scan) = (2, false, false);
+    // Segments are skipped by their length: an Exif thumbnail in APP1 has an EOI of its own. A
+    // progressive JPEG has several scans.
     loop {
         let code;
         (code, at) = marker(bytes, at)?;
@@ -40,6 +42,7 @@ pub fn length(bytes: &[u8]) -> Result<usize, NotJpeg> {
             SOS if !has_frame => return Err(NotJpeg::Damaged),
             _ => {
                 at = behind_segment(bytes, at)?;
+                // SOF0 to SOF15, among which DHT, JPG and DAC have their codes.
                 has_frame |= matches!(code, 0xc0..=0xcf if !matches!(code, 0xc4 | 0xc8 | 0xcc));
                 if code == SOS {
                     has_scan = true;
@@ -75,6 +78,7 @@ fn behind_segment(bytes: &[u8], at: usize) -> Result<usize, NotJpeg> {
 /// The offset of the first marker that does not belong to the entropy-coded data.
 fn behind_scan(bytes: &[u8], at: usize) -> Result<usize, NotJpeg> {
     let rest = bytes.get(at..).unwrap_or_default();
+    // 0xff 0x00 is a coded 0xff, and RST markers divide the data (B.1.1.5).
     let is_end = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7);
     let end = rest.windows(2).position(is_end);
     end.map(|end| at + end).ok_or(NotJpeg::CutOff)

@@ -165,6 +165,7 @@ impl FromFirmware {
                 if codec.is_some() && !(1..=2).contains(&channels) {
                     return Err(meaningless("number of sound channels", channels));
                 }
+                // Silence that stands in for missing sound is made by this rate: it has to have bounds.
                 if codec.is_some() && !(8_000..=96_000).contains(&sample_rate) {
                     return Err(MessageError::Meaningless {
                         kind: head.kind,
@@ -211,6 +212,7 @@ impl FromFirmware {
                 }
             }
             SOUND => {
+                // A time, and some sound.
                 needs(&body, 9)?;
                 Self::Sound {
                     stream: head.stream()?,

@@ -117,6 +117,7 @@ impl Head {
             SOUND => LARGEST_SOUND,
             _ => LARGEST_NOTE,
         };
+        // Checked before a byte of the body is waited for, or room is made for it.
         if length > most {
             return Err(MessageError::TooLong { kind, length, most });
         }

@@ -161,6 +161,7 @@ const NOTHING: (u16, u8) = (0, 0);
 /// Id of the credential of a caller without proof.
 const NO_CREDENTIAL: CredentialId = CredentialId::new([0; 16]);
 
+// A quality is its index in `Quality::ALL`.
 fn of_stream(stream: StreamId) -> (u16, u8) {
     (stream.channel.0, stream.quality as u8)
 }

@@ -113,6 +113,7 @@ impl Buf for TagBatch {
             return &[];
         };
         let own = part.own();
+        // `advance` never stops at the end of a part: no chunk is empty before all is sent.
         match self.sent.checked_sub(own.len()) {
             None => &own[self.sent..],
             Some(sent) => &part.shared[sent..],

@@ -45,6 +45,8 @@ impl TagHead {
         let mut bytes = [0; Self::MAX];
         bytes[0] = kind;
         bytes[1..4].copy_from_slice(&data_size.to_be_bytes()[1..]);
+        // The lower 24 bits, then `TimestampExtended`, the upper 8 (FLV 10.1, E.4.1). The stream id
+        // behind them is always 0.
         bytes[4..7].copy_from_slice(&timestamp.to_be_bytes()[1..]);
         bytes[7] = timestamp.to_be_bytes()[0];
         bytes[TAG_HEADER..TAG_HEADER + prefix.len()].copy_from_slice(prefix);
@@ -107,6 +109,8 @@ impl Muxer {
     /// [`Muxer::preamble`] with a `duration` in `onMetaData`; `length` is in milliseconds.
     pub fn preamble_of(&self, tracks: &Tracks, length: Option<u64>) -> Bytes {
         let mut out = BytesMut::with_capacity(512);
+        // `TypeFlagsVideo` is bit 0, `TypeFlagsAudio` bit 2; behind the 9 bytes of the header stands
+        // `PreviousTagSize0` (FLV 10.1, E.2 and E.3).
         let flags = u8::from(tracks.video.is_some()) | u8::from(tracks.audio.is_some()) << 2;
         out.extend_from_slice(&[b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]);
         let metadata = self.metadata(tracks, length);
@@ -142,6 +146,7 @@ impl Muxer {
             (TrackKind::Video, VideoForm::Hvc1) => {
                 let [f0, f1, f2, f3] = FOURCC_HVC1;
                 let prefix = [0x80 | frame_type | 1, f0, f1, f2, f3, c0, c1, c2];
+                // `CodedFramesX` (3) leaves out a composition time of 0, `CodedFrames` (1) has it.
                 if composition_ms == 0 {
                     let without_composition = [0x80 | frame_type | 3, f0, f1, f2, f3];
                     return TagHead::new(TAG_VIDEO, timestamp, &without_composition, length);
@@ -213,6 +218,7 @@ impl Muxer {
     ) -> impl Iterator<Item = (&'static str, Value<'static>)> {
         let codec = match self.video {
             VideoForm::Legacy(codec) => f64::from(codec),
+            // Enhanced RTMP: the FourCC as a number.
             VideoForm::Hvc1 => f64::from(u32::from_be_bytes(FOURCC_HVC1)),
         };
         let size = (video.width > 0).then(|| {

@@ -162,6 +162,7 @@ impl Reader {
         if !matches!(kind & 0x1f, TAG_AUDIO | TAG_VIDEO | TAG_SCRIPT) {
             return Err(self.error("no audio, video or script tag where one should begin"));
         }
+        // `Filter`: the payload needs pre-processing, for which there is only encryption (E.4.1).
         if kind & 0x20 != 0 {
             return Err(self.error("an encrypted tag"));
         }
@@ -169,6 +170,7 @@ impl Reader {
             return Err(self.error("a tag of more than 4 MiB"));
         }
         let kind = kind & 0x1f;
+        // Before its payload has come: that is skipped as it is fed, and never held.
         if self.of_sound && kind != TAG_AUDIO {
             self.leave_out(TAG_HEADER + size + TRAILER);
             let is_picture = kind == TAG_VIDEO;
@@ -183,6 +185,7 @@ impl Reader {
         }
         let start = self.position;
         self.advance(TAG_HEADER);
+        // No copy: whoever keeps a payload keeps the buffer that it came in.
         let payload = self.buffer.split_to(size).freeze();
         self.position += size as u64;
         self.advance(TRAILER);
@@ -207,6 +210,7 @@ impl Reader {
             return Ok(false);
         };
         let offset = u32::from_be_bytes([header[5], header[6], header[7], header[8]]) as usize;
+        // `DataOffset` is 9 in version 1; a later version may have a longer header.
         if !(9..=1024).contains(&offset) {
             return Err(self.error("a file header of an impossible length"));
         }
@@ -305,10 +309,12 @@ fn enhanced_video(first: u8, mut payload: Bytes) -> Result<TagBody, &'static str
 }
 
 fn is_key(first: u8) -> bool {
+    // FrameType has 4 bits in FLV, of which none uses the highest, and 3 in enhanced RTMP.
     first >> 4 & 0x7 == 1
 }
 
 fn signed_24([high, middle, low]: [u8; 3]) -> i32 {
+    // The arithmetic shift extends the sign.
     i32::from_be_bytes([high, middle, low, 0]) >> 8
 }
 

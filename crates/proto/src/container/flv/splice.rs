@@ -143,6 +143,7 @@ impl Splice {
         if let Some(known) = known {
             let is_same = *known == payload;
             *known = payload.clone();
+            // A header that comes again says nothing new; to a decoder it may be a reset.
             if is_same && !matches!(self.join, Join::First) {
                 return None;
             }
@@ -153,6 +154,8 @@ impl Splice {
                 return Some(tag);
             }
             Join::Shifted { shift, first } => {
+                // Sound may follow the key frame in the stream and precede it in time. It must not go
+                // back before the join.
                 let timestamp = found.timestamp.wrapping_add(shift);
                 if is_before(timestamp, first) {
                     first
@@ -162,6 +165,8 @@ impl Splice {
             }
             Join::Waiting(at) if is_header => at,
             Join::Waiting(at) => {
+                // Pictures before the key frame refer to lost ones, and sound before it would leave the
+                // player without a picture: neither comes out.
                 if self.has_video && !(found.kind == TAG_VIDEO && is_key(&payload)) {
                     return None;
                 }

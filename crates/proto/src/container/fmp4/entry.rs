@@ -63,6 +63,8 @@ fn record<T: Decode>(kind: [u8; 4], config: &[u8]) -> Result<T, Damaged> {
 }
 
 pub(super) fn of_audio(track: &AudioTrack) -> Result<SampleEntry, Damaged> {
+    // 16.16 fixed point has no rate above 65 535 Hz, such as 96 kHz. As FFmpeg does, 0 is written then;
+    // the timescale and the `AudioSpecificConfig` have the rate.
     let rate = u16::try_from(track.sample_rate).unwrap_or(0);
     let audio = AudioSampleEntryFields {
         data_reference_index: AudioSampleEntryFields::DEFAULT_DATA_REFERENCE_INDEX,

@@ -65,6 +65,7 @@ pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
     let since_1970 = Duration::from_millis(u64::try_from(start_millis).unwrap_or(0));
     let time = Mp4FileTime::from_unix_time(since_1970);
     let mut traks = Vec::new();
+    // `iso5` stands for default-base-is-moof, `iso6` for `tfdt`.
     let mut brands = vec![Brand::ISOM, Brand::ISO5, Brand::ISO6, Brand::MP41];
     if let Some(video) = &tracks.video {
         let entry = entry::of_video(video)?;
@@ -119,6 +120,7 @@ pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
         return Err(Damaged("the tracks take too much to describe"));
     }
     Blanks::find(&text).clear(&mut text);
+    // A `skip` box of 8 to 15 bytes aligns the room behind it.
     let behind = text.len() + BOX_HEAD;
     pass_over(&mut text, SKIP, behind.next_multiple_of(ALIGNED));
     let room = text.len() + ROOM;

@@ -164,6 +164,7 @@ impl Index {
             if start < last.start {
                 return None;
             }
+            // A reference begins with a sync sample (`starts_with_SAP`): what has none extends the last.
             if !shown.is_key || last.groups < self.together {
                 return last.join(bytes, u32::from(shown.is_key));
             }
@@ -232,11 +233,14 @@ impl Index {
         for number in [
             u32::try_from(size).ok()?,
             u32::from_be_bytes(INDEX),
+            // Version 0, with times of 32 bits, and no flags.
             0,
             track_id(self.track),
             self.timescale,
             start,
+            // `first_offset`: the first fragment is right behind.
             0,
+            // 16 bits reserved, 16 bits of `reference_count`, which is at most `MOST`.
             u32::try_from(self.references.len()).ok()?,
         ] {
             text.extend_from_slice(&number.to_be_bytes());

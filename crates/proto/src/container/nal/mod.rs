@@ -36,6 +36,7 @@ fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
         key,
         needs_earlier: false,
     };
+    // H.264 and H.265, table 7-1 each.
     Some(match codec {
         VideoCodec::H264 => match head & 0x1f {
             1..=4 => slice(false),
@@ -46,7 +47,7 @@ fn kind(codec: VideoCodec, unit: &[u8]) -> Option<Kind> {
             _ => Kind::Other,
         },
         VideoCodec::H265 => match head >> 1 & 0x3f {
-            // RASL.
+            // RASL_N, RASL_R.
             8..=9 => Kind::Slice {
                 key: false,
                 needs_earlier: true,

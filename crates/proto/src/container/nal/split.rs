@@ -53,7 +53,8 @@ fn length_prefixed(data: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Offsets of the start and the end of the next `00 00 01`.
 fn start_code(data: &[u8]) -> Option<(usize, usize)> {
-    // Looks at every third byte: only where it could be the last of the three at others.
+    // `at` is where a code could end. A byte above 1, or a 1 without zeros before it, belongs to no
+    // code, so that the next one ends three bytes later at the earliest. Most bytes are never looked at.
     let mut at = 2;
     while let Some(&byte) = data.get(at) {
         match byte {

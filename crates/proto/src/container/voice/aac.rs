@@ -61,6 +61,8 @@ impl AacConfig {
         let mut start = [0; 8];
         let known = config.len().min(start.len());
         start[..known].copy_from_slice(&config[..known]);
+        // 5 bits `audioObjectType`, 4 `samplingFrequencyIndex` (15: 24 bits with the rate follow), 4
+        // `channelConfiguration`. The escape of object types (31) is none that is taken.
         let bits = u64::from_be_bytes(start);
         let field = |at: u32, width: u32| bits << at >> (64 - width);
         let (object_type, index) = (field(0, 5), field(5, 4));

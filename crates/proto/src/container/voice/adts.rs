@@ -39,6 +39,7 @@ struct AdtsHead {
 impl AdtsHead {
     fn parse(bytes: &[u8; HEAD]) -> Option<Self> {
         let [sync, flags, kind, length_high, length, length_low, rest] = *bytes;
+        // 12 bits of sync word and 2 of layer, which is 0. MPEG-2 or 4, with or without CRC.
         if sync != 0xff || flags & 0xf6 != 0xf0 {
             return None;
         }
@@ -66,6 +67,7 @@ pub(super) fn is_adts(bytes: &[u8]) -> bool {
 pub fn adts_unit(unit: &[u8]) -> Option<(Bytes, usize)> {
     let head = AdtsHead::parse(unit.first_chunk()?)?;
     let config = config_of_adts(head.profile, head.rate_index, head.channels);
+    // A bare unit may begin like a head; it does not have its own length there too.
     (head.frame == unit.len()).then_some((config, head.size))
 }
 

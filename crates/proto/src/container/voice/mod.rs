@@ -195,6 +195,7 @@ impl Upload {
             if self.rest.is_empty() {
                 return Ok(None);
             }
+            // In slices, so that no piece, however large, is in a parser's buffer as a whole.
             let slice = self.rest.split_to(self.rest.len().min(SLICE));
             self.container.feed(&slice);
         }

@@ -145,6 +145,7 @@ fn mpeg_frame([sync, flags, rates, _]: [u8; 4]) -> Option<((u8, u8), usize)> {
         0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
     ];
     const LOWER: [usize; 15] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+    // Version 3 is MPEG-1, 2 is MPEG-2, 0 is MPEG-2.5, 1 is reserved; layer 3 has code 1, layer 2 code 2.
     let (version, layer) = (flags >> 3 & 3, flags >> 1 & 3);
     if sync != 0xff || flags & 0xe0 != 0xe0 || version == 1 {
         return None;
@@ -169,5 +170,6 @@ fn mpeg_frame([sync, flags, rates, _]: [u8; 4]) -> Option<((u8, u8), usize)> {
             _ => 2,
         };
     let length = samples / 8 * bits / rate + usize::from(rates >> 1 & 1);
+    // Without the bits that differ from frame to frame: CRC, bit rate and padding.
     Some(((flags & 0xfe, rates & 0x0c), length))
 }

@@ -80,6 +80,7 @@ impl WavHead {
                 let format = self.format.take();
                 let format = format.ok_or_else(|| damaged("the WAV does not say what it is"))?;
                 self.advance(8);
+                // FFmpeg writes 0xffffffff into a pipe, others leave 0.
                 return Ok(Some(Wav {
                     format,
                     length: (!matches!(size, 0 | u32::MAX)).then_some(u64::from(size)),
