@@ -8,20 +8,20 @@ use peercam_proto::{
     text,
 };
 
-/// Who sends a command.
+/// Sender of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The name in its credential. Without one, the name it gave itself, or its address: that tells
     /// viewers apart and proves nothing.
     pub name: Arc<str>,
-    /// What tells it apart from others: its session; without one, its name, in a form that no
-    /// session's id has.
+    /// Identity by which others tell it apart: its session; without one, its name, in a form that
+    /// no session's id has.
     pub viewer: Arc<str>,
     /// The wire it came by.
     pub transport: Transport,
     /// Its name for this request, to find it in the log.
     pub req_id: Option<String>,
-    /// What it may do.
+    /// Scopes that it has.
     pub scopes: Scopes,
     /// The channels for which it may do it; for it there are no others.
     pub channels: Channels,
@@ -32,7 +32,7 @@ pub struct Caller {
 /// A credential that was proved, as what was decided by it is told and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Who minted it.
+    /// Issuer that minted it.
     pub issuer: Arc<str>,
     /// Its id. Whoever holds a mint key chooses ids as it likes: it names one credential only
     /// together with the issuer.
@@ -90,21 +90,21 @@ impl Caller {
         }
     }
 
-    /// Whether it is the device's owner: it proved to hold an `admin` credential that was paired on
-    /// the device itself. Who cannot be told from others, on a listener without access control, is
-    /// not; nor is an `admin` of a back end.
+    /// Returns whether it is the device's owner: it proved to hold an `admin` credential that was
+    /// paired on the device itself. Who cannot be told from others, on a listener without access
+    /// control, is not; nor is an `admin` of a back end.
     pub fn is_owner(&self) -> bool {
         self.rank() == Rank::Owner
     }
 
-    /// What its claim to a place weighs.
+    /// Rank of its claim to a place.
     pub fn rank(&self) -> Rank {
         let proof = self.proof.as_ref();
         proof.map_or(Rank::Guest, |proof| Rank::of(&proof.issuer, self.scopes))
     }
 
-    /// What tells those apart that share places: the credential, from wherever it comes; without
-    /// one, the name.
+    /// Key of the party that shares places: the credential, from wherever it comes; without one,
+    /// the name.
     pub fn party(&self) -> Arc<str> {
         match &self.proof {
             Some(proof) => format!("{} {}", proof.issuer, proof.id).into(),
@@ -113,8 +113,8 @@ impl Caller {
         }
     }
 
-    /// Who answers for it: itself, or the back end that made its credential, which can make as many
-    /// as it likes. Those without a credential cannot be told apart.
+    /// Key of the party that answers for it: itself, or the back end that made its credential,
+    /// which can make as many as it likes. Callers without a credential cannot be told apart.
     pub fn answers(&self) -> Arc<str> {
         match &self.proof {
             Some(proof) if *proof.issuer == *Issuer::LOCAL => self.party(),

@@ -1,3 +1,9 @@
+//! The device's call: one at a time, told to its viewers and ended when they have left.
+//!
+//! Keeps: viewers hear of changes in the order in which they happened, each one thing after the
+//! other, and none waits for another. The rules of a call are in `peercam_proto::call`; wires do
+//! not belong here.
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, MutexGuard},
@@ -24,11 +30,11 @@ use crate::talk::Talkers;
 
 /// Moves whose effects were not looked at yet. More are lost, and the log says so.
 const WAITING: usize = 64;
-/// What waits to be said to one viewer while it is being told something else; the oldest is lost.
+/// Messages that wait for one viewer while it is being told something else; the oldest is lost.
 const UNSAID: usize = 4;
-/// How often it is looked whether the viewers of a call are still there.
+/// Interval of the check whether the viewers of a call are still there.
 const LOOK: Duration = Duration::from_millis(500);
-/// A viewer without a session is taken for gone so long after its last request.
+/// Time after its last request for which a viewer without a session counts as there.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The device's call, for whoever has a part in it.
@@ -40,14 +46,14 @@ pub struct Calls {
     effects: mpsc::Sender<Vec<Effect>>,
 }
 
-/// How it stands with the call, with a number that is another one after each change.
+/// State of the call, with a number that is another one after each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// The number.
     pub number: u64,
-    /// How it stands.
+    /// The state.
     pub state: CallState,
-    /// The device is shutting down: nothing comes any more.
+    /// Set if the device is shutting down: nothing comes any more.
     pub closed: bool,
 }
 
@@ -79,12 +85,12 @@ impl Calls {
         self.call.lock()
     }
 
-    /// How it stands, now and later.
+    /// Watches the state, from now on.
     pub fn shown(&self) -> watch::Receiver<Shown> {
         self.shown.subscribe()
     }
 
-    /// The device rings these viewers.
+    /// Rings these viewers.
     ///
     /// # Errors
     /// As [`Call::ring`].
@@ -93,7 +99,7 @@ impl Calls {
         self.change(|call| call.ring(channel, viewers, now))
     }
 
-    /// A viewer does something.
+    /// Applies what a viewer does about the call.
     ///
     /// # Errors
     /// As [`Call::viewer_moves`].
@@ -113,7 +119,7 @@ impl Calls {
         self.change(|call| call.viewer_moves(party, (what, channel), now))
     }
 
-    /// The device takes its part.
+    /// Applies what the device does about the call.
     ///
     /// # Errors
     /// As [`Call::device_moves`].
@@ -234,9 +240,9 @@ impl CallKeeper {
 struct Sayer {
     outbox: Option<Arc<dyn Outbox>>,
     talkers: Talkers,
-    /// What waits for viewers that are being told something.
+    /// Messages that wait for viewers that are being told something.
     unsaid: HashMap<String, VecDeque<Feedback>>,
-    /// Gives whom it was said to.
+    /// Messages under way; each ends with the viewer that it was for.
     saying: JoinSet<String>,
 }
 
@@ -302,7 +308,7 @@ impl Sayer {
         });
     }
 
-    /// Something was said.
+    /// Goes on with what waits for the viewer that was told something.
     fn go_on(&mut self, said: Result<String, JoinError>) {
         let Ok(viewer) = said else { return };
         match self.unsaid.get_mut(&viewer).and_then(VecDeque::pop_front) {

@@ -1,4 +1,4 @@
-//! What a device offers to a caller: never more than the caller may do.
+//! Offer of a device to a caller: never more than the caller may do.
 
 use peercam_proto::{
     command::{Command, INNER, Offer, TopicName, UserCommand},
@@ -13,7 +13,7 @@ use super::{Caller, Device};
 const CALL: &str = "call";
 
 impl Device {
-    /// What this caller may do here.
+    /// Requests and commands that this caller may use here.
     pub(super) fn offer(&self, caller: &Caller) -> Offer {
         let may = |need| caller.check(need).is_ok();
         let channels = self.hub.channels().into_iter();
@@ -76,7 +76,7 @@ impl Device {
         Offer { channels, ..offer }
     }
 
-    /// What of `user_define`.
+    /// Adds what `user_define` has for this caller.
     fn offer_user(&self, caller: &Caller, channels: &[ChannelId], offer: &mut Offer) {
         let may = |need| caller.check(need).is_ok();
         let panels = &self.panels;

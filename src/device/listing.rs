@@ -17,12 +17,12 @@ use super::{
 
 /// A piece is at least so long, in bytes, but for the last one; and longer by no more than a page.
 const PIECE: usize = 8 << 10;
-/// So many recordings are looked at at a time.
+/// Recordings that are looked at at a time.
 const PAGE: usize = 128;
 /// More pages than this are not looked at, whoever lists them: 200,000 recordings.
 const MOST_PAGES: usize = if cfg!(test) { 50 } else { 1600 };
 
-/// What is listed.
+/// Kind of list.
 #[derive(Clone, Copy, Debug)]
 pub enum Listed {
     /// Files with this content; `None`: all.
@@ -49,13 +49,13 @@ pub struct Listing {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing was told yet.
+    /// Not begun.
     Before,
-    /// The list has begun, and has no entry.
+    /// Begun, without an entry so far.
     Empty,
-    /// It has entries.
+    /// Under way, with entries.
     Within,
-    /// It has ended.
+    /// Ended.
     Over,
 }
 
@@ -82,7 +82,7 @@ impl Listing {
         }
     }
 
-    /// Whether all was told.
+    /// Returns whether all was told.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }

@@ -1,4 +1,7 @@
-//! The device as apps see it: one door for commands, whatever wire they came by.
+//! The device as apps see it: one entrance for commands, whatever wire they came by.
+//!
+//! Keeps: every command has an answer, and none is done that the caller's scopes and channels do
+//! not allow. Wires, HTTP and the proof of who calls do not belong here.
 
 mod caller;
 mod calls;
@@ -49,7 +52,7 @@ use crate::{
     talk::Talkers,
 };
 
-/// What a viewer is told of a camera that does not do what it was asked to.
+/// Error of a camera that does not do what it was asked to, in words for a viewer.
 fn camera_error(channel: ChannelId, error: &HalError) -> Error {
     let kind = match error {
         HalError::Busy => ErrorKind::Busy,
@@ -68,15 +71,15 @@ fn refused(error: &Error) -> Reply {
     }
 }
 
-/// What a command is answered with.
+/// Answer to a command.
 pub enum Answer {
-    /// This.
+    /// One reply.
     Whole(Reply),
     /// A list, which begins with this text and is told piece by piece.
     List(String, Box<Listing>),
 }
 
-/// What commands act on.
+/// The device that commands act on.
 pub struct Device {
     hub: Hub,
     viewers: Viewers,
@@ -91,7 +94,7 @@ pub struct Device {
     panels: Panels,
 }
 
-/// What a device is made of.
+/// Parts of a device.
 pub struct Parts {
     /// Live streams.
     pub hub: Hub,
@@ -99,21 +102,21 @@ pub struct Parts {
     pub channels: Vec<Channel>,
     /// Places for viewers.
     pub viewers: Viewers,
-    /// Where what it has to say goes; `None`: nobody can be told anything.
+    /// Way to its viewers; `None`: nobody can be told anything.
     pub outbox: Option<Arc<dyn Outbox>>,
-    /// What was recorded.
+    /// Recordings of all channels.
     pub recordings: Recordings,
-    /// What is being played.
+    /// Playbacks under way.
     pub players: Players,
     /// Speakers.
     pub talkers: Talkers,
     /// Calls.
     pub calls: Calls,
-    /// Who is there.
+    /// Viewers that are there.
     pub presence: Presence,
-    /// Which cameras stand by.
+    /// Cameras that stand by.
     pub standby: Standby,
-    /// What is done of `user_define`.
+    /// Commands of `user_define` that are done.
     pub commands: UserCommands,
 }
 
@@ -167,7 +170,7 @@ impl Device {
         &self.talkers
     }
 
-    /// Who is there.
+    /// Viewers that are there.
     pub fn presence(&self) -> &Presence {
         &self.presence
     }
@@ -177,7 +180,7 @@ impl Device {
         &self.calls
     }
 
-    /// What a channel's speaker has played lately.
+    /// Sound that a channel's speaker has played lately.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
@@ -186,7 +189,7 @@ impl Device {
         self.talkers.heard(channel)
     }
 
-    /// The device's owner, or a program for them, does something about a call.
+    /// Applies what the device's owner, or a program for them, does about a call.
     ///
     /// # Errors
     /// As [`Calls::ring`] and [`Calls::device_moves`].
@@ -201,7 +204,7 @@ impl Device {
             .ring(channel, told.map(|session| session.session).collect())
     }
 
-    /// Something happened that is to be recorded.
+    /// Notes an event that is to be recorded.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such channel, or it is not recorded.
@@ -216,12 +219,12 @@ impl Device {
         Ok(())
     }
 
-    /// What was recorded.
+    /// Recordings of all channels.
     pub fn recordings(&self) -> &Recordings {
         &self.recordings
     }
 
-    /// What is being played.
+    /// Playbacks under way.
     pub fn players(&self) -> &Players {
         &self.players
     }

@@ -1,7 +1,7 @@
 use peercam_hal::BoxFuture;
 use peercam_proto::{credential::Channels, error::Error, feedback::Feedback, media::ChannelId};
 
-/// By which the device says something to its viewers. The wires implement it.
+/// Way by which the device says something to its viewers. The wires implement it.
 pub trait Outbox: Send + Sync {
     /// The sessions that are there, oldest first.
     fn sessions(&self) -> Vec<SessionInfo>;
@@ -25,18 +25,18 @@ pub struct SessionInfo {
     pub name: String,
     /// Its endpoint, in hex; over TCP it has none.
     pub endpoint: Option<String>,
-    /// Since how many seconds it is there.
+    /// Seconds since it came.
     pub seconds: u64,
-    /// Whether it can be told something.
+    /// Set if it can be told something.
     pub takes_feedback: bool,
-    /// Whether it may talk and take calls.
+    /// Set if it may talk and take calls.
     pub may_talk: bool,
     /// The channels that there are for it.
     pub channels: Channels,
 }
 
 impl SessionInfo {
-    /// Whether the device may call it about a channel.
+    /// Returns whether the device may call it about a channel.
     pub fn can_be_called(&self, channel: ChannelId) -> bool {
         self.takes_feedback && self.may_talk && self.channels.contains(channel)
     }

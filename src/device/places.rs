@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How many of something there are: viewers of the device, or what one of them has under way.
+/// Counter of permits: for viewers of the device, or for what one of them has under way.
 #[derive(Clone, Debug, Default)]
 pub struct Places(Arc<AtomicUsize>);
 

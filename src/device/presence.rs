@@ -1,3 +1,8 @@
+//! Viewers that are there, with a session or without.
+//!
+//! Keeps: whoever is being sent something, or talks, is there; beyond 256 viewers, the one that has
+//! been gone for longest is forgotten. Permits do not belong here (`viewers`).
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, MutexGuard},
@@ -10,8 +15,8 @@ use peercam_task::boundary::Guarded;
 /// forgotten.
 const MAX_GONE: usize = 256;
 
-/// Which viewers are there: those with a session, those that are being sent something or talk, and
-/// those that asked something a moment ago.
+/// Tracker of the viewers that are there: those with a session, those that are being sent something
+/// or talk, and those that asked something a moment ago.
 #[derive(Clone)]
 pub struct Presence {
     here: Arc<Guarded<BTreeMap<String, Here>>>,
@@ -20,10 +25,10 @@ pub struct Presence {
 
 /// Viewers that proved themselves, as far as this floor asks about them.
 pub trait SessionCount: Send + Sync {
-    /// Whether this viewer is one of them.
+    /// Returns whether this viewer is one of them.
     fn has(&self, viewer: &str) -> bool;
 
-    /// How many there are, and at how many a further one is refused.
+    /// Number of them, and the number at which a further one is refused.
     fn connected(&self) -> (usize, usize);
 }
 
@@ -31,7 +36,7 @@ pub trait SessionCount: Send + Sync {
 struct Here {
     /// Requests under way.
     open: usize,
-    /// When the last one began or ended.
+    /// Time at which the last one began or ended.
     at: Instant,
 }
 
@@ -42,7 +47,8 @@ pub struct Attending {
 }
 
 impl Presence {
-    /// Knows of nobody but those that have a session, which is asked for each viewer.
+    /// A tracker that knows of nobody but those that have a session, which is asked for each
+    /// viewer.
     pub fn new(sessions: impl SessionCount + 'static) -> Self {
         Self {
             // Each viewer's entry is by itself.
@@ -51,7 +57,7 @@ impl Presence {
         }
     }
 
-    /// How many viewers that proved themselves are connected, and at how many a further one is
+    /// Number of connected viewers that proved themselves, and the number at which a further one is
     /// refused.
     pub fn connected(&self) -> (usize, usize) {
         self.sessions.connected()
@@ -61,12 +67,12 @@ impl Presence {
         self.here.lock()
     }
 
-    /// A viewer has asked something.
+    /// Notes that a viewer has asked something.
     pub fn note(&self, viewer: &str) {
         self.change(viewer, 0);
     }
 
-    /// A viewer is being sent something, or talks.
+    /// Notes that a viewer is being sent something, or talks.
     pub fn attend(&self, viewer: &str) -> Attending {
         self.change(viewer, 1);
         Attending {
@@ -97,7 +103,7 @@ impl Presence {
         }
     }
 
-    /// Whether a viewer is there, or has asked something less than `grace` ago.
+    /// Returns whether a viewer is there, or has asked something less than `grace` ago.
     pub fn is_there(&self, viewer: &str, grace: Duration) -> bool {
         let known = self.here().get(viewer).copied();
         if known.is_some_and(|known| known.open > 0) {
@@ -113,7 +119,7 @@ impl Drop for Attending {
     }
 }
 
-/// Nobody has a session.
+/// Count of no sessions.
 #[cfg(test)]
 impl SessionCount for () {
     fn has(&self, _: &str) -> bool {

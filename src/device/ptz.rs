@@ -1,3 +1,9 @@
+//! Motors that turn cameras (pan and tilt), and what stops them.
+//!
+//! Keeps: no camera turns without an end; it stops when it is told so, when the viewer that told it
+//! has left, after 10 s, or with the device. An earlier movement's end never stops a later
+//! movement.
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, MutexGuard},
@@ -16,14 +22,14 @@ use super::{Presence, camera_error};
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How often it is looked whether the viewer that holds the button is still there.
+/// Interval of the check whether the viewer that holds the button is still there.
 const LOOK: Duration = Duration::from_millis(250);
-/// A viewer without a session is taken for gone so long after its last request.
+/// Time after its last request for which a viewer without a session counts as there.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a step takes.
+/// Duration of a step.
 const STEP: Duration = Duration::from_millis(300);
 
-/// The motors of all channels, and the hand that stops them: a camera that was told to turn stops
+/// Motors of all channels, each with the task that stops it: a camera that was told to turn stops
 /// when it is told so, when the viewer that told it has left, or after 10 s.
 #[derive(Clone)]
 pub(super) struct Motors {
@@ -32,11 +38,11 @@ pub(super) struct Motors {
     turning: Arc<Guarded<Turning>>,
 }
 
-/// What turns.
+/// Movements under way.
 #[derive(Default)]
 struct Turning {
     stops: HashMap<ChannelId, (u64, boundary::Task)>,
-    /// How often something was told to turn.
+    /// Number of movements so far, by which they are told apart.
     told: u64,
     closed: bool,
 }
@@ -58,7 +64,7 @@ impl Motors {
         })
     }
 
-    /// Whether the camera of a channel turns.
+    /// Returns whether the camera of a channel turns.
     pub(super) fn has(&self, channel: ChannelId) -> bool {
         self.motors.contains_key(&channel)
     }
@@ -170,7 +176,7 @@ fn motion(direction: Direction, speed: Speed) -> PtzMotion {
     }
 }
 
-/// Whether it cannot turn further; a motor that does not say how far it goes can.
+/// Returns whether it cannot turn further; a motor that does not say how far it goes can.
 fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
     let (x, y) = (position.x_range, position.y_range);
     match direction {

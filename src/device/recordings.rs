@@ -1,3 +1,8 @@
+//! Recordings of all channels as apps ask for them: lists, days of a month, names of files.
+//!
+//! Keeps: an answer has one page of recordings and 600 entries in memory at most, whatever is on
+//! the card, and a file has one name. Reading files belongs to the index behind it.
+
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -15,7 +20,7 @@ use crate::playback::unreadable;
 const CONTIGUOUS: i64 = 1000;
 /// More entries than this are in no answer.
 const MOST_ENTRIES: usize = 600;
-/// So many recordings are looked at at a time: those of a month are never in memory together.
+/// Recordings that are looked at at a time: those of a month are never in memory together.
 const PAGE: usize = 512;
 /// More pages than this are not looked at, whoever lists them: 200,000 recordings.
 const MOST_PAGES: usize = 400;
@@ -53,19 +58,19 @@ impl Recordings {
         index.ok_or_else(|| not_recorded(channel))
     }
 
-    /// Says who records them.
+    /// Sets the recorder.
     #[must_use]
     pub fn recorded_by(mut self, recording: Option<Arc<dyn RecordingControl>>) -> Self {
         self.recording = recording;
         self
     }
 
-    /// Who records them; `None` if nothing is recorded here.
+    /// Recorder of these recordings; `None` if nothing is recorded here.
     pub fn recording(&self) -> Option<&Arc<dyn RecordingControl>> {
         self.recording.as_ref()
     }
 
-    /// What was recorded in a time, or the files of it, from the oldest on.
+    /// List of what was recorded in a window, or of its files, from the oldest on.
     pub(super) fn listing(
         &self,
         channel: ChannelId,
@@ -75,7 +80,7 @@ impl Recordings {
         Listing::new(self.clone(), channel, (window.millis(), limit), what)
     }
 
-    /// What was recorded lately: recordings of one kind that follow each other are one.
+    /// Newest recordings: those of one kind that follow each other are one.
     pub(super) async fn newest_spans(
         &self,
         channel: ChannelId,
@@ -109,7 +114,7 @@ impl Recordings {
         })
     }
 
-    /// On which days of a month something was recorded.
+    /// Days of a month on which something was recorded.
     pub(super) async fn days(&self, channel: ChannelId, month: Month) -> Result<Reply, Error> {
         let days = self
             .days_of(month)
@@ -125,7 +130,7 @@ impl Recordings {
         Ok(Reply::MonthRecord(bits))
     }
 
-    /// The files of late.
+    /// Newest files.
     pub(super) async fn newest_files(
         &self,
         channel: ChannelId,
@@ -157,7 +162,7 @@ impl Recordings {
         }
     }
 
-    /// How files are written in lists.
+    /// Dialect in which lists tell of files.
     pub(super) fn dialect(&self) -> ListDialect {
         self.dialect
     }
@@ -195,7 +200,7 @@ impl Recordings {
     }
 }
 
-/// Makes one of what follows each other and is of one kind.
+/// Joins recordings that follow each other and are of one kind.
 fn merge(recordings: impl Iterator<Item = hal::Recording>) -> Vec<hal::Recording> {
     let mut merged: Vec<hal::Recording> = Vec::new();
     for recording in recordings {
@@ -207,7 +212,7 @@ fn merge(recordings: impl Iterator<Item = hal::Recording>) -> Vec<hal::Recording
     merged
 }
 
-/// Whether a recording goes on with the one before it.
+/// Returns whether a recording goes on with the one before it.
 pub(super) fn goes_on(before: &hal::Recording, one: &hal::Recording) -> bool {
     one.kind == before.kind && one.start_millis <= before.end_millis + CONTIGUOUS
 }
@@ -216,7 +221,7 @@ pub(super) fn extend(before: &mut hal::Recording, by: &hal::Recording) {
     before.end_millis = before.end_millis.max(by.end_millis);
 }
 
-/// What was recorded, in whole seconds.
+/// Span of a recording, in whole seconds.
 pub(super) fn span(one: &hal::Recording) -> RecordSpan {
     RecordSpan {
         kind: one.kind,
@@ -249,7 +254,8 @@ fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String 
     format!("{channel}-{start_millis}.{extension}")
 }
 
-/// What such a name names; `None` if it is none, whatever it may be a path of.
+/// Channel, start and content that such a name stands for; `None` if it is none, whatever it may be
+/// a path of.
 pub fn parse_file_name(name: &str) -> Option<(ChannelId, i64, Content)> {
     let (rest, content) = match name.strip_suffix(".mp4") {
         Some(rest) => (rest, Content::Video),

@@ -8,7 +8,7 @@ use peercam_task::boundary::{self, Part};
 
 use crate::live::Hub;
 
-/// Which channels stand by, kept in a file: whoever told a camera not to look must not find it
+/// Channels that stand by, kept in a file: whoever told a camera not to look must not find it
 /// looking again after a power cut.
 pub struct Standby {
     hub: Hub,
@@ -18,7 +18,7 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// What was told before. Blocks for as long as a short file takes.
+    /// Restores what was told before. Blocks for as long as a short file takes.
     pub fn restore(hub: Hub, path: PathBuf) -> Self {
         let known = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),

@@ -60,14 +60,14 @@ impl Device {
         }
     }
 
-    /// What is answered while the card cannot be read.
+    /// Status while the card cannot be read.
     fn card_problem(&self) -> Option<(Status, Option<String>)> {
         let card = self.recordings.recording()?.state();
         let problem = card.problem.filter(|_| !card.is_readable)?;
         Some((Status::Refused, Some(problem)))
     }
 
-    /// What is answered while there is no place for this viewer.
+    /// Status while there is no place for this viewer.
     fn no_place(&self, caller: &Caller) -> Option<(Status, Option<String>)> {
         let error = self.viewers.check(caller).err()?;
         Some((Status::TooManyViewers, Some(error.reason().to_owned())))

@@ -1,3 +1,10 @@
+//! Commands of `user_define`: topics of panels, words, and those of a maker.
+//!
+//! Keeps the order in which somebody is found to do one: the caller's rights come first, then a
+//! maker's handler, the device itself, the handler for all others, and the firmware. Firmware never
+//! gets what the device knows and the configuration forbids. Forms and parsing are in
+//! `peercam_proto::command`.
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -35,16 +42,16 @@ pub trait UserHandler: Send + Sync {
     ) -> BoxFuture<'a, Result<String, Error>>;
 }
 
-/// Which commands of `user_define` are done, and by whom.
+/// Commands of `user_define` that are done, and who does them.
 #[derive(Default)]
 pub struct UserCommands {
-    /// Those that the device does itself, by name: topics, and `ptz` and `call` for words.
+    /// Names of those that the device does itself: topics, and `ptz` and `call` for words.
     pub allowed: BTreeSet<String>,
-    /// Others, by name; `*` is for those that nobody does. They come first.
+    /// Handlers of others, by name; `*` is for those that nobody does. They come first.
     pub handlers: BTreeMap<String, Arc<dyn UserHandler>>,
 }
 
-/// How long a word for formatting the card is good.
+/// Time for which a word for formatting the card is good.
 const CONFIRM: Duration = Duration::from_secs(60);
 
 /// The parts that panels steer.
@@ -60,8 +67,8 @@ pub(super) struct Panels {
     pub(super) confirm: Guarded<Option<Confirm>>,
 }
 
-/// What formatting the card waits for. The word is a secret between the device and whoever asked
-/// for it, who may come again as another session.
+/// Confirmation that formatting the card waits for. The word is a secret between the device and
+/// whoever asked for it, who may come again as another session.
 pub(super) struct Confirm {
     word: String,
     since: Instant,
@@ -278,7 +285,7 @@ impl Panels {
         Ok(word)
     }
 
-    /// Whether the word is the one; it is good once, and for three tries.
+    /// Returns whether the word is the one; it is good once, and for three tries.
     fn is_confirmed(&self, word: &str) -> bool {
         let mut waiting = self.confirm.lock();
         let Some(mut confirm) = waiting.take() else {

@@ -1,10 +1,15 @@
+//! Permits for the media that viewers are sent.
+//!
+//! Keeps: no more viewers at a time than `max`, a credential no more than its share, and the owner
+//! is let in all the same. Ranks and who gives way are in `peercam_net::places`.
+
 use peercam_net::places::{Claim, NoPlace, Place, Places};
 use peercam_proto::error::{Error, ErrorKind};
 
 use super::Caller;
 
-/// How many viewers are served, and how many may be. A viewer is one media response under way;
-/// its place is free again the moment the response ends, for whatever reason.
+/// Places of viewers, taken and in all. A viewer is one media response under way; its place is free
+/// again the moment the response ends, for whatever reason.
 ///
 /// Bound: `max` in all, `share` of one credential; of these, those that are played recordings, and
 /// those that fetch files, as memory allows; and one more of each credential for a still. The owner has
@@ -21,12 +26,12 @@ pub struct Viewers {
 /// network, or changes the quality.
 const FEW: usize = 3;
 
-/// What a viewer is sent.
+/// Kind of media that a viewer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
     /// The picture of now.
     Live,
-    /// What was recorded, as it was.
+    /// A recording, as it was.
     Playback,
     /// A file.
     Download,
@@ -111,7 +116,7 @@ impl Viewers {
         }
     }
 
-    /// Whether there is a place for this caller.
+    /// Makes sure that there is a place for this caller.
     ///
     /// # Errors
     /// As [`Viewers::enter`].

@@ -1,3 +1,9 @@
+//! Live streams of a device: each is started by its first subscriber, stopped by its last one, and
+//! has its share of the memory for frames.
+//!
+//! Keeps: a picture is held open by one pump at most, since hardware may be exclusive, and a
+//! channel on standby delivers to nobody. Frames and joining are not here: `ring`, `subscription`.
+
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{
@@ -45,7 +51,7 @@ impl Default for Config {
 
 /// No stream keeps more than this, however much memory there is.
 const MAX_RING: usize = MAX_FRAME;
-/// How long a viewer waits for a camera to come online before it is refused.
+/// Timeout of waiting for a camera to come online; its viewer is refused then.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A camera of the device and its name.
@@ -78,14 +84,14 @@ struct Known {
     name: String,
     camera: Arc<dyn Camera>,
     has_video: bool,
-    /// Why there was no still the last time, of a camera of which nothing else can be known.
+    /// Reason why the last still failed, of a camera of which nothing else can be known.
     no_still: Guarded<Option<String>>,
-    /// How often it was told to stand by or to work: while that is odd, nobody gets its picture.
+    /// Number of changes between work and standby; while it is odd, nobody gets the picture.
     turned: AtomicU64,
-    /// One for each quality: held by the pump that has the picture open, so that hardware is
-    /// never opened again before it was let go.
+    /// Open locks, one for each quality: held by the pump that has the picture open, so that
+    /// hardware is never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
-    /// Likewise: a picture that makes its pump panic is left alone for a while.
+    /// Pauses, one for each quality: a picture that makes its pump panic is left alone for a while.
     rests: [Guarded<Rest>; Quality::ALL.len()],
 }
 
@@ -96,7 +102,7 @@ impl Known {
         is_fine.ok_or_else(|| Error::new(ErrorKind::Unsupported, reason()))
     }
 
-    /// In which spell it works.
+    /// Number of the spell of work that it is in; an error on standby.
     fn working(&self, channel: ChannelId) -> Result<u64, Error> {
         match self.turned.load(Ordering::Acquire) {
             spell if spell.is_multiple_of(2) => Ok(spell),
@@ -219,15 +225,16 @@ impl Hub {
         }
     }
 
-    /// Why a channel would not deliver now: a stream of it is waited for in vain, the camera knows
-    /// that it is off, or all it has are stills and it gave none the last time. `None` as far as
+    /// Reason why a channel would not deliver now: a stream of it is waited for in vain, the camera
+    /// knows that it is off, or all it has are stills and the last one failed. `None` as far as
     /// anybody knows.
     pub fn offline(&self, channel: ChannelId) -> Option<String> {
         let no_still = || self.inner.channels.get(&channel)?.no_still.lock().clone();
         self.known_offline(channel).or_else(no_still)
     }
 
-    /// The same without what is known by stills alone: the next one may be had.
+    /// The same as [`Hub::offline`], without what is known by stills alone: the next one may be
+    /// had.
     fn known_offline(&self, channel: ChannelId) -> Option<String> {
         let known = self.inner.channels.get(&channel)?;
         let streams = self.inner.streams();
@@ -247,14 +254,14 @@ impl Hub {
             .collect()
     }
 
-    /// How many streams of these channels run now.
+    /// Number of running streams of these channels.
     pub fn running_streams(&self, visible: &Channels) -> usize {
         let streams = self.inner.streams();
         let ids = streams.running.keys();
         ids.filter(|id| visible.contains(id.channel)).count()
     }
 
-    /// Whether a channel gives its picture to anybody.
+    /// Returns whether a channel gives its picture to anybody.
     pub fn is_working(&self, channel: ChannelId) -> bool {
         let known = self.inner.channels.get(&channel);
         known.is_some_and(|known| known.working(channel).is_ok())
@@ -393,7 +400,7 @@ fn shutting_down() -> Error {
     Error::new(ErrorKind::Unavailable, "the device is shutting down")
 }
 
-/// A camera does not deliver, for this reason.
+/// Error of a camera that does not deliver.
 fn off(channel: ChannelId, reason: &str) -> Error {
     let reason = format!("the camera of channel {channel} is off: {reason}");
     Error::new(ErrorKind::Unavailable, reason)
@@ -411,14 +418,14 @@ fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
     Error::new(ErrorKind::NotFound, reason)
 }
 
-/// Who takes a stream.
+/// Kind of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Viewer,
     Recorder,
 }
 
-/// One viewer's hold on a running stream. Dropping it lets go; the last one stops the stream.
+/// A subscriber's hold on a running stream. Dropping it lets go; the last one stops the stream.
 struct Presence {
     role: Role,
     hub: Arc<Inner>,

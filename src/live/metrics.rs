@@ -111,7 +111,7 @@ pub struct StreamMetrics {
     pub viewers: Gauge,
     /// Frames from the camera.
     pub source_frames: Counter,
-    /// Of them lost before any viewer.
+    /// Frames from the camera that were lost before any viewer.
     pub source_lost: Counter,
     /// Bytes handed to connections.
     pub sent_bytes: Counter,

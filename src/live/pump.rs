@@ -13,7 +13,7 @@ use super::{
 
 /// A source that delivers nothing for this long is taken to be off.
 const SILENCE: Duration = Duration::from_secs(5);
-/// How long viewers wait for a camera that is off before their streams are ended in order.
+/// Grace period of viewers whose camera is off, before their streams are ended in order.
 const OFFLINE_GRACE: Duration = Duration::from_secs(10);
 
 /// Opens a picture when its `turn` comes, and moves frames from it into the stream's ring until

@@ -1,8 +1,14 @@
+//! The newest frames of a live stream, read by any number of cursors.
+//!
+//! Keeps: frames are numbered without gaps and no number is used again; what is published does not
+//! change until it leaves; no picture is kept that a decoder could not show; bytes are bounded
+//! whatever the readers do. A viewer's timestamps and containers do not belong here.
+
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
-/// What a ring keeps at least, behind the current GOP.
+/// Media time that is kept at least, however short the current GOP.
 const KEPT_MICROS: i64 = 2_000_000;
 /// A larger frame is lost, whatever the limit, and however much memory there is.
 pub const MAX_FRAME: usize = 2 << 20;
@@ -33,7 +39,7 @@ pub(super) struct Ring {
     tracks: Arc<Tracks>,
     /// Video frames pushed so far.
     pictures: u64,
-    /// Nothing decodes before the next key frame.
+    /// Set if nothing decodes before the next key frame.
     broken: bool,
     last_times: [MediaTime; 2],
     ended: bool,
@@ -47,7 +53,7 @@ pub(super) struct Entry {
     pub(super) tracks: Arc<Tracks>,
 }
 
-/// Where a reader is woken. Slots are reused.
+/// Slot of a reader, with the waker of one that waits. Slots are reused.
 #[derive(Debug)]
 enum Reader {
     Free,
@@ -55,7 +61,7 @@ enum Reader {
     Waiting(Waker),
 }
 
-/// What became of a pushed frame.
+/// Outcome of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     /// Kept.
@@ -233,7 +239,7 @@ impl Ring {
         }
     }
 
-    /// Whether [`Ring::close`] was called.
+    /// Returns whether the stream has ended, by [`Ring::close`] or [`Ring::abandon`].
     pub(super) fn is_ended(&self) -> bool {
         self.ended
     }
@@ -264,7 +270,8 @@ impl Ring {
         self.get(newest).map(|entry| entry.frame.time)
     }
 
-    /// Where a reader goes on without a picture to start at: the newest frame.
+    /// Number of the newest frame, at which a reader of a stream without video starts; `None` if it
+    /// has video.
     pub(super) fn newest_sound(&self) -> Option<u64> {
         let newest = self.published.checked_sub(1)?;
         (self.tracks.video.is_none() && newest >= self.first).then_some(newest)

@@ -24,11 +24,11 @@ use tokio::{
 
 use super::{Channel, Hub};
 
-/// From the end of one still to the next one: a camera is asked no more often, whoever asks and leaves,
-/// and whatever came of it.
+/// Pause between the end of one still and the next: a camera is asked no more often, whoever asks
+/// and leaves, and whatever came of it.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a camera may take: less than a firmware has for its answers, so that it is this that is
-/// said.
+/// Timeout of a camera: shorter than the one that a firmware has for its answers, so that this is
+/// the one that is reported.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The still cameras of all channels.
@@ -40,12 +40,12 @@ pub struct Stills {
     slots: BTreeMap<ChannelId, Arc<Slot>>,
 }
 
-/// What who asks has taken for a still.
+/// Permit of a caller, held while its still is taken.
 pub type Place = Arc<dyn Any + Send + Sync>;
 
 type Taken = Result<Bytes, Error>;
 
-/// One channel's.
+/// Still camera of one channel.
 struct Slot {
     hub: Hub,
     channel: ChannelId,
@@ -58,20 +58,20 @@ struct Slot {
 #[derive(Default)]
 struct State {
     taking: Option<Taking>,
-    /// When the camera may be asked again.
+    /// Earliest time at which the camera may be asked again.
     next: Option<Instant>,
 }
 
 /// A still that is being taken, or waits for that.
 struct Taking {
-    /// Of the camera's work, in which it was asked for.
+    /// Spell of the camera's work in which it was asked for.
     spell: u64,
     waiting: Vec<oneshot::Sender<Taken>>,
     _task: boundary::Task,
 }
 
 impl Stills {
-    /// Those of these cameras that have one, counted in `registry`.
+    /// Still cameras among these cameras, counted in `registry`.
     pub fn new(hub: &Hub, cameras: &[Channel], largest: usize, registry: &mut Registry) -> Self {
         let metrics = Metrics::default();
         let help = "Stills that a camera was asked for, and what came of it: taken, failed or late";
@@ -122,8 +122,8 @@ impl Stills {
 }
 
 impl Slot {
-    /// What comes of the still that is on its way in this spell, or in one that is newer than who asks
-    /// knows; else of one that is begun.
+    /// Receiver of the still that is under way in this spell, or in a newer one than the caller
+    /// knows of; otherwise one is begun.
     fn ask(self: &Arc<Self>, spell: u64, place: &Place) -> oneshot::Receiver<Taken> {
         let (sender, taken) = oneshot::channel();
         let mut state = self.state.lock();

@@ -25,12 +25,12 @@ pub(super) struct Stream {
     last_key_request: Guarded<Option<MediaTime>>,
 }
 
-/// Whether a stream's camera delivers.
+/// State of a stream's camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Starting,
     Online,
-    /// It does not, for this reason.
+    /// No delivery, for this reason.
     Offline(String),
 }
 
@@ -87,12 +87,12 @@ impl Stream {
     }
 }
 
-/// Where a viewer starts.
+/// Starting point of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// At the newest key frame there is, or the next one if there is none.
+    /// The newest key frame there is, or the next one if there is none.
     CachedGop,
-    /// At a key frame that comes after this many pictures and after this frame.
+    /// A key frame that comes after this many pictures and after this frame.
     NextKey {
         after_pictures: u64,
         after: MediaTime,

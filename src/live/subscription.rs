@@ -1,3 +1,10 @@
+//! A viewer's cursor into a live stream: where it starts, what it skips, and the timestamps of what
+//! it takes.
+//!
+//! Keeps: decoding starts at a key frame, also after frames were skipped; sound and picture have
+//! one offset, and the timestamps of a track never go back. Nothing is queued for a viewer here;
+//! containers belong to the floors above.
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -38,7 +45,7 @@ pub struct Subscription {
     squeeze: Option<Squeeze>,
     known_tracks: Option<Arc<Tracks>>,
     skipped_frames: u64,
-    /// Where it was when it fell out of the ring, until it goes on.
+    /// Position at which it fell out of the ring, until it goes on.
     fell_out_at: Option<u64>,
 }
 
@@ -56,7 +63,7 @@ struct Squeeze {
     /// Number of the first frame that is sent at its own time.
     until: u64,
     next_millis: u32,
-    /// For encoders that reorder pictures: composition offset of each picture, in ms.
+    /// Composition offset of each picture in ms, for encoders that reorder pictures.
     compositions: std::vec::IntoIter<i32>,
 }
 
@@ -87,7 +94,7 @@ impl Subscription {
         self.stream.id
     }
 
-    /// How many frames it was too slow to take.
+    /// Number of frames that it was too slow to take.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped_frames
     }

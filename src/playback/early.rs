@@ -7,19 +7,19 @@ use std::{
 
 use peercam_proto::{command::PlaybackCommand, media::ChannelId};
 
-/// Whose playback, and of which channel.
+/// Viewer and channel of a playback.
 pub(super) type Key = (String, ChannelId);
 
-/// How long a command waits for its playback.
+/// Time for which a command waits for its playback.
 const WAIT: Duration = Duration::from_secs(2);
-/// How long a seek that a player was given counts for the one that takes its place: an app that
-/// opens its player anew to seek may still have had the old one when the seek came.
+/// Time for which a seek that a player was given counts for the one that takes its place: an app
+/// that opens its player anew to seek may still have had the old one when the seek came.
 const OVERTAKEN: Duration = Duration::from_millis(500);
 /// Viewers and channels for which something waits. Of more, the one goes for which nothing new has
 /// come for longest.
 const MOST: usize = 16;
 
-/// What waits: for each viewer and channel where the playback is to begin, and how fast.
+/// Commands that wait: for each viewer and channel where the playback is to begin, and how fast.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     /// Newest last.
@@ -37,7 +37,7 @@ struct Waiting {
 struct Kept {
     command: PlaybackCommand,
     at: Instant,
-    /// What a player plays that was given it already.
+    /// Window of the player that was given it already.
     playing: Option<Range<i64>>,
 }
 
@@ -63,7 +63,7 @@ impl Early {
         true
     }
 
-    /// A player that plays this window has been given a command.
+    /// Notes that a player of this window has been given a command.
     pub(super) fn given(
         &mut self,
         key: &Key,
@@ -81,7 +81,8 @@ impl Early {
         }
     }
 
-    /// What the playback of this window is to follow that begins now, in order. It is gone then.
+    /// Returns the commands that the playback of this window, which begins now, is to follow, in
+    /// order. They are gone then.
     pub(super) fn take(
         &mut self,
         key: &Key,

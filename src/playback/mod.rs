@@ -40,15 +40,15 @@ const WAITING_FRAMES: usize = 16;
 /// Commands on their way to a player. What is more is refused.
 const WAITING_ORDERS: usize = 4;
 
-/// What a player has for its viewer.
+/// Item that a player has for its viewer.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// How long it will be, in milliseconds, if nobody tells it to go elsewhere. It comes first, if
-    /// that is known.
+    /// Length of the playback in milliseconds, if nobody tells it to go elsewhere. Comes first, if
+    /// it is known.
     Length(u64),
     /// A frame.
     Frame(Delivery),
-    /// Why nothing comes behind this, if it is not simply the end.
+    /// Reason why nothing comes behind this, if it is not simply the end.
     Ended(&'static str),
 }
 
@@ -66,7 +66,7 @@ struct Known {
     closed: bool,
 }
 
-/// How a player is told something.
+/// Handle of a player, by which it is given commands.
 struct Remote {
     number: u64,
     window: Range<i64>,
@@ -74,11 +74,11 @@ struct Remote {
     replaced: CancellationToken,
 }
 
-/// What became of a command.
+/// Outcome of giving a command.
 enum Told {
     /// A player has it, and replies.
     Player(oneshot::Receiver<Result<u64, Error>>),
-    /// It waits for its playback.
+    /// Kept for the playback that may come.
     Kept,
 }
 
@@ -265,7 +265,7 @@ fn not_played() -> Error {
     Error::new(ErrorKind::NotFound, reason)
 }
 
-/// What a viewer is told of a card that cannot be read.
+/// Error of a card that cannot be read, in words for a viewer.
 pub fn unreadable(error: &HalError) -> Error {
     match error {
         HalError::Missing => Error::new(ErrorKind::NotFound, "there is no such recording any more"),

@@ -1,3 +1,10 @@
+//! A playback under way: sends each frame when its playhead says that it is due, and follows the
+//! viewer's commands meanwhile.
+//!
+//! Keeps: one frame at most is in hand besides those on their way to the viewer, and what the
+//! viewer does not take is not read; every command that is taken is answered. Finding frames
+//! belongs to `source`, the arithmetic of pace to `peercam_proto::playhead`.
+
 use std::time::Duration;
 
 use peercam_hal::{HalError, clock::Clock};
@@ -16,11 +23,11 @@ use super::{
     unreadable,
 };
 
-/// How often it is looked, in a pause, whether there is still something to go on with.
+/// Interval of the check, in a pause, whether there is still something to go on with.
 const LOOK: Duration = Duration::from_secs(1);
-/// From here on a number is a date in milliseconds, before it a distance.
+/// Smallest number that is a date in milliseconds; a smaller one is a distance.
 const EARLIEST_DATE: i64 = 1_000_000_000_000;
-/// An interval that is so near to that of the recording is the recording's.
+/// Tolerance within which an interval is that of the recording, in microseconds.
 const SAME_INTERVAL: i64 = 1_000;
 
 /// A command and where its answer goes.
@@ -39,13 +46,13 @@ pub(super) struct Player {
     replaced: CancellationToken,
     /// The next frame.
     next: Option<Found>,
-    /// How many key frames on the next one is, of every n-th.
+    /// Number of key frames up to the next one that is sent, at the pace of every n-th.
     steps: u32,
     has_ended: bool,
 }
 
 impl Player {
-    /// One whose source stands at `start_millis`.
+    /// A player whose source stands at `start_millis`.
     pub(super) fn new(
         source: Source,
         start_millis: i64,
@@ -85,7 +92,7 @@ impl Player {
         }
     }
 
-    /// Why it ended, if it is not simply the end.
+    /// Plays to the end; returns the reason for ending, if it is not simply the end.
     async fn play(&mut self) -> Result<Option<&'static str>, HalError> {
         // What was there before it decides where it begins.
         while let Ok(order) = self.orders.try_recv() {
@@ -282,7 +289,7 @@ impl Player {
         Ok(Ok(()))
     }
 
-    /// From key frames to all frames, from the key frame on that was sent last.
+    /// Goes back from key frames to all frames, from the key frame on that was sent last.
     async fn back_to_normal(&mut self) -> Result<(), HalError> {
         match self.head.pace() {
             Pace::Normal => return Ok(()),
@@ -308,7 +315,7 @@ fn nothing_there() -> Error {
     Error::new(ErrorKind::NotFound, reason)
 }
 
-/// How much later a picture is shown, in milliseconds, at the pace at which it is sent.
+/// Composition offset of a picture in milliseconds, at the pace at which it is sent.
 fn composition(head: &Playhead, micros: i32) -> i32 {
     let micros = i64::from(micros);
     let scaled = match head.pace() {

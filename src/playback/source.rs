@@ -1,12 +1,18 @@
+//! Frames of one recording after the other, forwards and backwards.
+//!
+//! Keeps: one recording is open at a time; one that is damaged or gone is passed over; after a seek
+//! the first picture is a key frame. Pace and commands belong to `player`, files to the recording
+//! index.
+
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use peercam_hal::{HalError, Page, Query, Recording, RecordingIndex, RecordingReader};
 use peercam_proto::media::{Content, Frame, TrackKind, Tracks};
 
-/// So many recordings are tried, one after the other, before a card counts as unreadable.
+/// Recordings that are tried, one after the other, before a card counts as unreadable.
 const TRIED: usize = 16;
-/// So many recordings are looked at at a time, and so many times, to say how long a playback is: a
+/// Recordings in a page, and pages at most, that are looked at to tell how long a playback is: a
 /// week of minutes. Of what is longer it is not said.
 const PAGE: usize = 512;
 const MOST_PAGES: usize = 20;
@@ -36,13 +42,13 @@ pub(super) struct Found {
     pub(super) new_tracks: Option<Arc<Tracks>>,
 }
 
-/// How far a step has come. It takes one recording at a time, so that whoever looks for something
-/// far away hears of what happens meanwhile.
+/// Outcome of a step. A step takes one recording at a time, so that whoever looks for something far
+/// away hears of what happens meanwhile.
 pub(super) enum Step {
     Frame(Found),
-    /// Nothing in this recording; the next one is open.
+    /// No frame in this recording; the next one is open.
     On,
-    /// There is nothing else.
+    /// The end of all there is.
     End,
 }
 
@@ -51,7 +57,7 @@ impl Open {
         self.recording.start_millis * 1000
     }
 
-    /// Where decoding can start.
+    /// Positions of key frames, at which decoding can start.
     async fn keys(&mut self) -> Result<Vec<i64>, HalError> {
         let start = self.start();
         let keys = self.reader.keys().await?.into_iter();
@@ -75,7 +81,7 @@ impl Source {
         self.open = None;
     }
 
-    /// Whether what is being read is being deleted.
+    /// Returns whether the recording that is being read is being deleted.
     pub(super) fn is_revoked(&self) -> bool {
         let open = self.open.as_ref();
         open.is_some_and(|open| open.reader.is_revoked())
@@ -108,7 +114,7 @@ impl Source {
         Ok(true)
     }
 
-    /// How long it is from `position` on to the end of the window, without the gaps, in microseconds;
+    /// Playing time from `position` to the end of the window, without the gaps, in microseconds;
     /// `None` if that takes too long to say. `position` is in the open recording.
     pub(super) async fn rest(&mut self, position: i64) -> Result<Option<i64>, HalError> {
         let Some(open) = &self.open else {

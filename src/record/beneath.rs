@@ -23,14 +23,14 @@ use rustix::{
 
 use super::disk::{Sizes, Visit};
 
-/// Nobody else reads what is recorded, but for a group that the owner gives it to.
+/// Mode of files: nobody else reads what is recorded, but for a group that the owner gives it to.
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
-/// Whatever is opened is not handed to programs that we start.
+/// Flags of each open: no link is followed, and no program that we start gets the file.
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW);
-/// It is not waited for, and becomes no terminal of ours.
+/// Flags by which nothing that is opened is waited for, or becomes a terminal of ours.
 const QUIETLY: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
-/// How often the kernel is asked again that saw something being renamed.
+/// Tries with a kernel that answers EAGAIN since it saw something being renamed.
 const TRIES: usize = 4;
 
 /// An open directory.
@@ -41,17 +41,17 @@ pub(super) struct Directory {
     way: Way,
 }
 
-/// How what is beneath is opened.
+/// Way in which what is beneath is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// By the kernel, if it can.
+    /// `openat2`, if the kernel has it.
     Kernel,
-    /// Part by part, as where the kernel cannot.
+    /// Part by part, as where the kernel has it not.
     #[cfg(test)]
     Parts,
 }
 
-/// It is there, and it is not what it should be.
+/// Error of something that is there and is not what it should be.
 fn foreign(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
@@ -168,12 +168,12 @@ impl Directory {
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
-    /// Whether this is the same directory of the same file system.
+    /// Returns whether this is the same directory of the same file system.
     pub(super) fn is(&self, other: &Self) -> bool {
         (self.own.st_dev, self.own.st_ino) == (other.own.st_dev, other.own.st_ino)
     }
 
-    /// Whether something is mounted here: what is above is on another device.
+    /// Returns whether something is mounted here: what is above is on another device.
     pub(super) fn is_mount_point(&self) -> io::Result<bool> {
         let above = statat(&self.fd, "..", AtFlags::empty())?;
         Ok(self.own.st_dev != above.st_dev || self.own.st_ino == above.st_ino)

@@ -1,4 +1,7 @@
-//! What a card is being asked, and for how long it has not answered.
+//! Calls to a card that are under way, and the time for which it has not answered.
+//!
+//! Keeps: whatever can wait for the card is counted, closing a file too. Measured by call: a card
+//! that takes long over many files answers all the time, and is not taken for one that hangs.
 
 use std::{
     io::{self, IoSlice},
@@ -34,7 +37,7 @@ impl Calls {
         self.0.lock()
     }
 
-    /// The card is asked something; what is given back is dropped when it has answered.
+    /// Notes that the card is asked something; what is given back is dropped when it has answered.
     pub(super) fn begin(&self) -> Call {
         let mut known = self.known();
         known.begun += 1;
@@ -46,7 +49,7 @@ impl Calls {
         }
     }
 
-    /// For how long the card has owed an answer.
+    /// Time for which the card has owed an answer.
     pub(super) fn silence(&self) -> Duration {
         let known = self.known();
         let oldest = known.open.first();

@@ -1,4 +1,8 @@
-//! What is on the card, in memory: made from the file names, kept true by the recorder's thread.
+//! Index of the files on the card, in memory: made from their names, kept true by the recorder's
+//! thread.
+//!
+//! Keeps: a channel's entries are sorted by start and content, each once; `bytes` is what they all
+//! take; a reader's lease is revoked when its file is deleted. Nothing here asks the card.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,9 +27,9 @@ use super::{
 pub(super) const LONGEST_MILLIS: i64 = 2 * 3_600_000;
 /// No more files are known, or begun, however much memory there is: the catalogue is in it.
 pub const MOST_FILES: usize = 200_000;
-/// What the catalogue takes for each of them, in bytes.
+/// Bytes that the catalogue takes for each of them.
 pub const BYTES_OF_FILE: usize = size_of::<Entry>();
-/// Where an unset clock goes on at the latest: ten years before dates that are not believed.
+/// Latest date at which an unset clock goes on: ten years before dates that are not believed.
 const LATEST_END: i64 = super::scan::LATEST - 10 * 366 * DAY_MILLIS;
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -40,11 +44,11 @@ pub struct Catalog {
 struct Shared {
     root: Root,
     most: usize,
-    /// What the recorder's thread says.
+    /// State that the recorder's thread reports.
     found: watch::Sender<State>,
-    /// Why the card counts as gone though nobody says so: it does not answer.
+    /// Reason why the card counts as gone though nobody says so: it does not answer.
     silent: watch::Sender<Option<String>>,
-    /// What comes of both.
+    /// State that follows from both.
     state: watch::Sender<State>,
     known: Guarded<Known>,
 }
@@ -54,12 +58,12 @@ struct Known {
     channels: BTreeMap<ChannelId, Vec<Entry>>,
     bytes: u64,
     leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
-    /// It was lost: the card has to be looked at again.
+    /// Set if the entries were lost: the card has to be looked at again.
     is_lost: bool,
 }
 
 impl Known {
-    /// What is on the card says it all once more.
+    /// Forgets all: a look at the card tells it once more.
     fn mend(&mut self) {
         *self = Self {
             is_lost: true,
@@ -74,7 +78,7 @@ impl Known {
     }
 }
 
-/// Whether that is something new.
+/// Replaces a value; returns whether that is something new.
 fn replace<T: PartialEq>(known: &mut T, new: T) -> bool {
     let is_new = *known != new;
     *known = new;
@@ -85,40 +89,40 @@ fn directory(channel: ChannelId, start_millis: i64) -> PathBuf {
     PathBuf::from(channel_directory(channel.0)).join(day_directory(start_millis))
 }
 
-/// What names a file.
+/// Key of a file: channel, start in milliseconds since 1970, content.
 pub type Key = (ChannelId, i64, Content);
 
-/// How it stands with the card.
+/// State of the card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is being looked at.
+    /// Being looked at.
     Starting,
-    /// It can be written.
+    /// Writable.
     Ready,
-    /// It can be read and takes nothing, for this reason.
+    /// Readable, and takes nothing, for this reason.
     Stuck(String),
-    /// It cannot be read either, for this reason.
+    /// Not readable either, for this reason.
     Gone(String),
 }
 
 /// One file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When it starts, in milliseconds since 1970.
+    /// Start, in milliseconds since 1970.
     pub start_millis: i64,
-    /// What of it can be played, in milliseconds.
+    /// Length of what can be played, in milliseconds.
     pub duration_millis: u32,
-    /// Of what kind it is.
+    /// Kind of the recording.
     pub kind: u32,
-    /// What of it is written for good, in bytes.
+    /// Bytes that are written for good.
     pub size: u64,
-    /// What of that takes no room on the card, in KiB: a foreign file may have holes.
+    /// KiB of that which take no room on the card: a foreign file may have holes.
     pub hole_kib: u32,
-    /// What it is.
+    /// Content of the file.
     pub content: Content,
-    /// Whether the device knew the date.
+    /// Set if the device knew the date.
     pub is_dated: bool,
-    /// Whether it grows.
+    /// Set while it grows.
     pub is_open: bool,
 }
 
@@ -138,7 +142,7 @@ impl Entry {
         }
     }
 
-    /// What it takes of the card, in bytes.
+    /// Bytes that it takes of the card.
     fn taken(&self) -> u64 {
         self.size.saturating_sub(u64::from(self.hole_kib) << 10)
     }
@@ -147,7 +151,7 @@ impl Entry {
         self.start_millis + i64::from(self.duration_millis)
     }
 
-    /// By this files of a channel are ordered, and told apart.
+    /// Sort key of a channel's files, by which they are told apart too.
     pub(super) fn order(&self) -> (i64, Content) {
         (self.start_millis, self.content)
     }
@@ -158,7 +162,7 @@ impl Entry {
 pub struct Lease(Arc<AtomicBool>);
 
 impl Lease {
-    /// Whether the file is being deleted.
+    /// Returns whether the file is being deleted.
     pub fn is_revoked(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -174,7 +178,7 @@ impl Catalog {
         Self::of(root, MOST_FILES)
     }
 
-    /// One that knows so many files at most.
+    /// A catalogue of so many files at most.
     pub(super) fn of(root: Root, most: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -192,17 +196,17 @@ impl Catalog {
         self.shared.known.lock()
     }
 
-    /// Where the files are.
+    /// Directory of the files.
     pub fn root(&self) -> &Path {
         &self.shared.root.path
     }
 
-    /// How many files are known at most.
+    /// Number of files that are known at most.
     pub(super) fn most(&self) -> usize {
         self.shared.most
     }
 
-    /// Where they are, to be opened.
+    /// Root of the files, to be opened.
     pub(super) fn place(&self) -> &Root {
         &self.shared.root
     }
@@ -212,27 +216,27 @@ impl Catalog {
         self.root().join(directory(channel, start_millis))
     }
 
-    /// Where a file is now.
+    /// Path of a file, as it is named now.
     pub fn path(&self, channel: ChannelId, entry: &Entry) -> PathBuf {
         self.root().join(Self::inside(channel, entry))
     }
 
-    /// Where that is, from the root.
+    /// Path of a file from the root.
     pub(super) fn inside(channel: ChannelId, entry: &Entry) -> PathBuf {
         directory(channel, entry.start_millis).join(entry.name().to_string())
     }
 
-    /// How it stands with the card, now and later.
+    /// Watches the state of the card.
     pub fn state(&self) -> watch::Receiver<State> {
         self.shared.state.subscribe()
     }
 
-    /// How it stands with the card as far as the recorder's thread knows.
+    /// Watches the state of the card as far as the recorder's thread knows.
     pub(super) fn found(&self) -> watch::Receiver<State> {
         self.shared.found.subscribe()
     }
 
-    /// Why the card does not answer, now and later; `None`: it does.
+    /// Watches the reason why the card does not answer; `None`: it does.
     pub(super) fn silent(&self) -> watch::Receiver<Option<String>> {
         self.shared.silent.subscribe()
     }
@@ -261,7 +265,7 @@ impl Catalog {
         });
     }
 
-    /// Whether the card has to be looked at to know what is on it.
+    /// Returns whether the card has to be looked at to know what is on it.
     pub(super) fn is_lost(&self) -> bool {
         self.known().is_lost
     }
@@ -271,7 +275,7 @@ impl Catalog {
         self.known().bytes
     }
 
-    /// How many files there are.
+    /// Number of files.
     pub fn count(&self) -> usize {
         self.known().channels.values().map(Vec::len).sum()
     }
@@ -328,7 +332,7 @@ impl Catalog {
         keys.collect()
     }
 
-    /// What is known of a file.
+    /// Entry of a file.
     pub fn entry(&self, key: Key) -> Option<Entry> {
         self.known().entry(key)
     }

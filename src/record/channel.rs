@@ -1,4 +1,7 @@
 //! One channel's way to the card: takes its frames and says what is to be written.
+//!
+//! Keeps: nothing is written that depends on what was lost; no frame waits here for the card; the
+//! channel's file is closed when its stream ends. Files belong to `store`.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -23,9 +26,9 @@ use crate::live::{Hub, Subscription};
 const SILENCE: Duration = Duration::from_secs(3);
 /// The pause before a camera that is off is asked again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long a still may take.
+/// Timeout of a still.
 const STILL: Duration = Duration::from_secs(5);
-/// Where an unset clock goes on: so much behind the newest recording.
+/// Distance from the newest recording at which an unset clock goes on.
 const PAUSE_MILLIS: i64 = 1000;
 
 /// Something that happens at a channel.
@@ -53,12 +56,12 @@ pub(super) struct ChannelRecorder {
     pub(super) stop: CancellationToken,
 }
 
-/// What is done with a channel's frames on their way.
+/// State of a channel's frames on their way.
 struct Progress {
     interleaver: Interleaver,
     cutter: Cutter,
     segmenter: Segmenter,
-    /// Where the dates of an unset clock go on; looked up once.
+    /// Offset of the dates of an unset clock, in milliseconds; looked up once.
     guess: Option<i64>,
     stills: JoinSet<Result<(), Panicked>>,
 }
@@ -160,7 +163,7 @@ impl ChannelRecorder {
         self.cut(progress);
     }
 
-    /// Frames were lost behind all there is.
+    /// Notes that frames were lost behind all there is.
     fn lose(&self, progress: &mut Progress) {
         self.cut_rest(progress);
         let rest = progress.cutter.lose();
@@ -193,7 +196,8 @@ impl ChannelRecorder {
         }
     }
 
-    /// Whether there was room for it.
+    /// Queues a fragment, and a still with the first one of a segment; returns whether there was
+    /// room.
     fn write(&self, cutting: Cutting, progress: &mut Progress) -> bool {
         let taken = (
             cutting.date.of(cutting.fragment.start()),
@@ -230,7 +234,7 @@ impl ChannelRecorder {
         true
     }
 
-    /// What is wanted of a fragment that starts here: of an event all that it touches.
+    /// Selection for a fragment that starts here: an event has all that it touches.
     fn wanted(&self, start: MediaTime) -> Wanted {
         let event = *self.event.borrow();
         match (event.filter(|event| event.until > start), self.mode) {
@@ -240,7 +244,7 @@ impl ChannelRecorder {
         }
     }
 
-    /// How media times become dates now.
+    /// Offset by which media times become dates now.
     fn date(&self, guess: &mut Option<i64>) -> Date {
         let now_millis = self.clock.now().as_micros() / 1000;
         if self.clock.date().is_some() {

@@ -1,4 +1,7 @@
-//! From frames to fragments. Pure: no clock, no file.
+//! Cuts frames into fragments. Pure: no clock, no file.
+//!
+//! Keeps: frames stay in their order; all frames of a fragment have the same tracks; a fragment
+//! that is a key decodes by itself; pictures that depend on a lost one are left out.
 
 use std::sync::Arc;
 
@@ -6,7 +9,7 @@ use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// A fragment ends after this long, if there was no key frame before.
 const LONGEST: i64 = 2_000_000;
-/// What a fragment may weigh where memory allows it.
+/// Bytes of a fragment at most, where memory allows it.
 pub const MAX_FRAGMENT: usize = 1 << 20;
 /// Pictures that are farther apart have a gap between them.
 const GAP: i64 = 1_000_000;
@@ -14,15 +17,15 @@ const GAP: i64 = 1_000_000;
 /// Frames that are written together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fragment {
-    /// What a decoder must know for them.
+    /// Tracks that their decoder must know.
     pub tracks: Arc<Tracks>,
     /// The frames, in the order in which they came.
     pub frames: Vec<Frame>,
-    /// When the first picture behind it is due, if that is known.
+    /// Time at which the first picture behind it is due, if that is known.
     pub end: Option<MediaTime>,
-    /// Whether decoding can start with it.
+    /// Set if decoding can start with it.
     pub is_key: bool,
-    /// Whether something is missing in front of it, so that it begins a segment.
+    /// Set if something is missing in front of it, so that it begins a segment.
     pub after_gap: bool,
 }
 
@@ -38,7 +41,7 @@ impl Fragment {
         self.frames.iter().map(|frame| frame.data.len()).sum()
     }
 
-    /// What it costs to keep it, in bytes.
+    /// Bytes that keeping it costs.
     pub fn weight(&self) -> usize {
         self.frames.iter().map(Frame::weight).sum()
     }
@@ -114,21 +117,23 @@ impl Cutter {
         finished
     }
 
-    /// Frames were lost: what comes is of no use before the next key frame. Gives what there is.
+    /// Notes that frames were lost: what comes is of no use before the next key frame. Gives what
+    /// there is.
     pub fn lose(&mut self) -> Option<Fragment> {
         (self.waits_for_key, self.gap_ahead) = (true, true);
         self.finish(None)
     }
 
-    /// Whether the fragment is long enough to end in front of this frame, or too heavy with it.
+    /// Returns whether the fragment is long enough to end in front of this frame, or too heavy with
+    /// it.
     fn is_due(&self, frame: &Frame) -> bool {
         let start = self.frames.first().map(|frame| frame.time);
         start.is_some_and(|start| frame.time.micros_since(start) >= LONGEST)
             || self.weight + frame.weight() > self.largest
     }
 
-    /// Whether the fragment ends in front of this sound though no picture has come: the picture
-    /// stands still, or there is more sound than any camera makes.
+    /// Returns whether the fragment ends in front of this sound though no picture has come: the
+    /// picture stands still, or there is more sound than any camera makes.
     fn is_overdue(&self, frame: &Frame) -> bool {
         let start = self.frames.first().map(|frame| frame.time);
         start.is_some_and(|start| frame.time.micros_since(start) >= 2 * LONGEST)

@@ -1,4 +1,8 @@
-//! What is asked of a file system, so that a test can be one that fails.
+//! File system calls of the recorder, as a trait, so that a test can be one that fails.
+//!
+//! Keeps: one process at a time writes to a card; what lies on it is opened beneath the handle of
+//! its directory, never by a path from the root, since a link there is an order to a program with
+//! more rights than who made it.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -49,11 +53,11 @@ pub trait Disk: Send {
     fn free(&self, path: &Path) -> io::Result<u64>;
 }
 
-/// What is done with each name of a directory, until that breaks off. What it names is looked at if
-/// that is asked for; an error: it is no plain file.
+/// Action for each name of a directory, until it breaks off. What the name stands for is looked at
+/// if that is asked for; an error: it is no plain file.
 pub type Visit<'a> = dyn FnMut(&str, &dyn Fn() -> io::Result<Sizes>) -> ControlFlow<()> + 'a;
 
-/// How large a file is.
+/// Sizes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Bytes in it.
@@ -76,20 +80,20 @@ pub trait DiskFile: Send {
     /// Reads up to the end of the buffer or of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// How large it is.
+    /// Sizes of it now.
     fn sizes(&self) -> io::Result<Sizes>;
 
     /// Cuts it to this size.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
 }
 
-/// Where recordings are kept.
+/// Location of the recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// The directory. Above it links are followed: whoever wrote the configuration made them.
     pub path: PathBuf,
-    /// What must be a mount point for there to be a card; `None`: it is always there. Below it
-    /// nothing is followed.
+    /// Directory that must be a mount point for there to be a card; `None`: it is always there.
+    /// Below it nothing is followed.
     pub mount: Option<PathBuf>,
 }
 
@@ -122,7 +126,7 @@ impl Root {
         }
     }
 
-    /// What is the owner's of the path, open, and the rest.
+    /// The part of the path that is the owner's, open, and the rest.
     fn above(&self) -> io::Result<(Directory, &Path)> {
         let Some(mount) = &self.mount else {
             let name = self.path.file_name().map_or(Path::new(""), Path::new);
@@ -182,7 +186,7 @@ fn make_above(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The system's.
+/// Cards and disks of the system.
 #[derive(Debug, Default)]
 pub struct SystemDisk {
     mount: Option<PathBuf>,
@@ -199,7 +203,7 @@ struct Claimed {
 }
 
 impl SystemDisk {
-    /// One whose card is mounted here; `None`: it is always there.
+    /// A disk whose card is mounted here; `None`: it is always there.
     pub fn new(mount: Option<PathBuf>) -> Self {
         Self {
             mount,

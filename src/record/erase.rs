@@ -34,7 +34,7 @@ impl Erasing {
         }
     }
 
-    /// Deletes some of them; whether that were the last ones.
+    /// Deletes some of them; returns whether those were the last ones.
     pub(super) fn go_on(&mut self, store: &mut Store) -> bool {
         const AT_A_TIME: usize = 16;
         for _ in 0..AT_A_TIME {
@@ -59,7 +59,7 @@ impl Store {
         self.catalog.keys()
     }
 
-    /// Deletes a file for good; whether it is gone.
+    /// Deletes a file for good; returns whether it is gone.
     fn erase(&mut self, key: Key) -> bool {
         let Some(entry) = self.catalog.take(key) else {
             return true;

@@ -3,7 +3,7 @@ use std::io;
 use peercam_hal::HalError;
 use peercam_proto::fmp4;
 
-/// Why something was not done.
+/// Reason why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -29,7 +29,7 @@ impl Failure {
         }
     }
 
-    /// Whether what there is can still be read.
+    /// Returns whether what there is can still be read.
     pub(super) fn is_readable(&self) -> bool {
         match self {
             // Something foreign is where a file or a directory is to be: the others can be read.

@@ -1,4 +1,7 @@
 //! Walks over the fragments of a recording.
+//!
+//! Keeps: a file is anybody's. No memory is taken for a size that was not checked, and of a file
+//! that was cut off only what is as it was sealed counts. Writing belongs to `grow`.
 
 use std::{collections::VecDeque, io};
 
@@ -40,16 +43,16 @@ pub(super) enum ReadError {
     Damaged(#[from] Damaged),
 }
 
-/// Where a fragment lies and what is in it.
+/// Place of a fragment in a file, and its index.
 #[derive(Clone, Debug)]
 pub(super) struct Located {
     /// Its first byte in the file.
     pub(super) offset: u64,
     /// Bytes of index and data.
     pub(super) size: usize,
-    /// What its seal says of these bytes.
+    /// Check sum of these bytes, from its seal.
     pub(super) sum: u32,
-    /// What its index says.
+    /// Its parsed index.
     pub(super) fragment: Fragment,
 }
 
@@ -70,7 +73,7 @@ impl Located {
         }
     }
 
-    /// Where the next one begins.
+    /// Offset of the next one.
     pub(super) fn end(&self) -> u64 {
         self.offset + (self.size + SEAL) as u64
     }
@@ -140,7 +143,7 @@ fn box_head(
     Ok((head.size <= end - offset).then_some(head))
 }
 
-/// Whether the bytes of a fragment are those that were sealed.
+/// Returns whether the bytes of a fragment are those that were sealed.
 pub(super) fn is_as_sealed(file: &impl ReadAt, located: Sealed) -> io::Result<bool> {
     const BLOCK: usize = 64 << 10;
     let mut hasher = crc32fast::Hasher::new();
@@ -162,11 +165,11 @@ pub(super) fn is_as_sealed(file: &impl ReadAt, located: Sealed) -> io::Result<bo
 pub(super) struct WholePart {
     /// Its bytes, from the file's first one on.
     pub(super) size: u64,
-    /// How long it plays.
+    /// Its playing time.
     pub(super) millis: u32,
     /// The head's blanks.
     pub(super) blanks: Blanks,
-    /// What goes into them.
+    /// Values that go into them.
     pub(super) index: Index,
 }
 

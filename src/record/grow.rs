@@ -17,7 +17,7 @@ use super::{catalog::Entry, cutter::Fragment, disk::DiskFile, failure::Failure};
 /// A file that grows.
 pub(super) struct Growing {
     file: Box<dyn DiskFile>,
-    /// What is written for good.
+    /// Entry of what is written for good.
     pub(super) entry: Entry,
     tracks: Arc<Tracks>,
     /// The time of its first frame.
@@ -48,7 +48,7 @@ impl Growing {
         Ok(growing)
     }
 
-    /// Whether this fragment can be added.
+    /// Returns whether this fragment can be added.
     pub(super) fn takes(&self, fragment: &Fragment) -> bool {
         self.tracks == fragment.tracks && self.origin <= fragment.start()
     }

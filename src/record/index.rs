@@ -11,7 +11,7 @@ use super::{
     readers::Readers,
 };
 
-/// How long is waited for a card that is being looked at.
+/// Timeout of waiting for a card that is being looked at.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The recordings of one channel.

@@ -8,8 +8,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
-/// What is farther behind than this is not waited for: sound that is silent, a picture that stands
-/// still.
+/// Distance at which a track that is behind is not waited for: sound that is silent, a picture that
+/// stands still.
 const PATIENCE: i64 = 1_000_000;
 
 /// A frame and the tracks, if they are others than before.
@@ -18,18 +18,18 @@ type Arrival = (Frame, Option<Arc<Tracks>>);
 /// Puts the frames of a stream in one order.
 #[derive(Debug)]
 pub(super) struct Interleaver {
-    /// What may weigh that waits, in bytes.
+    /// Bytes that may wait.
     heaviest: usize,
     weight: usize,
-    /// Whether there is something to wait for.
+    /// Set if there is something to wait for.
     has_both: bool,
     pictures: Lane,
     sound: Lane,
-    /// How much later than they are decoded pictures are shown, in microseconds.
+    /// Delay between decoding and showing pictures, in microseconds.
     delay: i64,
     /// The tracks of what waits, until the first of it goes on.
     tracks: Option<Arc<Tracks>>,
-    /// In order, with nothing to wait for.
+    /// Frames in order, with nothing to wait for.
     ready: VecDeque<Arrival>,
 }
 
@@ -105,7 +105,8 @@ impl Interleaver {
         while self.release() {}
     }
 
-    /// Of two frames of one time the picture is first: what sounds with it is behind it.
+    /// Returns whether a picture is first. Of two frames of one time it is: what sounds with it is
+    /// behind it.
     fn is_picture_first(&self) -> bool {
         match (self.pictures.first(), self.sound.first()) {
             (Some(picture), Some(sound)) => picture <= sound,
@@ -113,7 +114,7 @@ impl Interleaver {
         }
     }
 
-    /// Whether the first frame has nothing to wait for.
+    /// Returns whether the first frame has nothing to wait for.
     fn goes_on(&self) -> bool {
         let (own, other) = match self.is_picture_first() {
             true => (&self.pictures, &self.sound),
@@ -129,7 +130,7 @@ impl Interleaver {
             || self.weight > self.heaviest
     }
 
-    /// Lets the first frame go; whether there was one.
+    /// Lets the first frame go; returns whether there was one.
     fn release(&mut self) -> bool {
         let lane = match self.is_picture_first() {
             true => &mut self.pictures,

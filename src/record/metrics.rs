@@ -18,7 +18,7 @@ pub struct Metrics {
     pub deleted: Counter,
     /// Bytes that wait to be written.
     pub waiting_bytes: Gauge,
-    /// Whether the card takes what is written.
+    /// 1 if the card takes what is written.
     pub is_ready: Gauge,
 }
 

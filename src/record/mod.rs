@@ -6,6 +6,8 @@
 //! ```
 //!
 //! The file system is the index ([`name`]): the catalogue is made from the file names at start.
+//! Keeps: nothing waits for a card but the recorder's thread and the readers' threads, so that a
+//! card that hangs costs recordings and nothing else.
 //! Does not belong here: how recordings are played (`playback`), HTTP.
 
 mod beneath;
@@ -61,43 +63,43 @@ use self::{
 };
 use crate::live::Hub;
 
-/// What is recorded of a channel.
+/// Selection of what is recorded of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything.
+    /// All there is.
     #[default]
     Always,
     /// Events, with what was before them.
     Event,
-    /// Nothing.
+    /// No frames.
     Off,
 }
 
-/// How it is recorded.
+/// Settings of the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where the files go.
+    /// Directory of the files.
     pub path: PathBuf,
-    /// What must be a mount point for anything to be recorded; `None`: nothing.
+    /// Directory that must be a mount point for anything to be recorded; `None`: none must.
     pub mount: Option<PathBuf>,
     /// The picture that is recorded.
     pub quality: Quality,
-    /// How segments are cut.
+    /// Rule by which segments are cut.
     pub cut: Cut,
-    /// How much of the card may be taken.
+    /// Bounds of what may be taken of the card.
     pub limits: Limits,
-    /// How long an event lasts that does not say.
+    /// Length of an event that does not say.
     pub event_length: Duration,
-    /// What frames may weigh that wait to be written, in bytes.
+    /// Bytes of frames that may wait to be written.
     pub memory: usize,
-    /// What a fragment may weigh, in bytes; at most [`MAX_FRAGMENT`].
+    /// Bytes of a fragment; at most [`MAX_FRAGMENT`].
     pub fragment: usize,
     /// Files that are known, and begun; at most [`MOST_FILES`].
     pub files: usize,
-    /// What a fragment weighs at most that is read, in bytes; at most [`LARGEST_FRAGMENT`]. On a card
-    /// of somebody else there may be larger ones.
+    /// Bytes of the largest fragment that is read; at most [`LARGEST_FRAGMENT`]. On a card of
+    /// somebody else there may be larger ones.
     pub largest: usize,
-    /// Whether a still is kept with each recording.
+    /// Set if a still is kept with each recording.
     pub snapshots: bool,
 }
 
@@ -105,7 +107,7 @@ pub struct Config {
 pub struct Recorded {
     /// Its channel.
     pub channel: ChannelId,
-    /// What of it.
+    /// Selection of what is recorded.
     pub mode: Mode,
     /// Its parts.
     pub camera: Arc<dyn Camera>,
@@ -113,7 +115,7 @@ pub struct Recorded {
 
 /// A card that owes an answer for so long counts as gone, until it answers.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long is waited, in the end, for a card to take what was recorded.
+/// Timeout, in the end, of a card that takes what was recorded.
 const FINISH: Duration = Duration::from_millis(3500);
 
 /// Records channels.
@@ -249,14 +251,14 @@ impl Recorder {
         Arc::new(ChannelIndex::new(self.catalog.clone(), readers, channel))
     }
 
-    /// What is on the card.
+    /// Index of the files on the card.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// Something happened at a channel: it is recorded as this kind, for so long (or as long as the
+    /// Notes an event at a channel: it is recorded as this kind, for so long (or as long as the
     /// configuration says), from a little before. Another one before its end takes its place.
-    /// Whether the channel is recorded at all.
+    /// Returns whether the channel is recorded at all.
     pub fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
         let Some(event) = self.events.get(&channel) else {
             return false;
@@ -268,8 +270,8 @@ impl Recorder {
         event.receiver_count() > 0
     }
 
-    /// Deletes all recordings; whether that was done. What is being recorded goes on in new files. A
-    /// card that does not answer is not waited for.
+    /// Deletes all recordings; returns whether that was done. What is being recorded goes on in new
+    /// files. A card that does not answer is not waited for.
     pub async fn erase(&self) -> bool {
         let replied = {
             let running = self.running.lock();

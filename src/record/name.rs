@@ -1,4 +1,5 @@
-//! What files are called: the file system is the index.
+//! Names of files: the file system is the index. A name is read only as it is written here, so that
+//! one file never has two names.
 //!
 //! `<start>_<kind>.open.mp4` grows, `<start>_<milliseconds>_<kind>_<bytes>.mp4` is whole; the same
 //! with `jpg` for stills. Starts are milliseconds since 1970-01-01 UTC. A `u` behind the kind says
@@ -20,22 +21,22 @@ const DAYS_OF: RangeInclusive<i16> = 1970..=2100;
 /// The name of a file of recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileName {
-    /// When it starts: milliseconds since 1970-01-01 UTC.
+    /// Start, in milliseconds since 1970-01-01 UTC.
     pub start_millis: i64,
-    /// What triggered it.
+    /// Kind of what triggered it.
     pub kind: u32,
-    /// Whether the device knew the date.
+    /// Set if the device knew the date.
     pub is_dated: bool,
-    /// What it holds.
+    /// Content of the file.
     pub content: Content,
     /// `None` while it grows.
     pub whole: Option<Whole>,
 }
 
-/// What is known of a file that grows no more.
+/// Length and size of a file that grows no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole {
-    /// How long it is.
+    /// Its playing time.
     pub duration_millis: u32,
     /// Its bytes.
     pub size: u64,

@@ -1,4 +1,7 @@
 //! Reads recordings: frames to be played, bytes to be fetched.
+//!
+//! Keeps: whatever a file says, a player holds no more than `player_memory` of it, and nobody waits
+//! for the card but the threads of `readers`.
 
 use std::{
     collections::VecDeque,
@@ -26,14 +29,14 @@ use super::{
 
 /// Fragments that are looked for at a time, so that others have a turn at a slow card.
 const AT_A_TIME: usize = 256;
-/// What a player holds of a card at most, in bytes, whatever is on it, where fragments of this
-/// weight are read: the one whose frames are sent together with the one ahead, that of the frames
-/// on their way to the viewer, and where all the fragments are.
+/// Bytes that a player holds of a card at most, whatever is on it, where fragments of this weight
+/// are read: the one whose frames are sent together with the one ahead, that of the frames on their
+/// way to the viewer, and the places of all the fragments.
 pub const fn player_memory(largest: usize) -> usize {
     2 * largest + MOST * size_of::<Place>()
 }
 
-/// How long a file may be between two names.
+/// Time for which a file may be between two names.
 const RENAMING: Duration = Duration::from_millis(5);
 
 /// A file that is read, by threads that may wait for the card.
@@ -108,17 +111,17 @@ fn failed(error: &ReadError) -> HalError {
 /// The frames of a fragment, on their way from the card.
 type Loading = Reading<Vec<Frame>>;
 
-/// Where a fragment lies and when it starts.
+/// Place of a fragment, and its start.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     offset: u64,
     start_micros: i64,
-    /// What its frames will weigh, rounded up.
+    /// Weight of its frames, rounded up.
     weight_kib: u16,
     is_key: bool,
 }
 
-/// What the frames of a fragment weigh that were read from it, as when they were recorded.
+/// Weight of the frames that were read from a fragment, as when they were recorded.
 fn weight(located: &Located) -> usize {
     located.size + located.fragment.samples.len() * FRAME_COST
 }
@@ -131,7 +134,7 @@ pub(super) struct Player {
     key: Key,
     lease: Lease,
     tracks: Arc<Tracks>,
-    /// What may be read, as far as it is known.
+    /// Bytes that may be read, as far as they are known.
     sealed: u64,
     /// The fragments that are known, and where the next one begins.
     places: Vec<Place>,
@@ -140,7 +143,7 @@ pub(super) struct Player {
     next: usize,
     frames: VecDeque<Frame>,
     ahead: Option<(usize, Loading)>,
-    /// It is read on; after a seek it may be sought again.
+    /// Set if it is read on; after a seek it may be sought again.
     reads_ahead: bool,
 }
 
@@ -198,7 +201,7 @@ impl Player {
         Ok(())
     }
 
-    /// What reads a fragment.
+    /// Returns the job that reads a fragment.
     fn load(&self, place: Place) -> impl FnOnce() -> Result<Vec<Frame>, HalError> + Send + use<> {
         let (file, tracks, end) = (
             Arc::clone(&self.file),
@@ -352,7 +355,8 @@ pub(super) struct Fetched {
     blocks: [Bytes; 3],
 }
 
-/// What is taken at a time of what the system has in memory: as much as a processor's cache holds.
+/// Bytes that are taken at a time of what the system has in memory: as much as a processor's cache
+/// holds.
 const CACHED: usize = 64 << 10;
 
 impl Fetched {
@@ -376,7 +380,7 @@ impl Fetched {
         })
     }
 
-    /// What the system has in memory of it, which is read at once; `None` if a card would have to
+    /// Bytes that the system has in memory, which are read at once; `None` if a card would have to
     /// be asked.
     fn cached(&mut self, offset: u64, most: usize) -> Option<Bytes> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -397,7 +401,7 @@ impl Fetched {
         Some(block).filter(|block| !block.is_empty())
     }
 
-    /// What reads a block.
+    /// Returns the job that reads a block.
     fn load(
         &self,
         offset: u64,

@@ -1,5 +1,8 @@
 //! The threads that read the card for viewers: a few of their own, so that a card that does not
 //! answer takes these and no more.
+//!
+//! Keeps: a job has a place before it is handed over, and a thread is free, or can be begun, for
+//! each free place; so a job never waits for another one here.
 
 use std::{
     collections::VecDeque,
@@ -21,9 +24,9 @@ use super::{calls::Calls, catalog::Catalog};
 
 /// Threads, and with that what a card is asked at a time.
 const THREADS: usize = 4;
-/// They call nothing that is deep.
+/// Bytes of a thread's stack: nothing that they call is deep.
 const STACK: usize = 256 << 10;
-/// How long is waited for one of them to be free.
+/// Timeout of waiting for one of them to be free.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads the card for viewers. Cheap to clone; the threads end with the last one.
@@ -64,7 +67,7 @@ struct Job {
     place: OwnedSemaphorePermit,
 }
 
-/// What will have been read.
+/// Result of a read that is under way.
 pub(super) struct Reading<T> {
     done: oneshot::Receiver<Result<T, HalError>>,
     catalog: Catalog,
@@ -103,12 +106,12 @@ impl Readers {
         }))
     }
 
-    /// By whom it is known for how long the card does not answer.
+    /// Calls by which it is known for how long the card does not answer.
     pub(super) fn calls(&self) -> &Calls {
         &self.0.calls
     }
 
-    /// What a fragment weighs at most that is read, in bytes.
+    /// Weight of the largest fragment that is read, in bytes.
     pub(super) fn largest(&self) -> usize {
         self.0.largest
     }

@@ -1,4 +1,7 @@
 //! Looks at what is on a card: lists what is whole, and mends what a power cut left.
+//!
+//! Keeps: a file is listed only if it has, to the byte, the size that its name says; what is not
+//! ours is neither listed nor changed; no more files are noted than there may be.
 
 use std::{collections::BTreeMap, io, ops::ControlFlow, path::Path};
 
@@ -13,10 +16,10 @@ use super::{
     name::{FileName, Whole, channel_directory, parse_channel_directory, parse_day_directory},
 };
 
-/// What is on a card.
+/// Contents of a card.
 pub(super) struct Scanned {
     pub(super) channels: BTreeMap<ChannelId, Vec<Entry>>,
-    /// Why it can be read only; what a power cut left was not mended then.
+    /// Reason why it can be read only; what a power cut left was not mended then.
     pub(super) read_only: Option<io::Error>,
 }
 
@@ -25,8 +28,8 @@ pub(super) const LATEST: i64 = 4_102_444_800_000;
 /// Files that are mended at a time: a recorder leaves one for each channel.
 const MOST_OPEN: usize = 1024;
 
-/// Everything that can be played or fetched under `root`, `most` files at most. Files of others are left alone, and what
-/// cannot be read is left out.
+/// Lists everything that can be played or fetched under `root`, `most` files at most. Files of
+/// others are left alone, and what cannot be read is left out.
 ///
 /// # Errors
 /// If the card as such cannot be had.
@@ -68,7 +71,7 @@ fn left_out(path: &Path, error: &io::Error) {
     tracing::warn!(path = %path.display(), %error, "recordings that cannot be read are left out");
 }
 
-/// What is found on the way over a card.
+/// Counts on the way over a card, and what may still be noted.
 #[derive(Default)]
 struct Found {
     mends: bool,
@@ -155,7 +158,7 @@ impl Found {
     }
 }
 
-/// How names in a directory are gone through.
+/// Function that goes through the names in a directory.
 pub(super) type Visits<'a> = dyn Fn(&Path, &mut Visit<'_>) -> io::Result<()> + 'a;
 
 /// The channels that can have files of ours, in order.
@@ -184,7 +187,7 @@ pub(super) fn days_of(visits: &Visits<'_>, channel: &Path) -> Vec<Date> {
 }
 
 impl Whole {
-    /// Whether a file of so many bytes can be what is said here.
+    /// Returns whether a file of so many bytes can be what is said here.
     fn is_true(&self, bytes: u64) -> bool {
         self.size == bytes && i64::from(self.duration_millis) <= LONGEST_MILLIS
     }

@@ -1,4 +1,7 @@
-//! From fragments to segments. Pure: no clock, no file.
+//! Decides which fragments are written, and where segments begin. Pure: no clock, no file.
+//!
+//! Keeps: a segment begins with a key, has the kind and the date that it began with, and has
+//! nothing behind a fragment that was lost.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,21 +9,21 @@ use peercam_proto::media::MediaTime;
 
 use super::cutter::Fragment;
 
-/// How segments are cut.
+/// Rule by which segments are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// How long a segment is, up to the next key frame.
+    /// Length of a segment, up to the next key frame.
     pub segment: Duration,
-    /// How much from before an event is kept, where only events are recorded.
+    /// Time from before an event that is kept, where only events are recorded.
     pub pre_roll: Duration,
-    /// The most bytes of that.
+    /// Bytes of that at most.
     pub most_pre_roll: usize,
 }
 
-/// What is to be recorded of a channel now.
+/// Selection of what is to be recorded of a channel now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Nothing; the newest is kept ready.
+    /// No fragment; the newest are kept ready.
     Nothing,
     /// All, as this kind.
     Kind(u32),
@@ -29,23 +32,23 @@ pub enum Wanted {
 /// A fragment to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cutting {
-    /// What is written.
+    /// The fragment.
     pub fragment: Fragment,
     /// Its segment's kind.
     pub kind: u32,
-    /// Whether it begins a segment. Whatever cannot go on with the one there is may begin one with
+    /// Set if it begins a segment. Whatever cannot go on with the one there is may begin one with
     /// any fragment that is a key.
     pub begins: bool,
     /// Wall time less media time, in milliseconds, and whether the date is known.
     pub date: Date,
 }
 
-/// How media times become dates.
+/// Offset by which media times become dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
     /// Milliseconds since 1970 of media time 0.
     pub offset_millis: i64,
-    /// Whether the device knows the date; otherwise it goes on from the newest recording.
+    /// Set if the device knows the date; otherwise it goes on from the newest recording.
     pub is_known: bool,
 }
 
@@ -65,10 +68,10 @@ pub struct Segmenter {
     cut: Cut,
     /// Start, kind and date of the segment that is open.
     open: Option<(MediaTime, u32, Date)>,
-    /// What is kept ready while nothing is recorded. Bound: [`Cut::pre_roll`] and
+    /// Fragments that are kept ready while nothing is recorded. Bound: [`Cut::pre_roll`] and
     /// [`Cut::most_pre_roll`]; the oldest goes.
     ready: VecDeque<Fragment>,
-    /// A fragment was lost: those that depend on it are of no use.
+    /// Set if a fragment was lost: those that depend on it are of no use.
     is_broken: bool,
 }
 
@@ -97,7 +100,7 @@ impl Segmenter {
         (false, cuttings.collect())
     }
 
-    /// The fragment that was given last was not written.
+    /// Notes that the fragment that was given last was not written.
     pub fn lost(&mut self) {
         self.is_broken = true;
     }

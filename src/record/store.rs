@@ -1,5 +1,8 @@
-//! What the recorder's thread does with the card: writes fragments, begins and ends files, makes
-//! room, and goes on by itself when the card fails and comes back. Blocking; no clock of its own.
+//! The card as the recorder's thread writes it: fragments, beginnings and ends of files, room for
+//! them, and going on when the card fails and comes back. Blocking; no clock of its own.
+//!
+//! Keeps: the catalogue tells of nothing that was not synced; a file gets its last name when it is
+//! whole; none that grows is deleted.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +26,7 @@ use super::{
     segmenter::Cutting,
 };
 
-/// How much of the card recordings may take.
+/// Bounds of what recordings may take of the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of all files; those that grow count.
@@ -35,7 +38,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// From so many bytes on a file ends at the next key frame: the oldest one never is the one that
+    /// Bytes from which on a file ends at the next key frame: the oldest one never is the one that
     /// grows.
     pub const fn largest_file(&self) -> u64 {
         const PART_OF_ALL: u64 = 8;
@@ -43,25 +46,25 @@ impl Limits {
     }
 }
 
-/// Something to be done.
+/// A job of the recorder's thread.
 #[derive(Debug)]
 pub enum Job {
     /// Write this.
     Fragment {
-        /// Whose it is.
+        /// Its channel.
         channel: ChannelId,
-        /// What.
+        /// The fragment.
         cutting: Cutting,
     },
     /// The channel's file grows no more.
     Close(ChannelId),
     /// Keep a still.
     Picture {
-        /// Whose it is.
+        /// Its channel.
         channel: ChannelId,
-        /// When it was taken, in milliseconds since 1970, and whether that is known.
+        /// Time at which it was taken, in milliseconds since 1970, and whether that is known.
         taken: (i64, bool),
-        /// Of what kind the recording is that it belongs to.
+        /// Kind of the recording that it belongs to.
         kind: u32,
         /// A JPEG file.
         jpeg: Bytes,
@@ -76,7 +79,7 @@ const MOST_DELETED: usize = 64;
 /// help.
 const MOST_DELETED_FOR_FULL: usize = 2;
 
-/// The card.
+/// The card, with the files on it that grow.
 pub struct Store {
     pub(super) disk: Box<dyn Disk>,
     pub(super) catalog: Catalog,
@@ -148,12 +151,12 @@ impl Store {
         self.now_millis = now_millis;
     }
 
-    /// Whether the card has to be looked at before anything is written.
+    /// Returns whether the card has to be looked at before anything is written.
     pub fn is_failed(&self) -> bool {
         self.catalog.is_lost() || *self.catalog.found().borrow() != State::Ready
     }
 
-    /// Does something; whether it was done. What is not done is counted and said once.
+    /// Does a job; returns whether it was done. What is not done is counted and said once.
     pub fn perform(&mut self, job: &Job) -> bool {
         let frames = match job {
             Job::Fragment { cutting, .. } => cutting.fragment.frames.len(),
@@ -180,7 +183,7 @@ impl Store {
         is_done
     }
 
-    /// What follows cannot go on behind a hole.
+    /// Closes the file of a fragment that was left out: what follows cannot go on behind a hole.
     fn close_behind_hole(&mut self, job: &Job) {
         if let Job::Fragment { channel, .. } = job
             && let Err(failure) = self.close(*channel)

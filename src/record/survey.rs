@@ -22,22 +22,22 @@ use super::{
 pub struct Found {
     /// Its channel.
     pub channel: ChannelId,
-    /// What its name says.
+    /// Its name, parsed.
     pub name: FileName,
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
     inside: PathBuf,
 }
 
-/// What a closer look at a file found.
+/// Result of a closer look at a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is as it was written.
+    /// Written to its end, and not changed since.
     Whole,
-    /// It was being written when the power went, or is being written now: so much of it plays, in
-    /// milliseconds. A recorder that finds it gives it its name.
+    /// Being written when the power went, or now: so much of it plays, in milliseconds. A recorder
+    /// that finds it gives it its name.
     Unfinished(u32),
-    /// It is not as it was written, for this reason.
+    /// Changed since it was written, or incomplete, for this reason.
     Damaged(String),
 }
 
@@ -118,7 +118,7 @@ impl Survey {
     }
 }
 
-/// How long the part plays that is as it was written, and where it ends.
+/// Playing time of the part that is as it was written, in milliseconds, and the offset of its end.
 fn check_video(file: &impl ReadAt, size: u64) -> Result<(u32, u64), ReadError> {
     let head = read_head(file)?;
     let (mut end, mut micros) = (head.size as u64, 0);
@@ -131,7 +131,7 @@ fn check_video(file: &impl ReadAt, size: u64) -> Result<(u32, u64), ReadError> {
     Ok((u32::try_from(micros / 1000).unwrap_or(0), end))
 }
 
-/// Whether a still begins and ends as JPEG files do.
+/// Checks that a still begins and ends as JPEG files do.
 fn check_picture(file: &impl ReadAt, size: u64) -> io::Result<Verdict> {
     let (mut first, mut last) = ([0; 2], [0; 2]);
     file.read_at(&mut first, 0)?;

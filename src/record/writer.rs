@@ -1,4 +1,7 @@
 //! The recorder's thread, and the queue in front of it.
+//!
+//! Keeps: whoever pushes never waits for the card; what waits is bounded in bytes and in jobs; a
+//! panic costs what is open and what comes until the card was looked at again, and no more.
 
 use std::{
     sync::{
@@ -22,22 +25,22 @@ use super::{
 
 /// Jobs that wait at a time, however small they are.
 const MOST_JOBS: usize = 256;
-/// How often the thread looks around when nothing is to be done.
+/// Interval at which the thread looks around when nothing is to be done.
 const TICK: Duration = Duration::from_secs(1);
 /// The pause before a card that failed is looked at again: it doubles up to the second one, until
 /// something was written.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// How often old files are looked for.
+/// Interval at which old files are looked for.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// What the thread does.
+/// Work of the thread.
 enum Work {
     Job(Job),
     /// Delete all recordings, and say whether that was done.
     Erase(oneshot::Sender<bool>),
 }
 
-/// What waits to be written.
+/// Jobs that wait to be written.
 ///
 /// Bound: frames of the weight that the configuration says, over all channels, and 256 jobs. A
 /// fragment that finds no room is lost as a whole and counted; whoever pushed it is told.
@@ -84,7 +87,7 @@ impl Queue {
         Ok((queue, ended))
     }
 
-    /// Hands a job to the thread; whether there was room for it.
+    /// Hands a job to the thread; returns whether there was room for it.
     pub(super) fn push(&self, job: Job) -> bool {
         let weight = weight_of(&job);
         let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
@@ -107,12 +110,13 @@ impl Queue {
     }
 }
 
-/// Whether the date can be trusted for deleting by it: it has not jumped for an hour.
+/// Trust in the date for deleting by it: it has not jumped for an hour.
 #[derive(Default)]
 struct Steady(Option<(i64, Instant)>);
 
 impl Steady {
-    /// Takes how far the wall clock is from the one that never steps, in milliseconds.
+    /// Notes how far the wall clock is from the one that never steps, in milliseconds; returns
+    /// whether the date can be trusted.
     fn note(&mut self, offset: Option<i64>) -> bool {
         const JUMP: u64 = 60_000;
         const LONG: Duration = Duration::from_secs(3600);
@@ -163,7 +167,7 @@ impl Writer {
         }
     }
 
-    /// Lets what comes until then go; whether the queue is still there.
+    /// Lets what comes until then go; returns whether the queue is still there.
     fn rest(&self, until: Instant) -> bool {
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -1,3 +1,6 @@
+//! Lists of recordings: pieces, pages, joined spans, and a medium that repeats itself or fails on
+//! the way.
+
 use peercam_hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader};
 
 use super::*;
@@ -77,7 +80,7 @@ fn entries(text: &str) -> Vec<serde_json::Value> {
     list.expect("a list").clone()
 }
 
-/// Of kinds, starts and ends, in whole seconds.
+/// Starts and ends of the spans in a window, in whole seconds.
 async fn spans_within(recordings: &Recordings, window: Range<i64>) -> Vec<(i64, i64)> {
     let (text, _) = told(recordings, window, Listed::Spans(None)).await;
     let second = |entry: &serde_json::Value, key: &str| {

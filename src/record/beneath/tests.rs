@@ -1,3 +1,6 @@
+//! Both ways of opening refuse what a card must not have: links, second names, pipes, other file
+//! systems.
+
 use std::{
     fs,
     os::unix::{

@@ -1,3 +1,5 @@
+//! Ends of fragments, at key frames, by length and by weight, and what is left out behind a loss.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,3 +1,6 @@
+//! Order of sound and pictures, whichever of them is late, and the end of waiting for one that
+//! stays away.
+
 use bytes::Bytes;
 use peercam_proto::media::{AudioCodec, AudioTrack, VideoCodec, VideoTrack};
 use proptest::prelude::*;
@@ -34,7 +37,7 @@ fn frame(track: TrackKind, millis: i64) -> Frame {
 
 use TrackKind::{Audio, Video};
 
-/// What has come out: pictures (`true`) and sound, in milliseconds.
+/// Frames that have come out: pictures (`true`) and sound, in milliseconds.
 fn out(interleaver: &mut Interleaver) -> Vec<(bool, i64)> {
     let popped = std::iter::from_fn(|| interleaver.pop());
     let told = popped.map(|(frame, _)| (frame.track == Video, frame.time.as_micros() / 1000));
@@ -54,7 +57,8 @@ fn stream(end: i64, [pictures, sound]: [i64; 2]) -> Vec<Frame> {
     arriving.into_iter().map(|(_, frame)| frame).collect()
 }
 
-/// In the order of the times, a picture in front of what sounds with it.
+/// Returns whether frames are in the order of their times, a picture in front of what sounds with
+/// it.
 fn is_in_order(frames: &[(bool, i64)]) -> bool {
     frames.is_sorted_by_key(|(is_picture, time)| (*time, !is_picture))
 }
