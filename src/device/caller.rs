@@ -53,9 +53,10 @@ impl Caller {
     pub fn on_tcp(labels: &Labels, address: &Arc<str>) -> Self {
         let name = labels.peer_name.as_deref().map(Arc::from);
         let name = name.unwrap_or_else(|| Arc::clone(address));
-        let viewer = match has_form_of_session_id(&name) {
-            true => format!("open:{name}").into(),
-            false => Arc::clone(&name),
+        let viewer = if has_form_of_session_id(&name) {
+            format!("open:{name}").into()
+        } else {
+            Arc::clone(&name)
         };
         Self {
             viewer,

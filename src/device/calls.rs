@@ -155,13 +155,13 @@ impl CallKeeper {
     pub async fn run(
         mut self,
         outbox: Option<Arc<dyn Outbox>>,
-        known: (Presence, Talkers),
+        (presence, talkers): (Presence, Talkers),
         stop: CancellationToken,
     ) {
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
-            let keep = self.keep(outbox.clone(), known.clone(), &stop);
+            let keep = self.keep(outbox.clone(), &presence, talkers.clone(), &stop);
             if contain(Part::Service, "calls", keep).await.is_ok() {
                 return;
             }
@@ -175,7 +175,8 @@ impl CallKeeper {
     async fn keep(
         &mut self,
         outbox: Option<Arc<dyn Outbox>>,
-        (presence, talkers): (Presence, Talkers),
+        presence: &Presence,
+        talkers: Talkers,
         stop: &CancellationToken,
     ) {
         let mut sayer = Sayer {

@@ -63,7 +63,8 @@ impl Listing {
     pub(super) fn new(
         recordings: Recordings,
         channel: ChannelId,
-        (window, limit): (Range<i64>, Option<usize>),
+        window: Range<i64>,
+        limit: Option<usize>,
         listed: Listed,
     ) -> Self {
         let content = match listed {
@@ -148,13 +149,12 @@ impl Listing {
             return Ok((page, true));
         };
         let (first, last) = (first.start_millis, last.start_millis);
-        self.query.starts.start = match is_last || first == last {
-            true => last.saturating_add(1),
-            false => {
-                // Something else that starts then may stand on the next page.
-                page.retain(|one| one.start_millis < last);
-                last
-            }
+        self.query.starts.start = if is_last || first == last {
+            last.saturating_add(1)
+        } else {
+            // Something else that starts then may stand on the next page.
+            page.retain(|one| one.start_millis < last);
+            last
         };
         Ok((page, is_last))
     }

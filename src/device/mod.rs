@@ -268,14 +268,16 @@ impl Device {
     async fn list(
         &self,
         channel: ChannelId,
-        wanted: (Window, Option<usize>),
+        window: Window,
+        limit: Option<usize>,
         listed: Listed,
     ) -> Result<Answer, Error> {
-        let mut listing = self.recordings.listing(channel, wanted, listed);
+        let mut listing = self.recordings.listing(channel, window, limit, listed);
         let text = listing.next().await?.unwrap_or_default();
-        Ok(match listing.is_over() {
-            true => Answer::Whole(Reply::Text(text)),
-            false => Answer::List(text, Box::new(listing)),
+        Ok(if listing.is_over() {
+            Answer::Whole(Reply::Text(text))
+        } else {
+            Answer::List(text, Box::new(listing))
         })
     }
 
@@ -293,7 +295,7 @@ impl Device {
                 check(channel)?;
                 if let Some(window) = window {
                     let listed = Listed::Spans(kind);
-                    return self.list(channel, (window, limit), listed).await;
+                    return self.list(channel, window, limit, listed).await;
                 }
                 self.recordings.newest_spans(channel, kind, limit).await?
             }
@@ -310,7 +312,7 @@ impl Device {
                 check(channel)?;
                 if let Some(window) = window {
                     let listed = Listed::Files(content);
-                    return self.list(channel, (window, limit), listed).await;
+                    return self.list(channel, window, limit, listed).await;
                 }
                 self.recordings
                     .newest_files(channel, content, limit)
@@ -318,7 +320,7 @@ impl Device {
             }
             Command::Playback { channel, command } => {
                 check(channel)?;
-                self.remote_control((&caller.viewer, channel), command)
+                self.remote_control(&caller.viewer, channel, command)
                     .await?
             }
             Command::ChannelList => Reply::ChannelList(

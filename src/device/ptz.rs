@@ -76,7 +76,8 @@ impl Motors {
     /// Turns until it is told to stop. Gives where it is, and whether it is at the end there.
     pub(super) fn press(
         &self,
-        (channel, viewer): (ChannelId, &str),
+        channel: ChannelId,
+        viewer: &str,
         direction: Direction,
     ) -> Result<(PtzPosition, bool), Error> {
         let motor = self.motor(channel)?;
@@ -88,7 +89,7 @@ impl Motors {
                 left = left.saturating_sub(LOOK);
             }
         };
-        self.turn(channel, motor, (direction, Speed::USUAL), held)?;
+        self.turn(channel, motor, direction, Speed::USUAL, held)?;
         let position = motor.position();
         Ok((position, is_at_end(position, direction)))
     }
@@ -101,14 +102,15 @@ impl Motors {
         speed: Speed,
     ) -> Result<(), Error> {
         let motor = self.motor(channel)?;
-        self.turn(channel, motor, (direction, speed), tokio::time::sleep(STEP))
+        self.turn(channel, motor, direction, speed, tokio::time::sleep(STEP))
     }
 
     fn turn(
         &self,
         channel: ChannelId,
         motor: &Arc<dyn Ptz>,
-        (direction, speed): (Direction, Speed),
+        direction: Direction,
+        speed: Speed,
         held: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
         let mut turning = self.turning();
@@ -241,7 +243,7 @@ mod tests {
         let (motors, noted) = motors(&presence);
         let attending = presence.attend("viewer");
         let (_, is_at_end) = motors
-            .press((ChannelId(0), "viewer"), Direction::Left)
+            .press(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         assert!(!is_at_end);
         // A finger that stays.
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         // A viewer that leaves.
         motors
-            .press((ChannelId(0), "viewer"), Direction::Left)
+            .press(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         drop(attending);
         for _ in 0..1000 {
@@ -271,11 +273,11 @@ mod tests {
         let (motors, noted) = motors(&presence);
         let _attending = presence.attend("viewer");
         motors
-            .press((ChannelId(0), "viewer"), Direction::Left)
+            .press(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         tokio::time::sleep(LONGEST / 2).await;
         motors
-            .press((ChannelId(0), "viewer"), Direction::Up)
+            .press(ChannelId(0), "viewer", Direction::Up)
             .expect("it turns");
         tokio::time::sleep(LONGEST * 3 / 4).await;
         assert_eq!(noted.last().map(|motion| motion.tilt), Some(1));

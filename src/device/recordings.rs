@@ -74,10 +74,11 @@ impl Recordings {
     pub(super) fn listing(
         &self,
         channel: ChannelId,
-        (window, limit): (Window, Option<usize>),
+        window: Window,
+        limit: Option<usize>,
         what: Listed,
     ) -> Listing {
-        Listing::new(self.clone(), channel, (window.millis(), limit), what)
+        Listing::new(self.clone(), channel, window.millis(), limit, what)
     }
 
     /// Newest recordings: those of one kind that follow each other are one.

@@ -193,8 +193,7 @@ impl Device {
         let panels = &self.panels;
         Ok(match panel {
             Panel::Press(direction) => {
-                let who = (channel, &*caller.viewer);
-                place(panels.motors.press(who, direction)?)
+                place(panels.motors.press(channel, &caller.viewer, direction)?)
             }
             Panel::Release => place(panels.motors.release(channel)?),
             Panel::GetStatus => PanelReply::Status {

@@ -121,9 +121,10 @@ impl Viewers {
     /// # Errors
     /// As [`Viewers::enter`].
     pub fn check(&self, caller: &Caller) -> Result<(), Error> {
-        match self.places.has_one_for(caller.rank(), &caller.answers()) {
-            true => Ok(()),
-            false => Err(full("serves", self.max())),
+        if self.places.has_one_for(caller.rank(), &caller.answers()) {
+            Ok(())
+        } else {
+            Err(full("serves", self.max()))
         }
     }
 

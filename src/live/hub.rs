@@ -367,7 +367,8 @@ impl Inner {
         }
         let stream = Arc::new(Stream::new(
             id,
-            (MAX_RING, self.config.max_frame),
+            MAX_RING,
+            self.config.max_frame,
             self.metrics.of(id),
         ));
         let turn = Arc::clone(&known.turns[id.quality as usize]);
@@ -408,12 +409,11 @@ fn off(channel: ChannelId, reason: &str) -> Error {
 
 fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
     let existing: Vec<String> = existing.map(ChannelId::to_string).collect();
-    let reason = match existing.is_empty() {
-        true => "there is no such channel".to_owned(),
-        false => format!(
-            "there is no such channel; this device has {}",
-            existing.join(", ")
-        ),
+    let reason = if existing.is_empty() {
+        "there is no such channel".to_owned()
+    } else {
+        let existing = existing.join(", ");
+        format!("there is no such channel; this device has {existing}")
     };
     Error::new(ErrorKind::NotFound, reason)
 }
@@ -446,12 +446,9 @@ impl Presence {
             Entry::Vacant(place) => (place.insert(hub.start(id)?), true),
         };
         running.subscribers += 1;
-        running
-            .stream
-            .metrics
-            .viewers
-            .inc_by(i64::from(role == Role::Viewer));
         let stream = Arc::clone(&running.stream);
+        let viewers = &stream.metrics.viewers;
+        viewers.inc_by(i64::from(role == Role::Viewer));
         if is_new {
             hub.share_out(&streams);
         }
@@ -478,10 +475,8 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.stream
-            .metrics
-            .viewers
-            .dec_by(i64::from(self.role == Role::Viewer));
+        let viewers = &self.stream.metrics.viewers;
+        viewers.dec_by(i64::from(self.role == Role::Viewer));
         let mut streams = self.hub.streams();
         let Some(running) = streams.running.get_mut(&self.stream.id) else {
             return;

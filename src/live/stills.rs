@@ -134,7 +134,7 @@ impl Slot {
         }
         // As streams are called, for whoever looks for the camera at which the daemon stood still.
         let name = format!("{}/still", self.channel);
-        let task = take(Arc::clone(self), (spell, state.next), Arc::clone(place));
+        let task = take(Arc::clone(self), spell, state.next, Arc::clone(place));
         let before = state.taking.replace(Taking {
             spell,
             waiting: vec![sender],
@@ -182,7 +182,7 @@ impl Slot {
 }
 
 /// Takes one when the camera's pause is over, and hands it to all who wait.
-async fn take(slot: Arc<Slot>, (spell, next): (u64, Option<Instant>), place: Place) {
+async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Place) {
     if let Some(next) = next {
         sleep_until(next).await;
     }

@@ -39,7 +39,8 @@ impl Stream {
     /// `max_frame`.
     pub(super) fn new(
         id: StreamId,
-        (limit, max_frame): (usize, usize),
+        limit: usize,
+        max_frame: usize,
         metrics: StreamMetrics,
     ) -> Self {
         Self {

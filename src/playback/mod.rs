@@ -183,7 +183,8 @@ impl Players {
     /// nothing where it is to go; [`ErrorKind::Full`] if it was told too much at a time.
     pub async fn order(
         &self,
-        (viewer, channel): (&str, ChannelId),
+        viewer: &str,
+        channel: ChannelId,
         command: PlaybackCommand,
         may_come: bool,
     ) -> Result<u64, Error> {
@@ -224,9 +225,10 @@ impl Players {
                 }
             }
         }
-        match may_come && !*closed && early.keep(key, command, now) {
-            true => Ok(Told::Kept),
-            false => Err(not_played()),
+        if may_come && !*closed && early.keep(key, command, now) {
+            Ok(Told::Kept)
+        } else {
+            Err(not_played())
         }
     }
 

@@ -242,9 +242,10 @@ impl Player {
                 let interval = i64::from(millis) * 1000;
                 let is_same = (interval - self.head.recorded_step()).abs() <= SAME_INTERVAL;
                 self.back_to_normal().await?;
-                self.set_pace(match is_same {
-                    true => Pace::Normal,
-                    false => Pace::Interval { micros: interval },
+                self.set_pace(if is_same {
+                    Pace::Normal
+                } else {
+                    Pace::Interval { micros: interval }
                 });
             }
             PlaybackCommand::Fast { every: 0 } => {

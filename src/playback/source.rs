@@ -207,10 +207,8 @@ impl Source {
             return self.key_at(key).await;
         }
         let start = open.start();
-        Ok(match self.open_before(start).await? {
-            true => Step::On,
-            false => Step::End,
-        })
+        let is_open = self.open_before(start).await?;
+        Ok(if is_open { Step::On } else { Step::End })
     }
 
     /// The key frame that stands at this position of the open recording.
@@ -226,9 +224,10 @@ impl Source {
                 // Of its fragment nothing else is sent: none of it shall be kept.
                 frame.data = Bytes::copy_from_slice(&frame.data);
                 let is_inside = self.window().contains(&position) || position < self.window().start;
-                return Ok(match is_inside {
-                    true => Step::Frame(self.found(position, frame)),
-                    false => Step::End,
+                return Ok(if is_inside {
+                    Step::Frame(self.found(position, frame))
+                } else {
+                    Step::End
                 });
             }
         }
@@ -245,10 +244,8 @@ impl Source {
         let recordings = self.list(behind, start + 1..i64::MAX, Page::Oldest(TRIED));
         let mut recordings = recordings.await?;
         recordings.retain(|one| one.start_millis > start);
-        Ok(match self.open_first_of(&recordings).await? {
-            true => Step::On,
-            false => Step::End,
-        })
+        let is_open = self.open_first_of(&recordings).await?;
+        Ok(if is_open { Step::On } else { Step::End })
     }
 
     /// Opens the first of these that can be: one that is damaged or gone is passed over. `false`:

@@ -59,9 +59,10 @@ fn foreign(reason: &str) -> io::Error {
 impl Directory {
     /// Opens a directory that the owner named; links on the way to it are the owner's too.
     pub(super) fn named(path: &Path) -> io::Result<Self> {
-        let path = match path.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => path,
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
         };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
@@ -223,9 +224,10 @@ impl Directory {
 
     fn open_raw(&self, path: &Path, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         let mode = Mode::from_raw_mode(mode);
-        let flags = match flags.contains(OFlags::PATH) {
-            true => flags | ALWAYS,
-            false => flags | ALWAYS | QUIETLY,
+        let flags = if flags.contains(OFlags::PATH) {
+            flags | ALWAYS
+        } else {
+            flags | ALWAYS | QUIETLY
         };
         if path.as_os_str().is_empty() {
             return Ok(openat(&self.fd, ".", flags, mode)?);

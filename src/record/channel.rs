@@ -199,10 +199,8 @@ impl ChannelRecorder {
     /// Queues a fragment, and a still with the first one of a segment; returns whether there was
     /// room.
     fn write(&self, cutting: Cutting, progress: &mut Progress) -> bool {
-        let taken = (
-            cutting.date.of(cutting.fragment.start()),
-            cutting.date.is_known,
-        );
+        let start_millis = cutting.date.of(cutting.fragment.start());
+        let is_dated = cutting.date.is_known;
         let (begins, kind) = (cutting.begins, cutting.kind);
         let channel = self.channel;
         if !self.queue.push(Job::Fragment { channel, cutting }) {
@@ -219,7 +217,8 @@ impl ChannelRecorder {
                     Ok(Ok(jpeg)) => {
                         queue.push(Job::Picture {
                             channel,
-                            taken,
+                            start_millis,
+                            is_dated,
                             kind,
                             jpeg,
                         });

@@ -116,9 +116,10 @@ impl Store {
                     self.catalog.entry(key).is_none()
                 };
                 found.extend(name.filter(is_unlisted).map(|_| directory.join(text)));
-                match found.len() < AT_A_TIME {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
+                if found.len() < AT_A_TIME {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
                 }
             })?;
             for path in &found {

@@ -116,9 +116,10 @@ impl Interleaver {
 
     /// Returns whether the first frame has nothing to wait for.
     fn goes_on(&self) -> bool {
-        let (own, other) = match self.is_picture_first() {
-            true => (&self.pictures, &self.sound),
-            false => (&self.sound, &self.pictures),
+        let (own, other) = if self.is_picture_first() {
+            (&self.pictures, &self.sound)
+        } else {
+            (&self.sound, &self.pictures)
         };
         let (Some(first), Some(newest), Some(reached)) = (own.first(), own.newest, other.newest)
         else {
@@ -132,9 +133,10 @@ impl Interleaver {
 
     /// Lets the first frame go; returns whether there was one.
     fn release(&mut self) -> bool {
-        let lane = match self.is_picture_first() {
-            true => &mut self.pictures,
-            false => &mut self.sound,
+        let lane = if self.is_picture_first() {
+            &mut self.pictures
+        } else {
+            &mut self.sound
         };
         let Some((_, frame)) = lane.waiting.pop_front() else {
             return false;

@@ -137,7 +137,7 @@ struct Running {
 }
 
 /// Records a channel until it is told to stop, whatever panics.
-async fn keep_recording(recorder: ChannelRecorder, (cut, fragment): (Cut, usize)) {
+async fn keep_recording(recorder: ChannelRecorder, cut: Cut, fragment: usize) {
     let (part, stop) = (Part::Recorder, recorder.stop.clone());
     let name = format!("channel {}", recorder.channel);
     restarting((part, name), &stop, || recorder.clone().run(cut, fragment)).await;
@@ -227,7 +227,7 @@ impl Recorder {
             };
             events.insert(recorded.channel, event);
             if recorded.mode != Mode::Off {
-                tasks.spawn(keep_recording(recorder, (config.cut, config.fragment)));
+                tasks.spawn(keep_recording(recorder, config.cut, config.fragment));
             }
         }
         Ok(Self {

@@ -57,9 +57,10 @@ impl FileName {
         };
         let mut parts = name.split('_');
         let start_millis = number(parts.next()?)?;
-        let duration = match is_open {
-            true => None,
-            false => Some(number(parts.next()?)?),
+        let duration = if is_open {
+            None
+        } else {
+            Some(number(parts.next()?)?)
         };
         let kind = parts.next()?;
         let (kind, is_dated) = match kind.strip_suffix('u') {

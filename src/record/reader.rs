@@ -98,9 +98,10 @@ fn open(
 fn open_entry(catalog: &Catalog, key: Key, entry: &Entry) -> io::Result<File> {
     let root = catalog.place().open()?;
     let (file, sizes) = root.open(&Catalog::inside(key.0, entry), OFlags::RDONLY)?;
-    match entry.is_open || sizes.bytes == entry.size {
-        true => Ok(file),
-        false => Err(io::Error::other("it is not as long as its name says")),
+    if entry.is_open || sizes.bytes == entry.size {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not as long as its name says"))
     }
 }
 

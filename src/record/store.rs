@@ -62,8 +62,10 @@ pub enum Job {
     Picture {
         /// Its channel.
         channel: ChannelId,
-        /// Time at which it was taken, in milliseconds since 1970, and whether that is known.
-        taken: (i64, bool),
+        /// Time at which it was taken, in milliseconds since 1970.
+        start_millis: i64,
+        /// Set if the device knew the date.
+        is_dated: bool,
         /// Kind of the recording that it belongs to.
         kind: u32,
         /// A JPEG file.
@@ -162,9 +164,10 @@ impl Store {
             Job::Fragment { cutting, .. } => cutting.fragment.frames.len(),
             Job::Close(_) | Job::Picture { .. } => 0,
         };
-        let done = match self.is_failed() {
-            true => Ok(false),
-            false => self.try_to(job),
+        let done = if self.is_failed() {
+            Ok(false)
+        } else {
+            self.try_to(job)
         };
         let is_done = done.unwrap_or_else(|failure| {
             match failure {
@@ -196,9 +199,10 @@ impl Store {
         // What is open stays as it is: looking at the card mends it.
         self.open.clear();
         let reason = failure.to_string();
-        let state = match failure.is_readable() {
-            true => State::Stuck(reason.clone()),
-            false => State::Gone(reason.clone()),
+        let state = if failure.is_readable() {
+            State::Stuck(reason.clone())
+        } else {
+            State::Gone(reason.clone())
         };
         if *self.catalog.found().borrow() != state {
             tracing::error!(
@@ -218,10 +222,13 @@ impl Store {
             Job::Close(channel) => self.close(*channel).map(|()| true),
             Job::Picture {
                 channel,
-                taken,
+                start_millis,
+                is_dated,
                 kind,
                 jpeg,
-            } => self.keep(*channel, *taken, *kind, jpeg).map(|()| true),
+            } => self
+                .keep(*channel, *start_millis, *is_dated, *kind, jpeg)
+                .map(|()| true),
         }
     }
 
@@ -240,9 +247,12 @@ impl Store {
         let size = cutting.fragment.size() as u64;
         self.make_room(size + SLACK)?;
         for left in (0..=MOST_DELETED_FOR_FULL).rev() {
-            let written = self.admit(channel, size).and_then(|()| match goes_on {
-                true => self.append(channel, cutting),
-                false => self.begin(channel, cutting),
+            let written = self.admit(channel, size).and_then(|()| {
+                if goes_on {
+                    self.append(channel, cutting)
+                } else {
+                    self.begin(channel, cutting)
+                }
             });
             match written {
                 Err(failure) if failure.is_full() && left > 0 => self.delete_oldest()?,
@@ -339,7 +349,8 @@ impl Store {
     fn keep(
         &mut self,
         channel: ChannelId,
-        (start_millis, is_dated): (i64, bool),
+        start_millis: i64,
+        is_dated: bool,
         kind: u32,
         jpeg: &Bytes,
     ) -> Result<(), Failure> {

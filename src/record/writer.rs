@@ -309,7 +309,8 @@ mod tests {
         let (queue, ended) = Queue::start(store, Clock::start(), 1 << 20, metrics).unwrap();
         let picture = |start: i64| Job::Picture {
             channel: ChannelId(0),
-            taken: (start, true),
+            start_millis: start,
+            is_dated: true,
             kind: 0,
             jpeg: Bytes::from_static(&[7; 100]),
         };

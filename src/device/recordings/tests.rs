@@ -63,7 +63,7 @@ async fn told_in(
         start: window.start,
         end: window.end,
     };
-    let mut listing = recordings.listing(ChannelId(0), (window, limit), listed);
+    let mut listing = recordings.listing(ChannelId(0), window, limit, listed);
     let (mut whole, mut longest) = (String::new(), 0);
     while let Some(piece) = listing.next().await.expect("a list") {
         longest = longest.max(piece.len());
@@ -241,7 +241,7 @@ async fn a_card_that_fails_within_a_list_ends_it_with_the_reason() {
         start: 0,
         end: 1000,
     };
-    let mut listing = recordings.listing(ChannelId(0), (window, None), Listed::Files(None));
+    let mut listing = recordings.listing(ChannelId(0), window, None, Listed::Files(None));
     let mut text = listing.next().await.expect("a page").expect("a piece");
     let error = listing.next().await.expect_err("pulled");
     text.push_str(&listing.broken(error.reason()));
