@@ -135,6 +135,9 @@ impl Ring {
         Pushed::Kept
     }
 
+    /// Lets the oldest frames go. Age takes only what is in front of the current GOP, so that there
+    /// is a key frame to join at; too many bytes take that one too, and viewers that come then wait
+    /// for the next.
     fn evict(&mut self) {
         let Some(newest) = self.entries.back().map(|entry| entry.frame.time) else {
             return;
@@ -146,6 +149,7 @@ impl Ring {
             if !(too_many_bytes || (before_gop && too_old)) {
                 break;
             }
+            // The rest of its GOP stays for those who are in it already; nobody can join there.
             if self.last_key == Some(self.first) {
                 self.last_key = None;
             }
@@ -153,9 +157,18 @@ impl Ring {
             self.entries.pop_front();
             self.first += 1;
         }
+        // A frame may leave before it was published, when one that is large comes behind it.
         self.published = self.published.max(self.first);
     }
 
+    /// Returns whether readers are to be woken now: with each picture, which takes along the sound
+    /// in front of it.
+    ///
+    /// A publication is a wake-up and a write for every viewer, whose state is cold in the cache by
+    /// then (docs/performance.md, "Fan-out"): with 25 pictures and 47 blocks of sound a second there
+    /// are 25 of them in this way, and not 72. Sound whose picture stands still waits no longer than
+    /// a picture would take, which is noticed when the next block comes: a stream has no timer.
+    /// Where there is no picture at all it waits for nothing.
     fn is_due(&self) -> bool {
         let unpublished = (self.published - self.first) as usize;
         match (self.entries.back(), self.entries.get(unpublished)) {
@@ -168,6 +181,8 @@ impl Ring {
         }
     }
 
+    /// Makes everything that is here visible in one step, and only then wakes: a reader that finds
+    /// nothing registers its waker under the same lock, so that none sleeps through it.
     fn publish(&mut self) {
         self.published = self.end();
         self.wake_all();

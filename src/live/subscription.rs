@@ -166,17 +166,28 @@ impl Subscription {
     /// The number of the key frame to start at, if there is one to be had.
     fn start_picture(&mut self, ring: &Ring, starting: Start) -> Option<u64> {
         let key = ring.newest_key()?;
+        // A key frame was asked for when this viewer came. It comes with the camera's next picture:
+        // 99 % of all joins have it within 40.5 ms, which is one picture's distance
+        // (docs/performance.md, "Joining"). So it is waited for, instead of sending the GOP that is
+        // here already.
         if let Start::NextKey {
             after_pictures,
             after,
         } = starting
         {
+            // New is a key frame with as many pictures in front of it as there were when the viewer
+            // came. Lost pictures are counted and not in the ring: one that is behind an old key
+            // frame makes that look newer than it is. The viewer gets the GOP that is here then,
+            // squeezed, and loses nothing by it.
             let is_picture = |entry: &Entry| entry.frame.track == TrackKind::Video;
             let since_key = ring
                 .range(key)
                 .filter(|(_, entry)| is_picture(entry))
                 .count();
             let key_is_new = ring.pictures() - since_key as u64 >= after_pictures;
+            // An encoder may ignore the request, or its picture may stand still while sound goes
+            // on. No viewer waits out a GOP of several seconds for that: the one that is here,
+            // squeezed, is on its way after 0.26 ms (p50; 3.9 ms p99).
             let waited = ring
                 .newest_time()
                 .map_or(0, |newest| newest.micros_since(after));
@@ -186,6 +197,8 @@ impl Subscription {
                 return None;
             }
         }
+        // Only the first start: one that fell out of the ring has its offset, and a player would
+        // take timestamps that go back for damage.
         if self.base_micros.is_none() {
             self.squeeze_from(ring, key);
         }
@@ -200,6 +213,9 @@ impl Subscription {
         let Some(newest) = pictures.last() else {
             return;
         };
+        // The newest picture is at its own time, and those that it depends on 1 ms apart in front
+        // of it, the smallest step that FLV has. At their own times the viewer would be behind by
+        // the GOP for as long as it watches.
         let behind_micros = (pictures.len() as i64 - 1) * 1000;
         self.base_micros = Some(newest.time.as_micros() - behind_micros);
         self.squeeze = Some(Squeeze {
@@ -265,6 +281,7 @@ fn squeezed_compositions(pictures: &[&Frame]) -> Vec<i32> {
     for (shown, &index) in by_display.iter().enumerate() {
         rank[index] = shown as i32;
     }
+    // None is shown before it is decoded: all of them later by as much as the one that would be.
     let delay = rank
         .iter()
         .enumerate()

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
-/// A fragment ends after this long, if there was no key frame before.
+/// A fragment ends after this long, in microseconds, if there was no key frame before. It is synced
+/// as a whole, so this is what a power cut costs at most; shorter ones would cost a sync each.
 const LONGEST: i64 = 2_000_000;
 /// Bytes of a fragment at most, where memory allows it.
 pub const MAX_FRAGMENT: usize = 1 << 20;
@@ -86,6 +87,7 @@ impl Cutter {
     pub fn push(&mut self, frame: Frame, new_tracks: Option<Arc<Tracks>>) -> Option<Fragment> {
         let mut finished = None;
         if let Some(tracks) = new_tracks {
+            // A file has one head, and with that one set of tracks: what follows begins another.
             finished = self.finish(None);
             self.tracks = Some(tracks);
             (self.waits_for_key, self.gap_ahead) = (true, true);
@@ -97,6 +99,9 @@ impl Cutter {
             if self.waits_for_key && !frame.key {
                 return finished;
             }
+            // A key frame ends a fragment even if it is short: fragments that begin with one are what
+            // players seek to, and what can begin a file. The end is this picture's time and not
+            // that of the last sound, so that files joined by it go on without a gap.
             if frame.key || self.is_due(&frame) {
                 finished = finished.or_else(|| self.finish(Some(frame.time)));
             }
@@ -105,6 +110,8 @@ impl Cutter {
             // Sound without a picture cannot be found again.
             return finished;
         } else if self.is_due(&frame) && (!has_video || self.is_overdue(&frame)) {
+            // Only where no picture comes: that would end the fragment, within 40 ms at 25 a second,
+            // and keep its sound together with it.
             finished = finished.or_else(|| self.finish(None));
         }
         if self.frames.is_empty() {

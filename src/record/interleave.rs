@@ -1,8 +1,9 @@
 //! Sound and pictures in the order in which they are seen and heard. Pure: no clock, no file.
 //!
-//! Microphones and encoders take different times, so that sound comes behind the picture that it
-//! belongs in front of, or the other way round. A file that begins with a key frame would begin with
-//! the sound of the one before, and two files one behind the other would stand still between them.
+//! Microphones and encoders take different times, 0.1 to 0.2 s apart, so that sound comes behind the
+//! picture that it belongs in front of, or the other way round. A file that begins with a key frame
+//! would begin with the sound of the one before, and two files one behind the other would stand
+//! still between them.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -74,6 +75,9 @@ impl Interleaver {
             self.ready.push_back((frame, tracks));
             return;
         }
+        // A key frame is the first of its GOP to be shown, so its composition offset is the delay of
+        // the encoder's reordering. Sound belongs to the picture that is shown with it, which is
+        // another one than the one decoded then.
         if frame.is_video_key() {
             self.delay = i64::from(frame.composition_micros).max(0);
         }

@@ -105,6 +105,11 @@ impl Segmenter {
         self.is_broken = true;
     }
 
+    /// Says how a fragment is written; `None` if it is of no use.
+    ///
+    /// A file is named by its start and kind, and its name is all there is of an index. So it ends
+    /// not only by its length: also where the kind or the offset of the dates becomes another one,
+    /// and at a hole, of which a start and a length say nothing.
     fn cutting(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<Cutting> {
         let begins = match self.open {
             None => true,
@@ -120,9 +125,14 @@ impl Segmenter {
                     || self.is_broken
             }
         };
+        // Nothing is open that it could go on with, or the frames that it depends on were lost:
+        // without a key frame it does not decode.
         if begins && !fragment.is_key && (self.open.is_none() || self.is_broken) {
             return None;
         }
+        // A segment that ought to begin between two key frames begins at the second one. Up to there
+        // the one that is open goes on, with its own kind and date: a file that is longer by a part
+        // of a GOP instead of one with a hole in front.
         let begins = begins && fragment.is_key;
         if begins {
             self.open = Some((fragment.start(), kind, date));
@@ -139,6 +149,8 @@ impl Segmenter {
     }
 
     fn keep_ready(&mut self, fragment: Fragment) {
+        // What was lost was of the segment that is closed now. The next one begins with a key, and
+        // behind a gap nothing of before is kept.
         self.is_broken = false;
         if fragment.after_gap {
             self.ready.clear();

@@ -333,6 +333,8 @@ impl Store {
             return Ok(());
         };
         let from = self.catalog.path(channel, &open.entry);
+        // The name comes last: a start after a power cut believes it to the byte, and mends what has
+        // not got it.
         open.fill_in(&from);
         let entry = Entry {
             is_open: false,
