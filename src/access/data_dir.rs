@@ -1,3 +1,9 @@
+//! The data directory: checked at the start, locked by one daemon at a time, and where programs on
+//! the device find the daemon that runs.
+//!
+//! Invariants: nobody but the device's user can write in it, and `endpoint.json` counts only while
+//! the process that wrote it holds the lock. Secrets and lists in it are [`Store`](super::Store)'s.
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::Write,
@@ -18,10 +24,10 @@ pub struct DataDir {
     path: PathBuf,
 }
 
-/// Why the data directory cannot be used.
+/// Errors that make the data directory unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// It cannot be made or read, or others may change what is in it.
+    /// A path that cannot be made or read, or in which others may write.
     #[error("data_dir: {0}")]
     File(#[from] FileError),
     /// Another daemon uses it.
@@ -34,7 +40,7 @@ pub enum DataDirError {
     },
 }
 
-/// How long a daemon tries to get its directory: programs that only look whether one runs hold it
+/// Time for which a daemon tries to get its lock: programs that only look whether one runs hold it
 /// for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -44,7 +50,7 @@ pub struct Lock {
     _file: File,
 }
 
-/// What a running daemon says of itself, in `endpoint.json`; rewritten when it changes.
+/// A running daemon's description of itself, `endpoint.json`; rewritten when it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Version of this file; 1.
@@ -55,15 +61,15 @@ pub struct Endpoint {
     pub device_id: String,
     /// Its TCP listeners.
     pub listen: Vec<Door>,
-    /// Where viewers that hold a credential can reach it over TCP.
+    /// TCP addresses at which viewers that hold a credential can reach it.
     pub lan: Vec<SocketAddr>,
-    /// Where viewers can dial it by its key, over UDP; empty if P2P is off.
+    /// UDP addresses at which viewers can dial it by its key; empty if P2P is off.
     #[serde(default)]
     pub udp: Vec<SocketAddr>,
     /// The relays through which it can be dialled.
     #[serde(default)]
     pub relays: Vec<String>,
-    /// What an app back end keeps of it, `_sys_xp2p_info`, if P2P is on.
+    /// The `_sys_xp2p_info` that an app back end keeps of it, if P2P is on.
     #[serde(default)]
     pub xp2p_info: Option<String>,
 }
@@ -122,7 +128,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Where it is.
+    /// Path of the directory, links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -166,7 +172,7 @@ impl DataDir {
         Ok(Lock { _file: file })
     }
 
-    /// Writes what the daemon says of itself.
+    /// Writes the daemon's description of itself.
     ///
     /// # Errors
     /// [`DataDirError::File`].
@@ -176,7 +182,7 @@ impl DataDir {
         Ok(files::write_private(&path, (text + "\n").as_bytes())?)
     }
 
-    /// What the running daemon says of itself; `None` if none runs.
+    /// Reads the running daemon's description of itself; `None` if none runs.
     pub fn running(&self) -> Option<Endpoint> {
         let path = self.path.join("lock");
         let file = File::open(&path).ok()?;

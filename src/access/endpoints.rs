@@ -1,16 +1,16 @@
 use peercam_proto::credential::{CredentialId, EndpointId};
 use peercam_task::boundary::Guarded;
 
-/// How many are remembered; the oldest is forgotten, and would be told of again.
+/// Pairs that are remembered; the oldest is forgotten, and would be told of again.
 const MAX: usize = 256;
 
-/// At which endpoints credentials were used since the daemon started, so that its log tells when
+/// Endpoints at which credentials were used since the daemon started, so that its log tells when
 /// one turns up at another: it may have been copied.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints(Guarded<Vec<(CredentialId, EndpointId)>>);
 
 impl Endpoints {
-    /// Notes a use. Gives whether it is the first one of that credential there.
+    /// Notes a use; returns whether it is the first one of that credential there.
     pub(super) fn note(&self, credential: CredentialId, endpoint: EndpointId) -> bool {
         let mut known = self.0.lock();
         if known.contains(&(credential, endpoint)) {

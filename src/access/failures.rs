@@ -8,15 +8,15 @@ use peercam_task::boundary::Guarded;
 
 use super::recent::Recent;
 
-/// How many sources are told apart.
+/// Sources that are told apart.
 const MAX_SOURCES: usize = 256;
-/// How often one source is reported.
+/// Interval between reports of one source.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// How many sources are reported in that time.
+/// Rate limit of reports: of all sources together, in that time.
 const MAX_REPORTS: u32 = 10;
 
-/// Counts failed proofs by source, so that the log tells of an attack and is not one itself.
+/// Failed authentications by source, so that the log tells of an attack and is not one itself.
 ///
 /// Nothing is decided here: a key of 256 bits needs no limit on guesses, and a limit would shut
 /// out whoever shares the attacker's address. Bound: 256 sources, and ten reports a minute; the
@@ -28,7 +28,7 @@ pub(super) struct Failures(Guarded<State>);
 #[derive(Debug)]
 struct State {
     sources: Recent<Source, Failing>,
-    /// Reports since when.
+    /// Start of the running minute, and the reports in it.
     reports: Option<(Instant, u32)>,
 }
 
@@ -54,7 +54,7 @@ impl Failures {
         self.lock().sources.note(source, now).count += 1;
     }
 
-    /// What is to be reported now: sources and their failures since they were reported last. A
+    /// Returns the sources to report now, with their failures since they were reported last. A
     /// source is reported at once and then once a minute, as long as there is something.
     pub(super) fn due(&self, now: Instant) -> Vec<(Source, u64)> {
         let State { sources, reports } = &mut *self.lock();

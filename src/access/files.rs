@@ -13,23 +13,23 @@ use rustix::fs::OFlags;
 /// The longest file that is read, in bytes.
 const MAX_LENGTH: u64 = 1 << 20;
 
-/// Why a file cannot be used.
+/// Errors that make a file unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system says no.
+    /// A call that the system refused.
     #[error("{}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// It could be read or changed by others, or is not what it should be.
+    /// A file that others could read or change, or that is not what it should be.
     #[error("{}: {reason}", path.display())]
     Unsafe {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The fault, and how to mend it.
         reason: String,
     },
 }
@@ -42,7 +42,7 @@ impl FileError {
         }
     }
 
-    /// Whether the file is not there.
+    /// Returns whether the file is missing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }

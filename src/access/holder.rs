@@ -2,27 +2,27 @@ use std::sync::Arc;
 
 use peercam_proto::credential::{Claims, Issuer, Rank, Rights};
 
-/// A credential that was proved, and where it comes from.
+/// The principal of a request: a credential that was proved, and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Who minted it.
+    /// Name of the issuer that minted it.
     pub issuer: String,
-    /// In which epoch.
+    /// Epoch of the mint key that it was made with.
     pub epoch: u32,
-    /// What it says.
+    /// Claims, as they were minted.
     pub claims: Claims,
-    /// What it is good for: the claims, and once the device has let it in, no more of them than its
-    /// issuer may give now.
+    /// Rights that it has: those of the claims, and once the device has let it in, no more of them
+    /// than its issuer may give now.
     pub rights: Rights,
 }
 
 impl Holder {
-    /// What tells it from others where places are shared: the credential, from wherever it comes.
+    /// The party that takes places: one credential is one party, from wherever it is used.
     pub fn party(&self) -> Arc<str> {
         format!("{} {}", self.issuer, self.claims.id).into()
     }
 
-    /// Who answers for it: itself, or the back end that made it.
+    /// The party that answers for it: the credential itself, or the back end that made it.
     pub fn answers(&self) -> Arc<str> {
         match self.issuer == Issuer::LOCAL {
             true => self.party(),
@@ -30,7 +30,7 @@ impl Holder {
         }
     }
 
-    /// What its claim to a place weighs.
+    /// Weight of its claim to a place.
     pub fn rank(&self) -> Rank {
         Rank::of(&self.issuer, self.rights.scopes)
     }

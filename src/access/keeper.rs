@@ -1,3 +1,9 @@
+//! The authority of a running daemon: which credentials are good now, and for what.
+//!
+//! Invariants: a credential is checked against the lists as they are at that moment, when it is let
+//! in and for as long as its session runs; and while the list of revocations cannot be read, nobody
+//! is let in. Files are [`Store`]'s, MACs [`Gate`](super::Gate)'s.
+
 use std::{sync::Arc, time::Instant};
 
 use peercam_hal::clock::Clock;
@@ -20,14 +26,14 @@ use super::{
     store::{Secrets, Store, StoreError, random},
 };
 
-/// What a running daemon knows about access: its secrets, who was revoked, who is there.
+/// A running daemon's knowledge of access: its secrets, who was revoked, who is there.
 pub struct Keeper {
     secrets: Secrets,
     access: Vital<Arc<Access>>,
     /// Stands in for the key of an issuer or epoch that does not exist, so that finding out takes
     /// as long as checking a MAC.
     pub(super) nobody: MintKey,
-    /// Who is there.
+    /// Sessions of the viewers that are there.
     pub sessions: Sessions,
     failures: Failures,
     endpoints: Endpoints,
@@ -36,16 +42,16 @@ pub struct Keeper {
     clock: Clock,
 }
 
-/// What the files say about who is let in.
+/// The lists of who is let in, as the files have them.
 pub enum Access {
     /// The lists are in order.
     Known {
-        /// Who was revoked.
+        /// Credentials that were revoked, and ceilings of issuers.
         revocations: Revocations,
         /// One key for each issuer, of its current epoch.
         mint_keys: Vec<MintKey>,
     },
-    /// Nobody is let in, because it is not known who was revoked.
+    /// The list cannot be read, so nobody is let in: it is not known who was revoked.
     Unknown {
         /// The keys that were last known: whoever holds a credential is told why.
         mint_keys: Vec<MintKey>,
@@ -133,7 +139,7 @@ impl Keeper {
         result
     }
 
-    /// What is known now.
+    /// Snapshot of the lists; a later change makes a new one.
     pub fn access(&self) -> Arc<Access> {
         Arc::clone(&self.access.lock())
     }
@@ -220,7 +226,7 @@ impl Keeper {
     }
 }
 
-/// Why a credential is not good now.
+/// Reasons for which a credential is not good now.
 enum Refusal {
     Revoked,
     Ended,
@@ -273,7 +279,7 @@ impl Access {
         }
     }
 
-    /// What a credential is good for now.
+    /// Returns the rights that a credential has now.
     fn check(&self, holder: &Holder, now: Option<u64>) -> Result<Rights, Refusal> {
         let Self::Known { revocations, .. } = self else {
             return Err(Refusal::ListUnreadable);

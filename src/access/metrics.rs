@@ -9,7 +9,7 @@ use prometheus_client::{
 pub struct Metrics {
     pub(super) proven: Counter,
     pub(super) unproven: Counter,
-    /// How often a MAC was computed, whatever came of it.
+    /// MACs that were computed, whatever came of them.
     pub(super) macs: Counter,
     pub(super) sessions: Gauge,
     ended: Family<Reason, Counter>,

@@ -1,11 +1,11 @@
-//! Who may do what: the device's secrets, proofs, sessions, and their end.
+//! Authentication and authorization: the device's secrets, proofs, sessions, and their end.
 //!
 //! Belongs here: what is kept in `data_dir` for access, the check that stands in front of the
 //! router, and the table of sessions. Does not belong here: the shapes of credentials and tokens
 //! (`proto::credential`), HTTP.
 //!
 //! [`Store`] is the files, [`Keeper`] what a running daemon knows of them, [`Gate`] one connection
-//! on which requests prove themselves, [`Sessions`] those who did.
+//! on which requests authenticate, [`Sessions`] the viewers that did.
 
 mod data_dir;
 mod endpoints;

@@ -1,3 +1,8 @@
+//! The circuit breaker for credentials whose requests make the daemon panic.
+//!
+//! Invariant: nobody is shut out for another's faults. A credential from pairing stands for itself;
+//! those of a back end stand together only at a count that none of its viewers reaches alone.
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -7,10 +12,10 @@ use peercam_proto::credential::{CredentialId, Issuer};
 
 use super::{holder::Holder, recent::Recent};
 
-/// So many faults within a minute close a credential for a minute.
+/// Faults within a minute that close a credential for a minute.
 const MOST: usize = 3;
-/// The same of all credentials of one back end together, which can make as many as it likes: more
-/// than one viewer of it can cause, who is closed before.
+/// Faults that close all credentials of one back end, which can make as many as it likes: more than
+/// one viewer of it can cause, who is closed before.
 const MOST_OF_BACK_END: usize = 3 * MOST;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Credentials and back ends that are known for it.
@@ -20,7 +25,7 @@ const KNOWN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Offenders(Recent<Offender, Faults>);
 
-/// Who causes faults: a credential, or without an id the back end that made it.
+/// Source of faults: a credential, or without an id the back end that made it.
 #[derive(Debug, PartialEq, Eq)]
 struct Offender {
     issuer: String,
@@ -28,11 +33,11 @@ struct Offender {
     id: Option<CredentialId>,
 }
 
-/// When there were faults, the newest ones.
+/// Times of the newest faults, oldest first.
 #[derive(Debug, Default)]
 struct Faults(VecDeque<Instant>);
 
-/// Who is let in no more for a minute.
+/// Credentials that are not let in for a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     /// One credential.
@@ -48,7 +53,7 @@ impl Default for Offenders {
 }
 
 impl Offenders {
-    /// Notes one; gives who is closed from now on.
+    /// Notes a fault; returns who is closed from now on.
     pub(super) fn note(&mut self, holder: &Holder, now: Instant) -> Option<Closed> {
         let mut note = |id, most| {
             let issuer = holder.issuer.clone();
@@ -64,7 +69,7 @@ impl Offenders {
         }
     }
 
-    /// Whether a credential is closed now, and with whom.
+    /// Returns the closing that a credential is under now, if any.
     pub(super) fn closed(&self, holder: &Holder, now: Instant) -> Option<Closed> {
         let are_too_many = |id: Option<CredentialId>, most| {
             let is_it = |known: &Offender| known.id == id && known.issuer == holder.issuer;

@@ -1,12 +1,17 @@
+//! The list of paired viewers, `paired.json`: names for people, and no part of any decision.
+//!
+//! Invariant: no name is given to two listed viewers, so revoking by name ends one credential.
+//! Which credentials are good is [`Revocations`]' to say.
+
 use peercam_proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes};
 use serde::{Deserialize, Serialize};
 
 use super::revocations::{Revocations, RevocationsError};
 
-/// How many viewers are listed.
+/// Viewers that are listed at most.
 const MAX_PAIRED: usize = 1024;
 
-/// Who was paired by the device itself: for `peercam pair --list` and for revoking by name.
+/// Viewers that the device itself has paired: for `peercam pair --list` and for revoking by name.
 /// Access does not depend on this list, and there is no key in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairings(Vec<Pairing>);
@@ -14,24 +19,24 @@ pub struct Pairings(Vec<Pairing>);
 /// One viewer that was paired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pairing {
-    /// What the credential says.
+    /// Claims of the credential.
     pub claims: Claims,
     /// The epoch in which it was minted.
     pub epoch: u32,
-    /// When it was made, in seconds since 1970-01-01 UTC, if the device knew.
+    /// Time of the pairing, in seconds since 1970-01-01 UTC, if the device knew it.
     pub made: Option<u64>,
 }
 
-/// Why a viewer is not paired or revoked.
+/// Errors of pairing and revoking.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// The name is taken.
     #[error("there is a viewer {0:?} already; choose another name, or revoke that one first")]
     NameTaken(String),
-    /// There are too many.
+    /// No room for another viewer.
     #[error("{MAX_PAIRED} viewers are paired; revoke some that are not needed")]
     Full,
-    /// Nobody of that name was paired.
+    /// No viewer of that name was paired.
     #[error("there is no viewer {0:?}; peercam pair --list shows who there is")]
     UnknownName(String),
     /// The list of revocations takes no more.
@@ -39,7 +44,7 @@ pub enum PairError {
     Revocations(#[from] RevocationsError),
 }
 
-/// Whom a `revoke` is about.
+/// Target of a `revoke`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
     /// The viewer that was paired under this name.
@@ -82,7 +87,7 @@ impl Pairings {
         serde_json::to_string(&raw).expect("strings and numbers serialize") + "\n"
     }
 
-    /// Those that were paired and not revoked, oldest first.
+    /// Viewers that were paired and not revoked, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Pairing> {
         self.0.iter()
     }
@@ -110,7 +115,7 @@ impl Pairings {
         Ok(())
     }
 
-    /// Revokes, and says how many listed viewers that ends.
+    /// Revokes; returns the number of listed viewers that this ends.
     ///
     /// # Errors
     /// [`PairError::UnknownName`], [`PairError::Revocations`].
@@ -151,17 +156,17 @@ impl Pairings {
 }
 
 impl Pairing {
-    /// Whether it has ended by itself.
+    /// Returns whether its credential has expired.
     pub fn has_ended(&self, now: u64) -> bool {
         self.claims.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// What the viewer may do.
+    /// Scopes of the viewer.
     pub fn scopes(&self) -> Scopes {
         self.claims.scopes
     }
 
-    /// The cameras it may do it with.
+    /// Channels for which the viewer has them.
     pub fn channels(&self) -> &Channels {
         &self.claims.channels
     }

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-/// What is known of those that did something lately.
+/// Values of the keys that were active lately.
 ///
 /// Bound: `max`; for one more the one that was quiet for longest is forgotten.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl<K: PartialEq, V: Default> Recent<K, V> {
         }
     }
 
-    /// It does something now; gives what is known of it.
+    /// Notes that a key is active now; returns its value.
     pub(super) fn note(&mut self, whose: K, now: Instant) -> &mut V {
         let index = self.known.iter().position(|known| known.whose == whose);
         let index = index.unwrap_or_else(|| {

@@ -1,3 +1,8 @@
+//! The list of revocations, `revoked.json`.
+//!
+//! Invariants: no epoch of an issuer comes again, so what a new one has ended stays ended, also
+//! after the list was lost; and a list that is not as it was written is refused, never guessed at.
+
 use std::collections::BTreeMap;
 
 use peercam_proto::{
@@ -8,38 +13,38 @@ use peercam_proto::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How many revoked credentials are remembered.
+/// Revoked credentials that are remembered at most.
 pub const MAX_REVOKED: usize = 1024;
 /// Epochs from here on are those after a list was lost; they are counted to from 0 otherwise.
 const AFTER_LOSS: u32 = 1 << 31;
-/// How many issuers there may be.
+/// Issuers that a device can have, itself among them.
 const MAX_ISSUERS: usize = 16;
 
-/// Which credentials are good no more: the current epoch of each issuer, and single ids; and what
-/// back ends can give at most. This and the secrets is all that the device keeps for access; viewers
-/// are not stored.
+/// Credentials that are good no more, by the current epoch of each issuer and by single ids; and
+/// the most that back ends can give. This and the secrets is all that the device keeps for access;
+/// viewers are not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocations {
     epochs: BTreeMap<Issuer, u32>,
-    /// Of issuers that have an epoch; the device itself has none.
+    /// Ceilings of issuers that have an epoch; the device itself has none.
     ceilings: BTreeMap<Issuer, Ceiling>,
     ids: BTreeMap<CredentialId, Revoked>,
 }
 
-/// Why a list of revocations cannot be read or changed.
+/// Errors of reading or changing the list of revocations.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevocationsError {
-    /// It is not what was written.
+    /// A text that is not what was written.
     #[error(
         "damaged, so nobody is let in: {0}; restore it from a copy and revoke again whom you have revoked since, or run `peercam revoke --all`"
     )]
     Damaged(String),
-    /// There is no room for another id.
+    /// No room for another id.
     #[error(
         "{MAX_REVOKED} viewers were revoked, and no more can be remembered; run `peercam revoke --all`, which ends everybody's access and empties the list, then pair again"
     )]
     Full,
-    /// There is no room for another issuer.
+    /// No room for another issuer.
     #[error("a device has at most {MAX_ISSUERS} issuers")]
     TooManyIssuers,
     /// The issuer never got a mint key.
@@ -50,17 +55,17 @@ pub enum RevocationsError {
     EpochsExhausted,
 }
 
-/// What is known of a revoked credential.
+/// Record of a revoked credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Revoked {
-    /// When it would have ended anyway; it need not be remembered after that.
+    /// Time at which it expires anyway; it need not be remembered after that.
     expires: Option<u64>,
-    /// Who minted it, if that is known; a new epoch of that issuer ends it too.
+    /// Issuer that minted it, if that is known; a new epoch of that issuer ends it too.
     issuer: Option<Issuer>,
 }
 
 impl Revocations {
-    /// Nobody is revoked, and the device itself is the only issuer.
+    /// A list on which nobody is revoked, with the device itself as the only issuer.
     pub fn new() -> Self {
         Self {
             epochs: BTreeMap::from([(Issuer::local(), 0)]),
@@ -196,23 +201,23 @@ impl Revocations {
         Ok(epoch)
     }
 
-    /// What an issuer can give at most. `None`: whatever it likes, as the device itself, and back ends
-    /// whose key is older than ceilings.
+    /// The most that an issuer can give. `None`: whatever it likes, as the device itself, and back
+    /// ends whose key is older than ceilings.
     pub fn ceiling(&self, issuer: &str) -> Option<&Ceiling> {
         let mut ceilings = self.ceilings.iter();
         let found = ceilings.find(|(known, _)| known.as_str() == issuer);
         found.map(|(_, ceiling)| ceiling)
     }
 
-    /// Sets what a back end can give at most, also with what it has given already. A new epoch does
-    /// not change it. The device itself, and who is no issuer, have none.
+    /// Sets the most that a back end can give, also by credentials that it has made already. A new
+    /// epoch does not change it. The device itself, and who is no issuer, have none.
     pub fn set_ceiling(&mut self, issuer: &Issuer, ceiling: Ceiling) {
         if self.epochs.contains_key(issuer) && *issuer != Issuer::local() {
             self.ceilings.insert(issuer.clone(), ceiling);
         }
     }
 
-    /// Whether this credential was revoked by its id.
+    /// Returns whether this credential was revoked by its id.
     pub fn contains(&self, id: CredentialId) -> bool {
         self.ids.contains_key(&id)
     }
@@ -281,7 +286,7 @@ struct Raw {
     v: u32,
     epochs: BTreeMap<String, u32>,
     revoked: Vec<RawRevoked>,
-    /// Not there if there are none: so a list without them is read by versions that know of none.
+    /// Left out if there are none: so a list without them is read by versions that know of none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     ceilings: BTreeMap<String, RawCeiling>,
 }
@@ -290,7 +295,7 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawCeiling {
     scopes: Vec<String>,
-    /// Not there for all.
+    /// Left out for all channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ch: Option<Vec<u16>>,
     /// 0 for as long as they say.

@@ -1,3 +1,10 @@
+//! Admission of authenticated viewers: who of them gets a session, and who has to go for it.
+//!
+//! Invariants: a slot is one credential at one endpoint, and lives as long as a connection of it;
+//! the table never holds more than its bound; and connections are ended with its lock released,
+//! since that takes locks of theirs. Which credentials are good is [`Keeper`](super::Keeper)'s to
+//! say.
+
 use std::{sync::Arc, time::Instant};
 
 use peercam_net::places;
@@ -12,15 +19,15 @@ use peercam_task::boundary::{Vital, VitalGuard};
 use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::device::{Places, SessionCount};
 
-/// How many viewers may share one credential at a time, each from an endpoint of its own.
+/// Viewers that may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
-/// How many connections one session has; a further one ends the oldest. So no guest has all places
-/// for viewers or connections.
+/// Connections that one session has at most; a further one ends the oldest. So no guest has all
+/// places for viewers or connections.
 pub const CONNECTIONS_OF_SESSION: usize = 6;
-/// How many displaced viewers are remembered, to be told why.
+/// Displaced viewers that are remembered, to be told why.
 const MAX_DISPLACED: usize = 16;
 
-/// Who is there: viewers that proved themselves.
+/// Table of the authenticated viewers that are there.
 ///
 /// A session's slot is a credential at an endpoint (over TCP there is no endpoint id), so a viewer
 /// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
@@ -39,7 +46,7 @@ struct Table {
     slots: Vec<Slot>,
     /// Oldest first.
     displaced: Vec<Key>,
-    /// What goes on whether connections are there or not, by serial number.
+    /// Work that goes on whether connections are there or not, by serial number.
     sequels: Vec<(u64, Holder, End)>,
     next_serial: u64,
 }
@@ -80,11 +87,11 @@ impl SessionId {
 pub struct SessionView {
     /// Its name.
     pub id: SessionId,
-    /// Whose it is.
+    /// Credential that it belongs to.
     pub holder: Arc<Holder>,
     /// The viewer's endpoint; over TCP it has none.
     pub endpoint: Option<EndpointId>,
-    /// When it began.
+    /// Time at which it began.
     pub since: Instant,
 }
 
@@ -99,8 +106,8 @@ pub struct Session {
     pub requests: Places,
 }
 
-/// Something of a viewer that may outlast its connections, such as what it said last. Takes no place;
-/// its owner bounds it. Dropping it says that it is over.
+/// Work for a viewer that may outlast its connections, such as playing what it said last. Takes no
+/// place; its owner bounds it. Dropping it says that it is over.
 pub struct Sequel {
     sessions: Sessions,
     serial: u64,
@@ -178,8 +185,8 @@ impl Sessions {
         })
     }
 
-    /// What a viewer has begun, and what ends it when the holder is let in no more: also when its
-    /// sessions have ended by then.
+    /// Ties work that a viewer has begun to its holder: `end` ends it when the holder is let in no
+    /// more, also when its sessions have ended by then.
     pub fn sequel(
         &self,
         holder: &Holder,
@@ -195,7 +202,7 @@ impl Sessions {
         }
     }
 
-    /// Ends those for which `reason` gives one, and their sequels.
+    /// Ends the sessions for which `reason` gives one, and their sequels.
     pub fn end_where(&self, reason: impl Fn(&Holder) -> Option<&'static str>) {
         let (mut ended, mut sequels) = (Vec::new(), Vec::new());
         {
@@ -222,7 +229,7 @@ impl Sessions {
         }
     }
 
-    /// Those that are there, oldest first.
+    /// Sessions that are there, oldest first.
     pub fn list(&self) -> Vec<SessionView> {
         let table = self.lock();
         let view = |slot: &Slot| SessionView {
@@ -234,7 +241,7 @@ impl Sessions {
         table.slots.iter().map(view).collect()
     }
 
-    /// How many there are.
+    /// Number of sessions.
     pub fn count(&self) -> usize {
         self.lock().slots.len()
     }
@@ -269,7 +276,7 @@ impl SessionCount for Sessions {
 }
 
 impl Table {
-    /// Makes sure that there is a slot for a new session; gives the one that had to go for it.
+    /// Makes sure that there is a slot for a new session; returns the one that had to go for it.
     fn make_room(&mut self, key: &Key) -> Result<Option<Slot>, Error> {
         let full = |reason: String| Err(Error::new(ErrorKind::Full, reason));
         let same = self.slots.iter().filter(|slot| slot.key.0 == key.0);
@@ -333,7 +340,7 @@ impl Session {
         &self.id
     }
 
-    /// Whether it still has its slot.
+    /// Returns whether this connection is still part of its session.
     pub fn is_open(&self) -> bool {
         let table = self.sessions.lock();
         let slot = table.slots.iter().find(|slot| slot.key == self.key);

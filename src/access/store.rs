@@ -1,3 +1,9 @@
+//! The device's secrets and lists on the flash.
+//!
+//! Invariants: secrets are made once, all or none, and never made anew; the lists are changed under
+//! one lock, the revocations before the pairings. What a daemon makes of them is
+//! [`Keeper`](super::Keeper)'s.
+
 use std::{
     fs::{self, File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
@@ -40,14 +46,14 @@ pub struct Secrets {
     access: Secret,
 }
 
-/// Why the store cannot be used. It is never mended by making new secrets: every viewer that was
-/// paired would be shut out, and the device would be another one.
+/// Errors that make the store unusable. It is never mended by making new secrets: every viewer that
+/// was paired would be shut out, and the device would be another one.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file is missing, foreign, or open to others.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Nothing was ever kept there.
+    /// A data directory in which nothing was ever kept.
     #[error(
         "there is no device in {}; name its configuration with --config",
         .0.display()
@@ -64,7 +70,7 @@ pub enum StoreError {
     Revocations {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         error: RevocationsError,
     },
     /// The list of pairings cannot be read.
@@ -75,7 +81,7 @@ pub enum StoreError {
     Pairings {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         error: serde_json::Error,
     },
     /// The system has no random numbers.
@@ -184,12 +190,12 @@ impl Store {
         read_secret(name, &text).ok_or(StoreError::Damaged(path))
     }
 
-    /// The file whose change means that somebody was revoked.
+    /// Path of the file whose change means that somebody was revoked.
     pub fn revocations_path(&self) -> PathBuf {
         self.directory.join(REVOKED)
     }
 
-    /// Who was revoked.
+    /// Reads the list of revocations.
     ///
     /// # Errors
     /// [`StoreError`] if that cannot be known; nobody may be let in then.
@@ -199,7 +205,7 @@ impl Store {
         Revocations::parse(&bytes).map_err(|error| StoreError::Revocations { path, error })
     }
 
-    /// Who was paired. Without its file, nobody.
+    /// Reads the list of pairings; empty if its file is missing.
     ///
     /// # Errors
     /// [`StoreError`] if the list cannot be read.
@@ -286,7 +292,7 @@ impl Secrets {
         EndpointId::new(self.identity.verifying_key().to_bytes())
     }
 
-    /// The identity itself: what the device's id is the public half of.
+    /// The identity itself, whose public half is the device's id.
     pub fn identity(&self) -> Secret {
         Secret::new(self.identity.to_bytes())
     }

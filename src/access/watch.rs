@@ -10,7 +10,7 @@ use super::{
     store::{Store, StoreError},
 };
 
-/// How often the lists are looked at. Whoever is revoked is out within twice this.
+/// Interval between looks at the lists. Whoever is revoked is out within twice this.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Has `keeper` learn what changes in `store`, end sessions whose time is over, and report who

@@ -1,3 +1,9 @@
+//! Bodies of answers, pulled by the connection.
+//!
+//! Invariants: media are made as the connection asks for them, so a viewer that does not read costs
+//! one batch; and a body that broke off never ends as if it were whole. The media themselves are
+//! made in `live`, `playback`, `download` and `snapshot`.
+
 use std::{
     convert::Infallible,
     io::IoSlice,
@@ -23,7 +29,7 @@ use super::{
 };
 use crate::device::Place;
 
-/// How much is sealed at a time: a viewer's private copy of what is on its way to it is bounded by
+/// Bytes that are sealed at a time: a viewer's private copy of data on its way to it is bounded by
 /// this, however large the batch that waits.
 const BITE: usize = 4 * MAX_RECORD;
 
@@ -35,11 +41,11 @@ pub(super) struct Body {
     serving: Option<Serving>,
     /// The request's place, where it needs one.
     place: Option<Place>,
-    /// Whether the device shuts down, which is said behind the end.
+    /// Cancelled when the device shuts down, which is said behind the end.
     shutdown: Option<CancellationToken>,
 }
 
-/// What a body has next.
+/// The next data of a body.
 #[derive(Debug)]
 pub(super) enum Data {
     /// Bytes as they are.
@@ -53,7 +59,7 @@ enum Content {
     Whole(Option<Bytes>),
     /// A live stream.
     Live(Box<LiveBody>),
-    /// What was recorded.
+    /// A playback of recordings.
     Playback(Box<PlaybackBody>),
     /// A file.
     Download(Box<DownloadBody>),
@@ -98,7 +104,7 @@ impl Body {
         Self::of(Content::Live(Box::new(live)))
     }
 
-    /// What was recorded.
+    /// A playback of recordings.
     pub(super) fn playback(playback: PlaybackBody) -> Self {
         Self::of(Content::Playback(Box::new(playback)))
     }
@@ -118,7 +124,7 @@ impl Body {
         Self::of(Content::List(Box::new(list)))
     }
 
-    /// Whether it is so long that short answers go first.
+    /// Returns whether it is so long that short answers go first.
     #[cfg(feature = "p2p")]
     pub(super) fn is_long(&self) -> bool {
         match &self.content {
@@ -157,7 +163,7 @@ impl Body {
         }
     }
 
-    /// Whether it has ended too early.
+    /// Returns whether it has ended too early.
     fn is_cut_off(&self) -> bool {
         match &self.content {
             Content::Download(download) => download.is_cut_off(),
@@ -165,7 +171,7 @@ impl Body {
         }
     }
 
-    /// Whether it is known that nothing more will come.
+    /// Returns whether it is known that nothing more will come.
     pub(super) fn is_at_end(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
@@ -177,7 +183,8 @@ impl Body {
         }
     }
 
-    /// Has a live stream say behind its end if that came because of `shutdown`; whether it is one.
+    /// Has a live stream say behind its end if that came because of `shutdown`; returns whether it
+    /// is one.
     #[cfg(feature = "p2p")]
     pub(super) fn tell_of(&mut self, shutdown: CancellationToken) -> bool {
         let is_live = matches!(self.content, Content::Live(_));
@@ -190,7 +197,7 @@ impl Body {
         self.place = Some(place);
     }
 
-    /// What it has places for, if it is media.
+    /// The seat that it is sent in, if it is media.
     fn seat(&self) -> Option<&Seat> {
         match &self.content {
             Content::Whole(_) | Content::List(_) => None,
@@ -243,7 +250,7 @@ impl SealedBody {
         Poll::Ready(Some(sealer.data(&mut self.pending, BITE)))
     }
 
-    /// Whether the last record was made.
+    /// Returns whether the last record was made.
     fn is_at_end(&self) -> bool {
         self.sealer.is_none()
     }

@@ -1,3 +1,11 @@
+//! The door: authenticates the requests of one connection, lets their viewer in, and seals answers
+//! where the wire does not.
+//!
+//! Invariants: an unauthenticated request is never routed and gets the same answer whatever it
+//! asks, health apart; each request is admitted anew, so a revoked credential ends in the middle of
+//! a connection; over TCP no answer to an authenticated request has a body in clear, but for media
+//! where viewer and owner want that. Routes are [`App`]'s, MACs [`Gate`]'s.
+
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -30,19 +38,19 @@ use crate::{
     device::Transport,
 };
 
-/// Stands on a connection of peers that have to prove themselves: until a request does, there is
-/// one constant answer for all of them.
+/// A connection of a peer that has to authenticate: until a request does, there is one constant
+/// answer for all of them.
 pub(super) struct Door {
     gate: Gate,
     keeper: Arc<Keeper>,
-    /// Sealed media may be had unencrypted.
+    /// Set if sealed media may be had unencrypted.
     allow_clear_media: bool,
     wire: Box<dyn Wire>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
     session: Guarded<Option<(Session, CancellationToken)>>,
 }
 
-/// What is asked: method, headers, target, and when.
+/// Method, headers and target of a request, and when it came.
 type Asking<'a> = (&'a Method, &'a HeaderMap, Target<'a>, Instant);
 
 /// The session that a request is part of.
@@ -223,7 +231,7 @@ impl Door {
         }
     }
 
-    /// Whose session the connection has, as a log may say it; `None` if it has none.
+    /// Name of the viewer whose session the connection has, for logs; `None` if it has none.
     #[cfg(feature = "p2p")]
     pub(super) fn viewer(&self) -> Option<String> {
         let session = self.session.lock();
@@ -231,8 +239,8 @@ impl Door {
         holder.map(|holder| Printable(&holder.claims.name).to_string())
     }
 
-    /// Takes a place for a request, if its viewer may have another one under way. Who has not proved
-    /// anything has one stream anyway.
+    /// Takes a place for a request, if its viewer may have another one under way. A peer that is
+    /// not authenticated has one stream anyway.
     #[cfg(feature = "p2p")]
     pub(super) fn take_request(&self, max: usize) -> Option<Option<Place>> {
         let session = self.session.lock();
@@ -345,7 +353,7 @@ impl Door {
     }
 }
 
-/// Whether a request for media asks not to have it encrypted.
+/// Returns whether a request for media asks not to have it encrypted.
 fn wants_clear(query: &str) -> Result<bool, Error> {
     let query = Query::parse(query)?;
     let is = |key: &str, word: &str| {

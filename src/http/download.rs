@@ -1,3 +1,8 @@
+//! Files on their way to viewers, and the ranges of them that are asked for (RFC 9110 §14).
+//!
+//! Invariant: a body has no more bytes than its head promised, and one that got fewer breaks off
+//! and never looks whole. Which files there are is the recordings' to say.
+
 use std::{
     ops::Range,
     task::{Context, Poll},
@@ -10,13 +15,13 @@ use peercam_proto::error::{Error, ErrorKind};
 
 use super::{body::Body, reply, seat::Seat};
 
-/// What is read at a time. One block is on its way, and one is read ahead.
+/// Bytes that are read at a time. One block is on its way, and one is read ahead.
 const BLOCK: usize = 128 << 10;
 
 /// A file on its way to one viewer.
 pub(super) struct DownloadBody {
     state: State,
-    /// What is still to be read.
+    /// Bytes of the file that are still to be read.
     rest: Range<u64>,
     seat: Seat,
 }
@@ -80,7 +85,7 @@ impl DownloadBody {
         &self.seat
     }
 
-    /// Whether it ended too early.
+    /// Returns whether it ended too early.
     pub(super) fn is_cut_off(&self) -> bool {
         matches!(self.state, State::Ended) && !self.rest.is_empty()
     }

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::device::{Caller, UserHandler};
 
-/// Where a program on the device listens.
+/// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandlerAddress {
     /// HTTP on loopback: address and path.

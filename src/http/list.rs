@@ -17,11 +17,11 @@ type Reading = Pin<Box<dyn Future<Output = (Option<String>, Listing)> + Send>>;
 pub(super) struct ListBody(State);
 
 enum State {
-    /// This comes next.
+    /// The piece that comes next, and the rest.
     Read(Bytes, Listing),
-    /// It was taken.
+    /// The rest, once the piece before it was taken.
     Taken(Listing),
-    /// What comes then is being read.
+    /// The rest, of which the next piece is being read.
     Reading(Reading),
     Over,
 }
@@ -58,7 +58,7 @@ impl ListBody {
         }
     }
 
-    /// Whether nothing more will come.
+    /// Returns whether nothing more will come.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.0, State::Over)
     }

@@ -25,7 +25,7 @@ pub(super) struct LiveBody {
     sent_bytes: u64,
     caller: Caller,
     labels: Labels,
-    /// Of the last frame.
+    /// Timestamp of the last frame, in milliseconds.
     timestamp: u32,
     seat: Seat,
 }

@@ -9,7 +9,7 @@ use prometheus_client::{
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
-    /// Of them those that are counted most often, so that they are not looked up.
+    /// The one of them that is counted most often, so that it is not looked up.
     commands: Counter,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP surface: who may knock, which route, which answer.
+//! The HTTP surface: authentication of connections, routes, answers.
 //!
 //! Belongs here: requests, replies and bodies. Errors become HTTP in `reply` and nowhere else.
 //! Does not belong here: what a command does (`device`), how a stream runs (`live`).

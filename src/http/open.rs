@@ -1,3 +1,10 @@
+//! Requests on listeners without access control: those of viewers, and those of programs on the
+//! device itself.
+//!
+//! Invariants: a web page reaches only what the owner has allowed to it, and never the local
+//! routes; viewers cannot take the places of programs on the device, nor programs that wait those
+//! of others.
+
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -34,14 +41,14 @@ use crate::device;
 #[derive(Clone, Debug)]
 pub struct LocalPlaces {
     viewers: (device::Places, usize),
-    /// When there are more, the one that waits for longest is answered.
+    /// Requests that wait. When there are more, the one that waits for longest is answered.
     waiting: Places,
     others: (device::Places, usize),
 }
 
 impl LocalPlaces {
-    /// For so many connections; `local` of them are for programs on the device. A few more are never
-    /// asked anything, so that there is always one to be displaced by a newcomer.
+    /// Places for so many connections; `local` of them are for programs on the device. A few more
+    /// are never asked anything, so that there is always one to be displaced by a newcomer.
     pub fn new(connections: usize, local: usize) -> Self {
         Self {
             viewers: (device::Places::default(), connections - local - local / 4),
@@ -75,12 +82,12 @@ impl LocalPlaces {
     }
 }
 
-/// Whoever has a connection to a listener without access control.
+/// A peer on a listener without access control.
 pub(super) struct Peer {
     pub(super) app: Arc<App>,
-    /// What is let in beside programs of this machine.
+    /// Origins and hosts that are let in beside programs of this machine.
     pub(super) allowed: Arc<Allowed>,
-    /// The listener is on loopback: it has what is for programs on the device itself.
+    /// Set if the listener is on loopback: it has the routes for programs on the device itself.
     pub(super) is_local: bool,
     pub(super) places: LocalPlaces,
     pub(super) address: SocketAddr,
@@ -227,7 +234,7 @@ async fn local(
     Ok(reply::json(StatusCode::OK, Json(&text).to_string()))
 }
 
-/// How it stands with the call, once it is not as it was known any more.
+/// State of the call as JSON, once it is not as its asker knew it any more.
 async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Place) -> String {
     let mut shown = app.device.calls().shown();
     let is_other = shown.wait_for(|shown| shown.closed || after != Some(shown.number));
@@ -256,7 +263,8 @@ async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Place) -> S
     .to_string()
 }
 
-/// What a speaker has played, as a WAV; in the head when it began and how loud it is now.
+/// Answers with the sound that a speaker has played, as a WAV; in the head when it began and how
+/// loud it is now.
 fn speaker(heard: &Heard) -> Response<Body> {
     let body = Body::whole(heard.wav().into());
     let mut response = reply::with_type(StatusCode::OK, "audio/wav", body);

@@ -18,7 +18,7 @@ use crate::{
 /// Frames that are written at once, if so many are there.
 const MOST_FRAMES: usize = 16;
 
-/// What was recorded, on its way to one viewer.
+/// A playback of recordings on its way to one viewer.
 pub(super) struct PlaybackBody {
     playback: Playback,
     muxer: Option<Muxer>,
@@ -27,7 +27,7 @@ pub(super) struct PlaybackBody {
     length: Option<u64>,
     asked_at: Instant,
     sent_bytes: u64,
-    /// Of the last frame.
+    /// Timestamp of the last frame, in milliseconds.
     timestamp: u32,
     channel: ChannelId,
     caller: Caller,

@@ -1,3 +1,9 @@
+//! Bodies of requests: in clear, or sealed in records.
+//!
+//! Invariants: a body that is read as a whole is bounded in bytes and time, and nothing of a sealed
+//! one is given out before its last record has come; one that is read in pieces keeps no more than
+//! the record that is coming.
+
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -20,7 +26,7 @@ const MAX_COMMAND_BODY: usize = 16 << 10;
 pub(super) struct RequestBody {
     /// `None` once it was taken elsewhere.
     incoming: Option<Incoming>,
-    /// What opens it, if it is sealed. Apart, because bodies are handed on several times.
+    /// Opener of a sealed body. Boxed, because bodies are handed on several times.
     opener: Option<Box<Opener>>,
 }
 
@@ -58,7 +64,7 @@ impl RequestBody {
         self.incoming.as_mut()?.frame().await
     }
 
-    /// How long it is, if its head says so.
+    /// Length in bytes, if its head says so.
     pub(super) fn length(&self) -> Option<u64> {
         self.incoming.as_ref()?.size_hint().exact()
     }
@@ -155,7 +161,7 @@ impl RequestBody {
     }
 }
 
-/// What a future gives within this time. Most give it at once, and need no timer.
+/// Output of a future, if it comes within this time. Most are ready at once, and need no timer.
 pub(super) async fn within<F: Future>(
     time: Duration,
     mut future: Pin<&mut F>,

@@ -1,3 +1,9 @@
+//! The router: requests that their listener let in, authorized and handed to what answers them.
+//!
+//! Invariants: rights are checked before anything is done; a channel that is not its caller's looks
+//! as if it were not there; and whatever goes wrong is an answer. How a caller was authenticated is
+//! no concern of routes: they see a [`Who`].
+
 use std::{
     net::SocketAddr,
     pin::pin,
@@ -41,36 +47,36 @@ use crate::{
     playback::unreadable,
 };
 
-/// How long a peer may take to send a request body, if nothing else is configured.
+/// Timeout of a request body, if nothing else is configured.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a command may take. Apps of phones wait 2 s for it (`ANSWER_TIME`), others 7.5 s.
+/// Timeout of a command. Apps of phones wait 2 s for it (`ANSWER_TIME`), others 7.5 s.
 pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 
-/// What all listeners serve.
+/// The services that all listeners serve.
 pub struct App {
     /// Live streams.
     pub hub: Hub,
     /// Pictures by themselves.
     pub stills: Stills,
-    /// The door for commands.
+    /// Commands, and the state behind them.
     pub device: Device,
     /// Places for viewers.
     pub viewers: Viewers,
-    /// How H.265 is written into FLV.
+    /// Form of H.265 in FLV.
     pub hevc: HevcForm,
-    /// How long a peer may take to send a request body.
+    /// Timeout of a request body.
     pub body_timeout: Duration,
     /// Counters of this floor.
     pub metrics: Metrics,
     /// Every counter of the daemon.
     pub registry: Registry,
-    /// When the daemon started.
+    /// Time at which the daemon started.
     pub started: Instant,
-    /// What day it is, if that is known.
+    /// The wall clock, which may be unset.
     pub clock: Clock,
-    /// What the kernel may keep that was sent to one peer over TCP and not acknowledged, in bytes;
-    /// `None`: as much as it likes.
+    /// Send buffer of each TCP connection, in bytes: what the kernel may keep of data that was sent
+    /// and not acknowledged. `None`: as much as it likes.
     pub send_buffer: Option<usize>,
 }
 
@@ -87,7 +93,8 @@ pub(super) struct Request<'a> {
     pub(super) asked_at: Instant,
 }
 
-/// What joins work that outlives its request to whoever asked for it, for as long as it is held.
+/// Ties between work that outlives its request and whoever asked for it, for as long as they are
+/// held.
 pub(super) struct Watch {
     /// Cancelled when the device ends the session of whoever asked, and when it would if whoever asked
     /// had not left.
@@ -98,10 +105,10 @@ pub(super) struct Watch {
     pub(super) sequel: Option<Sequel>,
 }
 
-/// Who made a request.
+/// Principal of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Who<'a> {
-    /// Somebody on a listener that is open.
+    /// A peer on a listener that is open.
     Anybody {
         address: SocketAddr,
         /// The address without its port.
@@ -114,7 +121,7 @@ pub(super) enum Who<'a> {
         session: &'a str,
         /// Cancelled when the device ends that session.
         ends: &'a CancellationToken,
-        /// Who is told what is charged to the holder.
+        /// The keeper, which is told of faults that are charged to the holder.
         keeper: &'a Arc<Keeper>,
         peer: Peer,
         transport: Transport,
@@ -137,8 +144,8 @@ impl<'a> Who<'a> {
         }
     }
 
-    /// What joins work that outlives the request to whoever asked for it. Somebody on an open listener
-    /// has no session, and nothing is charged to it.
+    /// Ties for work that outlives the request. A peer on an open listener has no session, and
+    /// nothing is charged to it.
     pub(super) fn watch(self) -> Watch {
         match self {
             Self::Anybody { .. } => Watch {
@@ -165,7 +172,7 @@ impl<'a> Who<'a> {
         }
     }
 
-    /// Makes sure that it may do something; gives the channels for which it may.
+    /// Authorizes something; returns the channels for which it may be done.
     fn check(self, need: Need) -> Result<&'a Channels, Error> {
         match self {
             Self::Anybody { .. } => Ok(&Channels::All),
@@ -211,7 +218,7 @@ impl App {
         response
     }
 
-    /// An error; if it says that something is not offered, what is.
+    /// The error; if it says that something is not offered, with a word on what is.
     fn beside(
         &self,
         route: &Result<Route, Error>,
@@ -327,7 +334,8 @@ impl App {
         }
     }
 
-    /// What somebody holds while it is sent something or talks; a viewer has a place among all.
+    /// Takes a seat for a caller that talks or is sent media; for media it has a place among all
+    /// viewers.
     pub(super) fn take_seat(&self, caller: &Caller, media: Option<Media>) -> Result<Seat, Error> {
         let places = media.map(|media| self.viewers.enter(caller, media));
         let places = places.transpose()?.unwrap_or_default();

@@ -8,11 +8,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::device::Attending;
 
-/// What a viewer holds while it is being sent media, or talks. Dropping it gives all back.
+/// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
 pub(super) struct Seat {
-    /// Among all viewers, and among those that are sent the same; who talks needs none.
+    /// Places among all viewers, and among those that are sent the same; who talks needs none.
     places: Vec<(Place, Pin<Box<WaitForCancellationFutureOwned>>)>,
-    /// It is there.
+    /// Presence: the device counts as attended.
     _attending: Attending,
     has_ended: bool,
 }
@@ -30,7 +30,8 @@ impl Seat {
         }
     }
 
-    /// Why its holder has to go; pending while it need not, and once it was told.
+    /// Polls for the reason why its holder has to go; pending while it need not, and once it was
+    /// told.
     pub(super) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
         if self.has_ended {
             return Poll::Pending;
@@ -50,7 +51,7 @@ impl Seat {
         places.map(|(place, _)| place.ending()).collect()
     }
 
-    /// Whether its holder was told to go.
+    /// Returns whether its holder was told to go.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }

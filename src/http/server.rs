@@ -1,3 +1,9 @@
+//! TCP listeners: accepts connections and serves HTTP/1.1 on them.
+//!
+//! Invariants: a connection is admitted before anything of it is read, so that its place, time and
+//! memory are bounded; a panic ends one connection, or restarts one listener. Which requests are
+//! let in is decided in `door` and `open`.
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -29,7 +35,7 @@ use crate::access::{Gate, Keeper};
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
-/// The same where requests prove themselves: before they do, they get little.
+/// The same where requests authenticate: before they do, they get little.
 pub(super) const BUFFER_OF_NOBODY: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
@@ -37,25 +43,25 @@ const MAX_HEADERS: usize = 64;
 /// a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What one listener's requests have in common.
+/// Access rules of one listener.
 #[derive(Clone)]
 pub enum Listening {
-    /// Whoever reaches it may use it.
+    /// Open to whoever reaches it.
     Open {
-        /// What is let in beside programs of this machine.
+        /// Origins and hosts that are let in beside programs of this machine.
         allowed: Arc<Allowed>,
-        /// It is on loopback, so that it has what is for programs on the device itself.
+        /// Set if it is on loopback, so that it has the routes for programs on the device itself.
         is_local: bool,
-        /// For requests.
+        /// Places for requests.
         places: LocalPlaces,
     },
-    /// Requests must prove themselves.
+    /// Requests must authenticate with a token.
     Token {
-        /// Who decides.
+        /// The keeper, which decides who is let in.
         keeper: Arc<Keeper>,
-        /// Media may be had unencrypted.
+        /// Set if media may be had unencrypted.
         allow_clear_media: bool,
-        /// Who of those that have proved nothing comes first.
+        /// Precedence among unauthenticated peers.
         entrance: Entrance,
     },
 }

@@ -15,7 +15,7 @@ use crate::{device::Media, live::Place};
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What of a still is sent at a time.
+/// Bytes of a still that are sent at a time.
 const PIECE: usize = 64 << 10;
 
 /// A still on its way to somebody, in a place that may be taken away.

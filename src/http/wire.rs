@@ -8,18 +8,18 @@ use peercam_proto::{
 
 use crate::{access::Session, device::Transport};
 
-/// What a door needs of the connection that it stands on.
+/// Handle of the connection that a door stands on.
 pub(super) trait Wire: Send + Sync {
-    /// What sort of wire it is.
+    /// Transport of the connection.
     fn transport(&self) -> Transport;
 
-    /// Where the viewer is now.
+    /// Address of the viewer now.
     fn peer(&self) -> Peer;
 
     /// Ends the connection from elsewhere; the word is for its log.
     fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync>;
 
-    /// The viewer has proved itself and has this session.
+    /// Gives the connection the standing of an authenticated viewer, who has this session.
     ///
     /// # Errors
     /// [`ErrorKind::Full`] if there is no place for its connection.
@@ -41,7 +41,7 @@ pub(super) struct TcpWire {
     pub(super) entrance: Entrance,
 }
 
-/// What a viewer is told for whose connection there is no place.
+/// Refusal of a viewer for whose connection there is no place.
 pub(super) fn no_place() -> Error {
     let reason = "the device serves as many connections as it takes; try again when one of them has been closed";
     Error::new(ErrorKind::Full, reason)

@@ -1,4 +1,4 @@
-/// Which numbers a connection has seen.
+/// Replay protection: the token counters that a connection has taken.
 #[derive(Debug)]
 pub(super) enum Counter {
     /// Each one is higher than the last: requests of one connection come one after the other.

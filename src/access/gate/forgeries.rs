@@ -120,7 +120,7 @@ fn tokens_stand_first_once_and_in_plain_spelling() {
 }
 
 proptest! {
-    /// Whatever the target is, the bytes that are routed are those that were signed.
+    /// The bytes that are routed are those that were signed, whatever the target is.
     #[test]
     fn signed_bytes_are_routed_bytes(path in "/[a-z/.%]{0,20}", rest in proptest::option::of("[a-z&=%{}\"_0-9]{1,30}")) {
         let gate = tcp(&keeper());

@@ -1,3 +1,9 @@
+//! Authentication of requests on one connection: token syntax, MAC, replay, and keys.
+//!
+//! Invariants: claims are read, and keys derived for the connection, only of a token whose MAC held
+//! and whose counter is new; an unknown issuer and a wrong MAC look the same and take the same
+//! time. Whether a credential is good *now* is not asked here but of [`Keeper::admit`].
+
 mod counter;
 
 use std::sync::Arc;
@@ -20,7 +26,7 @@ use super::{
     store::{StoreError, random},
 };
 
-/// How often a connection may fail to prove itself before it is not answered any more.
+/// Failed authentications of a connection after which it is not answered any more.
 const MAX_TRIES: u32 = 4;
 
 /// A connection that is secure by itself, both ends of which are known: QUIC or TLS 1.3 after its
@@ -41,7 +47,7 @@ pub trait SecureChannel {
 #[error("the connection has no keying material to bind tokens to")]
 pub struct ExportError;
 
-/// Stands before the router on one connection: lets requests through that prove themselves.
+/// Authenticator of one connection: lets requests through to the router that prove themselves.
 ///
 /// What a proof is bound to lives and dies with the connection, so a token cannot be used on
 /// another one, nor twice on this one, and no clock and no memory of old tokens is needed.
@@ -51,7 +57,7 @@ pub struct Gate {
     state: Vital<State>,
 }
 
-/// What ties tokens to this connection, `B`, and to whom.
+/// Channel binding: the value `B` that ties tokens to this connection, and over P2P the peer's key.
 enum Binding {
     Tcp {
         fresh: [u8; 32],
@@ -72,7 +78,7 @@ struct State {
     tries: u32,
 }
 
-/// What a request shows, as received.
+/// The parts of a request that its token covers, as received.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The method.
@@ -81,13 +87,13 @@ pub struct Asked<'a> {
     pub target: &'a str,
     /// The values of its `Range` headers.
     pub range: Option<&'a [u8]>,
-    /// What its body is.
+    /// Form of its body.
     pub body: BodyKind,
 }
 
 /// A request that proved itself.
 pub struct Proven<'a> {
-    /// Who asks; an error if its claims are not in order, whoever minted them.
+    /// The credential's holder; an error if its claims are not in order, whoever minted them.
     pub holder: Result<Holder, ClaimsError>,
     /// Path and parameters: the bytes that were signed.
     pub target: Target<'a>,
@@ -95,7 +101,7 @@ pub struct Proven<'a> {
     pub keys: Option<Keys>,
 }
 
-/// The request proved nothing. Why is nobody's business.
+/// An unauthenticated request. Why is nobody's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unproven;
 
@@ -108,7 +114,7 @@ impl Gate {
         Ok(Self::with_random(keeper, random()?, random()?))
     }
 
-    /// As [`Gate::on_tcp`], with `B` and the secret half of `D` given.
+    /// The gate of [`Gate::on_tcp`], with `B` and the secret half of `D` given.
     pub(super) fn with_random(keeper: Arc<Keeper>, fresh: [u8; 32], secret: [u8; 32]) -> Self {
         let exchange = Exchange::new(secret);
         Self::new(

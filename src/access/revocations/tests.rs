@@ -1,3 +1,5 @@
+//! Tests of the list of revocations: what is written, what is refused, what a loss leaves.
+
 use peercam_proto::credential::Scopes;
 
 use super::*;
@@ -6,7 +8,7 @@ fn shop() -> Issuer {
     "shop".parse().expect("a name")
 }
 
-/// That a back end may show channel 0, for a day.
+/// Ceiling of a back end that may show channel 0, for a day.
 fn screen() -> Ceiling {
     Ceiling {
         scopes: Scopes::from_iter([Scope::Live]),

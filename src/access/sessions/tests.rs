@@ -1,3 +1,5 @@
+//! Tests of the table of sessions: places, displacing, and the ends that connections are told.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use peercam_proto::{

@@ -34,22 +34,22 @@ use crate::{
 /// Requests that one session may have under way, over all its connections.
 pub const REQUESTS_OF_SESSION: usize = 32;
 
-/// What serving P2P takes.
+/// Service of requests over P2P.
 #[derive(Clone)]
 pub struct Service {
     /// The endpoint that is dialled.
     pub endpoint: Endpoint,
-    /// Who decides.
+    /// The keeper, which decides who is let in.
     pub keeper: Arc<Keeper>,
-    /// What is served.
+    /// Services that requests reach.
     pub app: Arc<App>,
-    /// Places for connections, and time for those that prove nothing.
+    /// Places for connections, and time for unauthenticated ones.
     pub connections: Connections,
     /// Places for requests, and their time-outs.
     pub streams: Connections,
-    /// Where viewers proved themselves lately.
+    /// Sources at which viewers authenticated lately.
     pub known: Known,
-    /// Who is connected.
+    /// Connections of the viewers that are there.
     pub peers: Peers,
 }
 
@@ -307,7 +307,7 @@ struct P2pWire {
     activity: Activity,
     peers: Peers,
     known: Known,
-    /// That the viewer of this connection can be told something.
+    /// Entry among the peers, by which the viewer of this connection can be told something.
     entry: Guarded<Option<peers::Entry>>,
 }
 

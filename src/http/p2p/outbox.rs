@@ -1,3 +1,9 @@
+//! Messages of the device to viewers: an HTTP request on a stream that the device opens.
+//!
+//! Invariant: a message goes only to a session that has the scope for it, over its newest
+//! connection, and is answered or given up within [`REPLY_TIME`]. When something is to be said is
+//! the device's to decide.
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -19,10 +25,10 @@ use crate::{
     device::{Outbox, SessionInfo},
 };
 
-/// How long a viewer has to reply.
+/// Timeout of a viewer's reply.
 const REPLY_TIME: Duration = Duration::from_millis(7500);
 
-/// Says what the device has to say to viewers over P2P.
+/// Sender of the device's messages to viewers over P2P.
 pub struct PeerOutbox {
     keeper: Arc<Keeper>,
     peers: Peers,
@@ -31,7 +37,8 @@ pub struct PeerOutbox {
 }
 
 impl PeerOutbox {
-    /// To the sessions of `keeper`, over the connections of `peers`, in the name of this device.
+    /// An outbox to the sessions of `keeper`, over the connections of `peers`, in this device's
+    /// name.
     /// Both names are of letters, digits, `_` and `-`.
     pub fn new(keeper: Arc<Keeper>, peers: Peers, (product_id, device_name): (&str, &str)) -> Self {
         let target = format!("/feedback?product_id={product_id}&device_name={device_name}");

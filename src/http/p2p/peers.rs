@@ -1,3 +1,8 @@
+//! The table of P2P connections by session, and their metrics.
+//!
+//! Invariant: an entry lives as long as the door of its connection, so the bound on connections of
+//! sessions bounds the table. Rights stay with the session.
+
 use std::sync::{Arc, MutexGuard};
 
 use peercam_net::p2p::{Connection, Lost, Traffic};
@@ -11,8 +16,8 @@ use prometheus_client::{
 
 use crate::access::SessionId;
 
-/// The connections of viewers that are there and have a session: by which they can be told
-/// something, and what is to be seen of their paths.
+/// The connections of viewers that have a session, by which they can be told something and by which
+/// metrics see their paths.
 ///
 /// Bound: as many as sessions have connections.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +122,7 @@ impl Drop for Entry {
 }
 
 impl Collector for Peers {
-    /// Of each session: the path of its newest connection, round trip time and bytes.
+    /// Encodes for each session the path of its newest connection, round trip time and bytes.
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let entries = self.lock().entries.clone();
         let is_newest = |serial: u64, session: &SessionId| {
