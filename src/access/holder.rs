@@ -24,9 +24,10 @@ impl Holder {
 
     /// The party that answers for it: the credential itself, or the back end that made it.
     pub fn answers(&self) -> Arc<str> {
-        match self.issuer == Issuer::LOCAL {
-            true => self.party(),
-            false => self.issuer.as_str().into(),
+        if self.issuer == Issuer::LOCAL {
+            self.party()
+        } else {
+            self.issuer.as_str().into()
         }
     }
 

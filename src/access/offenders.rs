@@ -63,10 +63,10 @@ impl Offenders {
         };
         let is_closed = note(Some(holder.claims.id), MOST);
         let is_of_back_end = holder.issuer != Issuer::LOCAL;
-        match is_of_back_end && note(None, MOST_OF_BACK_END) {
-            true => Some(Closed::BackEnd),
-            false => is_closed.then_some(Closed::Credential),
+        if is_of_back_end && note(None, MOST_OF_BACK_END) {
+            return Some(Closed::BackEnd);
         }
+        is_closed.then_some(Closed::Credential)
     }
 
     /// Returns the closing that a credential is under now, if any.

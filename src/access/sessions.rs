@@ -141,9 +141,10 @@ impl Sessions {
     ) -> Result<Session, Error> {
         let (key, fresh) = ((Arc::new(holder), endpoint), SessionId::new()?);
         let mut table = self.lock();
-        let displaced = match table.slots.iter().any(|slot| slot.key == key) {
-            true => None,
-            false => table.make_room(&key)?,
+        let displaced = if table.slots.iter().any(|slot| slot.key == key) {
+            None
+        } else {
+            table.make_room(&key)?
         };
         let serial = table.next_serial;
         table.next_serial += 1;

@@ -50,8 +50,13 @@ pub(super) struct Door {
     session: Guarded<Option<(Session, CancellationToken)>>,
 }
 
-/// Method, headers and target of a request, and when it came.
-type Asking<'a> = (&'a Method, &'a HeaderMap, Target<'a>, Instant);
+/// A request that proved itself, without its body.
+struct Asking<'a> {
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    target: Target<'a>,
+    asked_at: Instant,
+}
 
 /// The session that a request is part of.
 struct Entered {
@@ -69,7 +74,8 @@ pub(super) struct Spent;
 impl Door {
     pub(super) fn new(
         gate: Gate,
-        (keeper, allow_clear_media): (Arc<Keeper>, bool),
+        keeper: Arc<Keeper>,
+        allow_clear_media: bool,
         wire: impl Wire + 'static,
     ) -> Self {
         Self {
@@ -89,47 +95,49 @@ impl Door {
     ) -> Result<Response<Body>, Spent> {
         let asked_at = Instant::now();
         let (parts, body) = request.into_parts();
-        match self.prove(&parts, &body) {
-            Err(Unproven) => self.unproven(app, &parts),
-            Ok(Proven {
-                holder,
-                target,
-                keys: None,
-            }) => {
-                let asked = (&parts.method, &parts.headers, target, asked_at);
+        let Proven {
+            holder,
+            target,
+            keys,
+        } = match self.prove(&parts, &body) {
+            Ok(proven) => proven,
+            Err(Unproven) => return self.unproven(app, &parts),
+        };
+        let asking = Asking {
+            method: &parts.method,
+            headers: &parts.headers,
+            target,
+            asked_at,
+        };
+        Ok(match keys {
+            Some(keys) => self.sealed(app, asking, holder, body, keys).await,
+            None => {
                 let body = RequestBody::clear(body);
-                Ok(self.plainly(app, asked, holder, body).await)
+                self.plainly(app, asking, holder, body).await
             }
-            Ok(Proven {
-                holder,
-                target,
-                keys: Some(keys),
-            }) => {
-                let asked = (&parts.method, &parts.headers, target, asked_at);
-                Ok(self.sealed(app, asked, holder, body, keys).await)
-            }
-        }
+        })
     }
 
     /// Answers a request on a wire that is secure by itself.
     async fn plainly(
         &self,
         app: &App,
-        (method, headers, target, asked_at): Asking<'_>,
+        asking: Asking<'_>,
         holder: Result<Holder, ClaimsError>,
         body: RequestBody,
     ) -> Response<Body> {
+        let target = asking.target;
         match self.admit(holder) {
             Err(error) => self.refuse(app, target.path, body, &error).await,
             Ok((holder, entered)) => {
                 let mut request = router::Request {
-                    method,
+                    method: asking.method,
                     path: target.path,
                     query: target.rest.unwrap_or_default(),
                     body,
-                    headers,
+                    headers: asking.headers,
                     who: self.who(&holder, &entered),
-                    asked_at,
+                    asked_at: asking.asked_at,
                 };
                 app.respond(&mut request).await
             }
@@ -140,16 +148,14 @@ impl Door {
     async fn sealed(
         &self,
         app: &App,
-        (method, headers, target, asked_at): Asking<'_>,
+        asking: Asking<'_>,
         holder: Result<Holder, ClaimsError>,
         body: Incoming,
-        Keys {
-            request: opening,
-            response: sealing,
-        }: Keys,
+        keys: Keys,
     ) -> Response<Body> {
+        let target = asking.target;
         // No answer to HEAD has a body, so there is nothing that could be sealed.
-        if method == Method::HEAD {
+        if asking.method == Method::HEAD {
             app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
             let mut response = Response::new(Body::whole(bytes::Bytes::new()));
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -180,28 +186,29 @@ impl Door {
             Err(error) => {
                 let body = RequestBody::clear(body);
                 let response = self.refuse(app, target.path, body, &error).await;
-                return seal(response, sealing);
+                return seal(response, keys.response);
             }
         };
-        let body = match body.is_end_stream() {
-            true => RequestBody::clear(body),
-            false => RequestBody::sealed(body, Opener::request(opening)),
+        let body = if body.is_end_stream() {
+            RequestBody::clear(body)
+        } else {
+            RequestBody::sealed(body, Opener::request(keys.request))
         };
         let mut request = router::Request {
-            method,
+            method: asking.method,
             path: target.path,
             query,
             body,
-            headers,
+            headers: asking.headers,
             who: self.who(&holder, &entered),
-            asked_at,
+            asked_at: asking.asked_at,
         };
         let response = app.respond(&mut request).await;
         // Refusals are sealed in any case: clear is what the media alone may be.
         if wants_clear && response.status().is_success() {
             return response;
         }
-        seal(response, sealing)
+        seal(response, keys.response)
     }
 
     /// Refuses somebody who has proved itself.

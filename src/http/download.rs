@@ -109,7 +109,8 @@ fn read(mut file: Box<dyn RecordingFile>, rest: Range<u64>) -> ReadBlock {
 /// answered with the head alone.
 pub(super) fn respond(
     file: Box<dyn RecordingFile>,
-    (content_type, offset): (&'static str, u64),
+    content_type: &'static str,
+    offset: u64,
     headers: &HeaderMap,
     is_head: bool,
     seat: Seat,
@@ -131,13 +132,14 @@ pub(super) fn respond(
         Some(_) => StatusCode::PARTIAL_CONTENT,
         None => StatusCode::OK,
     };
-    let body = match is_head {
-        true => Body::whole(Bytes::new()),
-        false => Body::download(DownloadBody {
+    let body = if is_head {
+        Body::whole(Bytes::new())
+    } else {
+        Body::download(DownloadBody {
             state: State::Idle(file),
             rest: rest.clone(),
             seat,
-        }),
+        })
     };
     let mut response = reply::with_type(status, content_type, body);
     let headers = response.headers_mut();
@@ -192,13 +194,13 @@ impl Asked {
             }
             Self::Last(count) => size.saturating_sub(count)..size,
         };
-        match range.start < range.end {
-            true => Ok(range),
-            false => Err(Error::new(
+        if range.is_empty() {
+            return Err(Error::new(
                 ErrorKind::BadRange,
                 format!("the file has {size} bytes, and nothing of them is in this range"),
-            )),
+            ));
         }
+        Ok(range)
     }
 }
 

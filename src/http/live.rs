@@ -37,7 +37,8 @@ impl LiveBody {
         seat: Seat,
         hevc: HevcForm,
         asked_at: Instant,
-        (caller, labels): (Caller, Labels),
+        caller: Caller,
+        labels: Labels,
     ) -> Self {
         tracing::info!(
             stream = %subscription.stream(), %caller, requester = labels.requester, req_id = labels.req_id,
@@ -77,7 +78,7 @@ impl LiveBody {
         let took = self.subscription.poll_frames(context, |delivery| {
             has_picture |= delivery.frame.track == TrackKind::Video;
             *timestamp = delivery.timestamp;
-            tags::append(&mut batch, muxer, (hevc, None), delivery);
+            tags::append(&mut batch, muxer, hevc, None, delivery);
         });
         match took {
             Poll::Pending => Poll::Pending,

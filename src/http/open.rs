@@ -59,9 +59,10 @@ impl LocalPlaces {
 
     /// A place for a request of a viewer, or of a program that waits for nothing.
     fn take(&self, is_local: bool) -> Result<device::Place, Error> {
-        let (places, max) = match is_local {
-            true => &self.others,
-            false => &self.viewers,
+        let (places, max) = if is_local {
+            &self.others
+        } else {
+            &self.viewers
         };
         places.take(*max).ok_or_else(no_place)
     }
@@ -128,8 +129,7 @@ impl Peer {
         {
             let body = RequestBody::clear(body);
             let query = parts.uri.query().unwrap_or_default();
-            let asked = (&parts.method, query);
-            let answer = Box::pin(local((app, places), route, asked, body)).await;
+            let answer = Box::pin(local(app, places, route, &parts.method, query, body)).await;
             let response = answer.unwrap_or_else(|error| {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
                 reply::refusal(&error)
@@ -181,9 +181,11 @@ impl Peer {
 
 /// Answers a program on the device itself.
 async fn local(
-    (app, places): (&App, &LocalPlaces),
+    app: &App,
+    places: &LocalPlaces,
     route: LocalRoute<'_>,
-    (method, query): (&Method, &str),
+    method: &Method,
+    query: &str,
     mut body: RequestBody,
 ) -> Result<Response<Body>, Error> {
     let allowed = match route {

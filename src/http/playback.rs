@@ -40,7 +40,8 @@ impl PlaybackBody {
         seat: Seat,
         hevc: HevcForm,
         asked_at: Instant,
-        (caller, channel): (Caller, ChannelId),
+        caller: Caller,
+        channel: ChannelId,
     ) -> Self {
         tracing::info!(%channel, %caller, req_id = caller.req_id, "playback began");
         Self {
@@ -76,8 +77,8 @@ impl PlaybackBody {
                 Poll::Ready(Some(Item::Length(millis))) => self.length = Some(millis),
                 Poll::Ready(Some(Item::Frame(delivery))) => {
                     self.timestamp = delivery.timestamp;
-                    let form = (self.hevc, self.length);
-                    tags::append(&mut batch, &mut self.muxer, form, delivery);
+                    let (muxer, length) = (&mut self.muxer, self.length);
+                    tags::append(&mut batch, muxer, self.hevc, length, delivery);
                 }
                 Poll::Ready(Some(Item::Ended(reason))) => {
                     tracing::info!(channel = %self.channel, caller = %self.caller, reason, "playback was ended");

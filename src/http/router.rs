@@ -203,8 +203,8 @@ impl App {
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                log_refusal((method, path, query), who.peer(), &error);
-                let error = self.beside(&route, (query, who), error);
+                log_refusal(method, path, query, who.peer(), &error);
+                let error = self.beside(&route, query, who, error);
                 let mut response = reply::refusal(&error);
                 if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
                     let allowed = HeaderValue::from_static(route.allowed_methods());
@@ -222,7 +222,8 @@ impl App {
     fn beside(
         &self,
         route: &Result<Route, Error>,
-        (query, who): (&str, Who<'_>),
+        query: &str,
+        who: Who<'_>,
         error: Error,
     ) -> Error {
         let asked = route.as_ref().map_or("", |route| route.as_str());
@@ -278,8 +279,8 @@ impl App {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
                 let subscription = self.hub.subscribe(stream).await?;
-                let who = (caller, labels);
-                let body = LiveBody::new(subscription, seat, self.hevc, request.asked_at, who);
+                let (hevc, asked_at) = (self.hevc, request.asked_at);
+                let body = LiveBody::new(subscription, seat, hevc, asked_at, caller, labels);
                 Ok(flv(Body::live(body)))
             }
             MediaRequest::Playback { channel, window } => {
@@ -292,9 +293,9 @@ impl App {
                 let (viewer, window) = (caller.viewer.clone(), window.millis());
                 let players = self.device.players();
                 let playback = players.start((&viewer, channel), index, window, self.clock);
-                let who = (caller, channel);
                 let playback = playback.await?;
-                let body = PlaybackBody::new(playback, seat, self.hevc, request.asked_at, who);
+                let (hevc, asked_at) = (self.hevc, request.asked_at);
+                let body = PlaybackBody::new(playback, seat, hevc, asked_at, caller, channel);
                 Ok(flv(Body::playback(body)))
             }
             MediaRequest::Download { file_name, offset } => {
@@ -322,8 +323,9 @@ impl App {
                     Content::Video => "video/mp4",
                     Content::Picture => "image/jpeg",
                 };
-                let wanted = (content_type, offset);
-                let mut response = download::respond(file, wanted, request.headers, is_head, seat)?;
+                let headers = request.headers;
+                let mut response =
+                    download::respond(file, content_type, offset, headers, is_head, seat)?;
                 let disposition = format!("attachment; filename=\"{file_name}\"");
                 if let Ok(value) = HeaderValue::try_from(disposition) {
                     let headers = response.headers_mut();
@@ -422,7 +424,7 @@ impl App {
     }
 }
 
-fn log_refusal((method, path, query): (&Method, &str, &str), peer: Peer, error: &Error) {
+fn log_refusal(method: &Method, path: &str, query: &str, peer: Peer, error: &Error) {
     let query = Query::parse(query).unwrap_or_default();
     let labels = Labels::of(&query).unwrap_or_default();
     tracing::debug!(

@@ -88,16 +88,26 @@ pub async fn serve(
     let listener = Arc::new(listener);
     let accept = || {
         let (app, ending) = (Arc::clone(&app), ending.clone());
-        let served = (listening.clone(), app, connections.clone());
-        accept(Arc::clone(&listener), served, ending)
+        let (stop, tasks) = ending;
+        accept(
+            Arc::clone(&listener),
+            listening.clone(),
+            app,
+            connections.clone(),
+            stop,
+            tasks,
+        )
     };
     restarting((Part::Service, name), &ending.0, accept).await;
 }
 
 async fn accept(
     listener: Arc<Listener>,
-    (listening, app, connections): (Listening, Arc<App>, Connections),
-    (stop, tasks): (CancellationToken, TaskTracker),
+    listening: Listening,
+    app: Arc<App>,
+    connections: Connections,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 ) {
     let mut is_refused = false;
     loop {
@@ -161,18 +171,23 @@ async fn talk(
             allowed,
             is_local,
             places,
-        } => {
-            let rules = (allowed, is_local, places);
-            talk_openly(stream, address, activity, app, rules).await
-        }
+        } => talk_openly(stream, address, activity, app, allowed, is_local, places).await,
         Listening::Token {
             keeper,
             allow_clear_media,
             entrance,
         } => {
-            let access = (keeper, allow_clear_media, entrance);
             // Apart, so that open connections need not have room for it.
-            Box::pin(talk_sealed(stream, address, activity, app, access)).await
+            Box::pin(talk_sealed(
+                stream,
+                address,
+                activity,
+                app,
+                keeper,
+                allow_clear_media,
+                entrance,
+            ))
+            .await
         }
     };
     if let Err(error) = served {
@@ -185,7 +200,9 @@ async fn talk_openly(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    (allowed, is_local, places): (Arc<Allowed>, bool, LocalPlaces),
+    allowed: Arc<Allowed>,
+    is_local: bool,
+    places: LocalPlaces,
 ) -> hyper::Result<()> {
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return Ok(());
@@ -225,7 +242,9 @@ async fn talk_sealed(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    (keeper, allow_clear_media, entrance): (Arc<Keeper>, bool, Entrance),
+    keeper: Arc<Keeper>,
+    allow_clear_media: bool,
+    entrance: Entrance,
 ) -> hyper::Result<()> {
     let gate = match Gate::on_tcp(Arc::clone(&keeper)) {
         Ok(gate) => gate,
@@ -235,13 +254,12 @@ async fn talk_sealed(
         }
     };
     let connection = Connection::untouched(stream, activity.clone());
-    let access = (keeper, allow_clear_media);
     let wire = TcpWire {
         peer: Peer::At(address),
         activity: activity.clone(),
         entrance,
     };
-    let door = Arc::new(Door::new(gate, access, wire));
+    let door = Arc::new(Door::new(gate, keeper, allow_clear_media, wire));
     let served = Arc::clone(&door);
     let service = service_fn(move |request| {
         let serving = activity.serve(Instant::now());

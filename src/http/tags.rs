@@ -8,7 +8,8 @@ use peercam_proto::{
 pub(super) fn append(
     batch: &mut TagBatch,
     muxer: &mut Option<Muxer>,
-    (hevc, length): (HevcForm, Option<u64>),
+    hevc: HevcForm,
+    length: Option<u64>,
     delivery: Delivery,
 ) {
     if let Some(tracks) = &delivery.new_tracks {

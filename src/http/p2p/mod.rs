@@ -153,7 +153,7 @@ impl Service {
             known: self.known.clone(),
             entry: Guarded::default(),
         };
-        let door = Arc::new(Door::new(gate, (Arc::clone(&self.keeper), true), wire));
+        let door = Arc::new(Door::new(gate, Arc::clone(&self.keeper), true, wire));
         let began = Instant::now();
         tracing::debug!(%endpoint, "a peer is connected");
         let lost = tokio::select! {
@@ -202,8 +202,7 @@ impl Service {
             tokio::select! {
                 stream = connection.accept() => match stream {
                     Ok(stream) => {
-                        let served = (stream, stop.clone());
-                        self.serve_stream(served, connection, door, &mut requests);
+                        self.serve_stream(stream, stop.clone(), connection, door, &mut requests);
                     }
                     Err(lost) => return lost,
                 },
@@ -218,7 +217,8 @@ impl Service {
 
     fn serve_stream(
         &self,
-        (stream, stop): (Stream, CancellationToken),
+        stream: Stream,
+        stop: CancellationToken,
         connection: &Connection,
         door: &Arc<Door>,
         requests: &mut JoinSet<()>,
@@ -236,7 +236,7 @@ impl Service {
         let name = connection.peer();
         let request = async move {
             let _place = place;
-            let answer = exchange((stream, stop), served, app, Arc::clone(&door));
+            let answer = exchange(stream, stop, served, app, Arc::clone(&door));
             match contain(Part::Request, name, answer).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Spent)) => connection.close("no proof after several tries"),
@@ -249,7 +249,8 @@ impl Service {
 
 /// Answers the one request of a stream. An error is a peer that is answered no more.
 async fn exchange(
-    (stream, stop): (Stream, CancellationToken),
+    stream: Stream,
+    stop: CancellationToken,
     activity: Activity,
     app: Arc<App>,
     door: Arc<Door>,
@@ -282,10 +283,10 @@ async fn exchange(
         .await;
     let Err(error) = served else { return Ok(()) };
     tracing::debug!(%error, "a request broke off");
-    match error.source().is_some_and(<dyn Error>::is::<Spent>) {
-        true => Err(Spent),
-        false => Ok(()),
+    if error.source().is_some_and(<dyn Error>::is::<Spent>) {
+        return Err(Spent);
     }
+    Ok(())
 }
 
 /// A connection as the gate sees it.
