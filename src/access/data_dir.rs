@@ -106,6 +106,7 @@ impl DataDir {
     /// [`DataDirError::File`] if it is on a file system that is read-only, as in a firmware image,
     /// or if others may write into it.
     pub fn check(path: &Path) -> Result<(), DataDirError> {
+        // A directory that is not there yet is judged by the one in which it would be made.
         let existing = path.ancestors().find(|path| path.exists());
         let existing = existing.unwrap_or(Path::new("."));
         let system = rustix::fs::statvfs(existing);
@@ -123,6 +124,7 @@ impl DataDir {
         if existing == path {
             Self::open(path)?;
         }
+        // To make something in a directory takes both.
         rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| FileError::io(existing)(error.into()))?;
         Ok(())
@@ -155,6 +157,8 @@ impl DataDir {
             .open(&path)
             .map_err(FileError::io(&path))?;
         let end = Instant::now() + patience;
+        // A lock on the open file (flock(2)), not its being there: it ends with the process, so a
+        // kill or a power cut locks nobody out.
         match retry_until(end, || file.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -186,12 +190,14 @@ impl DataDir {
     pub fn running(&self) -> Option<Endpoint> {
         let path = self.path.join("lock");
         let file = File::open(&path).ok()?;
+        // Shared, so that several who look do not take each other for a daemon; let go with `file`.
         if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return None;
         }
         let pid: u32 = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
         let bytes = files::read_private(&self.path.join("endpoint.json")).ok()?;
         let endpoint: Endpoint = serde_json::from_slice(&bytes).ok()?;
+        // A daemon that has the lock and has not published yet is not the one that this describes.
         (endpoint.pid == pid).then_some(endpoint)
     }
 }

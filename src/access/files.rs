@@ -99,11 +99,13 @@ fn check_owner(path: &Path, data: &fs::Metadata) -> Result<(), FileError> {
 
 /// Reads a file that only its owner can read; links are not followed.
 pub(super) fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
+    // A link could lead to any file, and a FIFO in the file's place would block the daemon's start.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(path)
         .map_err(FileError::io(path))?;
+    // Of the file that is open, not of the path: what is checked is what is read.
     let data = file.metadata().map_err(FileError::io(path))?;
     if !data.is_file() || data.len() > MAX_LENGTH {
         return Err(FileError::refused(path, "is not a file of ours"));
@@ -136,6 +138,8 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> 
         }
         _ => {}
     }
+    // Synced before it is named: otherwise the name may outlast a power cut and the bytes not; on
+    // UBIFS that leaves an empty file.
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)

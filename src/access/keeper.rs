@@ -134,6 +134,8 @@ impl Keeper {
                 (Access::Unknown { mint_keys }, Err(error))
             }
         };
+        // A request that was checked by the old lists may enter behind this: the watch over the
+        // files, which ends sessions twice a second, finds it.
         *self.access.lock() = Arc::new(access);
         self.end_sessions();
         result

@@ -77,6 +77,8 @@ impl Revocations {
     /// A list in place of one that was lost: everybody is revoked. `random` makes sure that no epoch
     /// comes again that was there before.
     pub fn after_loss(random: u32) -> Self {
+        // Above all epochs that are counted to from 0, and at random among 2^30, so that a second
+        // loss hardly ever leads to where the first one has; at least as many are left to raise it.
         let epoch = AFTER_LOSS | random >> 2;
         Self {
             epochs: BTreeMap::from([(Issuer::local(), epoch)]),
@@ -142,6 +144,7 @@ impl Revocations {
 
     /// Tells a list that was changed by accident from another list.
     fn check(&self) -> String {
+        // Maps are sorted, so that one list has one text.
         let text = serde_json::to_string(&self.raw(String::new()));
         let hash = Sha256::digest(text.expect("strings and numbers serialize"));
         base64(&hash[..9])

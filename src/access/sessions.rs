@@ -149,6 +149,7 @@ impl Sessions {
         let serial = table.next_serial;
         table.next_serial += 1;
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
+        // Entered before anybody is told to go: the slot is never free for a third one.
         let connection: (u64, End) = (serial, Box::new(end));
         let mut one_too_many = None;
         let (id, requests) = match slot {
@@ -292,6 +293,8 @@ impl Table {
         }
         let ranks = self.slots.iter().map(|slot| slot.key.0.rank()).enumerate();
         let lower = ranks.filter(|(_, rank)| *rank < key.0.rank());
+        // Slots are oldest first: of the lowest rank the highest index is the newest, who has the
+        // least to lose.
         let lowest = lower.min_by_key(|(index, rank)| (*rank, std::cmp::Reverse(*index)));
         match (lowest, self.lent(key)) {
             (Some((index, _)), _) => {
@@ -355,6 +358,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // If the device has ended the session its slot is gone, or another's with the same key.
         let mut table = self.sessions.lock();
         let Some(index) = table.slots.iter().position(|slot| slot.key == self.key) else {
             return;

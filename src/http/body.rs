@@ -34,7 +34,7 @@ use crate::device::Place;
 const BITE: usize = 4 * MAX_RECORD;
 
 /// Every answer's body. A stream that ends in order ends with the chunked terminator; one that is
-/// cut off has none, and its viewer can tell.
+/// cut off has none, and its viewer can tell (RFC 9112 §8).
 pub(super) struct Body {
     content: Content,
     /// Keeps the connection marked as being served until the body is gone.
@@ -239,6 +239,8 @@ impl SealedBody {
             self.sealer = None;
             return Poll::Ready(None);
         }
+        // A body whose end is known goes with its last record: a short answer is one record and one
+        // write, and not an empty record behind it.
         let is_whole = self.pending.remaining() <= BITE && self.inner.is_at_end();
         if is_whole || has_ended {
             let last = self
@@ -297,6 +299,8 @@ impl HttpBody for Body {
         if let Some(data) = ready!(self.poll_data(context)) {
             return Poll::Ready(Some(Ok(BodyFrame::data(data))));
         }
+        // A trailer (RFC 9110 §6.5), once. Live bodies never say that they are at their end, so
+        // they are polled for it.
         let shutdown = self.shutdown.take().filter(CancellationToken::is_cancelled);
         Poll::Ready(shutdown.map(|_| Ok(BodyFrame::trailers(farewell::of_shutdown()))))
     }

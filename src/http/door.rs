@@ -154,7 +154,8 @@ impl Door {
         keys: Keys,
     ) -> Response<Body> {
         let target = asking.target;
-        // No answer to HEAD has a body, so there is nothing that could be sealed.
+        // No answer to HEAD has a body (RFC 9110 §9.3.2), so there is nothing that could be sealed,
+        // and its head would stand in clear.
         if asking.method == Method::HEAD {
             app.count(target.path, StatusCode::METHOD_NOT_ALLOWED);
             let mut response = Response::new(Body::whole(bytes::Bytes::new()));
@@ -189,6 +190,7 @@ impl Door {
                 return seal(response, keys.response);
             }
         };
+        // That there is no body is signed too, so that taking it away on the way does not hold.
         let body = if body.is_end_stream() {
             RequestBody::clear(body)
         } else {
@@ -269,10 +271,11 @@ impl Door {
     }
 
     fn prove<'a>(&self, parts: &'a Parts, body: &Incoming) -> Result<Proven<'a>, Unproven> {
-        // Only a target in origin form is what was signed.
+        // Only a target in origin form (RFC 9112 §3.2.1) is what was signed.
         let target = parts.uri.path_and_query().ok_or(Unproven)?;
         let mut ranges = parts.headers.get_all(header::RANGE).iter();
         let range = ranges.next().map(HeaderValue::as_bytes);
+        // Two ranges are read differently by different readers, and one of them would be unsigned.
         if parts.uri.authority().is_some() || ranges.next().is_some() {
             return Err(Unproven);
         }
@@ -312,6 +315,8 @@ impl Door {
             .as_ref()
             .is_some_and(|(session, _)| session.is_open())
         {
+            // The device has ended the session that this connection had: what it asks now needs a
+            // place like anybody's.
             *session = None;
             let sessions = &self.keeper.sessions;
             let (ends, end_wire) = (CancellationToken::new(), self.wire.ending());
@@ -355,6 +360,7 @@ impl Door {
             self.wire.shown(cookie.to_str().unwrap_or_default());
         }
         let challenge = self.gate.challenge().ok_or(Spent)?;
+        // Not by path: a stranger's request is no use of a route.
         app.count("", StatusCode::UNAUTHORIZED);
         Ok(reply::challenge(&challenge, self.wire.cookie().as_deref()))
     }

@@ -100,6 +100,7 @@ fn read(mut file: Box<dyn RecordingFile>, rest: Range<u64>) -> ReadBlock {
     Box::pin(async move {
         let most = usize::try_from(rest.end - rest.start).unwrap_or(usize::MAX);
         let bytes = file.read(rest.start, BLOCK).await;
+        // A file that has grown meanwhile is sent as long as its head says.
         let bytes = bytes.map(|bytes| bytes.slice(..bytes.len().min(most)));
         (file, bytes)
     })
@@ -116,6 +117,7 @@ pub(super) fn respond(
     seat: Seat,
 ) -> Result<Response<Body>, Error> {
     let (size, tag) = (file.size(), format!("\"{}\"", file.tag()));
+    // `offset` resumes in the way of stock apps; a range beside it would mean two beginnings.
     let wanted = match asked_range(headers, &tag).filter(|_| offset == 0) {
         Some(range) => Some(range.of(size)?),
         None => None,
@@ -167,8 +169,11 @@ enum Asked {
     Last(u64),
 }
 
-/// The one range that is asked for. Several, and what cannot be read, are not answered with ranges.
+/// The one range that is asked for. Several, and text that cannot be read, are answered with the
+/// whole, as a server may (RFC 9110 §14.2).
 fn asked_range(headers: &HeaderMap, tag: &str) -> Option<Asked> {
+    // A date, or a weak tag, is never equal to a strong one: the whole file is right in any case
+    // (RFC 9110 §13.1.5).
     if let Some(condition) = headers.get(header::IF_RANGE)
         && condition.as_bytes() != tag.as_bytes()
     {

@@ -66,6 +66,7 @@ impl LiveBody {
         }
         if let Poll::Ready(reason) = self.seat.poll_ended(context) {
             tracing::info!(stream = %self.subscription.stream(), caller = %self.caller, reason, "a viewer has to go");
+            // Without the file's head before it a tag is no FLV: there is nobody to tell.
             if self.muxer.is_none() {
                 return Poll::Ready(None);
             }

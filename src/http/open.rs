@@ -173,6 +173,7 @@ impl Peer {
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            // Or a cache would hand one page's permission to another (RFC 9110 §12.5.5).
             headers.insert(header::VARY, HeaderValue::from_static("Origin"));
         }
         response

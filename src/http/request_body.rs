@@ -88,6 +88,7 @@ impl RequestBody {
                 frame.map_err(|_| Error::bad_request("the body broke off or is damaged"))?;
             let data = frame.into_data().unwrap_or_default();
             let is_all = bytes.is_empty() && self.is_end_stream();
+            // The usual command comes in one frame: it is handed on without a copy.
             if is_all && self.opener.is_none() && data.len() <= MAX_COMMAND_BODY {
                 return Ok(data);
             }
@@ -128,7 +129,7 @@ impl RequestBody {
     }
 
     /// Reads a little more of a body that is refused: a peer that is still sending when the
-    /// connection closes would see a reset instead of the reason.
+    /// connection closes would see a reset instead of the reason (RFC 9112 §9.6).
     pub(super) async fn discard(&mut self) {
         const AT_MOST: usize = 256 << 10;
         const FOR: Duration = Duration::from_secs(1);

@@ -269,6 +269,7 @@ impl App {
         let caller = request.who.caller(&labels);
         let media = MediaRequest::decode(&query)?;
         caller.check(Need::of_media(&media))?;
+        // HEAD asks whether there would be an answer: a seat is taken, and no camera opened.
         let is_head = request.method == Method::HEAD;
         let visible = |channel| self.hub.check_channel(channel, &caller.channels);
         match media {

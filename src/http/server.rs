@@ -35,7 +35,7 @@ use crate::access::{Gate, Keeper};
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
-/// The same where requests authenticate: before they do, they get little.
+/// The same where requests authenticate: before they do, they get the least that hyper takes.
 pub(super) const BUFFER_OF_NOBODY: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
@@ -224,6 +224,7 @@ async fn talk_openly(
         let form = forms.next(request.uri());
         async move {
             let mut response = peer.answer(request, form, asked_at).await;
+            // Only the first request line is rewritten; a second one might be misread.
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -283,6 +284,11 @@ async fn talk_sealed(
     }
 }
 
+/// Settings of HTTP/1.1 for all connections and streams.
+///
+/// An EOF from the peer ends an answer (no half-close): players that stop watching close, and a
+/// stream would run on for them. Slices are written as they are, so frames are not copied behind
+/// their tag heads.
 pub(super) fn http1(buffer: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder

@@ -24,6 +24,7 @@ impl Counter {
             Self::Window { highest, seen } => {
                 if number > *highest {
                     let by = number - *highest;
+                    // A step of 64 or more leaves nothing of the window.
                     *seen = seen.checked_shl(by).unwrap_or(0) | 1;
                     *highest = number;
                     return true;

@@ -196,6 +196,8 @@ impl Gate {
             }
             Binding::P2p { exported, peer } => (Transport::P2p, *exported, Some(*peer), None),
         };
+        // Over TCP a token brings its side of the key exchange; over QUIC there are keys already.
+        // One of the other form is refused before anything is computed for it.
         if token.viewer_key.is_some() != device_key.is_some() {
             return Err(Unproven);
         }
@@ -214,6 +216,8 @@ impl Gate {
             body: asked.body,
             credential: token.credential,
         };
+        // The counter comes last: a token that somebody on the way has made up or spoilt uses up no
+        // number that the viewer's own next one needs.
         let key = self.verify(&token, &signed).ok_or(Unproven)?;
         let mut state = self.state();
         let shared = match token.viewer_key {
@@ -266,6 +270,7 @@ impl Gate {
             let shared = exchange.agree(viewer_key).ok_or(Unproven)?;
             state.agreed = Some((viewer_key, shared));
         }
+        // One exchange for the connection, from which the keys of all its requests derive.
         match &state.agreed {
             Some((known, shared)) if *known == viewer_key => Ok(shared),
             _ => Err(Unproven),

@@ -108,6 +108,7 @@ impl Service {
             let ticket = match admissions.next(knock, nobodies, now) {
                 Admission::Handshake(ticket) => ticket,
                 Admission::ShowAddress => {
+                    // A Retry (RFC 9000 §8.1.2), which costs no state.
                     incoming.ask_for_address();
                     continue;
                 }
@@ -224,7 +225,7 @@ impl Service {
         requests: &mut JoinSet<()>,
     ) {
         let peer = connection.peer_address();
-        // Dropped, it is reset: the peer sees that nothing was done.
+        // Dropped, it is reset (RFC 9000 §19.4): the peer sees that nothing was done.
         let Some(place) = door.take_request(REQUESTS_OF_SESSION) else {
             return;
         };
@@ -277,6 +278,7 @@ async fn exchange(
         }
     });
     let served = http1(BUFFER_OF_NOBODY)
+        // One request on a stream: the end of its answer is the end of the stream.
         .keep_alive(false)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)

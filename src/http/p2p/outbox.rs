@@ -93,6 +93,7 @@ impl PeerOutbox {
             .await
             .map_err(|_| broken())?;
         let request = Request::post(&self.target)
+            // The apps' placeholder: HTTP/1.1 asks for a host (RFC 9112 §3.2), and there is none.
             .header(header::HOST, "ipc.p2p.com")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(message.text().to_owned())))
@@ -130,6 +131,7 @@ fn parse_reply(status: StatusCode, body: &[u8]) -> Result<String, Error> {
         return Err(bad(format!("the viewer refused the message ({status})")));
     }
     let text = std::str::from_utf8(body).unwrap_or_default();
+    // Viewers written in C may send their string with its NUL.
     let text = text.trim_end_matches('\0');
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(_) => Ok(text.to_owned()),

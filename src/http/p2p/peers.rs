@@ -124,6 +124,7 @@ impl Drop for Entry {
 impl Collector for Peers {
     /// Encodes for each session the path of its newest connection, round trip time and bytes.
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        // Copied, so that nothing is asked of the endpoint while the table is locked.
         let entries = self.lock().entries.clone();
         let is_newest = |serial: u64, session: &SessionId| {
             let mut newer = entries.iter().filter(|(_, other, _)| other == session);
