@@ -1,7 +1,30 @@
-//! The wire formats, pure: bytes in, values out, and back.
+//! Wire formats of peercam, pure: bytes in, values out, and back.
 //!
-//! Belongs here: parsing and writing of FLV, request lines, queries, commands, credentials and
-//! sealed records. Does not belong here: tokio, a clock, a socket, a file. A test holds this.
+//! The parsers that an attacker reaches stand here, apart from everything that they could do harm
+//! with: no tokio, no clock, no socket, no file. Time and random bytes are arguments. A test of the
+//! workspace holds this.
+//!
+//! # Rooms
+//!
+//! - `signalling`, HTTP requests and their answers: [`request_line`], [`query`] and [`route`] read a
+//!   request, [`guard`] judges one without credentials, [`command`] and [`call`] are what apps ask
+//!   for, [`local`] and [`feedback`] what firmware does; [`refusal`] answers errors.
+//! - `security`, proofs and secrecy: [`credential`] (pairing URIs, tokens, scopes), [`sealed`]
+//!   bodies, [`cookie`]s of listeners.
+//! - `container`, media as bytes: [`flv`], [`fmp4`], [`jpeg`], [`nal`] units and what a [`voice`]
+//!   request carries.
+//!
+//! Shared by all rooms: [`media`] (frames, tracks, streams, time), [`error`] and [`text`].
+//! [`hal_socket`] is the protocol between the daemon and a camera's firmware.
+//!
+//! # From a request to its answer
+//!
+//! ```text
+//! first line ── request_line ── HTTP parser ─┬─ route::Route, credential::Need ── device
+//!                                            ├─ query::Query ── route::MediaRequest
+//!                                            └─ command::decode_request ── command::Reply
+//! over TCP, with access control: sealed::Opener in front, sealed::Sealer behind
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

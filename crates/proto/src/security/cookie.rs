@@ -12,7 +12,7 @@ use crate::{
 /// The header that carries it, both ways.
 pub const HEADER: &str = "peercam-cookie";
 
-/// When it was made, and the MAC.
+/// Bytes of a cookie: the second in which it was made (4), and the MAC (32).
 const LENGTH: usize = 4 + 32;
 
 /// The cookie that this source gets in this second.
@@ -23,7 +23,7 @@ pub fn make(key: &Secret, source: Source, second: u32) -> String {
     base64(&bytes)
 }
 
-/// In which second a cookie was made, if it is this source's.
+/// Returns the second in which a cookie was made, if it is this source's.
 pub fn read(key: &Secret, source: Source, cookie: &str) -> Option<u32> {
     let bytes: [u8; LENGTH] = exactly(cookie)?;
     let (second, mac) = bytes.split_first_chunk()?;

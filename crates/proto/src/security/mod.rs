@@ -1,4 +1,5 @@
-//! Credentials, tokens and sealed bodies.
+//! Credentials, tokens, sealed bodies and cookies (`docs/protocol.md`, "Credentials", "Tokens" and
+//! "Records"). Keys are arguments: where they are kept, and what was used or revoked, is not here.
 
 pub mod cookie;
 pub mod credential;

@@ -1,5 +1,7 @@
-//! How a device says, behind a live stream that it ends in order, that it only shuts down: a trailer,
-//! for who asked for trailers. Whoever knows it waits for the device to come back.
+//! The `peercam-end` trailer (RFC 9110 §6.5): tells the end of a shutdown from the end of a stream.
+//!
+//! Sent behind a live stream that ends in order, to clients that asked for trailers. A client that
+//! knows it waits for the device to come back.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,7 +14,7 @@ pub fn of_shutdown() -> HeaderMap {
     HeaderMap::from_iter([(END, SHUTDOWN)])
 }
 
-/// Whether that is what these trailers say.
+/// True if these trailers say that the device shuts down.
 pub fn is_shutdown(trailers: &HeaderMap) -> bool {
     trailers.get(END) == Some(&SHUTDOWN)
 }

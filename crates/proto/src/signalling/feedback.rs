@@ -1,4 +1,4 @@
-//! What a device says to a viewer: `POST /feedback` (`docs/protocol.md`, "Feedback").
+//! Messages from the device to a viewer: `POST /feedback` (`docs/protocol.md`, "Feedback").
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub struct Feedback {
     kind: FeedbackKind,
 }
 
-/// What sort of message it is.
+/// Kind of a message: a call signal, or the maker's own JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedbackKind {
     /// `{"iv_private_cmd":"…"}`: about a call.
@@ -31,12 +31,12 @@ pub enum FeedbackKind {
     UserDefined,
 }
 
-/// What happened to a call, on the device's side.
+/// Call event on the device's side, which a viewer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallSignal {
-    /// It was taken.
+    /// The call was taken.
     Answer,
-    /// It was taken and is over.
+    /// The call was taken and is over.
     HangUp,
     /// The device called and has given up.
     Cancel,
@@ -44,7 +44,7 @@ pub enum CallSignal {
     Reject,
     /// The viewer called and the device is in another call.
     Busy,
-    /// Nobody took it.
+    /// The call was not taken in time.
     Timeout,
     /// The device takes no more of the viewer's sound and picture.
     ReceiveStop,
@@ -115,7 +115,7 @@ impl Feedback {
         &self.text
     }
 
-    /// What sort of message it is.
+    /// Returns the kind of the message.
     pub fn kind(&self) -> FeedbackKind {
         self.kind
     }

@@ -1,4 +1,4 @@
-//! Who may knock on a listener without access control.
+//! Host, Origin and Fetch-Metadata checks of a listener without access control.
 //!
 //! Such a listener trusts the machine it runs on, so what must be kept out is everything that
 //! reaches it *through* that machine without its owner's will: web pages, rebound names,
@@ -48,7 +48,7 @@ impl FromStr for Origin {
     }
 }
 
-/// What an open listener lets in beside programs of this machine.
+/// Exceptions of an open listener: callers it lets in beside programs of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Web pages that may call it.
@@ -105,7 +105,7 @@ pub fn check<'a>(
     }
 }
 
-/// What the headers of a request say about where it comes from; of each the first.
+/// Headers of a request that tell where it comes from; of each name the first.
 #[derive(Default)]
 struct Told<'a> {
     host: Option<&'a HeaderValue>,
@@ -191,7 +191,7 @@ pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether the page that made the request came from this listener.
+/// Returns whether the page that made the request came from this listener.
 fn is_page_of(page: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let authority = |text: &str| Url::parse(text).ok().map(|url| url.origin());
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -223,14 +223,14 @@ fn check_host(told: &Told<'_>, form: &Form, allowed: &Allowed) -> Result<(), Err
     }
 }
 
-/// Whom a `Host` header names.
+/// Party that a `Host` header names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HostKind {
     /// This machine, whatever anybody's DNS says.
     Fixed,
     /// This machine, but with some resolvers: they ask the network for all but `localhost` itself.
     Local,
-    /// What apps write if they mean the device. For the network these are names like any other.
+    /// A host that apps write to mean the device. To a resolver these are names like any other.
     Placeholder,
     Foreign,
 }

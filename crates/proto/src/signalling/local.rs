@@ -1,4 +1,4 @@
-//! What programs on the device itself may ask, on its loopback listeners (`docs/protocol.md`,
+//! Requests of the programs on the device itself, on its loopback listeners (`docs/protocol.md`,
 //! "For the firmware").
 
 use std::{str::FromStr, time::Duration};
@@ -44,8 +44,8 @@ impl<'a> LocalRoute<'a> {
     }
 }
 
-/// Whether a text could be the id of a session: 12 characters of base64url. What viewers without
-/// one are called never is, so that nobody can be called by the id of another's.
+/// Returns whether a text could be the id of a session: 12 characters of base64url. The labels of
+/// viewers without a session never have this form, so nobody can be called by the id of another's.
 pub fn has_form_of_session_id(text: &str) -> bool {
     let is_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     text.len() == 12 && text.bytes().all(is_one)

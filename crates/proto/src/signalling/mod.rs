@@ -1,4 +1,4 @@
-//! What apps, firmware and the device say to each other over HTTP.
+//! HTTP signalling between apps, firmware and the device: routes, commands, calls, refusals.
 
 pub mod call;
 pub mod command;

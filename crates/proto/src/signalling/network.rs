@@ -1,24 +1,24 @@
-//! Which network addresses are one party's.
+//! Network prefixes that count as one party, for limits per source.
 
 use std::fmt;
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// Where a peer comes from.
+/// Remote end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// From this address.
+    /// A peer that is seen at this address.
     At(SocketAddr),
     /// Through a relay, which is all that can be seen.
     Relayed,
 }
 
-/// What tells one party from another, as far as addresses can.
+/// Key under which limits per source are kept: a party, as far as addresses can tell one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A host; for IPv6 its /64, which a host has as a whole.
     Host(IpAddr),
-    /// Somebody behind a relay: endpoint ids are free, so they tell nobody apart.
+    /// All peers behind relays: endpoint ids are free, so they tell nobody apart.
     Relay,
 }
 
@@ -26,7 +26,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     source: Source,
-    /// How many bits of an IPv6 address count; 0 where all of it does.
+    /// Length of the IPv6 prefix, in bits; 0 for a whole IPv4 address or a relay.
     bits: u8,
 }
 
@@ -74,7 +74,7 @@ impl Source {
 }
 
 impl Network {
-    /// How many hosts it is taken for.
+    /// Number of hosts that the network counts for in a limit.
     pub fn weight(self) -> f64 {
         match (self.source, self.bits) {
             (Source::Relay, _) => 10.0,

@@ -1,4 +1,4 @@
-//! What an app back end keeps of a device so that apps can find it: `_sys_xp2p_info`.
+//! Peer information, `_sys_xp2p_info`: the text by which apps find a device in an app back end.
 
 use std::{fmt, str::FromStr};
 
@@ -28,7 +28,7 @@ pub struct PeerInfo {
 pub struct ParsePeerInfoError;
 
 impl PeerInfo {
-    /// Of a device that runs this software.
+    /// Returns the peer information of a device that runs this software.
     pub fn of(device: EndpointId) -> Self {
         Self {
             device,

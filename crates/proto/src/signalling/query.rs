@@ -126,8 +126,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What stands before and behind the first `mark`, which is ASCII. Texts are too short for a search
-/// that prepares itself.
+/// Splits at the first `mark`, an ASCII byte, which is in neither half. Texts are too short for a
+/// search that prepares itself.
 fn split(text: &str, mark: u8) -> (&str, &str) {
     match text.bytes().position(|byte| byte == mark) {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -147,7 +147,7 @@ fn json_value(rest: &str) -> Option<(&'static str, &str, &str)> {
     Some(("cmd", json, after.strip_prefix('&').unwrap_or(after)))
 }
 
-/// Where the JSON object at the start of `text` ends.
+/// Returns the offset just behind the JSON object at the start of `text`.
 fn end_of_object(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     for Mark { byte, end, .. } in marks(text) {
@@ -165,9 +165,9 @@ fn end_of_object(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether a JSON object was written by an encoder for forms, to which `+` is a space and a plus
-/// `%2B`. It shows: the brace is encoded, and so are the colons, which others leave as they are;
-/// or a `+` stands between tokens, where a plus cannot.
+/// Returns whether a JSON object was written by an encoder for forms, to which `+` is a space and a
+/// plus `%2B`. Two signs of it: brace and colons are encoded, where others leave the colons as they
+/// are; or a `+` stands between tokens, where a plus cannot.
 fn is_form_encoded(value: &str) -> bool {
     let has_encoded_brace = value
         .get(..3)
@@ -187,9 +187,9 @@ fn is_form_encoded(value: &str) -> bool {
 /// A byte of JSON that stands outside of its strings.
 struct Mark {
     byte: u8,
-    /// Whether it stands for itself.
+    /// Set if the byte stands unencoded, for itself.
     is_raw: bool,
-    /// Where it ends.
+    /// Offset behind the byte, or behind its percent-encoded triple.
     end: usize,
 }
 

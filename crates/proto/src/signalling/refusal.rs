@@ -1,5 +1,5 @@
-//! What an error is to the one who asked: the one place where kinds of errors become statuses of
-//! HTTP and of the protocol (`docs/protocol.md`, "Refusals").
+//! Refusals: the one place where kinds of errors become statuses of HTTP and of the protocol
+//! (`docs/protocol.md`, "Refusals").
 
 use http::{Method, StatusCode};
 

@@ -14,23 +14,23 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 /// whose head limit refuses it.
 pub const MAX_REQUEST_LINE: usize = 12 * 1024;
 
-/// What `http::Uri` refuses in a path or query, plus `#`, which it silently cuts at: a client
-/// never sends a fragment, but JSON may hold the character.
+/// Characters that `http::Uri` refuses in a path or query, plus `#`, which it silently cuts at: a
+/// client never sends a fragment, but JSON may hold the character.
 const REFUSED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'#');
 
-/// How a request names its target (RFC 9112 §3.2).
+/// Form of a request target (RFC 9112 §3.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// By its path, as to a server; the `Host` header alone says whose.
+    /// Origin form: a path, as sent to a server; the `Host` header alone names the server.
     #[default]
     Origin,
-    /// By a whole URL, as to a proxy. No page can have a browser write this to a server. Whose the
-    /// target is, as the URL says: where there is no `Host` header, this counts in its place.
+    /// Absolute form: a whole URL, as sent to a proxy. No page can have a browser write this to a
+    /// server. Holds the authority of the URL, which counts where there is no `Host` header.
     Absolute(Option<HeaderValue>),
 }
 
 impl Form {
-    /// That of a line before [`rewrite`], which takes the difference away.
+    /// Returns the form of a line before [`rewrite`], which takes the difference away.
     pub fn of_line(line: &[u8]) -> Self {
         match split(line).and_then(|parts| after_scheme(parts.target)) {
             Some(rest) => Self::absolute(authority(rest)),
@@ -38,7 +38,7 @@ impl Form {
         }
     }
 
-    /// That of a request whose line was not rewritten.
+    /// Returns the form of a request whose line was not rewritten.
     pub fn of_uri(uri: &http::Uri) -> Self {
         match uri.scheme() {
             Some(_) => Self::absolute(uri.authority().map_or("", |name| name.as_str()).as_bytes()),
@@ -51,7 +51,7 @@ impl Form {
         Self::Absolute(named.and_then(|name| HeaderValue::from_bytes(name).ok()))
     }
 
-    /// What counts where there is no `Host` header.
+    /// Returns the authority that counts where there is no `Host` header.
     pub fn host(&self) -> Option<&HeaderValue> {
         match self {
             Self::Absolute(host) => host.as_ref(),
@@ -65,12 +65,12 @@ impl Form {
 pub struct Forms(Cell<Form>);
 
 impl Forms {
-    /// Of a connection whose first line has this form.
+    /// Starts a connection whose first line has this form.
     pub fn beginning_with(first: Form) -> Self {
         Self(Cell::new(first))
     }
 
-    /// That of the next request, which the parser took to be for `uri`.
+    /// Returns the form of the next request, which the parser took to be for `uri`.
     pub fn next(&self, uri: &http::Uri) -> Form {
         match self.0.take() {
             Form::Origin => Form::of_uri(uri),

@@ -1,4 +1,4 @@
-//! From method, path and query to what is asked for.
+//! Routing: method, path and query of a request become a route and its parameters.
 //!
 //! Only the last part of the path routes, so `http://127.0.0.1:34567/ipc.p2p.com/ipc.flv` and
 //! `/ipc.flv` are one (`docs/protocol.md`, "Routing").
@@ -85,13 +85,13 @@ impl Route {
     }
 }
 
-/// What stands behind the last slash of a path.
+/// Returns the last segment of a path.
 pub(super) fn last_part(path: &str) -> &str {
     let slash = path.bytes().rposition(|byte| byte == b'/');
     slash.map_or(path, |at| &path[at + 1..])
 }
 
-/// Who asks, as far as the request says. Labels for logs: none of them proves anything.
+/// Labels that a client gives itself, for logs: none of them proves anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     /// `requester`: the role of the app, such as `app-android`. At most [`MAX_REQUESTER`] bytes.
@@ -139,12 +139,12 @@ pub enum MediaRequest {
     Playback {
         /// The camera.
         channel: ChannelId,
-        /// When.
+        /// Time that is played.
         window: Window,
     },
     /// `action=download`: a file as it is.
     Download {
-        /// What `get_file_list` calls it.
+        /// Name of the file, as `get_file_list` tells it.
         file_name: String,
         /// The first byte that is wanted.
         offset: u64,

@@ -2,37 +2,37 @@ use std::fmt;
 
 use super::{Channels, Claims, Scopes};
 
-/// What a credential is good for: what it says, within what its issuer may give.
+/// Effective rights of a credential: its claims, within the ceiling of its issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// What its holder may do.
+    /// Scopes of the holder.
     pub scopes: Scopes,
-    /// For which channels.
+    /// Channels that the scopes hold for.
     pub channels: Channels,
 }
 
 /// The most that a back end can give with its mint key. Its credentials may say more; no more holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling {
-    /// What holders may do.
+    /// Most scopes of a holder.
     pub scopes: Scopes,
-    /// For which channels.
+    /// Most channels of a holder.
     pub channels: Channels,
     /// A credential ends, and in no more than so many seconds; `None`: as it says.
     pub longest: Option<u64>,
 }
 
-/// What is beyond a ceiling as a whole.
+/// Reason why a credential has no rights under a ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeyondCeiling {
-    /// Nothing that the credential says may be given.
+    /// No scope or no channel is left.
     Rights,
-    /// It does not end, or too late.
+    /// The credential does not end, or too late.
     End,
 }
 
 impl Ceiling {
-    /// What a credential with these claims is good for at this time.
+    /// Returns the rights of a credential with these claims at this time.
     ///
     /// # Errors
     /// [`BeyondCeiling`] if it is good for nothing.
@@ -53,7 +53,7 @@ impl Ceiling {
 }
 
 impl fmt::Display for Ceiling {
-    /// As it is listed.
+    /// Writes the ceiling as lists show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

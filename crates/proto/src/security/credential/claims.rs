@@ -1,3 +1,8 @@
+//! Claims: the JSON object in a credential that says whose it is and what for.
+//!
+//! The MAC of a credential is over the very bytes, so these are never written anew: only a back end
+//! or the device encodes claims, and only claims whose MAC holds are parsed.
+
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{
@@ -16,19 +21,19 @@ pub const MAX_CLAIMS: usize = 512;
 /// The longest name in claims, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// What a credential says of its holder. They are believed only once a MAC over their very bytes
-/// holds.
+/// Statements of a credential about its holder. They are believed only once a MAC over their very
+/// bytes holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Which credential it is; revoking goes by it.
+    /// Id of the credential; revoking goes by it.
     pub id: CredentialId,
-    /// For people: 1 to [`MAX_NAME`] bytes without control characters.
+    /// Name for people: 1 to [`MAX_NAME`] bytes without control characters.
     pub name: String,
-    /// What the holder may do; at least one thing.
+    /// Scopes of the holder; at least one.
     pub scopes: Scopes,
     /// The cameras it is for.
     pub channels: Channels,
-    /// When it ends, in seconds since 1970-01-01 UTC; never without.
+    /// Expiry, in seconds since 1970-01-01 UTC; `None`: never.
     pub expires: Option<u64>,
     /// The only viewer that may use it. Such a credential is good for P2P only.
     pub peer: Option<EndpointId>,
@@ -48,7 +53,7 @@ pub struct CredentialId([u8; 16]);
 pub enum Channels {
     /// All, also those to come.
     All,
-    /// These; at least one.
+    /// Listed channels; at least one.
     Only(BTreeSet<ChannelId>),
 }
 
@@ -109,7 +114,7 @@ impl Claims {
         })
     }
 
-    /// What they say that they are good for.
+    /// Returns the rights as claimed, before any ceiling.
     pub fn rights(&self) -> Rights {
         Rights {
             scopes: self.scopes,
@@ -231,7 +236,7 @@ impl fmt::Debug for CredentialId {
 }
 
 impl Channels {
-    /// Whether `channel` is one of them.
+    /// Returns whether `channel` is one of them.
     pub fn contains(&self, channel: ChannelId) -> bool {
         match self {
             Self::All => true,
@@ -239,7 +244,7 @@ impl Channels {
         }
     }
 
-    /// Those that are in both; `None` if there are none.
+    /// Returns the channels that are in both; `None` if there are none.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::All, some) | (some, Self::All) => Some(some.clone()),

@@ -1,10 +1,15 @@
+//! Keys from which credentials are made, and credentials as their holders have them.
+//!
+//! Each key is derived from the one above it (`docs/protocol.md`, "Credentials"): access secret, mint
+//! key of an issuer and epoch, credential key, token and session key. No step can be undone.
+
 use std::{fmt, str::FromStr};
 
 use super::{Claims, EndpointId, Secret};
 use crate::encoding::{base64, exactly};
 
-/// Who makes credentials for a device: the device itself (`local`), or a back end that holds a
-/// mint key. 1 to 16 lower-case letters, digits and `-`.
+/// Issuer of credentials for a device: the device itself (`local`), or a back end that holds a mint
+/// key. 1 to 16 lower-case letters, digits and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Issuer(String);
 
@@ -115,13 +120,13 @@ impl MintKey {
         Secret::new(self.key.mac(claims))
     }
 
-    /// Whether this is the key of that issuer and epoch.
+    /// Returns whether this is the key of that issuer and epoch.
     pub fn is_of(&self, issuer: &str, epoch: u32) -> bool {
         self.issuer.as_str() == issuer && self.epoch == epoch
     }
 }
 
-/// What a viewer holds: the credential as it is shown, and the key that is never shown.
+/// Credential as a viewer holds it: the text that is shown, and the key that never is.
 #[derive(Clone)]
 pub struct Credential {
     text: String,
@@ -161,12 +166,12 @@ impl Credential {
             .expand(format!("peercam/1 viewer\n{place}").as_bytes())
     }
 
-    /// As [`Credential::token_key`], for who has derived the key only.
+    /// [`Credential::token_key`] for a verifier, which has derived the key only.
     pub fn token_key_of(key: &Secret) -> Secret {
         key.expand(b"peercam/1 token")
     }
 
-    /// As [`Credential::session_key`], for who has derived the key only.
+    /// [`Credential::session_key`] for a verifier, which has derived the key only.
     pub fn session_key_of(key: &Secret) -> Secret {
         key.expand(b"peercam/1 session")
     }

@@ -1,4 +1,5 @@
-//! Who may ask, and how a request proves it: pure, shared by device, client and back end.
+//! Credentials and tokens: what a holder may do, and how a request proves it. Pure, shared by
+//! device, client and back end.
 //!
 //! Shapes and derivations are those of `docs/protocol.md`, "Credentials" and "Tokens". What is
 //! text on the wire is base64url without padding, in its one canonical form, or lower-case hex.

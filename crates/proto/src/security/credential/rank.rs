@@ -1,7 +1,7 @@
 use super::{Issuer, Scope, Scopes};
 
-/// What a claim to a place weighs where places are few: whoever weighs more gets the place of one
-/// that weighs less, and never of one that weighs as much.
+/// Priority of a claim to a place where places are few: a higher rank gets the place of a lower
+/// one, and never of an equal one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Everybody else, those on listeners without access control too: they cannot be told apart.
@@ -14,7 +14,7 @@ pub enum Rank {
 }
 
 impl Rank {
-    /// Of the holder of a credential that this issuer made.
+    /// Returns the rank of a holder, by the issuer and the scopes of the credential.
     pub fn of(issuer: &str, scopes: Scopes) -> Self {
         match (scopes.contains(Scope::Admin), issuer == Issuer::LOCAL) {
             (false, _) => Self::Guest,

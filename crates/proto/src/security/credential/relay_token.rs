@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// The longest token of a relay, in bytes.
 const MAX: usize = 256;
 
-/// What a relay wants to see from those that use it; a secret of the relay's users.
+/// Access token of a relay; a secret of the relay's users.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RelayToken(Zeroizing<String>);
 

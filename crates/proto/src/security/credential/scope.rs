@@ -1,3 +1,7 @@
+//! Scopes of credentials, and the table of the scope that each request needs.
+//!
+//! Each decision about a request's scope is made here; the ceiling of an issuer stands in `ceiling`.
+
 use std::{fmt, str::FromStr};
 
 use super::Channels;
@@ -7,7 +11,7 @@ use crate::{
     route::{MediaRequest, Route},
 };
 
-/// What a credential lets its holder do.
+/// Right that a credential gives its holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Watch the picture of now.
@@ -34,7 +38,7 @@ pub enum Scope {
 #[error("a scope is one of live, playback, download, voice, command, feedback, metrics, admin")]
 pub struct ParseScopeError;
 
-/// What a request needs of who makes it. The match in each function is the whole table: a new
+/// Authorization requirement of a request. The match in each function is the whole table: a new
 /// request does not compile before its row is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -69,7 +73,7 @@ impl Need {
         Ok(())
     }
 
-    /// What a route needs as such, before its parameters are looked at.
+    /// Returns the need of a route as such, before its parameters are looked at.
     pub const fn of_route(route: Route) -> Self {
         match route {
             Route::Metrics => Self::Device(Scope::Metrics),
@@ -79,7 +83,7 @@ impl Need {
         }
     }
 
-    /// What a media request needs.
+    /// Returns the need of a media request.
     pub const fn of_media(request: &MediaRequest) -> Self {
         match request {
             MediaRequest::Live(_) => Self::Scope(Scope::Live),
@@ -88,8 +92,8 @@ impl Need {
         }
     }
 
-    /// What a command needs. Questions about the device's state need no scope: they tell only
-    /// about the channels of the credential.
+    /// Returns the need of a command. Questions about the device's state need no scope: they tell
+    /// only about the channels of the credential.
     pub const fn of_command(command: &Command) -> Self {
         match command {
             Command::DeviceStatus { .. } | Command::ChannelList | Command::Help => Self::Proof,
@@ -107,7 +111,8 @@ impl Need {
         }
     }
 
-    /// What a topic needs besides, whoever does it: the device, a program on it, or firmware.
+    /// Returns the need of a topic beside its command's, whoever does it: the device, a program on
+    /// it, or firmware.
     pub const fn of_topic(name: TopicName) -> Self {
         match name {
             TopicName::Ptz
@@ -168,17 +173,17 @@ impl Scopes {
     /// Every scope.
     pub const ALL: Self = Self(u8::MAX);
 
-    /// Whether `scope` is one of them.
+    /// Returns whether `scope` is in the set.
     pub const fn contains(self, scope: Scope) -> bool {
         self.0 & 1 << scope as u8 != 0
     }
 
-    /// Those that are in both.
+    /// Returns the scopes that are in both.
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -188,7 +193,7 @@ impl Scopes {
         self.iter().fold(0, |bits, scope| bits | 1 << scope as u32)
     }
 
-    /// Those that are there, in the order of [`Scope::ALL`].
+    /// Iterates over the scopes in the set, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL
             .into_iter()

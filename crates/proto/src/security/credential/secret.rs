@@ -41,7 +41,8 @@ impl Secret {
         self.keyed(message).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is [`Secret::mac`] of `message`; takes the same time whichever byte differs.
+    /// Returns whether `mac` is [`Secret::mac`] of `message`; takes the same time whichever byte
+    /// differs.
     pub(crate) fn verifies(&self, message: &[u8], mac: &[u8; 32]) -> bool {
         self.keyed(message).verify_slice(mac).is_ok()
     }

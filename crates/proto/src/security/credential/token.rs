@@ -1,3 +1,8 @@
+//! Tokens: the proof that a holder of a credential makes one request on one connection.
+//!
+//! Parsing and the bytes that are signed (`docs/protocol.md`, "Tokens"). Counters, revocation and the
+//! limits on failed proofs belong to whoever keeps state.
+
 use sha2::{Digest, Sha256};
 
 use super::{Credential, EndpointId, MAX_CLAIMS, Secret};
@@ -10,7 +15,7 @@ pub const MAX_TOKEN: usize = 2 + 17 + 11 + MAX_CLAIMS.div_ceil(3) * 4 + 12 + 44 
 /// empty.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-peercam-http/1";
 
-/// What carries the requests that a token is for.
+/// Transport of the requests that a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// QUIC between two endpoints that know each other's keys.
@@ -19,10 +24,10 @@ pub enum Transport {
     Tcp,
 }
 
-/// What stands in a request's body.
+/// Encoding of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
-    /// There is none.
+    /// No body.
     None,
     /// Sealed records: the only kind over TCP.
     Records,
@@ -38,7 +43,7 @@ pub struct Target<'a> {
     pub token: &'a str,
     /// The path, as received.
     pub path: &'a str,
-    /// What follows the token, as received.
+    /// Rest of the query behind the token, as received.
     pub rest: Option<&'a str>,
 }
 
@@ -57,7 +62,7 @@ impl<'a> Target<'a> {
         (is_plain && is_once).then_some(Self { token, path, rest })
     }
 
-    /// Whether a query has a parameter `_token`, however it is percent-encoded.
+    /// Returns whether a query has a parameter `_token`, however it is percent-encoded.
     pub fn names_token(query: &str) -> bool {
         query.split('&').any(|pair| {
             let key = pair.split_once('=').map_or(pair, |(key, _)| key);
@@ -78,7 +83,7 @@ impl<'a> Target<'a> {
 pub struct Token<'a> {
     /// The credential's text.
     pub credential: &'a str,
-    /// Who minted the credential, as it says.
+    /// Issuer of the credential, as it says.
     pub issuer: &'a str,
     /// The issuer's epoch, as it says.
     pub epoch: u32,
@@ -131,7 +136,7 @@ fn decimal(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| is_canonical)
 }
 
-/// Everything that a token signs, `C` in `docs/protocol.md`, "Tokens".
+/// Transcript that a token signs, `C` in `docs/protocol.md`, "Tokens".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<'a> {
     /// The transport.
@@ -140,7 +145,7 @@ pub struct Signed<'a> {
     pub device: EndpointId,
     /// The viewer's endpoint; over TCP there is none.
     pub viewer: Option<EndpointId>,
-    /// What makes the connection one of a kind, `B`.
+    /// Channel binding, `B`: 32 bytes that no other connection has.
     pub binding: [u8; 32],
     /// The device's X25519 key for this connection, `D`; TCP only.
     pub device_key: Option<[u8; 32]>,
@@ -154,7 +159,7 @@ pub struct Signed<'a> {
     pub target: &'a str,
     /// The value of `Range`, empty if there is none.
     pub range: &'a [u8],
-    /// What the body is.
+    /// Encoding of the body.
     pub body: BodyKind,
     /// The credential's text.
     pub credential: &'a str,
@@ -199,7 +204,7 @@ impl Signed<'_> {
         Sha256::digest(self.to_bytes()).into()
     }
 
-    /// Whether `mac` was made with the token key of the credential `key`.
+    /// Returns whether `mac` was made with the token key of the credential `key`.
     pub fn verifies(&self, key: &Secret, mac: &[u8; 32]) -> bool {
         Credential::token_key_of(key).verifies(&self.to_bytes(), mac)
     }

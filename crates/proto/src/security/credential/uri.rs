@@ -3,10 +3,11 @@ use core::net::SocketAddr;
 use super::{Credential, EndpointId, RelayToken, Secret};
 use crate::encoding::{base64, exactly};
 
-/// How many hints of each kind a URI may carry.
+/// Most hints of each kind in a URI.
 const MAX_HINTS: usize = 16;
 
-/// Everything that a viewer needs to find a device and to prove itself:
+/// Pairing URI: all that a viewer needs to find a device and to prove itself.
+///
 /// `peercam:1?c=<credential>&k=<key>&id=<device>[&relay=<url>]…[&rt=<token>][&udp=<address>]…[&lan=<address>]…`.
 ///
 /// It is a secret. It can be written with [`PairingUri::expose`] only.
@@ -16,13 +17,13 @@ pub struct PairingUri {
     pub credential: Credential,
     /// The device.
     pub device: EndpointId,
-    /// Where the device may be reached through a relay; hints.
+    /// URLs of relays through which the device may be reached; hints.
     pub relays: Vec<String>,
-    /// What those relays want to see.
+    /// Access token of those relays.
     pub relay_token: Option<RelayToken>,
-    /// Where it may be dialled by its key, over UDP; hints.
+    /// UDP addresses at which it may be dialled by its key; hints.
     pub udp: Vec<SocketAddr>,
-    /// Where it may be reached over TCP; hints.
+    /// TCP addresses of its listeners; hints.
     pub lan: Vec<SocketAddr>,
 }
 

@@ -13,9 +13,9 @@ use crate::credential::Secret;
 
 /// The keys of one request and its answer. There are no two requests with the same ones.
 pub struct Keys {
-    /// From the viewer to the device.
+    /// Keys from the viewer to the device.
     pub request: DirectionKeys,
-    /// From the device to the viewer.
+    /// Keys from the device to the viewer.
     pub response: DirectionKeys,
 }
 
@@ -79,7 +79,7 @@ impl DirectionKeys {
             .expect("a slice of that length")
     }
 
-    /// Whether `tag` is the tag of that record; takes the same time whichever byte differs.
+    /// Returns whether `tag` is the tag of that record; takes the same time whichever byte differs.
     pub(super) fn verifies(&self, sequence: u64, head_and_body: &[u8], tag: &[u8]) -> bool {
         self.tag(sequence, head_and_body).ct_eq(tag).into()
     }

@@ -22,10 +22,10 @@ pub const MAX_RECORD: usize = 16 << 10;
 const HEADER: usize = 4;
 /// The tag behind the ciphertext, in bytes.
 const TAG: usize = 16;
-/// What a record adds to its plaintext, in bytes.
+/// Bytes that a record adds to its plaintext.
 pub const OVERHEAD: usize = HEADER + TAG;
 
-/// What a record holds.
+/// Content type of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

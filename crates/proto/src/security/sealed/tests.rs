@@ -1,3 +1,6 @@
+//! Sealed bodies however they are cut, and every damage that must come out as [`Broken`]. The vectors of
+//! `docs/protocol.md` are held by `tests/it/vectors.rs`.
+
 use bytes::{Buf, Bytes};
 use proptest::prelude::*;
 
@@ -27,7 +30,7 @@ fn sealed(body: &[u8], pieces: &[usize]) -> Vec<u8> {
     out
 }
 
-/// What comes out when the bytes come in pieces of these lengths; an error at any point is one.
+/// Opens bytes that come in pieces of these lengths; an error at any point is one of the whole.
 fn opened(bytes: &[u8], steps: &[usize]) -> Result<(Head, Vec<u8>), Broken> {
     let mut opener = Opener::response(keys().response);
     let (mut head, mut body) = (None, Vec::new());

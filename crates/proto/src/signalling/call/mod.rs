@@ -15,7 +15,7 @@ use crate::{
     media::{ChannelId, MediaTime},
 };
 
-/// What a viewer does about a call.
+/// Action of a viewer on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewerMove {
     /// `wx_call_start`: it rings the device.
@@ -34,7 +34,7 @@ pub enum ViewerMove {
     Timeout,
 }
 
-/// What the device's owner, or a program for them, does about a call.
+/// Action on a call of the device's owner, or of a program for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceMove {
     /// The button: ring everybody who can be told.
@@ -49,46 +49,46 @@ pub enum DeviceMove {
     HangUp,
 }
 
-/// What is to be done about a move.
+/// Effect of a move, for the caller to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Tell a viewer that the device calls.
     Ring(String, ChannelId),
     /// Tell a viewer what happened.
     Tell(String, CallSignal),
-    /// What this viewer says is heard no more.
+    /// Stop playing the voice of this viewer.
     EndTalk(String),
 }
 
-/// How it stands with the call.
+/// State of the device's call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CallState {
-    /// There is none.
+    /// No call.
     #[default]
     Idle,
     /// The device rings these viewers, until then.
     Calling {
-        /// Whose picture it is about.
+        /// Channel whose picture the call is about.
         channel: ChannelId,
-        /// Who has not said no. Never empty.
+        /// Viewers that have not said no. Never empty.
         viewers: Vec<String>,
-        /// When it gives up.
+        /// Time at which the device gives up.
         until: MediaTime,
     },
     /// This viewer rings the device, until then.
     Called {
-        /// Whom it wants to see.
+        /// Channel that the viewer wants to see.
         channel: ChannelId,
-        /// Who.
+        /// Viewer that rings.
         viewer: String,
-        /// When it has rung in vain.
+        /// Time at which the viewer has rung in vain.
         until: MediaTime,
     },
-    /// They talk.
+    /// The call was taken: device and viewer talk.
     Talking {
-        /// Which picture it is about.
+        /// Channel whose picture the call is about.
         channel: ChannelId,
-        /// Who.
+        /// Viewer that talks.
         viewer: String,
     },
 }
@@ -97,9 +97,9 @@ pub enum CallState {
 #[derive(Debug)]
 pub struct Call {
     state: CallState,
-    /// What the viewer weighs that rings the device or talks with it.
+    /// Rank of the viewer that rings the device or talks with it.
     rank: Rank,
-    /// How long it rings, in microseconds.
+    /// Ring timeout, in microseconds.
     ring: i64,
     rings: Rings,
 }
@@ -107,11 +107,12 @@ pub struct Call {
 /// A viewer that does something about the call.
 #[derive(Clone, Copy, Debug)]
 pub struct Party<'a> {
-    /// What tells it from other viewers.
+    /// Id that tells the viewer from others.
     pub viewer: &'a str,
-    /// What it weighs.
+    /// Rank of the viewer.
     pub rank: Rank,
-    /// Who answers for it, if it proved a credential: itself, or the back end that let it in.
+    /// Party that answers for it, if it proved a credential: itself, or the back end that let it
+    /// in.
     pub answers: Option<&'a str>,
 }
 
@@ -128,17 +129,17 @@ impl Call {
         }
     }
 
-    /// There is none any more, and nobody is told.
+    /// Drops the call without telling anybody.
     pub fn forget(&mut self) {
         self.state = CallState::Idle;
     }
 
-    /// How it stands.
+    /// Returns the state.
     pub fn state(&self) -> &CallState {
         &self.state
     }
 
-    /// When it has rung in vain; `None` if nothing rings.
+    /// Returns the time at which ringing ends in vain; `None` if nothing rings.
     pub fn deadline(&self) -> Option<MediaTime> {
         match self.state {
             CallState::Calling { until, .. } | CallState::Called { until, .. } => Some(until),
@@ -254,7 +255,7 @@ impl Call {
         }
     }
 
-    /// What somebody does to a call of one with a lower rank; `None` if it is no such thing.
+    /// Takes over or ends the call of a party with a lower rank; `None` if the move does neither.
     fn take_over(
         &mut self,
         party: Party<'_>,
@@ -349,7 +350,7 @@ impl Call {
         }
     }
 
-    /// Nobody took it in time, if that is so.
+    /// Ends a call that was not taken in time; does nothing before its deadline.
     pub fn expire(&mut self, now: MediaTime) -> Vec<Effect> {
         if self.deadline().is_none_or(|until| until > now) {
             return Vec::new();

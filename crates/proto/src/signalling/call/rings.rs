@@ -12,7 +12,7 @@ const FREE: u32 = 2;
 /// The longest wait is the time of a ring, doubled so often.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// Who rang the device in vain: nobody but the owner keeps it ringing.
+/// Limiter of rings that nobody took: nobody but the owner keeps the device ringing.
 ///
 /// A guest rings twice; from then on it waits for twice as long after each ring that nobody took,
 /// up to 32 times the time of a ring. After twice that all is forgotten. Guests of one back end are
@@ -26,7 +26,7 @@ pub(super) struct Rings {
 #[derive(Debug)]
 struct Guest {
     answers: String,
-    /// Of its last ring.
+    /// Viewer of the last ring.
     viewer: String,
     in_vain: u32,
     last: MediaTime,

@@ -1,3 +1,5 @@
+//! Calls as tables of events: the effects of each event, and the state behind the last.
+
 use CallSignal as Signal;
 use DeviceMove as Device;
 use ViewerMove as Viewer;
@@ -6,7 +8,7 @@ use super::*;
 
 const RING: i64 = 30_000_000;
 
-/// What happens, in the tables below.
+/// Events in the tables below.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
     /// The device rings a and b.

@@ -1,4 +1,5 @@
-//! What a device offers to a caller, for people and for programs (`docs/protocol.md`, "Help").
+//! Answer to `help`: the offer of a device to a caller, for people and for programs
+//! (`docs/protocol.md`, "Help").
 
 use serde::{Serialize, Serializer};
 
@@ -8,9 +9,9 @@ use crate::{credential::Scope, media::ChannelId};
 /// A command of `inner_define`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inner {
-    /// What `cmd` says.
+    /// Value of the parameter `cmd`.
     pub name: &'static str,
-    /// What its caller needs; `None`: nothing but to be let in.
+    /// Scope that the caller needs; `None`: nothing but to be let in.
     pub scope: Option<Scope>,
     /// Its parameters.
     pub takes: &'static str,
@@ -44,7 +45,7 @@ pub const INNER: [Inner; 19] = [
     inner("call_timeout", Some(Scope::Voice), "channel"),
 ];
 
-/// What a device offers to one caller.
+/// Commands, topics and requests that a device offers to one caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// Its channels.
@@ -57,9 +58,9 @@ pub struct Offer {
     pub topics: Vec<TopicName>,
     /// Words of `user_define` that it does itself.
     pub words: Vec<&'static str>,
-    /// What programs on the device do of `user_define`.
+    /// Commands of `user_define` that programs on the device do.
     pub programs: Vec<String>,
-    /// What is not named here goes on to a program or to the camera's firmware.
+    /// Set if other commands go on to a program or to the camera's firmware.
     pub goes_on: bool,
 }
 
@@ -158,7 +159,7 @@ impl Offer {
 /// No name is compared beyond so many letters.
 const MOST: usize = 64;
 
-/// How many letters have to be added, left out or changed to make one of the other.
+/// Returns the Levenshtein distance: letters to add, leave out or change to make one of the other.
 fn distance(asked: &[char], name: &str) -> usize {
     let mut row: Vec<usize> = (0..=asked.len()).collect();
     for (line, letter) in name.chars().take(MOST).enumerate() {

@@ -15,19 +15,19 @@ use serde_json::value::RawValue;
 
 use super::reply::to_json;
 
-/// How deep objects and lists may stand in each other.
+/// Nesting limit of objects and lists.
 const MAX_DEPTH: usize = 32;
 /// Keys that are compared with each other one by one; more of them are looked up.
 const FEW_KEYS: usize = 16;
 /// The longest key, and the longest name of a topic.
 pub(super) const MAX_NAME: usize = 64;
 
-/// What a parser may skip before JSON, and between a word and its neighbours.
+/// Returns whether a parser may skip `c` before JSON, or between a word and its neighbours.
 pub(super) fn is_skipped(c: char) -> bool {
     c <= ' ' || c == '\u{feff}' || c.is_whitespace()
 }
 
-/// Whether some parser could take this for JSON; some pass over comments.
+/// Returns whether some parser could take this for JSON; some pass over comments.
 pub(super) fn begins_as_json(text: &str) -> bool {
     let rest = text.trim_start_matches(is_skipped);
     rest.starts_with(['{', '[', '"', '#']) || rest.starts_with("/*") || rest.starts_with("//")

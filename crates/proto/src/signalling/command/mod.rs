@@ -1,4 +1,4 @@
-//! What an app asks on `/command`, and the answers: decoding and encoding side by side.
+//! Commands of apps on `/command`, and their answers: decoding and encoding side by side.
 //!
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
@@ -31,8 +31,8 @@ use crate::{
     route::Labels,
 };
 
-/// How long whoever does a command for the device may take, unless it is configured: apps of phones
-/// give it 2 s in all, and half a second is for the way there and back, also through a relay.
+/// Default timeout of a handler that does a command for the device: apps of phones give it 2 s in
+/// all, and half a second is for the way there and back, also through a relay.
 pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
 /// A command of an app.
@@ -55,7 +55,7 @@ pub enum Command {
         window: Option<Window>,
         /// The kind asked for; `None`: all.
         kind: Option<u32>,
-        /// How many entries are wanted at a time; `None`: all of a window.
+        /// Entries per answer; `None`: all of a window.
         limit: Option<usize>,
     },
     /// `get_month_record`: on which days of a month something was recorded.
@@ -73,28 +73,28 @@ pub enum Command {
         window: Option<Window>,
         /// The type asked for; `None`: all.
         content: Option<Content>,
-        /// How many entries are wanted at a time; `None`: all of a window.
+        /// Entries per answer; `None`: all of a window.
         limit: Option<usize>,
     },
     /// `playback_…`: what the caller's player is to do.
     Playback {
         /// The channel that is being played.
         channel: ChannelId,
-        /// What.
+        /// Player command.
         command: PlaybackCommand,
     },
     /// `call_…`: the caller's part in a call.
     Call {
         /// The channel that it is about.
         channel: ChannelId,
-        /// What it does.
+        /// Move of the caller in the call.
         what: ViewerMove,
     },
     /// `user_define`.
     User {
         /// The channel that it is about.
         channel: ChannelId,
-        /// What.
+        /// Custom command.
         command: UserCommand,
     },
     /// `help`: what does this device offer to this caller?
@@ -104,7 +104,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it is called, as far as that may have been meant to be something else.
+    /// Returns the name of a custom or unknown command, which may have been meant to be another one;
+    /// empty for commands of the protocol.
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown(name) => name,

@@ -15,9 +15,9 @@ use super::{
 pub struct Topic {
     /// Its name.
     pub name: String,
-    /// What its answer is told by: a number, a string, or missing.
+    /// Correlation id of the answer: a number, a string, or missing.
     pub message_id: Option<Value>,
-    /// What it says.
+    /// Parameters of the topic.
     pub data: Map<String, Value>,
 }
 
@@ -37,7 +37,7 @@ pub enum Panel {
     },
     /// `Mirror_flip`: turn the picture.
     Flip {
-        /// By 180°; or as it was.
+        /// Rotated by 180°, or as mounted.
         flipped: bool,
     },
     /// `version`: which firmware is it?
@@ -92,7 +92,7 @@ impl TopicName {
         Self::Reboot,
     ];
 
-    /// As panels write it.
+    /// Returns the name as panels write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ptz => "ptz",
@@ -155,17 +155,17 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Why a topic is not done.
+/// Reason why a topic is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotPanel {
     /// No topic of this name is known.
     Unknown,
-    /// What it says makes no sense: how it should be.
+    /// Malformed data; the text says how it should be.
     Damaged(&'static str),
 }
 
 impl Panel {
-    /// What a topic says.
+    /// Reads the message of a topic.
     ///
     /// # Errors
     /// [`NotPanel`]
@@ -208,42 +208,42 @@ impl Panel {
 
 const PTZ: &str = "data.cmd is one of ptz_left_press, ptz_right_press, ptz_up_press, ptz_down_press, ptz_release_pre";
 
-/// What a [`Panel`] that was done says.
+/// Answer to a [`Panel`] message that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PanelReply {
-    /// That it was done.
+    /// Confirmation without more.
     Done,
-    /// Where the camera looks.
+    /// Answer to `ptz`: the position of the camera.
     Place {
-        /// Where.
+        /// Position after the move.
         position: Position,
-        /// It turns no further there.
+        /// Set if the camera is at the end of its range in that direction.
         is_at_end: bool,
     },
-    /// How it stands with the device.
+    /// Answer to `get_status`.
     Status {
-        /// It works; or it stands by.
+        /// Working, or standing by.
         working: bool,
         /// Viewers being served.
         viewers: usize,
     },
-    /// Which firmware it is.
+    /// Answer to `version`: the version of the firmware.
     Version(&'static str),
     /// The word without which the card is not formatted.
     Confirm(String),
-    /// Whether somebody talks.
+    /// Answer to `intercom`.
     Intercom {
-        /// Somebody does.
+        /// Set if somebody talks.
         is_used: bool,
     },
 }
 
-/// Where a camera looks, in steps.
+/// Pan and tilt position of a camera, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// To the right.
+    /// Pan, to the right.
     pub x: i32,
-    /// Upwards.
+    /// Tilt, upwards.
     pub y: i32,
     /// The least and the greatest x.
     pub x_range: (i32, i32),

@@ -33,7 +33,7 @@ pub struct Month {
     pub month: i8,
 }
 
-/// What a player is told.
+/// Control of a player: the `playback_…` commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaybackCommand {
     /// `playback_pause`
@@ -64,15 +64,15 @@ pub enum PlaybackCommand {
     },
 }
 
-/// Where to go.
+/// Target of a seek.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeekTo {
-    /// So far from the start of what is being played.
+    /// Offset from the start of what is being played.
     Offset {
         /// Milliseconds.
         millis: i64,
     },
-    /// To this date.
+    /// Date in the recordings.
     Date {
         /// Milliseconds since 1970.
         millis: i64,
@@ -80,7 +80,7 @@ pub enum SeekTo {
 }
 
 impl Window {
-    /// In milliseconds.
+    /// Returns the window in milliseconds.
     pub fn millis(self) -> std::ops::Range<i64> {
         self.start * 1000..self.end * 1000
     }
@@ -148,7 +148,7 @@ fn value<'a>(query: &'a Query<'_>, keys: &[&str]) -> Result<Option<&'a str>, Err
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// What stands before a point, if nothing but digits stands behind it.
+/// Cuts decimals off: returns the text before a point that only digits follow.
 fn without_decimals(text: &str) -> &str {
     match text.split_once('.') {
         Some((whole, decimals)) if decimals.bytes().all(|byte| byte.is_ascii_digit()) => whole,
@@ -258,7 +258,7 @@ fn seek(query: &Query<'_>) -> Result<SeekTo, Error> {
 /// One time that was recorded, in an answer to `get_record_index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSpan {
-    /// Of what kind it is.
+    /// Kind of the recording, as events number it.
     pub kind: u32,
     /// Its first second, since 1970.
     pub start: i64,
@@ -269,17 +269,17 @@ pub struct RecordSpan {
 /// One file, in an answer to `get_file_list`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// What it is.
+    /// Video or picture.
     pub content: Content,
     /// Its name, for `action=download`.
     pub name: String,
     /// Its bytes.
     pub size: u64,
-    /// When it starts, and the second behind it, as they are written.
+    /// Start, and the second behind the end, as they are written.
     pub times: [String; 2],
 }
 
-/// How `get_file_list` writes types and times.
+/// Notation of types and times in answers to `get_file_list`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ListDialect {
     /// Types are "0" and "1", times seconds since 1970: what clients in the field read.
@@ -310,7 +310,7 @@ struct FileJson<'a> {
     end_time: &'a str,
 }
 
-/// How many entries of a list are wanted at a time.
+/// Reads `limit`: the number of entries per answer.
 pub(super) fn limit(query: &Query<'_>) -> Result<Option<usize>, Error> {
     let limit = count(query, &["limit"])?.map(|limit| usize::try_from(limit).unwrap_or_default());
     match limit {

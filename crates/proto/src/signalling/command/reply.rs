@@ -1,3 +1,8 @@
+//! Answers to commands, and the JSON that they are on the wire.
+//!
+//! Every answer is JSON, none is empty, and statuses and numbers are strings: stock clients parse
+//! nothing else. Entries of lists are written by `records`, answers to panels by `panel`.
+
 use std::fmt::Display;
 
 use serde::Serialize;
@@ -50,22 +55,22 @@ impl Serialize for Status {
 pub enum Reply {
     /// Answer to [`Command::DeviceStatus`](super::Command::DeviceStatus): an array with exactly one object.
     DeviceStatus {
-        /// Whether the request would be accepted.
+        /// [`Status::Ok`] if the request would be accepted.
         status: Status,
         /// Apps that are connected.
         connected: usize,
-        /// At how many a further one is refused.
+        /// Number of apps at which a further one is refused.
         max_connected: usize,
-        /// Why not, if not.
+        /// Reason of a refusal.
         reason: Option<String>,
     },
     /// Answer to [`Command::ChannelList`](super::Command::ChannelList).
     ChannelList(Vec<ChannelState>),
     /// Answer to a [`Command::RecordIndex`](super::Command::RecordIndex) without a window: the newest.
     RecordIndex {
-        /// What was recorded, by start.
+        /// Recorded times, by start.
         spans: Vec<RecordSpan>,
-        /// How many are wanted.
+        /// Most entries of the answer.
         limit: usize,
     },
     /// Answer to [`Command::MonthRecord`](super::Command::MonthRecord): bit 0 is the first day.
@@ -74,18 +79,18 @@ pub enum Reply {
     FileList {
         /// The files, by start.
         files: Vec<FileEntry>,
-        /// How they are written.
+        /// Notation of types and times.
         dialect: ListDialect,
-        /// How many are wanted.
+        /// Most entries of the answer.
         limit: usize,
     },
     /// Answer to a [`PlaybackCommand::Progress`](super::PlaybackCommand::Progress): milliseconds.
     Progress(u64),
-    /// What a handler of `user_define` says: JSON or any other text; empty is [`Reply::Done`].
+    /// Answer of a handler of `user_define`: JSON or any other text; empty is [`Reply::Done`].
     Text(String),
     /// Answer to [`Command::Help`](super::Command::Help).
     Help(Box<Offer>),
-    /// It was done.
+    /// Confirmation: `{"status":"0"}`.
     Done,
     /// A bare status with a reason.
     Status {
@@ -103,7 +108,7 @@ pub struct ChannelState {
     pub name: String,
     /// Its number.
     pub channel: ChannelId,
-    /// Whether its camera delivers, as far as the device knows.
+    /// Set if the camera delivers, as far as the device knows.
     pub online: bool,
 }
 
@@ -179,7 +184,7 @@ impl Reply {
     }
 }
 
-/// Of what always serializes: texts, numbers and flat structs.
+/// Writes a value that always serializes: texts, numbers and flat structs.
 pub(super) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts, numbers and flat structs always serialize")
 }
@@ -189,7 +194,7 @@ pub(super) fn to_json_lines(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("texts, numbers and flat structs always serialize")
 }
 
-/// As the protocol has numbers: as text.
+/// Serializes a number as text, as the protocol has numbers.
 pub(super) fn as_text<S: serde::Serializer>(
     number: &impl Display,
     to: S,

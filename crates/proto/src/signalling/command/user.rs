@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{Topic, TopicName, json, panel::Members};
 use crate::{call::ViewerMove, encoding::hex};
 
-/// How often a text may have been percent-encoded besides.
+/// Most layers of percent-encoding that are looked through, beside that of the query.
 const MAX_ESCAPED: usize = 4;
 
 /// A command of `user_define`.
@@ -16,14 +16,14 @@ const MAX_ESCAPED: usize = 4;
 pub struct UserCommand {
     /// The command as it goes on: JSON written anew, words or hex. Empty if it goes to nobody.
     pub text: String,
-    /// What it means, as far as this device knows.
+    /// Meaning of the command, as far as this device knows.
     pub meaning: Meaning,
     /// The topics of this device that are named in it, wherever and in whatever case. Whoever does
     /// the command may understand them, so what they need is needed.
     pub names: Vec<TopicName>,
 }
 
-/// What a command means.
+/// Meaning of a custom command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meaning {
     /// JSON with a topic.
@@ -32,34 +32,34 @@ pub enum Meaning {
     Step(Direction, Speed),
     /// `wx_call_start` and the like.
     Call(ViewerMove),
-    /// Nothing that is known here.
+    /// A command that is not known here.
     Other,
     /// JSON without a topic. It goes to nobody.
     NoTopic,
-    /// It begins as JSON does, and is none that all readers understand as one thing: why. It goes to
-    /// nobody.
+    /// Text that begins as JSON does and that not all readers understand as one thing, with the
+    /// reason. It goes to nobody.
     Damaged(&'static str),
 }
 
-/// Where a camera turns.
+/// Direction of a pan or tilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// To the left.
+    /// Pan to the left.
     Left,
-    /// To the right.
+    /// Pan to the right.
     Right,
-    /// Upwards.
+    /// Tilt upwards.
     Up,
-    /// Downwards.
+    /// Tilt downwards.
     Down,
 }
 
-/// How fast, 1 (slowest) to 10.
+/// Speed of a step, 1 (slowest) to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speed(u8);
 
 impl Speed {
-    /// What is not said otherwise.
+    /// Speed of commands that name none.
     pub const USUAL: Self = Self(5);
 
     /// 1 to 10.
@@ -89,8 +89,8 @@ impl UserCommand {
         }
     }
 
-    /// By what a configuration names it: its topic, or `ptz` and `call` for words that mean that,
-    /// or else the first word.
+    /// Returns the name by which a configuration selects it: its topic, or `ptz` and `call` for
+    /// words that mean that, or else the first word.
     pub fn name(&self) -> &str {
         match &self.meaning {
             Meaning::Topic(topic) => &topic.name,
@@ -100,7 +100,7 @@ impl UserCommand {
         }
     }
 
-    /// What stands before the first space.
+    /// Returns the text before the first space.
     pub fn first_word(&self) -> &str {
         let mut words = self.text.split_ascii_whitespace();
         words.next().unwrap_or_default()

@@ -1,3 +1,6 @@
+//! Requests that browsers, rebound names, proxies and programs send to an open listener, and the
+//! verdict on each.
+
 use super::*;
 
 fn verdict_in(
@@ -27,7 +30,7 @@ fn verdict(headers: &[(&'static str, &str)]) -> Result<bool, ErrorKind> {
 
 const REFUSED: Result<bool, ErrorKind> = Err(ErrorKind::Forbidden);
 
-/// What browsers send by themselves, one of these at least with every request.
+/// Headers that browsers send by themselves, one of these at least with every request.
 const OF_BROWSERS: [(&str, &str); 12] = [
     ("origin", "http://ipc.p2p.com"),
     ("origin", "https://console.example"),

@@ -1,4 +1,4 @@
-//! Where a playback is and when its next frame is sent. Pure: the clock is the caller's.
+//! Playback position and frame scheduling. Pure: the clock is the caller's.
 //!
 //! Two times: *recorded* time, in microseconds since 1970, is where a frame stands in the
 //! recordings; *stream* time, in microseconds since the playback began, is when it is sent.
@@ -6,7 +6,7 @@
 
 use crate::media::{MediaTime, TrackKind};
 
-/// What frames are sent, and how fast.
+/// Playback speed and direction: which frames are sent, and how far apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// All, as they were recorded.
@@ -56,12 +56,12 @@ pub struct Playhead {
     /// Recorded time of the last picture, and the step to it.
     picture: Option<i64>,
     step: i64,
-    /// When stream time 0 is or was.
+    /// Time of the caller's clock at which stream time 0 is or was.
     origin: MediaTime,
     paused: Option<MediaTime>,
 }
 
-/// When a frame is sent.
+/// Send time and timestamp of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The moment.
@@ -88,32 +88,32 @@ impl Playhead {
         }
     }
 
-    /// What frames are sent.
+    /// Returns the current pace.
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// Where it is, in recorded time: at the last frame that was sent.
+    /// Returns the position in recorded time: that of the last frame that was sent.
     pub fn position(&self) -> i64 {
         self.position
     }
 
-    /// Where it is: milliseconds since the start of what was asked for.
+    /// Returns the position in milliseconds since the start of the window.
     pub fn progress_millis(&self) -> u64 {
         u64::try_from((self.position - self.start) / 1000).unwrap_or(0)
     }
 
-    /// Whether it stands still.
+    /// Returns whether the playback is paused.
     pub fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
 
-    /// Whether a frame of this track is sent at all.
+    /// Returns whether frames of this track are sent at this pace.
     pub fn takes(&self, track: TrackKind) -> bool {
         self.pace == Pace::Normal || track == TrackKind::Video
     }
 
-    /// When the next frame is sent, which stands at `recorded`.
+    /// Returns the schedule of the next frame, which stands at `recorded`.
     pub fn due(&self, recorded: i64, track: TrackKind) -> Due {
         let stream = self.stream_time(recorded, track);
         Due {

@@ -1,3 +1,6 @@
+//! Frame times of a playback at every pace, over gaps, pauses and seeks. Frames are sent when they
+//! are due: the clock is a number.
+
 use proptest::prelude::*;
 
 use super::*;

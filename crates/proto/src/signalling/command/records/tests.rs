@@ -1,3 +1,6 @@
+//! Parameters of the commands about recordings, in the spellings that clients in the field send,
+//! and the answers to them.
+
 use super::*;
 
 fn command(text: &str) -> Result<Option<PlaybackCommand>, Error> {
