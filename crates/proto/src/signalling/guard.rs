@@ -97,11 +97,12 @@ pub fn check<'a>(
         }
         (None, None) => true,
     };
-    match is_own {
-        true => Ok(None),
-        false => Err(forbidden(
+    if is_own {
+        Ok(None)
+    } else {
+        Err(forbidden(
             "a web page of another site may not use this listener",
-        )),
+        ))
     }
 }
 
@@ -237,9 +238,12 @@ enum HostKind {
 
 impl HostKind {
     fn of(authority: &str) -> Self {
-        let of_address = |is_unspecified: bool| match is_unspecified {
-            true => Self::Foreign,
-            false => Self::Fixed,
+        let of_address = |is_unspecified: bool| {
+            if is_unspecified {
+                Self::Foreign
+            } else {
+                Self::Fixed
+            }
         };
         // What nearly everybody sends needs no parser of names.
         let address = authority.parse::<Ipv4Addr>();

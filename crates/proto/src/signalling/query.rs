@@ -51,9 +51,10 @@ impl<'a> Query<'a> {
                 None => {
                     let (pair, after) = split(rest, b'&');
                     let (key, value) = split(pair, b'=');
-                    let value = match key == "cmd" && is_form_encoded(value) {
-                        true => Cow::Owned(decode_form(value)?),
-                        false => decode(value)?,
+                    let value = if key == "cmd" && is_form_encoded(value) {
+                        Cow::Owned(decode_form(value)?)
+                    } else {
+                        decode(value)?
                     };
                     ((key, value), after)
                 }
@@ -264,10 +265,10 @@ fn decode_leniently(text: &str) -> Result<Cow<'_, str>, Error> {
     let decoded = percent_decode(text.as_bytes()).decode_utf8();
     let decoded =
         decoded.map_err(|_| Error::bad_request("the query is not UTF-8 after percent-decoding"))?;
-    match decoded.contains('\0') {
-        true => Err(Error::bad_request("the query holds a NUL byte")),
-        false => Ok(decoded),
+    if decoded.contains('\0') {
+        return Err(Error::bad_request("the query holds a NUL byte"));
     }
+    Ok(decoded)
 }
 
 #[cfg(test)]

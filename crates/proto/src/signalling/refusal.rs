@@ -26,13 +26,13 @@ pub fn refusal(error: &Error) -> (StatusCode, String) {
 pub fn check_method(allowed: &str, method: &Method) -> Result<(), Error> {
     let method = method.as_str();
     let mut methods = allowed.split(',').map(str::trim_ascii_start);
-    match allowed == method || methods.any(|allowed| allowed == method) {
-        true => Ok(()),
-        false => Err(Error::new(
-            ErrorKind::MethodNotAllowed,
-            format!("this path does not take this method; use {allowed}"),
-        )),
+    if allowed == method || methods.any(|allowed| allowed == method) {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::MethodNotAllowed,
+        format!("this path does not take this method; use {allowed}"),
+    ))
 }
 
 /// The protocol's status of a kind of errors.

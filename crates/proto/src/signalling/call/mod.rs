@@ -198,7 +198,7 @@ impl Call {
         now: MediaTime,
     ) -> Moved {
         let viewer = party.viewer;
-        if let Some(moved) = self.take_over(party, (what, channel), now) {
+        if let Some(moved) = self.take_over(party, what, channel, now) {
             return Ok(moved);
         }
         let is_part = self.viewers().iter().any(|part| part == viewer);
@@ -259,7 +259,8 @@ impl Call {
     fn take_over(
         &mut self,
         party: Party<'_>,
-        (what, channel): (ViewerMove, ChannelId),
+        what: ViewerMove,
+        channel: ChannelId,
         now: MediaTime,
     ) -> Option<Vec<Effect>> {
         let viewer = party.viewer;

@@ -97,9 +97,10 @@ impl Offer {
                 topics: self.topics.iter().map(|name| name.as_str()).collect(),
                 words: &self.words,
                 programs: &self.programs,
-                others: match self.goes_on {
-                    true => "go to a program on the device, or to the camera's firmware",
-                    false => "none",
+                others: if self.goes_on {
+                    "go to a program on the device, or to the camera's firmware"
+                } else {
+                    "none"
                 },
             },
         })
@@ -107,9 +108,9 @@ impl Offer {
 
     /// The same in a sentence, for who asked for something else.
     pub fn beside(&self, asked: &str) -> String {
-        let list = |names: &[&str]| match names.is_empty() {
-            true => "nothing".to_owned(),
-            false => names.join(", "),
+        let list = |names: &[&str]| match names {
+            [] => "nothing".to_owned(),
+            names => names.join(", "),
         };
         let requests: Vec<_> = self.requests.iter().map(|(request, _)| *request).collect();
         let inner: Vec<_> = self.inner.iter().map(|inner| inner.name).collect();

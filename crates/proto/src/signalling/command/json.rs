@@ -107,12 +107,11 @@ impl<'a, H: FnMut(&str), T: FnMut(&str, &'a RawValue)> Writer<H, T> {
                     "a key is not 1 to 64 characters of ASCII; those at the top are lower-case letters, digits and _",
                 );
             }
-            let is_twice = match has_few {
-                true => {
-                    let mut before = members[..place].iter();
-                    before.any(|(Text(before), _)| before.eq_ignore_ascii_case(key))
-                }
-                false => !seen.insert(key.to_ascii_lowercase()),
+            let is_twice = if has_few {
+                let mut before = members[..place].iter();
+                before.any(|(Text(before), _)| before.eq_ignore_ascii_case(key))
+            } else {
+                !seen.insert(key.to_ascii_lowercase())
             };
             if is_twice {
                 return Err("a key is there twice");

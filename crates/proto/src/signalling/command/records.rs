@@ -175,9 +175,10 @@ impl Month {
         }
         let year: i16 = text[..4].parse().map_err(|_| bad())?;
         let month: i8 = text[4..].parse().map_err(|_| bad())?;
-        match (1970..=9999).contains(&year) && (1..=12).contains(&month) {
-            true => Ok(Self { year, month }),
-            false => Err(bad()),
+        if (1970..=9999).contains(&year) && (1..=12).contains(&month) {
+            Ok(Self { year, month })
+        } else {
+            Err(bad())
         }
     }
 }
