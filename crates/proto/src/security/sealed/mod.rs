@@ -3,6 +3,38 @@
 //! `docs/protocol.md`, "Records". A record is type, length, AES-128-CTR ciphertext and a truncated
 //! HMAC-SHA-256 over sequence number, head and ciphertext. The tag is checked before anything is
 //! decrypted, and a body that does not end with its last record was cut off.
+//!
+//! ```
+//! use peercam_proto::{
+//!     credential::Secret,
+//!     sealed::{Broken, Head, Keys, Opener, Record, Sealer},
+//! };
+//!
+//! // Session key, X25519 secret and transcript are the same at both ends.
+//! let keys = || Keys::derive(&Secret::new([1; 32]), &[2; 32], &[3; 32]);
+//! let head = Head {
+//!     status: 200,
+//!     headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+//! };
+//! let mut sealer = Sealer::new(keys().response);
+//! let mut sealed = sealer.head(&head).to_vec();
+//! sealed.extend(sealer.last(&mut &b"hello"[..]));
+//!
+//! let mut opener = Opener::response(keys().response);
+//! opener.feed(&sealed);
+//! assert_eq!(opener.next_record()?, Some(Record::Head(head.clone())));
+//! assert_eq!(opener.next_record()?, Some(Record::Last(b"hello"[..].into())));
+//! opener.finish()?;
+//!
+//! // One bit of the last tag is flipped on the way.
+//! let last = sealed.len() - 1;
+//! sealed[last] ^= 1;
+//! let mut opener = Opener::response(keys().response);
+//! opener.feed(&sealed);
+//! assert_eq!(opener.next_record()?, Some(Record::Head(head)));
+//! assert_eq!(opener.next_record(), Err(Broken));
+//! # Ok::<(), Broken>(())
+//! ```
 
 mod exchange;
 mod head;

@@ -2,6 +2,36 @@
 //!
 //! Shapes follow `docs/protocol.md`, "Commands". Every status is a string, every answer is JSON
 //! and none is empty: stock clients take an empty answer for a lost device.
+//!
+//! ```
+//! use peercam_proto::{
+//!     command::{Command, Reply, Status, decode_request},
+//!     media::ChannelId,
+//! };
+//!
+//! let query = "action=inner_define&channel=1&cmd=get_record_index&limit=10";
+//! let (command, _) = decode_request(query, "")?;
+//! let expected = Command::RecordIndex {
+//!     channel: ChannelId(1),
+//!     window: None,
+//!     kind: None,
+//!     limit: Some(10),
+//! };
+//! assert_eq!(command, expected);
+//!
+//! // A panel of a stock app puts raw JSON into the query.
+//! let query = r#"action=user_define&cmd={"topic":"ptz","data":{"cmd":"ptz_left_press"}}"#;
+//! let (command, _) = decode_request(query, "")?;
+//! assert_eq!(command.name(), "ptz");
+//!
+//! let reply = Reply::Status {
+//!     status: Status::Unsupported,
+//!     reason: "this camera does not turn".to_owned(),
+//! };
+//! let json = r#"{"status":"406","reason":"this camera does not turn"}"#;
+//! assert_eq!(reply.encode(), json);
+//! # Ok::<(), peercam_proto::error::Error>(())
+//! ```
 
 mod help;
 mod json;
