@@ -33,6 +33,7 @@ pub fn read(key: &Secret, source: Source, cookie: &str) -> Option<u32> {
         .then_some(second)
 }
 
+/// The first line keeps a MAC for cookies from being one for anything else.
 fn message(source: Source, second: u32) -> Vec<u8> {
     format!("peercam-cookie/1\n{source}\n{second}").into_bytes()
 }

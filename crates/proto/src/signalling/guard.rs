@@ -86,10 +86,10 @@ pub fn check<'a>(
     }
     let is_own = match (told.fetch_site, told.referer) {
         (Some(site), _) => matches!(site.as_bytes(), b"none" | b"same-origin"),
-        // Browsers say nothing of the kind to a plain address of the network, but where they come
-        // from.
+        // Fetch Metadata goes to trustworthy URLs only, and `http://192.168.1.5` is none; there, a
+        // browser says where it comes from.
         (None, Some(page)) => is_page_of(page, told.host),
-        // And that only if the page lets them.
+        // And that only if the page lets it: with `Referrer-Policy: no-referrer` nothing is left.
         (None, None) if told.is_of_mozilla => {
             return Err(forbidden(
                 "a browser that does not say which page asks may not use this listener (over plain HTTP to an address of the network it never says so); a program that is none sends another User-Agent",
@@ -238,6 +238,8 @@ enum HostKind {
 
 impl HostKind {
     fn of(authority: &str) -> Self {
+        // Systems connect 0.0.0.0 and :: to this machine, and browsers have let pages of the network
+        // do so although they keep them from 127.0.0.1. No program needs these as a name.
         let of_address = |is_unspecified: bool| {
             if is_unspecified {
                 Self::Foreign
@@ -258,6 +260,8 @@ impl HostKind {
         match Host::parse(name) {
             Ok(Host::Ipv4(address)) => of_address(address.is_unspecified()),
             Ok(Host::Ipv6(address)) => of_address(address.to_canonical().is_unspecified()),
+            // Browsers resolve `localhost` by themselves. RFC 6761 §6.3 asks the same for `localhost.`
+            // and names below it, but some resolvers send these to the network's DNS.
             Ok(Host::Domain(name)) if name == "localhost" => Self::Fixed,
             Ok(Host::Domain(name)) => match name.trim_end_matches('.') {
                 "localhost" => Self::Local,

@@ -54,7 +54,7 @@ impl Source {
 
 impl Source {
     /// The networks that it is in, itself first: of IPv6 the /64, /56 and /48, because a home or an
-    /// office has one of these.
+    /// office is given one of these (RFC 6177).
     pub fn networks(self) -> impl Iterator<Item = Network> {
         let bits: &[u8] = match self {
             Self::Host(IpAddr::V6(_)) => &[64, 56, 48],

@@ -7,7 +7,7 @@ use crate::{
     encoding::{base64, exactly},
 };
 
-/// The longest text, in bytes: what the property may hold.
+/// The longest text, in bytes: what the property may hold. It is used up: 4 + 43 + 1 + 16.
 const MAX_TEXT: usize = 64;
 /// The longest version, in bytes.
 const MAX_VERSION: usize = 16;

@@ -142,6 +142,8 @@ fn json_value(rest: &str) -> Option<(&'static str, &str, &str)> {
     if !value.starts_with('{') {
         return None;
     }
+    // The closing brace ends the value only if the query or the pair ends there too. Damaged JSON runs
+    // to the end of the query: no part of it may be read as a parameter of its own.
     let end =
         end_of_object(value).filter(|&end| matches!(value.as_bytes().get(end), None | Some(b'&')));
     let (json, after) = value.split_at(end.unwrap_or(value.len()));
@@ -176,6 +178,7 @@ fn is_form_encoded(value: &str) -> bool {
     if !has_encoded_brace || !value.contains('+') {
         return false;
     }
+    // A plus between tokens is a number's exponent (`1e+5`, RFC 8259 §6), or it was a space.
     let mut before = [0; 2];
     let stands_between = marks(value).any(|Mark { byte, is_raw, .. }| {
         let is_of_number = matches!(before, [b'0'..=b'9', b'e' | b'E']);
@@ -206,6 +209,7 @@ fn marks(text: &str) -> impl Iterator<Item = Mark> {
                 byte => (byte, true, 1),
             };
             at += width;
+            // An escaped quote does not end a string; it may itself be percent-encoded (`\%22`).
             match byte {
                 b'\\' if in_string => at += escaped_width(&bytes[at..]),
                 b'"' => in_string = !in_string,

@@ -74,6 +74,7 @@ impl Forms {
     pub fn next(&self, uri: &http::Uri) -> Form {
         match self.0.take() {
             Form::Origin => Form::of_uri(uri),
+            // Only the first line was rewritten; from then on `take` leaves `Origin`.
             absolute => absolute,
         }
     }
@@ -113,7 +114,8 @@ struct Parts<'a> {
     version_and_end: &'a [u8],
 }
 
-/// Splits at the first and the last space, so that spaces inside the target survive.
+/// Splits at the first and the last space. RFC 9112 §3 allows two in all, but panels leave spaces in
+/// their JSON, and these survive.
 fn split(line: &[u8]) -> Option<Parts<'_>> {
     let first = line.iter().position(|&byte| byte == b' ')?;
     let last = line.iter().rposition(|&byte| byte == b' ')?;
@@ -139,6 +141,7 @@ fn origin_form(target: &[u8]) -> &[u8] {
     let Some(rest) = after_scheme(target) else {
         return target;
     };
+    // An empty path is sent as `/` (RFC 9112 §3.2.1); a query without a path gets its slash later.
     match &rest[authority(rest).len()..] {
         [] => b"/",
         target => target,

@@ -144,6 +144,8 @@ impl Claims {
     }
 }
 
+// Serde refuses a field that is there twice, and here one that is not known: a back end that writes a
+// restriction of a later version must not have it passed over.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {

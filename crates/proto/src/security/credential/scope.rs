@@ -170,7 +170,7 @@ impl FromStr for Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// Every scope.
+    /// Every scope: there are eight, one for each bit.
     pub const ALL: Self = Self(u8::MAX);
 
     /// Returns whether `scope` is in the set.

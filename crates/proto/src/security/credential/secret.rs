@@ -24,7 +24,7 @@ impl Secret {
         Self::expanded(&Hkdf::<Sha256>::new(Some(salt), &self.0), info)
     }
 
-    /// HKDF-Expand of this secret, which is uniform already.
+    /// HKDF-Expand of this secret, which is uniform already: RFC 5869 §3.3 lets Extract be skipped.
     pub(super) fn expand(&self, info: &[u8]) -> Self {
         let hkdf = Hkdf::<Sha256>::from_prk(&self.0).expect("32 bytes are long enough");
         Self::expanded(&hkdf, info)

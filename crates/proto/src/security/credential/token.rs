@@ -64,6 +64,7 @@ impl<'a> Target<'a> {
 
     /// Returns whether a query has a parameter `_token`, however it is percent-encoded.
     pub fn names_token(query: &str) -> bool {
+        // A second `_token` in another spelling would be decoded and believed by some other reader.
         query.split('&').any(|pair| {
             let key = pair.split_once('=').map_or(pair, |(key, _)| key);
             percent_encoding::percent_decode_str(key).eq(b"_token".iter().copied())
@@ -129,7 +130,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A number in its one canonical spelling.
+/// A number in its one canonical spelling: `01` and `+1` would be further texts of one credential.
 fn decimal(text: &str) -> Option<u32> {
     let is_canonical =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
@@ -168,6 +169,8 @@ pub struct Signed<'a> {
 impl Signed<'_> {
     /// The bytes that are signed: thirteen lines.
     pub fn to_bytes(&self) -> Vec<u8> {
+        // No line can hold a line feed and so become two: HTTP has none in methods, targets and field
+        // values (RFC 9112 §3, RFC 9110 §5.5), the rest is hex, base64url, decimal or a word.
         let key = |key: Option<[u8; 32]>| key.map_or("-".to_owned(), |key| base64(&key));
         let transport = match self.transport {
             Transport::P2p => "p2p",

@@ -84,6 +84,7 @@ impl PairingUri {
         let device = device
             .flatten()
             .ok_or(ParseUriError("the device, id, is missing or damaged"))?;
+        // Issuer, epoch, claims. The device alone can tell what they are good for.
         if credential.split('.').count() != 3 || credential.contains(char::is_whitespace) {
             return Err(ParseUriError("the credential, c, is damaged"));
         }

@@ -59,6 +59,8 @@ impl DirectionKeys {
 
     /// Encrypts or decrypts the body of record `sequence` in place.
     pub(super) fn apply(&self, sequence: u64, body: &mut [u8]) {
+        // Sequence and counter have bytes of their own, and a record has at most 1024 blocks: no two
+        // records of a direction share a block of keystream.
         let mut block = [0; 16];
         block[4..12].copy_from_slice(&sequence.to_be_bytes());
         let stream = ctr::CtrCore::<&Aes128, ctr::flavors::Ctr32BE>::inner_iv_init(
@@ -73,6 +75,7 @@ impl DirectionKeys {
         let mut mac = hmac::Context::with_key(&self.mac);
         mac.update(&sequence.to_be_bytes());
         mac.update(head_and_body);
+        // RFC 2104 §5 asks for half of the output at least.
         let tag = mac.sign();
         tag.as_ref()[..TAG]
             .try_into()

@@ -106,6 +106,7 @@ impl Opener {
         };
         let length = (u32::from_be_bytes(*header) & 0x00ff_ffff) as usize;
         let kind = Kind::of(header[0]).ok_or(Broken)?;
+        // The header is not authenticated yet: all that it can do is to have this much waited for.
         if length > MAX_RECORD || (kind == Kind::Head) != (self.state == State::Head) {
             return Err(Broken);
         }

@@ -214,12 +214,15 @@ impl Call {
                 Ok(Vec::new())
             }
             (CallState::Idle, _) => Err(no_call()),
+            // Whoever has no part in the call is refused; what follows is about the caller's own.
             (_, ViewerMove::Start) if !is_part => Err(busy()),
             (_, _) if !is_part => Err(not_part()),
             // Both ring each other: that is an answer.
             (CallState::Calling { .. }, ViewerMove::Start | ViewerMove::Answer) => {
                 Ok(self.answered_by(party))
             }
+            // The document has `call_hang_up` after answering only; here it is also what a viewer that
+            // has left counts as having said.
             (
                 CallState::Calling { viewers, .. },
                 ViewerMove::Reject | ViewerMove::Busy | ViewerMove::Timeout | ViewerMove::HangUp,
@@ -316,6 +319,7 @@ impl Call {
     /// # Errors
     /// As [`Call::viewer_moves`]. [`DeviceMove::Ring`] is [`Call::ring`].
     pub fn device_moves(&mut self, what: DeviceMove) -> Moved {
+        // Taking the state leaves `Idle`: an arm that ends the call has nothing more to set.
         match (std::mem::take(&mut self.state), what) {
             (CallState::Idle, _) => Err(no_call()),
             (
@@ -363,6 +367,7 @@ impl Call {
 
     /// A viewer has left, which is as if it had hung up.
     pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
+        // A guest takes nothing over, and hanging up reads neither channel nor time.
         let hangs_up = (ViewerMove::HangUp, ChannelId::default());
         let party = Party {
             viewer,

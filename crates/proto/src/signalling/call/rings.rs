@@ -45,6 +45,7 @@ impl Rings {
             return Ok(());
         };
         let since = |last| i64::try_from(now.duration_from(last).as_micros()).unwrap_or(i64::MAX);
+        // Twice the longest wait: `ring` times 2 to the power of `MAX_DOUBLINGS + 1`.
         self.guests
             .retain(|guest| since(guest.last) < ring.saturating_mul(2 << MAX_DOUBLINGS));
         let known = self.guests.iter_mut();

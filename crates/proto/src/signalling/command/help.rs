@@ -162,6 +162,7 @@ const MOST: usize = 64;
 
 /// Returns the Levenshtein distance: letters to add, leave out or change to make one of the other.
 fn distance(asked: &[char], name: &str) -> usize {
+    // Wagner and Fischer's algorithm, of whose table one row is kept.
     let mut row: Vec<usize> = (0..=asked.len()).collect();
     for (line, letter) in name.chars().take(MOST).enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], line + 1);

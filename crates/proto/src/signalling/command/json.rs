@@ -3,7 +3,7 @@
 //! Programs and firmware read JSON with parsers of their own, which take the first of two keys or
 //! the last, compare them without case, end a text at a NUL, and pass over what follows. A text of
 //! which two readers could understand two things is refused, and what goes on is never the text
-//! that came.
+//! that came. RFC 8259 §4 leaves it open which of two keys counts.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
@@ -165,7 +165,8 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, &'static str> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The members of an object as they came, each of them.
+/// The members of an object as they came, each of them: `serde_json::Map` would keep the last of two
+/// keys, and so hide that there are two.
 struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

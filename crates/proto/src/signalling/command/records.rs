@@ -113,7 +113,8 @@ fn milliseconds(query: &Query<'_>, keys: &[&str]) -> Result<Option<i64>, Error> 
     time(query, keys, MAX_SECONDS * 1000, "milliseconds")
 }
 
-/// A time of up to `max`, in these units. Some clients write decimals, which are cut off.
+/// A time of up to `max`, in these units. Decimals are cut off: the vendor's
+/// iOS app writes times with `%f`.
 fn time(query: &Query<'_>, keys: &[&str], max: i64, units: &str) -> Result<Option<i64>, Error> {
     let Some(text) = value(query, keys)? else {
         return Ok(None);
@@ -210,6 +211,7 @@ impl PlaybackCommand {
                     every: every.ok_or_else(bad)?,
                 }
             }
+            // Rewinding runs from `end_time` back to `start_time` (signalling description, "Set rewind").
             "playback_rewind" => {
                 let from = milliseconds(query, &["end_time"])?;
                 let to = milliseconds(query, &["start_time"])?;
@@ -239,6 +241,8 @@ impl PlaybackCommand {
 
 /// `progress` is milliseconds from the start; the older `time` seconds, or from 10⁹ on a date.
 fn seek(query: &Query<'_>) -> Result<SeekTo, Error> {
+    // An older edition of the document has a date in `time`; the vendor's Android app sends seconds from
+    // the start there (`time=15}`). 10⁹ is a day in 2001 as a date, and 31 years as an offset.
     const EARLIEST_DATE: i64 = 1_000_000_000;
     if let Some(millis) = milliseconds(query, &["progress"])? {
         return Ok(SeekTo::Offset { millis });
@@ -361,6 +365,7 @@ pub(super) fn encode_files(files: &[FileEntry], dialect: ListDialect, limit: usi
 /// The last entries, as many as an answer holds and as are wanted. `"more":"1"` says that there are
 /// more.
 fn page(key: &str, limit: usize, entries: impl DoubleEndedIterator<Item = String>) -> String {
+    // Key, braces, brackets and `more`, which do not count as entries.
     const FRAME: usize = 64;
     let mut left = MAX_REPLY - FRAME;
     let mut fitting = Vec::new();

@@ -115,6 +115,8 @@ fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'s
         let meaning = members.topic().map_or(Meaning::NoTopic, Meaning::Topic);
         return Ok((text, meaning));
     }
+    // Firmware may decode once more than this device did, and then read a topic that was not checked.
+    // Each layer is heard, and JSON below one is refused.
     hear(text);
     let mut unescaped = Cow::Borrowed(text);
     for tries in 0.. {
@@ -128,12 +130,14 @@ fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'s
         hear(&further);
         unescaped = Cow::Owned(further.into_owned());
     }
+    // Binary goes as hex (signalling description, "Custom signalling"), and JSON can hide in it.
     if let Some(bytes) = unhex(text) {
         let inner = String::from_utf8_lossy(&bytes);
         // `22` may as well be a number of the maker's.
         if json::begins_as_json(&inner) && inner.contains('{') {
             let mut members = Members::default();
             let anew = json::rewrite(&inner, hear, |key, value| members.take(key, value))?;
+            // Upper case as in the document's example, unless the app had it otherwise.
             let is_lower = text.bytes().any(|byte| byte.is_ascii_lowercase());
             let mut text = hex(anew.as_bytes());
             if !is_lower {

@@ -118,6 +118,7 @@ impl Playhead {
         let stream = self.stream_time(recorded, track);
         Due {
             at: self.origin.plus_micros(stream),
+            // FLV has 32 bits of milliseconds (Annex E.4.1): it wraps after 49 days.
             timestamp: (stream / 1000) as u32,
         }
     }
@@ -131,7 +132,8 @@ impl Playhead {
                 };
                 let is_gap = (recorded - self.position).abs() > GAP;
                 let alike = at + recorded - from;
-                // Sound stands a little before the picture that it came behind.
+                // Sound stands a little before the picture that it came behind, so each track is kept
+                // from going back by itself; sound goes on by the 1 ms that FLV can tell apart.
                 match (is_gap, track, self.last_sound) {
                     (true, ..) => last + self.step,
                     (false, TrackKind::Video, _) => alike.max(last),
@@ -152,6 +154,7 @@ impl Playhead {
             self.anchor = Some((recorded, stream));
         }
         if track == TrackKind::Video {
+            // A seek backwards or a gap says nothing about the frame rate.
             let step = self.picture.map(|picture| recorded - picture);
             if let Some(step) = step.filter(|step| (1..=GAP).contains(step)) {
                 self.step = step;
@@ -163,6 +166,8 @@ impl Playhead {
             self.last_sound = Some(stream);
         }
         self.position = recorded;
+        // The origin moves for good. To catch up would send a burst to a viewer that could not take
+        // the normal pace.
         let late = now.micros_since(self.origin.plus_micros(stream));
         if late > LATE {
             self.origin = self.origin.plus_micros(late);
