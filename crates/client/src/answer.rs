@@ -1,23 +1,22 @@
 use std::{
-    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame as BodyFrame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use peercam_proto::{
-    farewell,
-    sealed::{Head, Opener, Record},
-    text,
-};
+use peercam_proto::{farewell, text};
 use peercam_task::boundary;
 use tokio::sync::mpsc;
 
-use super::{ClientError, in_time};
+use super::{
+    ClientError,
+    exchange::{self, Unopened},
+    in_time,
+};
 
 /// The longest refusal that is read, in bytes.
 const MAX_REFUSAL: usize = 4096;
@@ -40,11 +39,7 @@ pub(super) struct AnswerBody {
 /// Where a body comes from.
 enum Source {
     /// In records.
-    Sealed {
-        body: Incoming,
-        opener: Box<Opener>,
-        has_ended: bool,
-    },
+    Sealed(exchange::Body),
     /// As it is, on a stream that is secure by itself. What reads it holds it to its length, and ends
     /// with it.
     Plain {
@@ -62,28 +57,12 @@ enum Source {
 
 impl Answer {
     /// Waits for the head of a sealed answer.
-    pub(super) async fn sealed(body: Incoming, opener: Opener) -> Result<Self, ClientError> {
-        let mut source = Source::Sealed {
-            body,
-            opener: Box::new(opener),
-            has_ended: false,
-        };
-        let Some(Record::Head(Head { status, headers })) =
-            in_time(poll_fn(|context| source.poll_record(context))).await??
-        else {
-            return Err(ClientError::Broken);
-        };
-        let headers = headers.iter().filter_map(|(name, value)| {
-            Some((
-                HeaderName::from_bytes(name.as_bytes()).ok()?,
-                HeaderValue::from_str(value).ok()?,
-            ))
-        });
-        let headers = headers.collect();
+    pub(super) async fn sealed(answer: Unopened) -> Result<Self, ClientError> {
+        let (parts, body) = in_time(answer.head()).await??.into_parts();
         Ok(Self {
-            status,
-            body: AnswerBody::of(source, &headers),
-            headers,
+            status: parts.status.as_u16(),
+            body: AnswerBody::of(Source::Sealed(body), &parts.headers),
+            headers: parts.headers,
         })
     }
 
@@ -225,38 +204,6 @@ impl AnswerBody {
 }
 
 impl Source {
-    /// The next record of a sealed body; `None` behind the last one.
-    fn poll_record(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Record>, ClientError>> {
-        let Self::Sealed {
-            body,
-            opener,
-            has_ended,
-        } = self
-        else {
-            return Poll::Ready(Err(ClientError::Broken));
-        };
-        let broken = |_| ClientError::Broken;
-        loop {
-            let record = opener.next_record().map_err(|_| ClientError::Broken)?;
-            if record.is_some() || *has_ended {
-                return Poll::Ready(Ok(record));
-            }
-            match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                Some(frame) => {
-                    let data = frame.map_err(broken)?.into_data();
-                    opener.feed(&data.unwrap_or_default());
-                }
-                None => {
-                    *has_ended = true;
-                    opener.finish().map_err(|_| ClientError::Broken)?;
-                }
-            }
-        }
-    }
-
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ClientError>>> {
         Poll::Ready(match self {
             Self::Plain {
@@ -270,12 +217,10 @@ impl Source {
                 })
             }
             Self::Resumed { pieces, .. } => ready!(pieces.poll_recv(context)),
-            sealed @ Self::Sealed { .. } => match ready!(sealed.poll_record(context)) {
-                Ok(Some(Record::Data(data) | Record::Last(data))) => Some(Ok(data.freeze())),
-                Ok(Some(Record::Head(_))) => Some(Err(ClientError::Broken)),
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
-            },
+            Self::Sealed(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                frame.map(|frame| Ok(frame?.into_data().unwrap_or_default()))
+            }
         })
     }
 }
@@ -300,6 +245,8 @@ impl HttpBody for AnswerBody {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     /// What comes of a body of these pieces under a head that says so many bytes.

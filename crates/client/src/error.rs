@@ -2,6 +2,8 @@ use std::{fmt, io, net::SocketAddr};
 
 use peercam_net::p2p::Lost;
 
+use super::exchange::RequestError;
+
 /// Why a request did not work: which side it was, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -146,6 +148,16 @@ impl ClientError {
             }
             Self::Lost(_) => Self::OutcomeUnknown(Box::new(self)),
             other => other,
+        }
+    }
+}
+
+impl From<RequestError> for ClientError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::CutOff | RequestError::Broken => Self::Broken,
+            RequestError::NotAccepted => Self::NotAccepted,
+            RequestError::BadTarget(why) => Self::BadTarget(why),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod answer;
 mod error;
+pub mod exchange;
 pub mod p2p;
 pub mod proxy;
 pub mod tcp;
@@ -19,7 +20,6 @@ mod viewer;
 
 use std::time::Duration;
 
-use http::{Request, header};
 use peercam_task::boundary::{self, Part};
 
 pub use answer::Answer;
@@ -57,23 +57,6 @@ fn drive(connection: impl Future<Output: Send> + Send + 'static) -> boundary::Ta
         // How it ended is seen by whoever waits for an answer.
         drop(connection.await);
     })
-}
-
-/// A target with its token.
-fn with_token(target: &str, token: &str) -> String {
-    match target.split_once('?') {
-        None => format!("{target}?_token={token}"),
-        Some((path, rest)) => format!("{path}?_token={token}&{rest}"),
-    }
-}
-
-fn ask<B>(method: &str, target: &str, body: B) -> Result<Request<B>, ClientError> {
-    Request::builder()
-        .method(method)
-        .uri(target)
-        .header(header::HOST, "ipc.p2p.com")
-        .body(body)
-        .map_err(|_| ClientError::BadTarget("it holds characters that must be percent-encoded"))
 }
 
 /// A name for a file here: the device's is not to choose where anything is written.

@@ -2,28 +2,17 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-};
-use hyper_util::rt::TokioIo;
-use peercam_proto::{
-    cookie,
-    credential::{BodyKind, PairingUri, Signed, Transport},
-    encoding::exactly,
-    sealed::{Exchange, Keys, Opener, Sealer},
-};
+use http::{HeaderValue, Method};
+use peercam_proto::credential::PairingUri;
 use peercam_task::boundary;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use zeroize::Zeroizing;
 
 use super::{
-    Answer, ClientError, answer_in_time, ask, drive, in_time,
-    upload::{self, Upload},
-    with_token,
+    Answer, ClientError, answer_in_time, drive,
+    exchange::{self, ChallengeError, Payload, RequestError, Requester},
+    in_time,
+    upload::Upload,
 };
 
 /// A silent device is asked so often whether it is there.
@@ -37,8 +26,6 @@ const AGAIN_AFTER: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_millis(500),
 ];
-/// A longer cookie is not brought back.
-const MAX_COOKIE: usize = 256;
 /// How long one address may take to be connected to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,29 +33,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     uri: PairingUri,
     address: SocketAddr,
-    sender: SendRequest<Upload>,
+    requester: Requester,
     /// Owns the connection: dropping it closes it.
     _task: boundary::Task,
-    exchange: Exchange,
-    challenge: Challenge,
-    shared: Zeroizing<[u8; 32]>,
-    counter: u32,
     /// The device ended it in place of an answer.
     is_cut_off: bool,
-}
-
-/// What goes with a request.
-enum Sent<'a> {
-    Nothing,
-    Whole(&'a [u8]),
-    Stream(Upload),
-}
-
-/// What the device contributed to this connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Challenge {
-    binding: [u8; 32],
-    device_key: [u8; 32],
 }
 
 impl Connection {
@@ -115,7 +84,10 @@ impl Connection {
 
     /// Asks what costs nothing and may be asked twice.
     async fn prove(&mut self) -> Result<(), ClientError> {
-        match self.exchange("GET", "/healthz", Sent::Nothing).await {
+        match self
+            .exchange(&Method::GET, "/healthz", Payload::Nothing)
+            .await
+        {
             // It is the device that says so.
             Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -128,47 +100,20 @@ impl Connection {
         cookie: &mut Option<HeaderValue>,
     ) -> Result<Self, Opening> {
         let stream = dial(address).await?;
-        let not_it = |_| ClientError::NotTheDevice(address);
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(not_it)?;
-        let task = drive(connection);
-        let mut request = ask("GET", "/", upload::nothing())?;
-        if let Some(cookie) = cookie {
-            let headers = request.headers_mut();
-            headers.insert(cookie::HEADER, cookie.clone());
-        }
-        let answer = in_time(sender.send_request(request)).await?;
-        let answer = answer.map_err(|error| match is_cut_off(&error) {
-            true => Opening::CutOff,
-            false => not_it(error).into(),
-        })?;
+        let untold = |error| Opening::of(error, address);
+        let (unproven, driver) = exchange::begin(stream).await.map_err(untold)?;
+        let task = drive(driver);
+        let challenge = unproven.challenge(uri.device, uri.credential.clone(), cookie.as_ref());
+        let requester = in_time(challenge).await?.map_err(untold)?;
         // The first one is the oldest, and counts first.
-        if let (None, Some(given)) = (&cookie, answer.headers().get(cookie::HEADER)) {
-            *cookie = Some(given.clone()).filter(|given| given.len() <= MAX_COOKIE);
+        if cookie.is_none() {
+            *cookie = requester.cookie().cloned();
         }
-        let challenge = answer
-            .headers()
-            .get(header::WWW_AUTHENTICATE)
-            .filter(|_| answer.status() == StatusCode::UNAUTHORIZED)
-            .and_then(|value| Challenge::parse(value.to_str().ok()?))
-            .ok_or(ClientError::NotTheDevice(address))?;
-        in_time(finish(answer.into_body())).await??;
-        let mut random = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut random[..]).map_err(|_| ClientError::Random)?;
-        let exchange = Exchange::new(*random);
-        let shared = exchange
-            .agree(challenge.device_key)
-            .ok_or(ClientError::NotTheDevice(address))?;
         Ok(Self {
             uri: uri.clone(),
             address,
-            sender,
+            requester,
             _task: task,
-            exchange,
-            challenge,
-            shared,
-            counter: 0,
             is_cut_off: false,
         })
     }
@@ -185,13 +130,13 @@ impl Connection {
     /// [`ClientError::Refused`] with the device's own reason; any other [`ClientError`] if there
     /// was no authentic answer.
     pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
-        let is_first = self.counter == 0;
-        let answer = self.exchange("GET", target, Sent::Nothing).await;
+        let is_first = self.requester.requests() == 0;
+        let answer = self.exchange(&Method::GET, target, Payload::Nothing).await;
         if !(is_first && self.is_cut_off) {
             return answer;
         }
         *self = Self::open_soon(self.address, &self.uri).await?;
-        self.exchange("GET", target, Sent::Nothing).await
+        self.exchange(&Method::GET, target, Payload::Nothing).await
     }
 
     /// Sends something in a sealed body. It is never sent twice.
@@ -199,7 +144,9 @@ impl Connection {
     /// # Errors
     /// As [`Connection::get`]; [`ClientError::OutcomeUnknown`] if no answer came.
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
-        let sent = self.exchange("POST", target, Sent::Whole(body)).await;
+        let sent = self
+            .exchange(&Method::POST, target, Payload::Whole(body))
+            .await;
         sent.map_err(ClientError::of_post)
     }
 
@@ -208,64 +155,24 @@ impl Connection {
     /// # Errors
     /// As [`Connection::post`].
     pub async fn send(&mut self, target: &str, body: Upload) -> Result<Answer, ClientError> {
-        let sent = self.exchange("POST", target, Sent::Stream(body)).await;
+        let sent = self
+            .exchange(&Method::POST, target, Payload::Stream(body))
+            .await;
         sent.map_err(ClientError::of_post)
     }
 
     async fn exchange(
         &mut self,
-        method: &'static str,
+        method: &Method,
         target: &str,
-        body: Sent<'_>,
+        payload: Payload<'_>,
     ) -> Result<Answer, ClientError> {
-        self.counter += 1;
-        let credential = &self.uri.credential;
-        let signed = Signed {
-            transport: Transport::Tcp,
-            device: self.uri.device,
-            viewer: None,
-            binding: self.challenge.binding,
-            device_key: Some(self.challenge.device_key),
-            viewer_key: Some(self.exchange.public()),
-            counter: self.counter,
-            method,
-            target,
-            range: b"",
-            body: match body {
-                Sent::Nothing => BodyKind::None,
-                Sent::Whole(_) | Sent::Stream(_) => BodyKind::Records,
-            },
-            credential: credential.text(),
-        };
-        let token = signed.token(credential);
-        let Keys {
-            request: sealing,
-            response: opening,
-        } = Keys::derive(
-            &credential.session_key(),
-            &self.shared,
-            &signed.transcript(),
-        );
-        let body = match body {
-            Sent::Nothing => upload::nothing(),
-            Sent::Whole(mut bytes) => upload::whole(Sealer::new(sealing).last(&mut bytes)),
-            Sent::Stream(body) => upload::sealed(body, Sealer::new(sealing)),
-        };
-        let request = ask(method, &with_token(target, &token), body)?;
-        let answer = answer_in_time(target, self.sender.send_request(request))
-            .await?
-            .map_err(|error| {
-                self.is_cut_off = is_cut_off(&error);
-                ClientError::Broken
-            })?;
-        // Outside of the records everything is a hint, and this one only says that none will come.
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::NotAccepted);
-        }
-        Answer::sealed(answer.into_body(), Opener::response(opening))
-            .await?
-            .checked()
-            .await
+        let request = self.requester.request(method, target, payload);
+        let answer = answer_in_time(target, request).await?;
+        let answer = answer.inspect_err(|error| {
+            self.is_cut_off = *error == RequestError::CutOff;
+        })?;
+        Answer::sealed(answer).await?.checked().await
     }
 }
 
@@ -277,18 +184,21 @@ enum Opening {
     Failed(ClientError),
 }
 
+impl Opening {
+    fn of(error: ChallengeError, address: SocketAddr) -> Self {
+        Self::Failed(match error {
+            ChallengeError::CutOff => return Self::CutOff,
+            ChallengeError::NotTheDevice => ClientError::NotTheDevice(address),
+            ChallengeError::Broken => ClientError::Broken,
+            ChallengeError::Random => ClientError::Random,
+        })
+    }
+}
+
 impl From<ClientError> for Opening {
     fn from(error: ClientError) -> Self {
         Self::Failed(error)
     }
-}
-
-/// Whether the other end ended the connection in place of an answer.
-fn is_cut_off(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error);
-    let io = source.and_then(|source| source.downcast_ref::<io::Error>());
-    let is_reset = io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled() || is_reset
 }
 
 async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {
@@ -308,71 +218,4 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, ClientError> {
         .with_interval(KEEPALIVE);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&alive);
     Ok(stream)
-}
-
-/// Reads the rest of a short body, so that the connection can be used again.
-async fn finish(mut body: Incoming) -> Result<(), ClientError> {
-    use http_body_util::BodyExt;
-    const AT_MOST: usize = 4096;
-    let mut seen = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ClientError::Broken)?;
-        seen += frame.data_ref().map_or(0, Bytes::len);
-        if seen > AT_MOST {
-            return Err(ClientError::Broken);
-        }
-    }
-    Ok(())
-}
-
-impl Challenge {
-    /// Reads `Peercam v="1", b="…", d="…"`; parameters that later versions may add are ignored.
-    fn parse(text: &str) -> Option<Self> {
-        let parameters = text.strip_prefix("Peercam ")?;
-        let value = |name: &str| {
-            let mut values = parameters.split(',').filter_map(|parameter| {
-                let (found, value) = parameter.trim().split_once('=')?;
-                let value = value.strip_prefix('"')?.strip_suffix('"')?;
-                (found == name).then_some(value)
-            });
-            let value = values.next();
-            value.filter(|_| values.next().is_none())
-        };
-        let key = |name: &str| exactly(value(name)?);
-        (value("v")? == "1").then_some(Self {
-            binding: key("b")?,
-            device_key: key("d")?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn challenges_are_read_strictly() {
-        let key = "REREREREREREREREREREREREREREREREREREREREREQ";
-        let good = format!("Peercam v=\"1\", b=\"{key}\", d=\"{key}\"");
-        let expected = Challenge {
-            binding: [0x44; 32],
-            device_key: [0x44; 32],
-        };
-        assert_eq!(Challenge::parse(&good), Some(expected));
-        assert_eq!(
-            Challenge::parse(&format!("{good}, x=\"y\"")),
-            Some(expected)
-        );
-        for bad in [
-            String::new(),
-            good.replace("Peercam", "Basic"),
-            good.replace("v=\"1\"", "v=\"2\""),
-            good.replace("b=", "c="),
-            good.replace('"', ""),
-            format!("{good}, d=\"{key}\""),
-            good.replace(key, "REQ"),
-        ] {
-            assert_eq!(Challenge::parse(&bad), None, "{bad}");
-        }
-    }
 }

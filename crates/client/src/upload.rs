@@ -9,7 +9,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
-use peercam_proto::sealed::Sealer;
 use tokio::sync::mpsc;
 
 /// What is sent with a request.
@@ -71,54 +70,6 @@ impl Body for Stream {
         self.0
             .poll_recv(context)
             .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
-}
-
-/// A body in records.
-pub(super) fn sealed(body: Upload, sealer: Sealer) -> Upload {
-    Sealed {
-        body,
-        sealer: Some(sealer),
-    }
-    .boxed_unsync()
-}
-
-struct Sealed {
-    body: Upload,
-    /// `None` behind the last record.
-    sealer: Option<Sealer>,
-}
-
-impl Body for Sealed {
-    type Data = Bytes;
-    type Error = Box<dyn StdError + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        loop {
-            let Some(sealer) = &mut this.sealer else {
-                return Poll::Ready(None);
-            };
-            let records = match Pin::new(&mut this.body).poll_frame(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(mut piece) => sealer.data(&mut piece, usize::MAX),
-                    Err(_) => continue,
-                },
-                Poll::Ready(None) => {
-                    let last = this.sealer.take();
-                    last.map(|sealer| sealer.last(&mut Bytes::new()))
-                        .unwrap_or_default()
-                }
-            };
-            if !records.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(records))));
-            }
-        }
     }
 }
 

@@ -11,9 +11,10 @@ use peercam_proto::credential::{
 };
 
 use crate::{
-    Answer, ClientError, answer_in_time, ask, drive, in_time,
+    Answer, ClientError, answer_in_time, drive,
+    exchange::{ask, with_token},
+    in_time,
     upload::{self, Upload},
-    with_token,
 };
 
 /// A request to a device.
