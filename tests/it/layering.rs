@@ -215,6 +215,39 @@ fn the_wire_formats_are_pure() {
     }
 }
 
+/// Words that the exchange over any stream must not know: its caller dials, waits and keeps files.
+const DIALLED: [&str; 7] = [
+    "tokio::net",
+    "std::net",
+    "std::fs",
+    "Instant",
+    "SystemTime",
+    "tokio::time",
+    "boundary",
+];
+
+#[test]
+fn the_exchange_stands_on_a_stream_only() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        let place = path.to_string_lossy();
+        let is_upload = place.ends_with("/client/src/upload.rs");
+        if !is_upload && !place.contains("/client/src/exchange/") {
+            continue;
+        }
+        let code = code(&text);
+        for word in DIALLED {
+            assert!(!code.contains(word), "{place} mentions {word}");
+        }
+        for module in imports(&code) {
+            let is_of_it = ["exchange", "upload"].contains(&module.as_str());
+            assert!(is_of_it, "{place} imports crate::{module}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 3, "only {seen} files of it were seen");
+}
+
 #[test]
 fn early_data_is_never_used() {
     for (path, text) in sources() {
