@@ -1,3 +1,8 @@
+//! Answers of the device, whichever way they came.
+//!
+//! A body is as long as its head says and ends in order, or it ends with an error; what came before
+//! is authentic. Opening of records belongs to `exchange`, making of streams to `tcp` and `p2p`.
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -36,11 +41,11 @@ pub(super) struct AnswerBody {
     left: Option<u64>,
 }
 
-/// Where a body comes from.
+/// Source of a body.
 enum Source {
-    /// In records.
+    /// Sealed records of a TCP connection.
     Sealed(exchange::Body),
-    /// As it is, on a stream that is secure by itself. What reads it holds it to its length, and ends
+    /// Plain HTTP on a stream that is secure by itself. Its reader holds it to its length, and ends
     /// with it.
     Plain {
         body: Incoming,
@@ -123,7 +128,7 @@ impl Answer {
         self.status
     }
 
-    /// How many bytes of the body are still to come, if the device says.
+    /// Length of the body in bytes, if the device says.
     pub fn length(&self) -> Option<u64> {
         length(&self.headers)
     }
@@ -133,7 +138,7 @@ impl Answer {
         &self.headers
     }
 
-    /// Whether it has ended only because the device shuts down.
+    /// Returns whether the body has ended only because the device shuts down.
     pub(super) fn is_farewell(&self) -> bool {
         matches!(
             self.body.source,
@@ -249,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a body of these pieces under a head that says so many bytes.
+    /// The text and the error of a body of these pieces under a head that says so many bytes.
     async fn collected(
         length: Option<u64>,
         pieces: &[&'static str],

@@ -1,10 +1,14 @@
+//! Failures of the viewer's end, as sentences for people and as codes for apps.
+//!
+//! Each says on which side it was and, where there is something, what to do. No secret is in one.
+
 use std::{fmt, io, net::SocketAddr};
 
 use peercam_net::p2p::Lost;
 
 use super::exchange::RequestError;
 
-/// Why a request did not work: which side it was, and what to do.
+/// Failure of a request: which side it was, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The URI has no address to try.
@@ -18,7 +22,7 @@ pub enum ClientError {
     /// The device cannot be dialled.
     #[error("the device cannot be reached: {lost}{}", advice(lost))]
     NotDialled {
-        /// What happened.
+        /// Reason of the endpoint.
         lost: Lost,
     },
     /// The viewer's own endpoint cannot be had.
@@ -45,7 +49,7 @@ pub enum ClientError {
         /// The device's sentence, made fit for a terminal.
         reason: String,
     },
-    /// What came is not what the device sealed.
+    /// Bytes that the device did not seal, or not all that it did.
     #[error(
         "the answer was cut off or changed on its way; what came before it is as the device sent it"
     )]
@@ -73,7 +77,7 @@ pub enum ClientError {
 pub enum Code {
     /// A parameter is wrong.
     BadParameter,
-    /// What names the device cannot be read.
+    /// The name of the device cannot be read.
     BadPeerInfo,
     /// The device runs another version of the protocol.
     Incompatible,
@@ -83,7 +87,7 @@ pub enum Code {
     NoStream,
     /// The device is not connected.
     NotConnected,
-    /// What came cannot be opened.
+    /// An answer cannot be opened.
     Unopened,
     /// Talking does not start.
     NoVoice,
@@ -128,7 +132,7 @@ impl ClientError {
         })
     }
 
-    /// Which of two addresses' failures to tell of: something that answered says more than nothing.
+    /// The one of two addresses' failures to tell of: something that answered says more than nothing.
     pub(super) fn worse(last: Option<Self>, error: Self) -> Self {
         match (last, error) {
             (Some(Self::Unreachable(mut tried)), Self::Unreachable(more)) => {
@@ -162,7 +166,7 @@ impl From<RequestError> for ClientError {
     }
 }
 
-/// What to do about a device that cannot be dialled.
+/// Advice about a device that cannot be dialled.
 fn advice(lost: &Lost) -> &'static str {
     match lost {
         Lost::Silent => {

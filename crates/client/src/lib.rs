@@ -6,6 +6,28 @@
 //! Nothing that comes from the network weakens it: what is not sealed with this credential's keys,
 //! or said by the device's own key, is only a hint; no refusal makes it try without encryption or
 //! by another door; and no POST is sent twice.
+//!
+//! [`Viewer`] asks and watches, over P2P or TCP; [`p2p::Session`] is kept and dials again;
+//! [`exchange`] is the protocol alone, for an app with a transport of its own.
+//!
+//! ```no_run
+//! use peercam_client::{Viewer, p2p::{Identity, Options}};
+//! use peercam_proto::credential::PairingUri;
+//!
+//! # async fn watch(uri: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let options = Options {
+//!     identity: Identity::random()?,
+//!     relay_authorities: None,
+//!     on_feedback: None,
+//! };
+//! let mut viewer = Viewer::open(PairingUri::parse(uri)?, options).await?;
+//! let mut live = viewer.media("/ipc.flv?action=live&quality=standard").await?;
+//! while let Some(flv) = live.piece().await? {
+//!     println!("{} bytes of FLV", flv.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,7 +48,7 @@ pub use answer::Answer;
 pub use error::{ClientError, Code};
 pub use viewer::Viewer;
 
-/// How long the device may take to begin an answer. It waits for its camera for 5 s.
+/// Timeout of the beginning of an answer. The device waits for its camera for 5 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The path of sound for the device: it is answered when all of it was played.
@@ -38,9 +60,10 @@ async fn answer_in_time<T>(
     answer: impl Future<Output = T>,
 ) -> Result<T, ClientError> {
     let path = target.split('?').next();
-    match path == Some(VOICE) {
-        true => Ok(answer.await),
-        false => in_time(answer).await,
+    if path == Some(VOICE) {
+        Ok(answer.await)
+    } else {
+        in_time(answer).await
     }
 }
 
@@ -65,9 +88,12 @@ pub fn local_name(name: &str) -> String {
     let safe: String = last
         .chars()
         .take(128)
-        .map(|c| match c.is_ascii_alphanumeric() || "._-".contains(c) {
-            true => c,
-            false => '_',
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
         })
         .collect();
     match safe.trim_start_matches('.') {

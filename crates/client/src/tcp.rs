@@ -1,4 +1,7 @@
-//! To a listener of the device: a challenge, and records.
+//! TCP connections to a listener of the device: dialling, again where strangers flood it, and the
+//! time-outs of what `exchange` does on them.
+//!
+//! No POST is made on a second connection after the first took it.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -26,7 +29,7 @@ const AGAIN_AFTER: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_millis(500),
 ];
-/// How long one address may take to be connected to.
+/// Timeout of connecting to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A TCP connection to a device, on which requests prove themselves. One request at a time.
@@ -176,7 +179,7 @@ impl Connection {
     }
 }
 
-/// Why a connection was not opened.
+/// Failure of opening a connection.
 enum Opening {
     /// The other end ended it before it answered.
     CutOff,

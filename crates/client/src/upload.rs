@@ -11,20 +11,20 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
 
-/// What is sent with a request.
+/// Body of a request.
 pub type Upload = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
 
-/// Nothing.
+/// An empty body.
 pub(super) fn nothing() -> Upload {
     Empty::new().map_err(Into::into).boxed_unsync()
 }
 
-/// These bytes.
+/// A body of bytes that are there.
 pub(super) fn whole(bytes: Bytes) -> Upload {
     Full::new(bytes).map_err(Into::into).boxed_unsync()
 }
 
-/// Whatever comes, until its sender is dropped.
+/// A body of the pieces that come, until their sender is dropped.
 pub fn stream(pieces: mpsc::Receiver<Bytes>) -> Upload {
     Stream(pieces).map_err(Into::into).boxed_unsync()
 }

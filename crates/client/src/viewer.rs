@@ -1,10 +1,12 @@
+//! A viewer over whichever of P2P and TCP answers first.
+
 use bytes::Bytes;
 use peercam_proto::credential::PairingUri;
 
 use super::p2p::{Ask, Options, Session};
 use super::{Answer, ClientError, tcp, upload::Upload};
 
-/// How long P2P has before a listener on the network is tried too.
+/// Head start of P2P before a listener on the network is tried too.
 const HEAD_START: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A viewer that asks a few things and goes: over P2P where the URI says how to dial, else over
@@ -12,7 +14,7 @@ const HEAD_START: std::time::Duration = std::time::Duration::from_secs(2);
 pub enum Viewer {
     /// Over P2P.
     P2p(Session),
-    /// To a listener.
+    /// Over TCP, to a listener.
     Tcp(Box<tcp::Connection>),
 }
 
@@ -110,7 +112,7 @@ impl Viewer {
         }
     }
 
-    /// Whether it finds out by itself that the device is gone, and dials again.
+    /// Returns whether the viewer finds out by itself that the device is gone, and dials again.
     pub fn is_kept(&self) -> bool {
         match self {
             Self::P2p(_) => true,

@@ -37,7 +37,7 @@ const MAX_COOKIE: usize = 256;
 /// The longest body of a challenge, in bytes.
 const MAX_CHALLENGE: usize = 4096;
 
-/// Why there was no challenge. Nothing that depends on the credential was sent.
+/// Failure to get a challenge. Nothing that depends on the credential was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChallengeError {
     /// The other end closed the stream in place of an answer: a device has no place for it now.
@@ -54,7 +54,7 @@ pub enum ChallengeError {
     Random,
 }
 
-/// Why there is no authentic answer, or no more of it.
+/// Failure to get an authentic answer, or the rest of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The other end closed the stream in place of an answer.

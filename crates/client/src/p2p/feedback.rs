@@ -50,7 +50,7 @@ async fn take(stream: Stream, handler: Arc<dyn OnFeedback>) {
     }
 }
 
-/// Nothing but `POST /feedback` is for a device to ask.
+/// Answer to a request of the device: only `POST /feedback` is for it to make.
 async fn answer(request: Request<Incoming>, handler: &dyn OnFeedback) -> Response<Full<Bytes>> {
     let reply = |status, text: &'static str| {
         let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::ClientError;
 
-/// What a file of an identity begins with.
+/// First bytes of the file of an identity.
 const PREFIX: &str = "peercam-identity:1?k=";
 
 /// The key of a viewer's endpoint.

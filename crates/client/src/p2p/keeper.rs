@@ -1,3 +1,8 @@
+//! The task that keeps a session's connection: it dials until the device answers, notices silence,
+//! dials beside it, and looks for a way around the relay.
+//!
+//! At most [`MAX_DIALS`] dials run at a time. Requests belong to `link`.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -15,30 +20,31 @@ use crate::ClientError;
 /// A connection on which nothing came for this long may be dead: the device is dialled beside it.
 /// It sends something every second, so a stream that stands still is no silence.
 const SILENCE: Duration = Duration::from_secs(4);
-/// How often that is looked at.
+/// Interval at which that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// A device that does not answer is dialled again beside the dial that waits: QUIC repeats itself
 /// ever more slowly, and a device that starts is to be found at once.
 const STAGGER: Duration = Duration::from_secs(1);
 /// Dials at a time.
 const MAX_DIALS: usize = 4;
-/// How long it is dialled with all haste.
+/// Time during which the device is dialled with all haste.
 const HASTE: Duration = Duration::from_secs(30);
 /// The pause between dials after that.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same after the device has refused: it will hardly think otherwise soon.
 const PAUSE_OF_REFUSED: Duration = Duration::from_secs(15);
-/// How long a new connection waits for a request before it shows by itself who is there: the
+/// Time that a new connection waits for a request before it shows by itself who is there: the
 /// device gives a peer that proves nothing little time.
 const TIME_TO_ASK: Duration = Duration::from_millis(200);
-/// When a way around the relay is looked for again, each after the one before; then once a minute.
+/// Pauses before a way around the relay is looked for again, each after the one before; then once
+/// a minute.
 const SEEK_AFTER: [u64; 10] = [1, 1, 2, 3, 3, 3, 3, 5, 10, 30];
 /// The same when that did not help.
 const SEEK_PAUSE: Duration = Duration::from_secs(60);
-/// How long a way around the relay may take to be found.
+/// Timeout of finding a way around the relay.
 const SEEK_TIME: Duration = Duration::from_secs(3);
 
-/// How it stands with the connection.
+/// State of the connection.
 #[derive(Clone)]
 pub(super) enum State {
     /// The first dial is under way.
@@ -47,7 +53,7 @@ pub(super) enum State {
     Down(Down),
 }
 
-/// Why there is no connection; it is being dialled again.
+/// Reason that there is no connection; the device is being dialled again.
 #[derive(Clone, Debug)]
 pub(super) enum Down {
     Lost(Lost),
@@ -76,7 +82,7 @@ pub(super) struct Keeper {
     pub(super) closed: CancellationToken,
 }
 
-/// What comes after a connection.
+/// Step after a connection.
 enum Next {
     /// A better one, which is there already.
     Replaced(Arc<Link>),
@@ -270,7 +276,7 @@ async fn more_than(connection: &Connection, count: u64) {
     }
 }
 
-/// Nobody listens to what the device says.
+/// A viewer without a listener for what the device says.
 struct Nobody;
 
 impl OnFeedback for Nobody {

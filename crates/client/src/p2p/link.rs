@@ -1,3 +1,8 @@
+//! One P2P connection to the device, and one QUIC stream of it for each request (RFC 9000 §2).
+//!
+//! Each request proves itself with a number of its own; the connection's exported keying material
+//! (RFC 8446 §7.5) binds the proof to it. Dialling again belongs to `keeper`.
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
@@ -27,7 +32,7 @@ pub struct Ask<'a> {
     pub range: Option<HeaderValue>,
     /// The value of `Content-Type`.
     pub content_type: Option<HeaderValue>,
-    /// What is sent with it.
+    /// Body of the request.
     pub body: Upload,
 }
 
@@ -70,7 +75,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whether a request is never made twice: what it did the first time is not known.
+/// Returns whether a request is never made twice: its effect the first time is not known.
 fn does_something(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT)
 }
@@ -80,7 +85,7 @@ pub(super) struct Link {
     connection: Connection,
     /// This viewer, as the device sees it.
     viewer: EndpointId,
-    /// What makes the connection one of a kind.
+    /// Keying material that makes the connection one of a kind.
     binding: [u8; 32],
     counter: AtomicU32,
     is_let_in: AtomicBool,
@@ -102,7 +107,7 @@ impl Link {
         &self.connection
     }
 
-    /// Whether the device has let this viewer in.
+    /// Returns whether the device has let this viewer in.
     pub(super) fn is_let_in(&self) -> bool {
         self.is_let_in.load(Ordering::Relaxed)
     }
@@ -160,9 +165,10 @@ impl Link {
             method: method.as_str(),
             target,
             range: range.as_ref().map_or(b"", |range| range.as_bytes()),
-            body: match body.is_end_stream() {
-                true => BodyKind::None,
-                false => BodyKind::Plain,
+            body: if body.is_end_stream() {
+                BodyKind::None
+            } else {
+                BodyKind::Plain
             },
             credential: credential.text(),
         };

@@ -15,25 +15,25 @@ use crate::{Answer, ClientError};
 /// Pieces that wait for the one who takes the body. What is more waits at the device, which skips
 /// for a viewer that is too slow.
 const WAITING: usize = 8;
-/// How long a stream may stand still because its connection was lost, before it is given up.
+/// Time that a stream may stand still because its connection was lost, before it is given up.
 const GIVE_UP: Duration = Duration::from_secs(120);
-/// From one answer of a device to the next time it is asked for the same stream, whatever it says and
-/// however it ends.
+/// Pause from one answer of a device to the next time it is asked for the same stream, whatever it
+/// says and however it ends.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What becomes of a body whose connection is lost.
+/// Continuation of a body whose connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It goes on with the picture of now, as one stream.
+    /// Live: goes on with the picture of now, as one stream.
     Live,
-    /// It ends in order behind the last whole tag: where to go on is the player's to say.
+    /// Playback: ends in order behind the last whole tag; where to go on is the player's to say.
     Playback,
-    /// It goes on with the very next byte.
+    /// A file: goes on with the very next byte.
     Download,
 }
 
 impl Kind {
-    /// What the target of a request asks for; `None` for what is no media.
+    /// The kind that the target of a request asks for; `None` for what is no media.
     pub(crate) fn of(target: &str) -> Option<Self> {
         let (path, query) = target.split_once('?')?;
         let query = Query::parse(query).ok()?;
@@ -99,19 +99,19 @@ struct Stream {
     target: String,
     /// Bytes of the whole, if the device said.
     length: Option<u64>,
-    /// What names the version of the file, likewise.
+    /// Name of the version of the file, likewise.
     tag: Option<HeaderValue>,
     sender: mpsc::Sender<Result<Bytes, ClientError>>,
 }
 
-/// Whoever took the body has gone.
+/// The reader of the body has gone.
 struct Gone;
 
-/// How it stands with a body that is asked for again and again.
+/// State of a body that is asked for again and again.
 struct Progress {
-    /// When the device last answered, or failed to.
+    /// Time at which the device last answered, or failed to.
     answered: Instant,
-    /// When something came that was of use.
+    /// Time at which something came that was of use.
     came: Instant,
 }
 
@@ -124,7 +124,7 @@ impl Progress {
         }
     }
 
-    /// When to ask again; `None` if that was in vain for too long. An answer with nothing in it is in
+    /// Time to ask again; `None` if that was in vain for too long. An answer with nothing in it is in
     /// vain too: else a device could have its viewer ask for ever.
     fn next(&self, now: Instant) -> Option<Instant> {
         let is_in_vain = self.came < self.answered;
@@ -265,7 +265,7 @@ impl Stream {
     }
 }
 
-/// Whether a refusal may be one for a moment only: the device is full with a ghost of this viewer
+/// Returns whether a refusal may be one for a moment only: the device is full with a ghost of this viewer
 /// (503), or its camera is starting (502).
 fn may_pass(status: u16) -> bool {
     matches!(status, 502 | 503)

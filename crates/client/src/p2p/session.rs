@@ -1,3 +1,8 @@
+//! A session with a device: one endpoint, a connection that is kept, requests that wait for it.
+//!
+//! A request that only asks is made once more after a loss; one that sends something never is.
+//! Dialling belongs to `keeper`, bodies that go on after a loss to `resume`.
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -16,14 +21,14 @@ use super::{
 };
 use crate::{Answer, ClientError};
 
-/// How long a request waits for a connection that is being made or made again.
+/// Time that a request waits for a connection that is being made or made again.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// How long the first dials may fail: a device under attack may not take the first one.
+/// Time during which the first dials may fail: a device under attack may not take the first one.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
-/// How long the endpoint may take to tell the device that it leaves.
+/// Timeout of telling the device that it leaves.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// What a session takes besides the URI.
+/// Options of a session.
 pub struct Options {
     /// The key of this viewer's endpoint.
     pub identity: Identity,
@@ -120,7 +125,7 @@ impl Session {
         }
     }
 
-    /// By which path the device is reached now, in words; `None` while it is not.
+    /// The path by which the device is reached now, in words; `None` while it is not.
     pub fn path(&self) -> Option<String> {
         match &*self.shared.state.borrow() {
             State::Up(link) => link.connection().path().map(|path| path.to_string()),

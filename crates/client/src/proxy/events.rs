@@ -21,7 +21,7 @@ use crate::p2p::OnFeedback;
 const WAITING: usize = 64;
 /// Readers at a time; a further one displaces the oldest.
 const MAX_READERS: usize = 16;
-/// How often a reader is shown that its connection lives.
+/// Interval at which a reader is shown that its connection lives.
 const TICK: Duration = Duration::from_secs(15);
 
 /// Hands what the device says to whoever reads along.

@@ -3,7 +3,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// Which user of this machine has the other end of a connection on loopback; `None` if that cannot
+/// The user of this machine that has the other end of a connection on loopback; `None` if that cannot
 /// be said, as when the other end is closed already.
 ///
 /// It reads a table of the kernel, which takes a moment.

@@ -35,25 +35,25 @@ use super::p2p::Session;
 
 /// Connections of players at a time.
 const MAX_CONNECTIONS: usize = 64;
-/// How often connections are looked at for time-outs.
+/// Interval at which connections are looked at for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// A pause after the system refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A player's request head, and how much of an answer hyper takes ahead of it, in bytes.
 const BUFFER: usize = 16 << 10;
 
-/// Whom a proxy serves, and with what.
+/// Options of a proxy.
 #[derive(Clone, Default)]
 pub struct Rules {
-    /// What it lets in beside programs of this machine.
+    /// Players that are let in beside programs of this machine.
     pub allowed: Arc<Allowed>,
     /// Other users of this machine may use it.
     pub any_user: bool,
-    /// It may be reached from other machines, by anybody and without encryption.
+    /// Set if the proxy may be reached from other machines, by anybody and without encryption.
     pub allow_insecure_lan: bool,
-    /// What the device says.
+    /// Feedback of the device.
     pub events: Events,
-    /// Where to post that.
+    /// URL to post that to.
     pub feedback_url: Option<FeedbackUrl>,
 }
 
@@ -168,7 +168,7 @@ async fn talk(
     last.finish().await;
 }
 
-/// Whether the program at the other end is one of the user who runs this one.
+/// Returns whether the program at the other end is one of the user who runs this one.
 async fn is_own_user(peer: SocketAddr, own: SocketAddr) -> bool {
     let look = move || local_user::user_of(peer, own);
     let found = boundary::blocking(Part::Connection, peer, look).await;

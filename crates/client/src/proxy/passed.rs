@@ -1,4 +1,4 @@
-//! What of a device's answer goes on to a player. A player may be a browser, in which the device is a
+//! The part of a device's answer that goes on to a player. A player may be a browser, in which the device is a
 //! stranger.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -30,7 +30,7 @@ const TYPES: [&str; 9] = [
     ANYTHING,
 ];
 
-/// What everything else is called.
+/// Content type of everything else.
 const ANYTHING: &str = "application/octet-stream";
 
 /// The status; one that is no end of a request is the device's mistake.

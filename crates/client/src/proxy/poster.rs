@@ -10,10 +10,10 @@ use url::Url;
 
 use crate::drive;
 
-/// How long the one that is told may take.
+/// Timeout of the server that is told.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Where to post what the device says: one fixed `http://` URL; redirects are not followed.
+/// Address for what the device says: one fixed `http://` URL; redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedbackUrl {
     authority: String,

@@ -1,4 +1,4 @@
-//! From a player's request to the device's answer.
+//! A player's request, and the device's answer to it.
 
 use bytes::Bytes;
 use http::{
@@ -23,12 +23,12 @@ use crate::{
     upload::{self, Upload},
 };
 
-/// What a player is answered with.
+/// Body of the answer to a player.
 pub(super) type ProxyBody = UnsyncBoxBody<Bytes, ClientError>;
 
 /// The code of a failure, for apps that know codes.
 const CODE: HeaderName = HeaderName::from_static("peercam-code");
-/// What a proxy serves; of a path only the last part counts.
+/// Service of a proxy; of a path only the last part counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     /// Media of the device.
@@ -39,9 +39,9 @@ enum Route {
     Command,
     /// A picture of the device by itself.
     Snapshot,
-    /// What the device says.
+    /// Feedback of the device.
     Events,
-    /// How it stands with the connection.
+    /// State of the connection.
     Health,
 }
 
@@ -236,7 +236,7 @@ fn target(path: &str, query: Option<&str>) -> String {
     }
 }
 
-/// There was no answer of the device.
+/// No answer came from the device.
 fn failure(error: &ClientError) -> Response<ProxyBody> {
     let cause = match error {
         ClientError::OutcomeUnknown(cause) => cause,
