@@ -145,9 +145,10 @@ impl Keeper {
                 let dial = async move { endpoint.dial(device, &hints).await };
                 dials.spawn(contain(Part::Connection, "dialling the device", dial));
             }
-            let pause = match began.elapsed() < HASTE {
-                true => STAGGER,
-                false => PAUSE,
+            let pause = if began.elapsed() < HASTE {
+                STAGGER
+            } else {
+                PAUSE
             };
             let pause = tokio::time::sleep(pause);
             tokio::pin!(pause);

@@ -230,9 +230,10 @@ fn target(path: &str, query: Option<&str>) -> String {
     let kept: Vec<_> = pairs
         .filter(|pair| !pair.is_empty() && !Target::names_token(pair))
         .collect();
-    match kept.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", kept.join("&")),
+    if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
     }
 }
 
