@@ -1,4 +1,4 @@
-//! What access control costs: sealing, a sealed viewer beside a plain one, and proofs.
+//! Cost of access control: sealing, a sealed viewer beside a plain one, and proofs.
 //!
 //! `cargo bench --bench access`. The reference is `openssl speed`, run in between on the same
 //! processor: AES-128-CTR and HMAC-SHA-256 over 16 KiB, and X25519. For the viewers it runs while as

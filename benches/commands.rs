@@ -24,9 +24,9 @@ use tokio::{
 };
 
 const ROUNDS: usize = 101;
-/// So many that a server is never without a request: who waits for whom is not what is measured.
+/// Connections, so many that a server is never without a request: waiting is not measured.
 const CONNECTIONS: usize = 64;
-/// What a connection asks in a round.
+/// Requests of a connection in a round.
 const REQUESTS: u64 = 16;
 
 const COMMANDS: [(&str, &str); 4] = [

@@ -66,7 +66,7 @@ impl Options {
     }
 }
 
-/// What one server did with one load.
+/// Figures of one server under one load.
 struct Figures {
     cpu_per_gb: f64,
     kib_per_viewer: f64,

@@ -1,4 +1,4 @@
-//! How soon a viewer gets a picture, and how fast FLV is written.
+//! Time to a viewer's first picture, and rate at which FLV is written.
 //!
 //! `cargo bench --bench live`. Joins go over loopback TCP to a daemon in this process, from the
 //! request's last byte to the first byte of the first picture; FLV is written for one viewer from
@@ -126,7 +126,7 @@ fn gigabytes_per_second(mut write: impl FnMut(&[Frame], &mut Vec<u8>)) -> f64 {
     bytes as f64 * f64::from(rounds) / started.elapsed().as_secs_f64() / 1e9
 }
 
-/// As a viewer's body does it, a picture and its sound at a time, and copied as the kernel would.
+/// Writes FLV as a viewer's body does, a picture and its sound at a time, copied as the kernel would.
 fn write_flv(frames: &[Frame], out: &mut Vec<u8>) {
     let muxer = Muxer::new(&tracks(), HevcForm::Legacy);
     for group in frames.chunks(3) {

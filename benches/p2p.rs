@@ -1,4 +1,4 @@
-//! What a viewer over P2P costs beside a bare bi-stream of the same library.
+//! Cost of a viewer over P2P beside a bare bi-stream of the same library.
 //!
 //! `cargo bench --bench p2p`. On one processor a device, or a program that writes into a bi-stream
 //! and does nothing else; on the other one viewer that takes all it can get, over loopback. The
@@ -39,7 +39,7 @@ const WRITE: usize = 512 << 10;
 /// The protocol and the key of the bare program.
 const BARE: (&[u8], [u8; 32]) = (b"bare/1", [7; 32]);
 
-/// What one round came to.
+/// Figures of one round.
 #[derive(Clone, Copy)]
 struct Round {
     megabytes_per_second: f64,
@@ -243,7 +243,7 @@ fn endpoint() -> iroh::endpoint::Builder {
     Endpoint::builder(presets::Minimal).relay_mode(RelayMode::Disabled)
 }
 
-/// What `transport::p2p` has on both sides.
+/// Windows as `transport::p2p` sets them on both sides.
 fn with_our_windows(builder: iroh::endpoint::Builder) -> iroh::endpoint::Builder {
     builder.transport_config(
         QuicTransportConfig::builder()

@@ -1,4 +1,4 @@
-//! What recording costs: the index at start, queries, writing.
+//! Cost of recording: the index at start, queries, writing.
 //!
 //! `cargo bench --bench record`. Files are made in a directory for temporary ones; what the disk
 //! itself can do is in the figures of writing.

@@ -70,10 +70,10 @@ pub struct Daemon {
     _lock: Lock,
 }
 
-/// Says where viewers can dial the device at the moment.
+/// Source of the addresses at which viewers can dial the device now.
 type UdpHints = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
 
-/// How the device can be dialled, and tell its viewers something.
+/// Ways to dial the device, and to tell its viewers something.
 struct Reach {
     outbox: Option<Arc<dyn Outbox>>,
     peer_info: Option<PeerInfo>,
@@ -93,13 +93,13 @@ impl Default for Reach {
     }
 }
 
-/// How often it is looked whether the network has given the device another address.
+/// Interval between looks for another address of the device.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
-/// How often connections are looked at for time-outs.
+/// Interval between sweeps of connections for time-outs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-/// How often, at shutdown, connections are looked at that have been answered.
+/// Interval, at shutdown, between looks for connections that have been answered.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
-/// How long connections may take to end in order at shutdown.
+/// Timeout for connections to end in order at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
 
 impl Daemon {
@@ -116,7 +116,7 @@ impl Daemon {
         Self::assemble(config, budget, camera, registry).await
     }
 
-    /// As [`Daemon::start`], with cameras of one's own in place of those that the configuration
+    /// Same as [`Daemon::start`], with cameras of one's own in place of those that the configuration
     /// names: this is how hardware that is written in Rust comes in.
     ///
     /// # Errors
@@ -272,7 +272,7 @@ impl Daemon {
             .collect()
     }
 
-    /// What the daemon says of itself to other programs on this machine.
+    /// Description of the daemon for other programs on this machine, the text of `endpoint.json`.
     pub fn endpoint(&self) -> Endpoint {
         let doors = self.listeners.iter().map(|(listener, listen)| Door {
             address: listener.address(),
@@ -294,7 +294,7 @@ impl Daemon {
         }
     }
 
-    /// What an app back end keeps of the device, `_sys_xp2p_info`; `None` if P2P is off. It is
+    /// Peer information that an app back end keeps, `_sys_xp2p_info`; `None` if P2P is off. It is
     /// issued again whenever the device's addresses have changed.
     pub fn peer_info(&self) -> watch::Receiver<Option<PeerInfo>> {
         self.peer_info.subscribe()
@@ -483,7 +483,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     channels.try_for_each(|channel| cameras::check(clock, channel))
 }
 
-/// What the daemon counts; so far, what it is.
+/// Registry of metrics with the daemon's own description, to which the parts add theirs.
 fn registry(config: &Config) -> Registry {
     let mut registry = Registry::with_prefix("peercam");
     let labels = vec![

@@ -128,10 +128,10 @@ fn run(path: Option<&Path>, log: &Log) -> Result<()> {
     ended
 }
 
-/// What may be under way on files when all else has ended, and how long it may take.
+/// Timeout for work on files that is under way when all else has ended.
 const BLOCKED_GRACE: Duration = Duration::from_millis(500);
 
-/// What may be logged still after a second signal.
+/// Timeout for the last lines of the log after a second signal.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Exit code after a second signal.

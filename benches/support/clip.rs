@@ -14,10 +14,10 @@ const DELTA_BYTES: usize = 18_900;
 const SOUND_BYTES: usize = 341;
 const SOUNDS_PER_100_PICTURES: i64 = 188;
 
-/// Where the clock stands in a picture, behind the NAL length and a NAL header that no parser
+/// Offset of the clock in a picture, behind the NAL length and a NAL header that no parser
 /// minds.
 pub(crate) const STAMP_AT: usize = 5;
-/// What stands before the clock, so that a reader can find it.
+/// Mark before the clock, so that a reader can find it.
 pub(crate) const MARK: [u8; 8] = *b"\xfe\xedCLOCK\xfe";
 
 pub(crate) fn tracks() -> Tracks {

@@ -18,10 +18,10 @@ const SAMPLED: usize = 8;
 /// New viewers per second, and how long they settle.
 const RAMP_PER_SECOND: usize = 500;
 const SETTLE: Duration = Duration::from_secs(2);
-/// How often all viewers are read.
+/// Interval between reads of all viewers.
 const SWEEP: Duration = Duration::from_millis(20);
 
-/// What the viewers saw.
+/// Figures of the viewers.
 pub(crate) struct Load {
     pub(crate) delivered_bytes: u64,
     pub(crate) cpu_nanos: u64,

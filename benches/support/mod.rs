@@ -14,7 +14,7 @@ pub(crate) fn data_dir() -> PathBuf {
     data_dir_of(std::process::id())
 }
 
-/// That of another process.
+/// The data directory of another process.
 pub(crate) fn data_dir_of(pid: u32) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{pid}"))
 }

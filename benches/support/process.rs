@@ -1,4 +1,4 @@
-//! What the system knows about a process.
+//! Figures of a process, as the system knows them.
 
 use rustix::{
     process::Pid,

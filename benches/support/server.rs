@@ -99,7 +99,7 @@ impl MediaSource for ClipSource {
 /// A server as a process of its own. Dropping it kills it.
 pub(crate) struct Server {
     child: Child,
-    /// What it printed.
+    /// The ports that it printed.
     pub(crate) ports: Vec<u16>,
 }
 

@@ -1,4 +1,4 @@
-//! Who has connections beside those of sessions.
+//! TCP connections beside those of sessions.
 
 use crate::access::CONNECTIONS_OF_SESSION;
 
@@ -11,12 +11,12 @@ pub const RESERVED: usize = 4;
 /// Connections that viewers on open listeners leave to programs on the device.
 pub const LOCAL: usize = 16;
 
-/// What so many sessions need at least.
+/// Connections that so many sessions need at least.
 pub(super) fn least(sessions: usize) -> usize {
     of_sessions(sessions) + STRANGERS.0 + RESERVED + LOCAL
 }
 
-/// What those that prove themselves need, with as many strangers as there may be.
+/// Connections of so many proved sessions, and of as many strangers as there may be.
 pub fn sealed(sessions: usize) -> usize {
     of_sessions(sessions) + STRANGERS.1 + RESERVED
 }

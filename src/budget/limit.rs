@@ -1,11 +1,11 @@
-//! What memory there is: of a control group, or of the machine.
+//! Memory limit of the process: its control group's, or the machine's.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Where a limit comes from.
+/// Origin of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The control group of this process.
@@ -18,9 +18,9 @@ pub enum Source {
 /// derived from it holds for the whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// In bytes.
+    /// The limit in bytes.
     pub bytes: u64,
-    /// Who says so.
+    /// Its origin.
     pub source: Source,
 }
 

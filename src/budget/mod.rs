@@ -30,9 +30,9 @@ use crate::{config, talk};
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// What the program itself takes, before anybody is served: code, its tables, one runtime.
+/// Memory of the program itself, before anybody is served: code, its tables, one runtime.
 const PROGRAM: u64 = 10 << 20;
-/// Where the system does not say how much memory there is.
+/// Limit that is assumed where the system gives none.
 const UNKNOWN_LIMIT: u64 = 64 << 20;
 
 /// The largest picture that is handed on, between these bounds: this part of the total.
@@ -47,20 +47,20 @@ const DOWNLOAD: usize = 512 * KIB;
 /// A TCP connection's task, and its buffers in both directions, which are larger for the few that
 /// have proved themselves and smaller for strangers.
 const CONNECTION: usize = 16 * KIB;
-/// What the kernel may keep that was sent to one viewer and not acknowledged.
+/// Bytes in the kernel that were sent to one viewer and not acknowledged: at least, and at most.
 const SEND_BUFFER: (usize, usize) = (128 * KIB, 4 * MIB);
-/// What is known of a recording, in a list that may have grown to twice what it holds.
+/// Memory of a recording's entry, in a list that may have grown to twice what it holds.
 const RECORDING: usize = 64;
 /// Recordings that are known at least (five days of a minute each), and at most.
 const RECORDINGS: (usize, usize) = (8_000, 200_000);
-/// Where the fragments of a file lie that grows, and what its list may have grown to.
+/// Memory of the index of a growing file's fragments, and of the list that it may have grown to.
 const INDEX: usize = 16 * KIB;
 /// Sound of one talk: a head, blocks that wait, a decoder.
 const TALK: usize = 192 * KIB;
 /// Tables of viewers and calls, commands that wait for their playback, counters, lines of the log.
 const REST: usize = 320 * KIB;
 
-/// What the device is to do, as far as it takes memory.
+/// Tasks of the device, as far as they take memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wants {
     channels: usize,
@@ -83,9 +83,9 @@ struct Wants {
 pub struct Budget {
     /// The sum.
     pub total: usize,
-    /// Why it is so much.
+    /// Origin of the sum.
     pub origin: Origin,
-    /// In the order of [`Part`].
+    /// Share of each part, in the order of [`Part`].
     pub shares: Vec<Share>,
     /// A larger picture is lost, in bytes.
     pub picture: usize,
@@ -99,28 +99,28 @@ pub struct Budget {
     pub downloads: usize,
     /// TCP connections at a time.
     pub connections: usize,
-    /// What the kernel may keep for one TCP connection; `None`: as much as it likes, because there
+    /// Bytes that the kernel may keep for one TCP connection; `None`: as many as it likes, because there
     /// is room for that.
     pub send_buffer: Option<usize>,
-    /// What may wait for one viewer over P2P, sent and not acknowledged, in bytes.
+    /// Send window of one viewer over P2P: sent and not acknowledged, in bytes.
     pub p2p_window: usize,
     /// P2P connections at a time of viewers that have proved themselves.
     pub p2p_connections: usize,
-    /// What may wait for the recorder, in bytes.
+    /// Queue of the recorder, in bytes.
     pub record: usize,
-    /// What each channel keeps from before an event, in bytes.
+    /// Pre-roll of each channel, kept from before an event, in bytes.
     pub pre_roll: usize,
     /// A fragment of a recording, in bytes.
     pub fragment: usize,
     /// Recordings that are known at a time.
     pub recordings: usize,
-    /// What talks are read further than they sound, in bytes.
+    /// Sound of all talks that is read ahead of its playing, in bytes.
     pub talk_ahead: usize,
-    /// What each stream of a camera may take on its way in.
+    /// Memory of each stream of a camera on its way in.
     pub room: Room,
 }
 
-/// Where the sum comes from.
+/// Origin of the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `runtime.memory` says so.
@@ -131,7 +131,7 @@ pub enum Origin {
     Unknown,
 }
 
-/// There is too little memory for what the device is to do.
+/// Too little memory for the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "memory: this configuration needs {} at least for what it keeps, and {} {origin}; it needs less with fewer channels, without [record] or [p2p], or with a smaller max_sessions, and runtime.memory sets another sum",
@@ -357,7 +357,7 @@ impl fmt::Display for Budget {
 }
 
 impl Budget {
-    /// What a part's share comes to.
+    /// A part's share in words: what it is enough for.
     fn gives(&self, part: Part) -> String {
         let size = |bytes: usize| Bytes(bytes as u64);
         match part {
@@ -403,8 +403,8 @@ impl Wants {
     }
 }
 
-/// Of a channel: streams whose newest group of pictures is kept, URLs that are read, and the socket
-/// that it shares with others.
+/// Inputs of a channel: streams whose newest group of pictures is kept, URLs that are read, and the
+/// socket that it shares with others.
 fn input(channel: &config::Channel) -> (usize, usize, Option<&Path>) {
     match &channel.source {
         #[cfg(feature = "rtsp")]

@@ -1,4 +1,4 @@
-//! What QUIC connections may keep.
+//! Memory of QUIC connections.
 
 #[cfg(feature = "p2p")]
 use peercam_net::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
@@ -16,7 +16,7 @@ const CONNECTION: usize = 32 << 10;
 #[cfg(feature = "p2p")]
 const LEAST_SEND_WINDOW: usize = 96 << 10;
 
-/// What `sessions` need at least, each with one connection, and what they take at most.
+/// Bytes that `sessions` need at least, each with one connection, and that they take at most.
 #[cfg(feature = "p2p")]
 pub(super) fn demand(sessions: usize) -> (usize, usize) {
     let all = sessions.saturating_mul(CONNECTIONS_OF_SESSION);

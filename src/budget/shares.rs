@@ -2,23 +2,23 @@
 
 use std::fmt;
 
-/// Who keeps something on the heap, or in the kernel for a connection. The order is that of the
+/// Part that keeps something on the heap, or in the kernel for a connection. The order is that of the
 /// table that people see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Rings of live streams.
     Live,
-    /// What is on its way to live viewers.
+    /// Frames on their way to live viewers.
     Viewers,
-    /// What is on its way to those who are played recordings.
+    /// Fragments on their way to viewers of recordings.
     Players,
-    /// What is on its way to those who fetch files.
+    /// Blocks of files on their way to those who download them.
     Downloads,
     /// Windows and state of QUIC connections.
     P2p,
     /// Buffers and tasks of TCP connections.
     Connections,
-    /// What the kernel keeps for TCP connections.
+    /// Buffers of TCP connections in the kernel.
     Kernel,
     /// Frames that wait to be written to the card.
     Recorder,
@@ -33,7 +33,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What people call it.
+    /// Name of the part, for people.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live streams",
@@ -52,7 +52,7 @@ impl Part {
     }
 }
 
-/// What a part could use.
+/// Demand of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Demand {
     pub(super) part: Part,
@@ -60,27 +60,27 @@ pub(super) struct Demand {
     pub(super) least: usize,
     /// More than this it never takes.
     pub(super) most: usize,
-    /// How much of what is left goes to it, beside others.
+    /// Weight with which it has its part of the rest, beside others.
     pub(super) weight: usize,
 }
 
-/// What a part got.
+/// Share of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Whose it is.
+    /// The part.
     pub part: Part,
-    /// What it had to get, in bytes.
+    /// Bytes that it had to get.
     pub least: usize,
-    /// What it has, in bytes.
+    /// Bytes that it has.
     pub bytes: usize,
-    /// What it would take at most, in bytes.
+    /// Bytes that it would take at most.
     pub most: usize,
 }
 
 /// The parts together need more than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLittle {
-    /// What they need, in bytes.
+    /// Bytes that they need.
     pub(super) needed: usize,
 }
 

@@ -1,3 +1,6 @@
+//! Sums of budgets: no configuration keeps more than its total, and small devices still do their
+//! tasks.
+
 use super::*;
 
 const CAMERA: Wants = Wants {
@@ -20,7 +23,7 @@ fn of_limit(limit_mib: u64, wants: &Wants) -> Result<Budget, TooLittleMemory> {
     Budget::share(total, Origin::Unknown, wants)
 }
 
-/// What all may keep at once by what they were given, whatever cameras, viewers and cards do.
+/// Bytes that all parts may keep at once by their shares, whatever cameras, viewers and cards do.
 fn worst(budget: &Budget, wants: &Wants) -> usize {
     let streams = 3 * wants.channels;
     let rings = budget.live.max(streams * budget.picture);

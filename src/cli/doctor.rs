@@ -23,13 +23,13 @@ use crate::{
     config::{Config, ListenAccess},
 };
 
-/// How long a relay has to answer.
+/// Timeout for a relay's answer.
 const RELAY_TIME: Duration = Duration::from_secs(5);
-/// How long it then has to say where it sees this machine.
+/// Timeout for a relay that has answered, to say where it sees this machine.
 const SEEN_TIME: Duration = Duration::from_secs(3);
-/// How long a direct path has to be found.
+/// Timeout for finding a direct path.
 const DIRECT_TIME: Duration = Duration::from_secs(5);
-/// How often it is looked.
+/// Interval between looks at the endpoint's state.
 const LOOK: Duration = Duration::from_millis(50);
 /// Space that a device should have for its data, in bytes.
 const ENOUGH_SPACE: u64 = 16 << 20;
@@ -46,7 +46,7 @@ pub struct DoctorOptions {
     way: Way,
 }
 
-/// What was found, said line by line as it is found.
+/// Findings, printed line by line as they come.
 #[derive(Default)]
 struct Report {
     failures: usize,
@@ -144,7 +144,7 @@ impl DoctorOptions {
     }
 }
 
-/// What the device says of itself.
+/// Reports the device's own health, as it answers.
 fn health(text: &[u8], report: &mut Report) {
     let health: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
     let channels = health["channels"].as_array().map_or(0, Vec::len);
@@ -177,7 +177,7 @@ fn clock(report: &mut Report) {
     }
 }
 
-/// Everything of a device that can be seen without the network.
+/// Checks all of a device that can be seen without the network.
 fn look_at_device(config: &Config, report: &mut Report) -> Result<(), Failure> {
     Report::good("the configuration is right");
     clock(report);
@@ -257,7 +257,7 @@ async fn look_at_relays(config: &Config, report: &mut Report) -> Result<(), Fail
     }
 }
 
-/// Whether a relay can be used from this machine, and UDP beside it.
+/// Checks that a relay can be used from this machine, and UDP beside it.
 async fn relays_from_here(relays: &Relays, report: &mut Report) -> Result<(), Failure> {
     let identity = Identity::random()?;
     let endpoint = match Endpoint::bind(identity.key(), Role::Viewer, 0, relays).await {

@@ -9,7 +9,7 @@ use crate::{
     config::ConfigError,
 };
 
-/// Why a short command did not work.
+/// Reason that a short command did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The configuration is not in order.
@@ -24,16 +24,16 @@ pub enum Failure {
     /// A viewer is not paired or revoked.
     #[error(transparent)]
     Pair(#[from] PairError),
-    /// There is no pairing URI where one was expected.
+    /// The pairing URI is missing or is none.
     #[error(transparent)]
     Uri(#[from] ParseUriError),
     /// The device did not do it.
     #[cfg(feature = "client")]
     #[error("{error}{}", suffix(error, *refused))]
     Client {
-        /// Why.
+        /// The reason.
         error: ClientError,
-        /// What it is called if the device refuses.
+        /// The error code, if the device refuses.
         refused: Option<Code>,
     },
     /// The key of this viewer's endpoint cannot be used.
@@ -43,12 +43,12 @@ pub enum Failure {
     /// The system says no.
     #[error("{what}: {error}")]
     Io {
-        /// To what.
+        /// The attempt.
         what: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// Somebody ended it.
+    /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
     /// The command line does not make sense.

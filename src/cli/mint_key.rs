@@ -29,7 +29,7 @@ pub struct MintKeyOptions {
     expires_within: Option<Longest>,
 }
 
-/// How long credentials of a back end are good at most, in seconds; `None`: as they say.
+/// Longest life of a back end's credentials, in seconds; `None`: as they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Longest(Option<u64>);
 
@@ -74,7 +74,7 @@ impl MintKeyOptions {
         writeln!(io::stdout(), "{key}").map_err(Failure::io("the key cannot be written"))
     }
 
-    /// What the back end can give from now on: what is said, and for the rest what it could before.
+    /// Ceiling of the back end from now on: as it is said, and for the rest as it was before.
     /// `None` if its key is older than ceilings, and nothing is said.
     fn ceiling(&self, known: Option<Ceiling>, is_new: bool) -> Option<Ceiling> {
         let is_silent =
@@ -100,7 +100,7 @@ impl MintKeyOptions {
     }
 }
 
-/// What a back end can give, for people.
+/// A back end's ceiling as text for people.
 pub(super) fn at_most(ceiling: Option<&Ceiling>) -> String {
     match ceiling {
         Some(ceiling) => ceiling.to_string(),

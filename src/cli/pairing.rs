@@ -27,7 +27,7 @@ use crate::{
     config::{Config, ListenAccess, duration},
 };
 
-/// What a viewer may do if nothing is said: everything but reading counters and changing the
+/// Scopes of a viewer if nothing is said: everything but reading counters and changing the
 /// device.
 pub(super) const USUAL_SCOPES: &str = "live,playback,download,voice,command,feedback";
 
@@ -135,7 +135,7 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
 /// The device that a command is about.
 pub(super) struct Device {
     config: Config,
-    /// What names it on a command line, as in advice: empty, or ` --config FILE`.
+    /// Option that names it on a command line, as in advice: empty, or ` --config FILE`.
     pub(super) option: String,
 }
 
@@ -148,7 +148,7 @@ impl Device {
         })
     }
 
-    /// What its relays want to see.
+    /// Token that its relays want to see.
     fn relay_token(&self) -> Option<RelayToken> {
         #[cfg(feature = "p2p")]
         let token = self
@@ -242,7 +242,7 @@ impl Expiry {
     }
 }
 
-/// Where the viewer may find the device.
+/// Addresses at which the viewer may find the device.
 struct Hints {
     relays: Vec<String>,
     udp: Vec<SocketAddr>,
@@ -250,7 +250,7 @@ struct Hints {
 }
 
 impl Hints {
-    /// As a running daemon says, else as it is configured.
+    /// Hints that a running daemon published, else those of the configuration.
     fn of(config: &Config, data_dir: &DataDir) -> Self {
         if let Some(running) = data_dir.running() {
             return Self {

@@ -14,7 +14,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of something that has so many bytes already, and will have `total` if that is known.
+    /// Progress of something that has so many bytes already, and will have `total` if that is known.
     pub(super) fn start(bytes: u64, total: Option<u64>) -> Self {
         let now = Instant::now();
         Self {

@@ -20,7 +20,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 
-/// What is read at a time, and how many of that wait for the network.
+/// Bytes of one read, and number of reads that wait for the network.
 const BLOCK: usize = 4 << 10;
 const WAITING: usize = 4;
 

@@ -22,7 +22,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 
-/// How long a live stream may deliver nothing.
+/// Timeout for a live stream that delivers nothing.
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// Options of `peercam command`.

@@ -1,4 +1,4 @@
-//! How a viewer gets to its device: the pairing URI, and who it is to the network.
+//! A viewer's way to its device: the pairing URI, and the identity of its endpoint.
 
 use std::path::PathBuf;
 use std::{
@@ -15,7 +15,7 @@ use peercam_proto::credential::PairingUri;
 
 use super::Failure;
 
-/// Where a pairing URI is taken from if no argument says so.
+/// Environment variable with the pairing URI, if no argument gives it.
 const URI_VARIABLE: &str = "PEERCAM_URI";
 /// The longest file or input that is read as a URI, in bytes.
 const MAX_URI: u64 = 16 << 10;
@@ -61,7 +61,7 @@ impl Way {
         Ok(Viewer::open(uri, options).await?)
     }
 
-    /// What a session takes. A program that runs at one `place` only has the same key whenever it
+    /// Options of a session. A program that runs at one `place` only has the same key whenever it
     /// runs there.
     pub(super) fn options(
         &self,

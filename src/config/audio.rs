@@ -16,7 +16,7 @@ pub(super) fn needed(value: Option<Spanned<String>>, what: &str) -> Problem {
     Problem::at(value.map(|value| value.span()).unwrap_or_default(), what)
 }
 
-/// What viewers get of a channel's sound. `audio` of a source says it as well, but for a simulated
+/// Sound that viewers get of a channel. `audio` of a source says it as well, but for a simulated
 /// camera, where it is the microphone's: one without a microphone has no sound unless the channel
 /// wants silence.
 pub(super) fn policy(

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is wrong with a configuration, in one line: `file:line: key: what is wrong and allowed`.
+/// First error of a configuration, in one line: `file:line: key: what is wrong and allowed`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {}{message}", path.display(), self.line_suffix(), self.key_prefix())]
 pub struct ConfigError {
@@ -14,7 +14,7 @@ pub struct ConfigError {
     message: String,
 }
 
-/// What is wrong at some place of the text.
+/// Error at some place of the text.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) span: Option<Range<usize>>,
@@ -111,7 +111,7 @@ fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
     is_key(key).then(|| key.to_owned())
 }
 
-/// Whether what stands at the span is itself a key: a word with `=` behind it.
+/// Returns whether the text at the span is itself a key: a word with `=` behind it.
 fn is_key_of_table(spanned: &str, after: &str) -> bool {
     !spanned.contains(['"', '[', '{']) && after.trim_start().starts_with('=')
 }

@@ -41,7 +41,7 @@ use jiff::tz::TimeZone;
 
 use crate::{http::BODY_TIMEOUT, live, talk};
 
-/// Everything that can be configured.
+/// The whole configuration, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `data_dir`: what must outlast the daemon; made if it is not there. Relative to the
@@ -97,7 +97,7 @@ pub struct Listen {
     pub access: ListenAccess,
 }
 
-/// Who may use a listener.
+/// Access to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAccess {
     /// `open`: whoever reaches it, which is why it is on loopback. The default.
@@ -167,7 +167,7 @@ pub struct Channel {
     pub record: Option<crate::record::Mode>,
 }
 
-/// What plays what is talked.
+/// Speaker of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Speaker {
     /// A program and its arguments, in place of the camera's own speaker.
@@ -177,12 +177,13 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// Whether its program is told how many channels there are.
+    /// Returns whether its program is told the number of sound channels.
     pub fn is_told_channels(&self) -> bool {
         self.is_told("{channels}")
     }
 
-    /// Why talks may be too high or too low: a program that is not told their rate has one of its own.
+    /// Warning that talks may sound too high or too low: a program that is not told their rate has one
+    /// of its own.
     pub fn doubt(&self) -> Option<&'static str> {
         let is_any = self.sample_rate.is_some() || self.command.is_none() || self.is_told("{rate}");
         (!is_any).then_some("the speaker's program is not told the rate of what it plays, and sound of another rate than its own is too high or too low: put {rate} into its command, or say which rate it plays (sample_rate = 16000)")
@@ -194,7 +195,7 @@ impl Speaker {
     }
 }
 
-/// Where a channel's picture comes from.
+/// Source of a channel's picture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// `{ kind = "sim" }`: the simulated camera.
@@ -243,7 +244,7 @@ impl Config {
             .map_err(|problem| problem.locate(text, path))
     }
 
-    /// What works, and hardly as it was meant: one sentence each.
+    /// Settings that work, and hardly as they were meant: one sentence each.
     pub fn doubts(&self) -> impl Iterator<Item = String> + '_ {
         let speakers = self.channels.iter().filter_map(|channel| {
             let doubt = channel.speaker.doubt()?;
@@ -255,7 +256,7 @@ impl Config {
         doubts
     }
 
-    /// What `peercam` runs without a configuration file: one simulated camera on
+    /// Configuration of a `peercam` without a file: one simulated camera on
     /// 127.0.0.1:34567, of which up to 1 GiB is recorded.
     #[cfg(feature = "sim")]
     pub fn simulated_camera() -> Self {
@@ -321,7 +322,8 @@ impl Config {
 
 #[cfg(feature = "record")]
 impl Config {
-    /// That files end before they are as long as they should be, if so, at the rates of the cameras.
+    /// Warning that files end before they are as long as they should be, if they do at the rates of the
+    /// cameras.
     fn short_files(&self) -> Option<String> {
         let record = self.record.as_ref()?;
         let recorded = self
@@ -337,7 +339,7 @@ impl Config {
 }
 
 impl Source {
-    /// How many bits of this quality come in a second: what is known, or what is usual.
+    /// Bits per second of this quality: those that are known, or else the usual ones.
     #[cfg(feature = "record")]
     fn usual_rate(&self, quality: peercam_proto::media::Quality) -> u32 {
         const USUAL: [u32; 3] = [500_000, 1_500_000, 4_000_000];

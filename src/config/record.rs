@@ -61,7 +61,7 @@ impl Record {
 }
 
 impl Record {
-    /// That files end before they are as long as `segment` says, if they do at so many bits in a
+    /// Warning that files end before they are as long as `segment` says, if they do at so many bits a
     /// second.
     pub(super) fn short_files(&self, rate: u32) -> Option<String> {
         let (limits, segment) = (self.config.limits, self.config.cut.segment.as_secs());
@@ -106,7 +106,7 @@ enum RawDialect {
     Words,
 }
 
-/// What is recorded of a channel.
+/// Recording mode of a channel, as the file spells it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RawMode {
@@ -125,7 +125,7 @@ impl From<RawMode> for Mode {
     }
 }
 
-/// What is recorded of a channel, if that is known without `[record]`. Of single pictures it is.
+/// Recording mode of a channel, if it is known without `[record]`. For single pictures it is.
 pub(super) fn of_channel(
     mode: Option<Spanned<RawMode>>,
     kind: SourceKind,

@@ -34,7 +34,7 @@ pub struct Handler {
 }
 
 impl UserDefine {
-    /// What works, and hardly as it was meant.
+    /// Settings that work, and hardly as they were meant.
     pub(super) fn doubts(&self) -> impl Iterator<Item = String> + '_ {
         let slow = |handler: &&Handler| handler.timeout > ANSWER_TIME;
         self.handlers.iter().filter(slow).map(|handler| {

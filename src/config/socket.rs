@@ -9,11 +9,11 @@ use peercam_hal::socket::Config;
 
 use super::{Channel, Source as Meant, error::Problem, source::Source};
 
-/// Whoever may open it may deliver pictures, and hear what is talked.
+/// Mode of a socket for its owner only: whoever may open it may deliver pictures, and hear talks.
 const MODE: u32 = 0o600;
-/// For users of other names: who they are is asked when they come.
+/// Mode of a socket for users of other names: who they are is asked when they connect.
 const MODE_FOR_USERS: u32 = 0o666;
-/// What a socket's address has room for.
+/// Bytes of a path that fit into a socket's address, `sockaddr_un`.
 const LONGEST_PATH: usize = 90;
 
 impl Source {

@@ -23,7 +23,7 @@ use crate::{
     live,
 };
 
-/// So often in a row the daemon may stand still at a camera.
+/// Standstills of the daemon in a row after which a camera is left out.
 const MOST_STANDSTILLS: u32 = 2;
 
 /// All cameras. One at which the daemon has stood still before, as `notes` say, is not made: it would
@@ -77,7 +77,7 @@ fn with_speaker(camera: Arc<dyn Camera>, channel: &Channel) -> Result<Arc<dyn Ca
     Ok(Arc::new(WithSpeaker::new(camera, speaker)))
 }
 
-/// How often the daemon has stood still at this camera.
+/// Number of the daemon's standstills at this camera, of those that were noted.
 fn standstills(channel: &Channel, notes: &Notes) -> u32 {
     let is_its = |name: &str| match &channel.source {
         #[cfg(feature = "rtsp")]
@@ -93,7 +93,7 @@ fn standstills(channel: &Channel, notes: &Notes) -> u32 {
     its.sum()
 }
 
-/// In place of a camera at which the daemon has stood still.
+/// Stand-in for a camera at which the daemon has stood still.
 struct HeldBack;
 
 impl HeldBack {
@@ -126,7 +126,7 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 
 /// Makes the cameras that a configuration names, in the daemon's runtime.
 pub(super) struct Workshop {
-    /// Of each stream.
+    /// Memory of each stream.
     room: peercam_hal::Room,
     /// Sockets that are listened on already, by their path.
     sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,

@@ -5,7 +5,7 @@ use peercam_proto::media::ChannelId;
 
 use crate::access::{DataDirError, StoreError};
 
-/// Why the daemon does not start.
+/// Reason that the daemon does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address cannot be had.
@@ -13,10 +13,10 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// There is too little memory for what the configuration wants.
+    /// The configuration needs more memory than the device has.
     #[error(transparent)]
     Memory(#[from] crate::budget::TooLittleMemory),
     /// The data directory cannot be used.
@@ -30,7 +30,7 @@ pub enum StartError {
     P2p {
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The system's error.
         error: String,
     },
     /// The authorities of the relays cannot be read.
@@ -52,7 +52,7 @@ pub enum StartError {
     File {
         /// The channel.
         channel: ChannelId,
-        /// What is wrong with the file.
+        /// The file's error.
         error: FileError,
     },
 }

@@ -33,7 +33,7 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
     Ok(listener)
 }
 
-/// Where holders of credentials can reach these listeners.
+/// Addresses in the LAN at which holders of credentials reach these listeners.
 pub(super) fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
     let doors = listen.iter().filter(|door| door.access == "token");
     doors

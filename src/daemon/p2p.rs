@@ -22,11 +22,11 @@ use crate::{
     },
 };
 
-/// Of the strangers' places, what one source has, and what viewers leave to them.
+/// Strangers' places that one source has at most, and number of places that viewers leave to strangers.
 const OF_SOURCE: usize = 8;
-/// How often it is looked how it stands with the relays.
+/// Interval between looks at the states of the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the endpoint may take to tell everybody that it closes.
+/// Timeout for telling every peer that the endpoint closes.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// The endpoint, bound, and what serving it takes.
@@ -89,7 +89,7 @@ impl P2p {
         }))
     }
 
-    /// How the device can be dialled.
+    /// The device's [`Reach`] over P2P.
     pub(super) fn reach(&self, keeper: &Arc<Keeper>, config: &Config) -> Reach {
         let names = (
             config.device.product_id.as_str(),
@@ -105,7 +105,7 @@ impl P2p {
         }
     }
 
-    /// What has to be looked at for time-outs.
+    /// Connections and streams to be swept for time-outs.
     pub(super) fn watched(&self) -> [Connections; 2] {
         [self.connections.clone(), self.streams.clone()]
     }

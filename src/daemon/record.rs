@@ -57,7 +57,7 @@ pub(super) fn start(
     Ok(Some(Arc::new(recorder.map_err(StartError::Recorder)?)))
 }
 
-/// What there is to be played: our recordings, and those that hardware made by itself.
+/// Recordings that can be played: ours, and those that hardware made by itself.
 pub(super) fn recordings(
     config: Option<&config::Record>,
     recorder: Option<&Arc<Recorder>>,

@@ -1,4 +1,4 @@
-//! How the numbers of the configuration are shared out, so that nobody has all of anything.
+//! Limits of the configuration, shared out so that nobody has all of anything.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ const MIN_MEDIA: usize = 6;
 /// Connections of one source that have proved nothing.
 const NOBODIES_OF_SOURCE: usize = 32;
 
-/// What each part gets.
+/// Places of each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     /// Media responses of one credential.
     pub(super) media: usize,
     /// Connections to listeners with access control.
     pub(super) token: usize,
-    /// Of these, what is for peers that have proved nothing yet.
+    /// Places among these for peers that have proved nothing yet.
     pub(super) nobodies: Nobodies,
     /// Connections to listeners without.
     pub(super) open: usize,
@@ -55,11 +55,11 @@ impl Shares {
 
 /// Places of both kinds of listeners, so that neither takes the other's.
 pub(super) struct ByKind {
-    /// Where requests prove themselves.
+    /// Connections on which requests prove themselves.
     pub(super) sealed: Connections,
-    /// Where they need not.
+    /// Connections on which they need not.
     pub(super) open: Connections,
-    /// Requests there.
+    /// Requests on the open ones.
     local: LocalPlaces,
 }
 
@@ -73,7 +73,7 @@ impl ByKind {
         }
     }
 
-    /// What a listener's requests have in common, and where its connections have their places.
+    /// Access rules for a listener's requests, and the places for its connections.
     pub(super) fn of(
         &self,
         listener: &Listener,

@@ -8,7 +8,7 @@ use crate::{
     http::LocalHandler,
 };
 
-/// What is done of `user_define`, and by whom.
+/// Commands of `user_define` that are done, each with the program that does it.
 pub(super) fn user_commands(config: UserDefine) -> UserCommands {
     let handlers = config.handlers.into_iter().map(|handler| {
         let program: Arc<dyn device::UserHandler> =

@@ -1,3 +1,6 @@
+//! The `voice` route: a request's body, played through a channel's speaker, and the answer that says how it
+//! went. Containers are `proto::voice`'s, the flow of sound is `talk`'s.
+
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use peercam_hal::BoxFuture;
@@ -112,7 +115,7 @@ impl App {
     }
 }
 
-/// Whether a token covers a request and not its head.
+/// Returns whether a token covers a request and not its head.
 fn is_under_token(who: Who<'_>) -> bool {
     matches!(
         who,

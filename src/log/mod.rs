@@ -1,4 +1,4 @@
-//! Where the log goes: lines that hold nothing but what is seen, and a thread that writes them, so
+//! The way out of the log: lines that hold nothing but what is seen, and a thread that writes them, so
 //! that nobody else waits for whoever reads the log.
 //!
 //! Belongs here: how lines get out. Does not belong here: what is worth a line, which is `tracing`'s
@@ -25,7 +25,7 @@ use prometheus_client::{
 pub use self::lines::LogLines;
 use self::queue::Queue;
 
-/// How long the last lines may take to be written.
+/// Timeout for writing the last lines.
 const LAST: Duration = Duration::from_secs(1);
 
 /// Standard error, as a program writes its log to it.
@@ -33,7 +33,7 @@ const LAST: Duration = Duration::from_secs(1);
 pub enum Log {
     /// Straight away: a command ends when it has said everything.
     Direct,
-    /// By a thread of its own: a daemon waits for nobody who reads it.
+    /// Through a thread of its own: a daemon waits for nobody who reads it.
     Queued(Arc<Queue>),
 }
 

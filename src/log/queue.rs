@@ -1,3 +1,6 @@
+//! Bounded queue between whoever logs and the thread that writes. Pushing a line never waits; a line
+//! without room is lost, and the log says how many were. The form of lines is made in `lines`.
+
 use std::{
     io::{self, Write},
     sync::{
@@ -15,11 +18,11 @@ use tracing_subscriber::fmt::{
     time::{FormatTime, SystemTime},
 };
 
-/// What may wait to be written, in bytes.
+/// Bytes that may wait to be written.
 const MOST: usize = 64 << 10;
-/// What a line takes beside its own bytes.
+/// Bytes that a line takes beside its own.
 const COST: usize = 64;
-/// How often whoever waits for the end looks whether all is written.
+/// Interval at which a flush looks whether all is written.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Lines that were lost since the process started, for its metrics.

@@ -18,7 +18,7 @@ pub(super) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// So much is given out at a time.
+    /// Bytes that are given out at a time.
     const PIECE: usize = 16 << 10;
 
     pub(super) fn new(body: &'a mut dyn Pieces, most: usize) -> Self {
@@ -30,7 +30,7 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Whether more is to be read now.
+    /// Returns whether more is to be read now.
     pub(super) fn has_room(&self) -> bool {
         self.end.is_none() && self.waiting.len() < self.most
     }
@@ -47,7 +47,7 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// What comes next, if it was read: a piece, or nothing behind the last one.
+    /// The next piece, if it was read; nothing behind the last one.
     pub(super) fn take(&mut self) -> Option<Result<Option<Bytes>, Error>> {
         let (front, _) = self.waiting.as_slices();
         if front.is_empty() {
@@ -58,7 +58,7 @@ impl<'a> Ahead<'a> {
         Some(Ok(Some(piece)))
     }
 
-    /// Whether the end has been found, and it is none: the body broke off.
+    /// Returns whether the body broke off, as far as it was read.
     pub(super) fn is_broken(&self) -> bool {
         matches!(self.end, Some(Err(_)))
     }

@@ -4,15 +4,15 @@ use peercam_proto::{
     media::{SoundCoding, SoundFormat},
 };
 
-/// Why a block is not played.
+/// Reason that a block is not played.
 #[cfg_attr(
     not(feature = "aac"),
     expect(dead_code, reason = "PCM and G.711 cannot be damaged")
 )]
 pub(super) enum DecodeError {
-    /// It is damaged: a sentence for the log.
+    /// Damaged block: a sentence for the log.
     Damaged(String),
-    /// It is not what its head says.
+    /// Coding other than the head says, such as HE-AAC.
     Other,
 }
 
@@ -24,7 +24,7 @@ pub(super) enum Decoder {
     #[cfg(feature = "aac")]
     Aac {
         decoder: Box<syom::Decoder>,
-        /// What was promised.
+        /// Samples per second by the head, and its channels.
         sample_rate: u32,
         channels: u8,
     },

@@ -1,3 +1,6 @@
+//! Jitter buffer of a talk: blocks that come unevenly go out evenly, and late ones are lost. Pure:
+//! decoding and the speaker are the session's.
+
 use std::collections::VecDeque;
 
 use peercam_proto::media::{MediaTime, SoundBlock};
@@ -15,7 +18,7 @@ pub(super) struct Jitter {
     lead: i64,
     bound: i64,
     waiting: VecDeque<SoundBlock>,
-    /// How long what waits sounds.
+    /// Playing time of the blocks that wait.
     waiting_micros: i64,
     state: Flow,
     has_ended: bool,
@@ -23,22 +26,22 @@ pub(super) struct Jitter {
     lost_micros: i64,
 }
 
-/// How a sender sends.
+/// Pace of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As it is spoken.
+    /// Sound that is sent as it is spoken.
     Live,
-    /// As fast as it is taken: it was recorded before.
+    /// Sound that was recorded before, sent as fast as it is taken.
     Recorded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
-    /// Nothing is played before this moment.
+    /// Held back: no block is played before this moment.
     Filling(MediaTime),
     /// The next block is due then.
     Playing(MediaTime),
-    /// Nothing waits.
+    /// Silent: no block waits.
     Empty,
 }
 
@@ -58,7 +61,7 @@ impl Jitter {
         }
     }
 
-    /// Whether more is taken now.
+    /// Returns whether more is taken now.
     pub(super) fn has_room(&self) -> bool {
         self.pace == Pace::Live || self.waiting_micros < self.bound
     }
@@ -85,7 +88,7 @@ impl Jitter {
         self.has_ended = true;
     }
 
-    /// When the next block is to be played; `None` if there is none.
+    /// Time at which the next block is to be played; `None` if there is none.
     pub(super) fn due(&self) -> Option<MediaTime> {
         self.waiting.front()?;
         match self.state {
@@ -123,7 +126,7 @@ impl Jitter {
         }
     }
 
-    /// Whether all was played.
+    /// Returns whether all was played.
     pub(super) fn is_done(&self, now: MediaTime) -> bool {
         let is_silent = match self.state {
             Flow::Playing(until) => until <= now,
@@ -146,7 +149,7 @@ impl Jitter {
         self.lost
     }
 
-    /// How long they would have sounded.
+    /// Playing time of the lost blocks.
     pub(super) fn lost_micros(&self) -> i64 {
         self.lost_micros
     }

@@ -50,9 +50,9 @@ pub struct Config {
     pub sample_rate: u32,
     /// A talker that sends nothing for so long has finished.
     pub idle: Duration,
-    /// How long somebody is heard who has left in the middle, or whose connection is lost.
+    /// Time for which a talker is heard who has left in the middle, or whose connection is lost.
     pub tail: Duration,
-    /// So many bytes of all talks together are read further than they sound.
+    /// Bytes of all talks together that are read ahead of their playing.
     pub ahead: usize,
 }
 
@@ -78,12 +78,13 @@ pub trait Pieces: Send {
     fn piece(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Error>>;
 }
 
-/// What becomes of the one who talks, while its talk plays.
+/// Signals of what becomes of a talker while its talk plays.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
-    /// It has left: unless all of it has come, what has come sounds for three seconds at most.
+    /// Cancelled when it has left: unless all of it has come, what has come sounds for three seconds at
+    /// most.
     pub has_left: CancellationToken,
-    /// It may talk no more: nothing of it sounds any more.
+    /// Cancelled when it may talk no more: no more of it sounds.
     pub is_barred: CancellationToken,
 }
 
@@ -97,7 +98,7 @@ struct Inner {
     clock: Clock,
     config: Config,
     speakers: HashMap<ChannelId, Speaker>,
-    /// What each talk may read further than it sounds.
+    /// Bytes that each talk may read ahead of its playing.
     ahead: usize,
     closed: AtomicBool,
     metrics: Metrics,
@@ -117,19 +118,19 @@ pub struct Turn {
     channel: ChannelId,
     speaker: Arc<dyn Talkback>,
     place: Place,
-    /// Somebody had to go for it, whose sound the speaker may play to its end.
+    /// Set if somebody had to go for it, whose sound the speaker may play to its end.
     took_over: bool,
 }
 
-/// How long somebody who had to go, and its sound, may keep the speaker.
+/// Timeout for a talker who had to go, and its sound, to free the speaker.
 const HANDOVER: Duration = Duration::from_secs(3);
-/// Who beeps.
+/// Viewer's name on the turn of a beep.
 const ITSELF: &str = "the device itself";
-/// Why a talk ends that the device ends.
+/// Reason of a talk that the device ends.
 const HUNG_UP: &str = "the device has hung up";
 
 impl Talkers {
-    /// These speakers.
+    /// Talkers at these speakers.
     pub fn new(
         clock: Clock,
         config: Config,
@@ -159,12 +160,12 @@ impl Talkers {
         }
     }
 
-    /// Whether a channel has a speaker.
+    /// Returns whether a channel has a speaker.
     pub fn has(&self, channel: ChannelId) -> bool {
         self.inner.speakers.contains_key(&channel)
     }
 
-    /// Whether a viewer of this rank could talk now.
+    /// Checks that a viewer of this rank could talk now.
     ///
     /// # Errors
     /// As [`Talkers::take`].
@@ -221,7 +222,7 @@ impl Talkers {
         })
     }
 
-    /// Whether somebody talks through a channel's speaker.
+    /// Returns whether somebody talks through a channel's speaker.
     pub fn is_taken(&self, channel: ChannelId) -> bool {
         let speaker = self.inner.speakers.get(&channel);
         speaker.is_some_and(|speaker| speaker.place.count() > 0)
@@ -235,7 +236,7 @@ impl Talkers {
         self.enter(channel, Rank::Guest, ITSELF)?.beep()
     }
 
-    /// What a speaker has played lately.
+    /// Sound that a speaker has played lately.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.

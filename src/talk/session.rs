@@ -1,3 +1,7 @@
+//! One talk, from its body to an open speaker. It is a task of the speaker, not of the request, so
+//! that sound ends in order whoever leaves, and it hangs up at once when its talker is barred.
+//! Turns at the speaker are the parent's; the answer to the talker is `http::voice`'s.
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -181,15 +185,15 @@ struct Talk<'a> {
     warned: bool,
 }
 
-/// How a body has ended. What came before sounds in any case.
+/// End of a body. What came before sounds in any case.
 enum End {
-    /// It goes on.
+    /// No end yet.
     Open,
     /// All of it has come.
     Whole,
-    /// It broke off, or nothing came for a while.
+    /// Broken off, or silent for a while.
     BrokenOff(Error),
-    /// Nothing can be made of what follows.
+    /// Undecodable from here on.
     Damaged(Error),
 }
 
@@ -297,8 +301,8 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Whether nobody is there any more who would end it. Of somebody who has left, what is read ahead
-    /// tells whether it had said all; where that is full, it is not known yet.
+    /// Returns whether nobody is there any more who would end it. Of somebody who has left, what is
+    /// read ahead tells whether it had said all; where that is full, it is not known yet.
     fn is_lost(&self, ahead: &Ahead<'_>, is_alone: bool) -> bool {
         match self.end {
             End::Whole => false,
@@ -451,7 +455,7 @@ fn as_pcm(format: &SoundFormat) -> SoundFormat {
     }
 }
 
-/// What a talker is told of a speaker that does not open.
+/// Error for a talker whose speaker does not open.
 pub(super) fn refused(error: &HalError) -> Error {
     let (kind, reason) = match error {
         HalError::Busy => (

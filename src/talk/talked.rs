@@ -1,19 +1,19 @@
 use std::fmt;
 
-/// How a talk went.
+/// Outcome of a talk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Talked {
-    /// What was played, in milliseconds.
+    /// Sound that was played, in milliseconds.
     pub played_millis: u64,
     /// Blocks that came too late.
     pub lost: u64,
-    /// How long they would have sounded, in milliseconds.
+    /// Playing time of these, in milliseconds.
     pub lost_millis: u64,
-    /// All in all it came faster than it sounds.
+    /// Set if all in all it came faster than it sounds.
     pub is_hurried: bool,
-    /// It came as if it had another rate than that at which it was played.
+    /// The rate that it seems to have, if it came at another one than it was played at.
     pub other_rate: Option<OtherRate>,
-    /// Why the device has ended it, if it has.
+    /// Reason that the device has ended it, if it has.
     pub hung_up: Option<&'static str>,
 }
 
@@ -27,7 +27,7 @@ pub struct OtherRate {
 }
 
 impl Talked {
-    /// What its talker could do better.
+    /// Advice to its talker, if something could be done better.
     pub fn advice(&self) -> Option<String> {
         let rate = self.other_rate.map(|rate| rate.to_string());
         let lost = (self.lost > 0).then(|| {

@@ -1,6 +1,10 @@
+//! Guess of a talk's true sample rate from the pace at which it comes. Pure, and only advice: the
+//! rate at which sound is played is never changed by it.
+
 use peercam_proto::{media::MediaTime, voice::SAMPLE_RATES};
 
-/// How fast the sound of a talk comes, against how fast it sounds. Pure: the clock is the caller's.
+/// Rate at which the sound of a talk comes, against the one at which it is played. Pure: the clock is
+/// the caller's.
 ///
 /// A microphone's pace is its sample rate. Where two windows one behind the other come evenly at that
 /// of the same other rate, and none before them came at that of the rate that is played, it is the
@@ -9,49 +13,49 @@ use peercam_proto::{media::MediaTime, voice::SAMPLE_RATES};
 #[derive(Debug, Default)]
 pub(super) struct Tempo {
     window: Option<Arrivals>,
-    /// How much the window had when, if it is [`STEP`] behind the last one.
+    /// Time and sound of the window's steps, each at least [`STEP`] behind the one before.
     steps: Vec<(i64, i64)>,
     all: Option<Arrivals>,
     before: Option<Verdict>,
     verdict: Option<Verdict>,
 }
 
-/// What came behind a first arrival, up to the last one.
+/// Sound from behind a first arrival up to the last one.
 #[derive(Clone, Copy, Debug)]
 struct Arrivals {
     first: MediaTime,
     last: MediaTime,
-    /// How long what came after the first one sounds.
+    /// Playing time of all after the first one.
     micros: i64,
 }
 
-/// What a window says.
+/// Verdict of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It comes as fast as it sounds.
+    /// Sound comes as fast as it is played.
     Right,
-    /// It comes as fast as if it had this rate.
+    /// Sound comes as fast as if it had this rate.
     Other(u32),
     /// Neither, or unevenly.
     Open,
 }
 
-/// How sound without a head is played.
+/// Rate at which sound without a head is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Presumed {
     /// Samples per second.
     pub(super) sample_rate: u32,
-    /// Its sender said so. If it comes more slowly, it is the network.
+    /// Set if its sender said so. If it comes more slowly, it is the network.
     pub(super) is_said: bool,
 }
 
 /// A window lasts at least so long, in microseconds.
 const WINDOW: i64 = 1_000_000;
-/// It is looked at in steps of so many microseconds, which bounds them.
+/// Shortest step of a window, in microseconds, which bounds their number.
 const STEP: i64 = 20_000;
 /// A clock is off by no more, in hundredths; arrivals are a little uneven.
 const TOLERANCE: i64 = 4;
-/// How much more or less than an even flow may have come in the middle, in hundredths.
+/// Most that may have come in the middle beyond or below an even flow, in hundredths.
 const UNEVEN: i64 = 15;
 
 impl Arrivals {
@@ -72,7 +76,7 @@ impl Arrivals {
         self.last.micros_since(self.first)
     }
 
-    /// Whether what had come in the middle, (when, how much), fits.
+    /// Returns whether the steps, (when, how much), fit an even flow.
     fn is_even(&self, steps: &[(i64, i64)]) -> bool {
         let (lasted, micros) = (self.lasted() as f64, self.micros as f64);
         let fits = |(when, came): &(i64, i64)| {
@@ -129,9 +133,9 @@ impl Tempo {
         }
     }
 
-    /// Whether all in all it came faster than it sounds: it was not spoken meanwhile.
+    /// Returns whether all in all it came faster than it sounds: it was not spoken meanwhile.
     pub(super) fn is_hurried(&self) -> bool {
-        /// So much may have been held up at the beginning.
+        /// Sound that may have been held up at the beginning, in microseconds.
         const HELD_UP: i64 = 250_000;
         self.all
             .is_some_and(|all| all.micros > all.lasted() / 4 * 5 + HELD_UP)
@@ -169,7 +173,7 @@ mod tests {
         is_said: false,
     };
 
-    /// What is found of arrivals: (when, in milliseconds; how long it sounds, in microseconds).
+    /// Findings from arrivals: (when, in milliseconds; playing time, in microseconds).
     fn found(
         arrivals: impl IntoIterator<Item = (i64, i64)>,
         presumed: Presumed,

@@ -1,3 +1,5 @@
+//! Ends of talks: talkers that leave, break off or are barred, and speakers that panic or are busy.
+
 use std::future::pending;
 
 use peercam_hal::{HalError, TalkSink};
@@ -7,12 +9,12 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 
-/// What a speaker does once it is to sound.
+/// Deed of a speaker once it is to sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Plays,
     Panics,
-    /// It does not open, because somebody has it.
+    /// Refuses to open, because somebody has it.
     IsBusy,
 }
 
@@ -38,7 +40,7 @@ impl TalkSink for Open {
     }
 }
 
-/// How a body ends, if it does.
+/// End of a body, if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {
     Whole,
@@ -91,7 +93,7 @@ const CHANNEL: ChannelId = ChannelId(0);
 /// Longer than a test may take.
 const LONG: u64 = 10_000;
 
-/// Somebody talks who had to be given the speaker by another one, and is heard for no time at all
+/// A talker who was given the speaker by another one, and is heard for no time at all
 /// once it has left.
 async fn talk(deed: Deed, body: Body) -> Scene {
     let sounds = Arc::new(Notify::new());

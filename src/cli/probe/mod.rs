@@ -21,9 +21,9 @@ use tokio::time::{Instant, timeout_at};
 use self::observed::Observed;
 use super::{Failure, interrupt::until_interrupted, progress::Progress};
 
-/// How long firmware may take to come.
+/// Timeout for firmware that is to connect.
 const FIRMWARE: Duration = Duration::from_secs(60);
-/// How long a camera may take to deliver.
+/// Timeout for a camera's first frame.
 const CAMERA: Duration = Duration::from_secs(15);
 
 /// Options of `peercam probe`.
@@ -57,7 +57,7 @@ impl ProbeOptions {
         report(&observed).map_err(Failure::io("the output"))
     }
 
-    /// What is looked at, without anything that may be a password.
+    /// The source as text, without anything that may be a password.
     fn shown(&self) -> String {
         #[cfg(feature = "rtsp")]
         if let Ok(url) = rtsp::parse_url(&self.what) {

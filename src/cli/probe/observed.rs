@@ -1,4 +1,4 @@
-//! What was seen of a source, and what people should make of it. Pure.
+//! Observations of a source, and the advice that follows from them. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,28 +8,28 @@ use peercam_proto::media::{
 
 /// A key frame that is further from the next makes somebody who comes wait, or see an old picture.
 const FAR_MICROS: i64 = 2_500_000;
-/// What small networks carry.
+/// Bits per second that small networks carry.
 const FAST_BITS: f64 = 6e6;
 
 /// The largest picture that players of mini-programs take: they have 102,400 bytes for a tag of FLV,
 /// of which its head and its end take up to 23.
 const MINI_PROGRAM_BYTES: usize = 102_400 - 23;
 
-/// What a source delivered while it was looked at.
+/// Figures of a source, over the time of the probe.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observed {
     tracks: Option<Tracks>,
     first: Option<i64>,
     last: i64,
     keys: Vec<(i64, usize)>,
-    /// From each picture to the next, in microseconds.
+    /// Intervals from each picture to the next, in microseconds.
     steps: Vec<i64>,
     bytes: usize,
     largest: usize,
     is_reordered: bool,
-    /// How long the first picture took from the beginning, in microseconds.
+    /// Time from the beginning to the first picture, in microseconds.
     pub(super) first_micros: i64,
-    /// Whether the source makes key frames on request.
+    /// Set if the source makes key frames on request.
     pub(super) forces_keys: bool,
 }
 
@@ -58,7 +58,7 @@ impl Observed {
         }
     }
 
-    /// Whether enough was seen to say something of key frames.
+    /// Returns whether enough was seen to say something of key frames.
     pub(super) fn has_seen_a_gop(&self) -> bool {
         self.keys.len() > 1
     }
@@ -67,7 +67,8 @@ impl Observed {
         (self.last - self.first.unwrap_or(self.last)) as f64 / 1e6
     }
 
-    /// Of the usual distances: what a camera had in hand comes at once, and what was lost is missing.
+    /// Pictures per second by the usual interval: a backlog of the camera comes at once, and pictures
+    /// that were lost are missing.
     fn frame_rate(&self) -> f64 {
         let mut steps = self.steps.clone();
         steps.sort_unstable();
@@ -87,7 +88,7 @@ impl Observed {
         self.keys.windows(2).map(|pair| pair[1].0 - pair[0].0).max()
     }
 
-    /// What it is, a line each.
+    /// Facts of the source, a line each.
     pub(super) fn facts(&self) -> Vec<String> {
         let Some(tracks) = &self.tracks else {
             return Vec::new();
@@ -135,7 +136,7 @@ impl Observed {
         line
     }
 
-    /// What viewers get of it.
+    /// Picture and sound as viewers get them, a line each.
     pub(super) fn viewers(&self) -> Vec<String> {
         let Some(tracks) = &self.tracks else {
             return Vec::new();
@@ -164,7 +165,7 @@ impl Observed {
             .collect()
     }
 
-    /// What should be changed in the camera.
+    /// Settings to change in the camera, a line each.
     pub(super) fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
         let Some(tracks) = &self.tracks else {
