@@ -7,6 +7,8 @@ mod listen;
 mod p2p;
 #[cfg(feature = "record")]
 mod record;
+mod registry;
+mod services;
 mod shares;
 mod user;
 
@@ -18,13 +20,10 @@ use std::{
 };
 
 use peercam_hal::{Camera, clock::Clock};
-use peercam_net::{self as transport, Connections, Entrance, Known, tcp::Listener};
+use peercam_net::{self as transport, Entrance, Known, tcp::Listener};
 use peercam_proto::peer_info::PeerInfo;
-use peercam_task::{
-    boundary::{self, Part, restarting},
-    watchdog,
-};
-use prometheus_client::{metrics::info::Info, registry::Registry};
+use peercam_task::{boundary, watchdog};
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -32,6 +31,8 @@ pub use self::error::StartError;
 use self::{
     cameras::{Workshop, cameras},
     listen::{bind, lan_hints},
+    registry::registry,
+    services::{publish_changes, service, sweep},
     shares::{ByKind, Shares},
     user::user_commands,
 };
@@ -93,10 +94,6 @@ impl Default for Reach {
     }
 }
 
-/// Interval between looks for another address of the device.
-const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval between sweeps of connections for time-outs.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval, at shutdown, between looks for connections that have been answered.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Timeout for connections to end in order at shutdown.
@@ -422,52 +419,6 @@ impl Daemon {
     }
 }
 
-/// Runs what never ends, anew whenever a fault has ended it. Whoever owns it aborts it.
-async fn service<F: Future<Output = ()>>(name: &'static str, begin: impl FnMut() -> F) {
-    restarting((Part::Service, name), &CancellationToken::new(), begin).await;
-}
-
-/// Rewrites what the daemon says of itself when its addresses change.
-async fn publish_changes(
-    data_dir: DataDir,
-    mut published: Endpoint,
-    udp_hints: UdpHints,
-    peer_info: watch::Sender<Option<PeerInfo>>,
-) {
-    let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
-    loop {
-        ticks.tick().await;
-        let now = Endpoint {
-            lan: lan_hints(&published.listen),
-            udp: udp_hints(),
-            ..published.clone()
-        };
-        if now == published {
-            continue;
-        }
-        tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
-        peer_info.send_modify(|_| ());
-        let (data_dir, renewed) = (data_dir.clone(), now.clone());
-        let publish = move || data_dir.publish(&renewed);
-        match boundary::blocking(Part::Service, "endpoint.json", publish).await {
-            Ok(Ok(())) => published = now,
-            Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
-            // It is tried again.
-            Err(_) => {}
-        }
-    }
-}
-
-async fn sweep(watched: Vec<Connections>) {
-    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        ticks.tick().await;
-        for connections in &watched {
-            connections.sweep(Instant::now());
-        }
-    }
-}
-
 /// Makes sure that the files which a configuration names can be used. Makes none.
 ///
 /// # Errors
@@ -481,16 +432,4 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     let clock = Clock::start();
     let mut channels = config.channels.iter();
     channels.try_for_each(|channel| cameras::check(clock, channel))
-}
-
-/// Registry of metrics with the daemon's own description, to which the parts add theirs.
-fn registry(config: &Config) -> Registry {
-    let mut registry = Registry::with_prefix("peercam");
-    let labels = vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("product_id", config.device.product_id.clone()),
-        ("device_name", config.device.device_name.clone()),
-    ];
-    registry.register("device", "What runs here", Info::new(labels));
-    registry
 }
