@@ -162,9 +162,12 @@ fn cpu_per_gb(is_sealed: bool) -> f64 {
     let server = Server::start("serve-peercam");
     let store = Store::open(&support::data_dir_of(server.id())).expect("the server's");
     let holder = holder(&store);
-    let connect = || match is_sealed {
-        false => load::plain(server.ports[0]),
-        true => holder.watch(server.ports[1]),
+    let connect = || {
+        if is_sealed {
+            holder.watch(server.ports[1])
+        } else {
+            load::plain(server.ports[0])
+        }
     };
     let result = load::run(connect, VIEWERS, WINDOW, || process::cpu_nanos(server.id()));
     assert_eq!(result.complete, VIEWERS, "everybody got everything");

@@ -332,8 +332,8 @@ impl Daemon {
         let tasks = TaskTracker::new();
         let mut owned = tokio::task::JoinSet::new();
         for (listener, listen) in listeners {
-            let access = (&keeper, &entrance);
-            let (listening, connections) = connections.of(&listener, listen.access, access);
+            let (listening, connections) =
+                connections.of(&listener, listen.access, &keeper, &entrance);
             let ending = (stopping.clone(), tasks.clone());
             owned.spawn(http::serve(
                 listener,
@@ -355,8 +355,15 @@ impl Daemon {
         };
         #[cfg(feature = "p2p")]
         let p2p = p2p.map(|p2p| {
-            let served = (Arc::clone(&app), Arc::clone(&keeper), known);
-            p2p.serve(served, (stopping.clone(), tasks.clone()), &mut owned)
+            let (app, keeper) = (Arc::clone(&app), Arc::clone(&keeper));
+            p2p.serve(
+                app,
+                keeper,
+                known,
+                stopping.clone(),
+                tasks.clone(),
+                &mut owned,
+            )
         });
         owned.spawn(service("sweep", {
             let watched = watched.clone();

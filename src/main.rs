@@ -29,9 +29,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let is_daemon = matches!(cli.command, Some(Command::Run) | None);
     // Without a thread it is written as commands do.
-    let log = match is_daemon {
-        true => Log::queued().unwrap_or(Log::Direct),
-        false => Log::Direct,
+    let log = if is_daemon {
+        Log::queued().unwrap_or(Log::Direct)
+    } else {
+        Log::Direct
     };
     let lines = log.clone();
     tracing_subscriber::registry()

@@ -74,9 +74,10 @@ fn limit_files(groups: &str, mounts: &str) -> impl Iterator<Item = PathBuf> {
         if !is_v2 && controllers.split(',').all(|name| name != "memory") {
             continue;
         }
-        let name = match is_v2 {
-            true => "memory.max",
-            false => "memory.limit_in_bytes",
+        let name = if is_v2 {
+            "memory.max"
+        } else {
+            "memory.limit_in_bytes"
         };
         for mount in mounts.lines().filter_map(|line| mount(line, is_v2)) {
             let (root, point) = mount;
@@ -97,9 +98,10 @@ fn mount(line: &str, is_v2: bool) -> Option<(&str, &str)> {
     let (root, point) = (before.next()?, before.next()?);
     let mut behind = behind.split(' ');
     let (kind, options) = (behind.next()?, behind.nth(1).unwrap_or_default());
-    let is_meant = match is_v2 {
-        true => kind == "cgroup2",
-        false => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
+    let is_meant = if is_v2 {
+        kind == "cgroup2"
+    } else {
+        kind == "cgroup" && options.split(',').any(|option| option == "memory")
     };
     is_meant.then_some((root, point))
 }

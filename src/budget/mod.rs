@@ -215,9 +215,10 @@ impl Budget {
         };
         let times = usize::saturating_mul;
         let sessions = wants.max_sessions;
-        let p2p = match wants.has_p2p {
-            true => p2p::demand(sessions),
-            false => (0, 0),
+        let p2p = if wants.has_p2p {
+            p2p::demand(sessions)
+        } else {
+            (0, 0)
         };
         let connections = connections::least(sessions);
         // With a third as much of frames that wait for the sound that belongs in front of them, and
@@ -433,9 +434,10 @@ fn record(config: &config::Config) -> Option<(usize, usize)> {
     let keeps_before = |channel: &config::Channel| {
         channel.record.unwrap_or(record.mode) == crate::record::Mode::Event
     };
-    let before = match config.channels.iter().any(keeps_before) {
-        true => record.config.cut.most_pre_roll,
-        false => 0,
+    let before = if config.channels.iter().any(keeps_before) {
+        record.config.cut.most_pre_roll
+    } else {
+        0
     };
     Some((record.config.memory, before))
 }

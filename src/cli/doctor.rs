@@ -192,14 +192,16 @@ fn look_at_device(config: &Config, report: &mut Report) -> Result<(), Failure> {
     let existing = config.data_dir.ancestors().find(|path| path.exists());
     if let Ok(system) = rustix::fs::statvfs(existing.unwrap_or(Path::new("."))) {
         let free = system.f_bavail * system.f_frsize;
-        match free >= ENOUGH_SPACE {
-            true => Report::good(format_args!("disk: {} MiB are free", free >> 20)),
-            false => report.bad(format_args!("disk: only {} KiB are free", free >> 10)),
+        if free >= ENOUGH_SPACE {
+            Report::good(format_args!("disk: {} MiB are free", free >> 20));
+        } else {
+            report.bad(format_args!("disk: only {} KiB are free", free >> 10));
         }
     }
-    let running = match config.data_dir.exists() {
-        true => DataDir::open(&config.data_dir)?.running(),
-        false => None,
+    let running = if config.data_dir.exists() {
+        DataDir::open(&config.data_dir)?.running()
+    } else {
+        None
     };
     match &running {
         Some(endpoint) => Report::good(format_args!("the daemon runs (process {})", endpoint.pid)),

@@ -82,9 +82,10 @@ impl MintKeyOptions {
         if is_silent && !is_new {
             return known;
         }
-        let usual = match is_new {
-            true => scopes(USUAL_SCOPES).expect("they are scopes"),
-            false => Scopes::ALL,
+        let usual = if is_new {
+            scopes(USUAL_SCOPES).expect("they are scopes")
+        } else {
+            Scopes::ALL
         };
         let before = known.unwrap_or(Ceiling {
             scopes: usual,

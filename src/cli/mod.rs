@@ -213,12 +213,13 @@ fn capped(levels: &Targets) -> Targets {
     const OURS: &str = "peercam";
     let default = levels.default_level().unwrap_or(LevelFilter::OFF);
     let cap = |level: LevelFilter| level.min(LevelFilter::INFO);
-    let named = levels
-        .iter()
-        .map(|(part, level)| match part.starts_with(OURS) {
-            true => (crate_of(part), level),
-            false => (part.to_owned(), cap(level)),
-        });
+    let named = levels.iter().map(|(part, level)| {
+        if part.starts_with(OURS) {
+            (crate_of(part), level)
+        } else {
+            (part.to_owned(), cap(level))
+        }
+    });
     Targets::new()
         .with_default(cap(default))
         .with_target(OURS, default)

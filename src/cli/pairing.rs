@@ -235,9 +235,10 @@ impl Expiry {
             Self::After(seconds) => now.saturating_add(seconds),
             Self::At(at) => at,
         };
-        match at > now {
-            true => Ok(at),
-            false => Err(Failure::Usage("that has ended already".to_owned())),
+        if at > now {
+            Ok(at)
+        } else {
+            Err(Failure::Usage("that has ended already".to_owned()))
         }
     }
 }
@@ -340,9 +341,10 @@ fn has_p2p(_config: &Config) -> bool {
 fn show(uri: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{uri}")?;
-    let columns = match out.is_terminal() {
-        true => rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col)),
-        false => 0,
+    let columns = if out.is_terminal() {
+        rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col))
+    } else {
+        0
     };
     if let Ok(code) = QrCode::with_error_correction_level(uri, EcLevel::L)
         && code.width() + 8 <= columns
@@ -392,9 +394,10 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
     let Claims {
         name, id, expires, ..
     } = &pairing.claims;
-    let ended = match now.is_some_and(|now| pairing.has_ended(now)) {
-        true => " (ended)",
-        false => "",
+    let ended = if now.is_some_and(|now| pairing.has_ended(now)) {
+        " (ended)"
+    } else {
+        ""
     };
     format!(
         "{:20}  id {id}  scopes {}  channels {}  paired {}  ends {}{ended}",

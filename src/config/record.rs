@@ -239,9 +239,10 @@ fn span(
         return Ok(default);
     };
     let Span(duration) = *value.get_ref();
-    match (least..=most).contains(&duration) {
-        true => Ok(duration),
-        false => Err(Problem::at(value.span(), format!("{allowed} are allowed"))),
+    if (least..=most).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(Problem::at(value.span(), format!("{allowed} are allowed")))
     }
 }
 

@@ -126,9 +126,10 @@ impl RawUserDefine {
         let allow = match self.allow {
             None => known.allow,
             Some(names) => {
-                let name = |name: Spanned<String>| match known.allow.contains(name.get_ref()) {
-                    true => Ok(name.into_inner()),
-                    false => {
+                let name = |name: Spanned<String>| {
+                    if known.allow.contains(name.get_ref()) {
+                        Ok(name.into_inner())
+                    } else {
                         let known: Vec<_> = known.allow.iter().map(String::as_str).collect();
                         let message = format!("one of {} is needed", known.join(", "));
                         Err(Problem::at(name.span(), message))
@@ -172,9 +173,10 @@ fn address(url: &Spanned<String>) -> Result<HandlerAddress, Problem> {
         "\"http://127.0.0.1:PORT/PATH\" or \"unix:/PATH\" is needed: programs on this device only";
     let problem = || Problem::at(url.span(), NEEDED);
     if let Some(path) = url.get_ref().strip_prefix("unix:") {
-        return match path.starts_with('/') {
-            true => Ok(HandlerAddress::Unix(PathBuf::from(path))),
-            false => Err(problem()),
+        return if path.starts_with('/') {
+            Ok(HandlerAddress::Unix(PathBuf::from(path)))
+        } else {
+            Err(problem())
         };
     }
     let parsed = Url::parse(url.get_ref()).map_err(|_| problem())?;

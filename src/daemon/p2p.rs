@@ -113,8 +113,11 @@ impl P2p {
     /// Serves until `stop` is cancelled. Gives the endpoint, to be closed when `tasks` have ended.
     pub(super) fn serve(
         self,
-        (app, keeper, known): (Arc<App>, Arc<Keeper>, Known),
-        (stop, tasks): (CancellationToken, TaskTracker),
+        app: Arc<App>,
+        keeper: Arc<Keeper>,
+        known: Known,
+        stop: CancellationToken,
+        tasks: TaskTracker,
         owned: &mut JoinSet<()>,
     ) -> Closing {
         let closing = Closing {

@@ -78,7 +78,8 @@ impl ByKind {
         &self,
         listener: &Listener,
         access: ListenAccess,
-        (keeper, entrance): (&Arc<Keeper>, &Entrance),
+        keeper: &Arc<Keeper>,
+        entrance: &Entrance,
     ) -> (Listening, Connections) {
         match access {
             ListenAccess::Open {

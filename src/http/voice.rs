@@ -53,8 +53,8 @@ impl App {
         });
         let talked = match asked {
             Ok((caller, channel, declared, pace)) => {
-                let how = (declared, pace);
-                self.talk((&caller, channel), how, (body, *who)).await
+                self.talk(&caller, channel, declared, pace, body, *who)
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -81,9 +81,12 @@ impl App {
 
     async fn talk(
         &self,
-        (caller, channel): (&Caller, ChannelId),
-        how: (Declared, Pace),
-        (body, who): (&mut RequestBody, Who<'_>),
+        caller: &Caller,
+        channel: ChannelId,
+        declared: Declared,
+        pace: Pace,
+        body: &mut RequestBody,
+        who: Who<'_>,
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
         let talkers = self.device.talkers();
@@ -103,11 +106,13 @@ impl App {
         let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| {
             drop(sequel);
             match talked {
-                Ok(talked) => log_end((&talker, channel), talked, has_left.is_cancelled()),
+                Ok(talked) => log_end(&talker, channel, talked, has_left.is_cancelled()),
                 Err(Panicked) => panicked(),
             }
         };
-        let (played, talked) = turn.play(body.take(), how, presence, ended).await;
+        let (played, talked) = turn
+            .play(body.take(), declared, pace, presence, ended)
+            .await;
         if let Some(played) = played {
             *body = played;
         }
@@ -127,11 +132,7 @@ fn is_under_token(who: Who<'_>) -> bool {
 }
 
 /// Says how a talk ended.
-fn log_end(
-    (caller, channel): (&Caller, ChannelId),
-    talked: &Result<Talked, Error>,
-    has_left: bool,
-) {
+fn log_end(caller: &Caller, channel: ChannelId, talked: &Result<Talked, Error>, has_left: bool) {
     let mut how = match talked {
         Ok(talked) => format!(
             "{} ms played, {} blocks lost",

@@ -46,7 +46,8 @@ impl Turn {
     pub async fn play<B: Pieces + 'static>(
         self,
         mut body: B,
-        (declared, pace): (Declared, Pace),
+        declared: Declared,
+        pace: Pace,
         presence: Presence,
         ended: impl FnOnce(Result<&Result<Talked, Error>, Panicked>) + Send + 'static,
     ) -> (Option<B>, Result<Talked, Error>) {
@@ -116,9 +117,10 @@ impl Turn {
         let refused = |error| refused(&error);
         let decoder = match (sink.change(format), &format.coding) {
             (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
-                match sink.change(&as_pcm(format)).map_err(refused)? {
-                    true => Some(Decoder::of(format)?),
-                    false => None,
+                if sink.change(&as_pcm(format)).map_err(refused)? {
+                    Some(Decoder::of(format)?)
+                } else {
+                    None
                 }
             }
             (changed, _) => changed.map_err(refused)?.then_some(Decoder::Nothing),
@@ -277,9 +279,10 @@ impl<'a> Talk<'a> {
             };
             let left = idle.saturating_sub(now.duration_from(last_sound));
             let is_alone = has_left.is_cancelled();
-            tail_ends = match self.is_lost(&ahead, is_alone) {
-                true => tail_ends.or_else(|| Some(Instant::now() + tail)),
-                false => None,
+            tail_ends = if self.is_lost(&ahead, is_alone) {
+                tail_ends.or_else(|| Some(Instant::now() + tail))
+            } else {
+                None
             };
             let tail_end = async {
                 match tail_ends {

@@ -33,11 +33,10 @@ impl Talked {
         let lost = (self.lost > 0).then(|| {
             let (lost, all) = (self.lost_millis, self.lost_millis + self.played_millis);
             let share = (lost * 100).div_ceil(all.max(1));
-            let why = match self.is_hurried {
-                true => {
-                    "it came faster than it sounds: send recorded=1 with what was recorded before"
-                }
-                false => "the network held it up",
+            let why = if self.is_hurried {
+                "it came faster than it sounds: send recorded=1 with what was recorded before"
+            } else {
+                "the network held it up"
             };
             format!("{lost} of {all} ms ({share} %) were lost, because {why}")
         });
@@ -53,9 +52,10 @@ impl fmt::Display for OtherRate {
             f,
             "the sound comes at the pace of {comes} samples a second and is played as {played}, at the wrong pitch: send sample_rate={comes} (rate={comes} in a Content-Type that says it)"
         )?;
-        match *comes == 2 * played {
-            true => f.write_str(", or channels=2 if it is stereo"),
-            false => Ok(()),
+        if *comes == 2 * played {
+            f.write_str(", or channels=2 if it is stereo")
+        } else {
+            Ok(())
         }
     }
 }

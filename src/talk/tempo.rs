@@ -117,9 +117,10 @@ impl Tempo {
             }
             return None;
         }
-        let said = match window.is_even(&self.steps) {
-            true => Verdict::of(window, presumed),
-            false => Verdict::Open,
+        let said = if window.is_even(&self.steps) {
+            Verdict::of(window, presumed)
+        } else {
+            Verdict::Open
         };
         self.steps.clear();
         self.window = Some(Arrivals::begin(now));
@@ -213,12 +214,13 @@ mod tests {
                     let what = format!("{rate} as {presumed:?}, {chunk} ms: {found:?}");
                     // What is between half and all of it may be a slow network.
                     let is_told = rate > presumed.sample_rate || rate * 2 <= presumed.sample_rate;
-                    match is_told {
-                        true => assert!(
+                    if is_told {
+                        assert!(
                             matches!(found[..], [(..3_000, other)] if other == rate),
                             "{what}"
-                        ),
-                        false => assert_eq!(found, [], "{what}"),
+                        );
+                    } else {
+                        assert_eq!(found, [], "{what}");
                     }
                 }
             }

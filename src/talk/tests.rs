@@ -119,8 +119,10 @@ async fn talk(deed: Deed, body: Body) -> Scene {
     let given = presence.clone();
     let playing = tokio::spawn(async move {
         let leaves = given.has_left.clone().drop_guard();
-        let how = (Declared::default(), Pace::Recorded);
-        let (_, talked) = turn.play(body, how, given, ended).await;
+        let declared = Declared::default();
+        let (_, talked) = turn
+            .play(body, declared, Pace::Recorded, given, ended)
+            .await;
         drop(leaves);
         talked
     });

@@ -119,9 +119,10 @@ impl ProbeOptions {
                 Some(rtsp::Credentials { user, password })
             }
         };
-        let transport = match self.udp {
-            true => rtsp::Transport::Udp,
-            false => rtsp::Transport::Tcp,
+        let transport = if self.udp {
+            rtsp::Transport::Udp
+        } else {
+            rtsp::Transport::Tcp
         };
         let config = rtsp::Config {
             urls: [url.clone(), url.clone(), url],
@@ -190,9 +191,10 @@ impl ProbeOptions {
                 }
                 // To try again would not help, and might lock the account.
                 Ok(SourceEvent::Offline(why)) if why.contains("(401)") || why.contains("(404)") => {
-                    let hint = match why.contains("was given none") {
-                        true => "; give it --user, and the password in PEERCAM_CAMERA_PASSWORD",
-                        false => "",
+                    let hint = if why.contains("was given none") {
+                        "; give it --user, and the password in PEERCAM_CAMERA_PASSWORD"
+                    } else {
+                        ""
                     };
                     return Err(Failure::Usage(format!("{}: {why}{hint}", self.shown())));
                 }
@@ -232,9 +234,10 @@ fn report(observed: &Observed) -> io::Result<()> {
         writeln!(out, "  {}", Printable(line))?;
     }
     let advice = observed.advice();
-    match advice.is_empty() {
-        true => writeln!(out, "\nNothing needs to be changed in the camera.")?,
-        false => writeln!(out, "\nTo be changed in the camera:")?,
+    if advice.is_empty() {
+        writeln!(out, "\nNothing needs to be changed in the camera.")?;
+    } else {
+        writeln!(out, "\nTo be changed in the camera:")?;
     }
     for line in advice {
         writeln!(out, "  {}", Printable(line))?;
