@@ -12,6 +12,16 @@ pub struct MediaInput {
     pub control: Option<Arc<dyn SourceControl>>,
 }
 
+impl<S: MediaSource + 'static> From<S> for MediaInput {
+    /// A source without controls.
+    fn from(source: S) -> Self {
+        Self {
+            source: Box::new(source),
+            control: None,
+        }
+    }
+}
+
 /// A running picture of a camera. Dropping it stops the picture and frees the hardware.
 pub trait MediaSource: Send {
     /// Waits for the next event. Cancel-safe: an event is never lost by dropping the future.

@@ -48,10 +48,7 @@ impl FileCamera {
 impl Camera for FileCamera {
     fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
         let source = source::FileSource::new(self.clock, self.path.clone(), self.extent);
-        Ok(MediaInput {
-            source: Box::new(source),
-            control: None,
-        })
+        Ok(source.into())
     }
 }
 

@@ -169,10 +169,7 @@ impl RtspCamera {
 impl Camera for RtspCamera {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
         let feed = self.pull(&self.config.urls[quality as usize]);
-        Ok(MediaInput {
-            source: Box::new(feed.open()),
-            control: None,
-        })
+        Ok(feed.open().into())
     }
 
     fn parts(&self) -> Parts {

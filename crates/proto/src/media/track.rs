@@ -11,6 +11,16 @@ pub struct Tracks {
     pub audio: Option<AudioTrack>,
 }
 
+impl From<VideoTrack> for Tracks {
+    /// A picture without sound.
+    fn from(video: VideoTrack) -> Self {
+        Self {
+            video: Some(video),
+            audio: None,
+        }
+    }
+}
+
 /// Picture or sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TrackKind {

@@ -10,7 +10,7 @@ pub use split::{Framing, units};
 pub use track::NalError;
 
 use self::track::ParameterSets;
-use crate::media::{VideoCodec, VideoTrack};
+use crate::media::{Frame, MediaTime, TrackKind, VideoCodec, VideoTrack};
 
 /// Purpose of a NAL unit, by its `nal_unit_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,19 @@ pub struct Picture {
     pub needs_earlier: bool,
     /// New decoder configuration, if it differs from that of the picture before.
     pub new_track: Option<VideoTrack>,
+}
+
+impl Picture {
+    /// The picture as a frame captured at `time`, of an encoder that reorders none.
+    pub fn frame(&self, time: MediaTime) -> Frame {
+        Frame {
+            track: TrackKind::Video,
+            key: self.key,
+            time,
+            composition_micros: 0,
+            data: self.data.clone(),
+        }
+    }
 }
 
 /// Parser of one encoder's access units, with the parameter sets that are in force.
