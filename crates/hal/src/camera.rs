@@ -1,0 +1,101 @@
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use peercam_proto::media::Quality;
+
+use super::{
+    Commands, MediaInput, PictureControl, Ptz, RecordingIndex, Snapshot, Storage, Talkback, Upkeep,
+};
+
+/// What a camera's stream may take on its way in, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The newest GOP is kept up to this weight, so that a reader that comes has a picture at once.
+    pub gop: usize,
+    /// The largest picture that is of use.
+    pub picture: usize,
+}
+
+impl Default for Room {
+    /// As much as is of use: 1 MiB, and pictures of 2 MiB.
+    fn default() -> Self {
+        Self {
+            gop: 1 << 20,
+            picture: 2 << 20,
+        }
+    }
+}
+
+/// A boxed future: at camera rates the allocation costs nothing, and traits stay object-safe.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One channel's hardware.
+pub trait Camera: Send + Sync + 'static {
+    /// Starts reading the picture of `quality`. Called when the first viewer of a stream comes,
+    /// and again after it was dropped. Connecting to hardware happens inside
+    /// [`MediaSource::next`], not here.
+    ///
+    /// A camera with fewer pictures serves the nearest one it has.
+    ///
+    /// # Errors
+    /// [`HalError`] if the picture can never be had as the camera is configured.
+    fn open(&self, quality: Quality) -> Result<MediaInput, HalError>;
+
+    /// What it has beside a picture. Asked once, at the start.
+    fn parts(&self) -> Parts {
+        Parts::default()
+    }
+
+    /// Why it would not deliver a picture now, as a sentence, if it is known without trying.
+    fn offline(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a camera has beside a picture. Default: nothing.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// The pan/tilt motor.
+    pub ptz: Option<Arc<dyn Ptz>>,
+    /// How the picture is taken.
+    pub picture: Option<Arc<dyn PictureControl>>,
+    /// The speaker.
+    pub talkback: Option<Arc<dyn Talkback>>,
+    /// Still pictures.
+    pub snapshot: Option<Arc<dyn Snapshot>>,
+    /// These are all there is: it has no moving picture.
+    pub stills_only: bool,
+    /// The card or disk that recordings go to.
+    pub storage: Option<Arc<dyn Storage>>,
+    /// Recordings that the hardware made by itself.
+    pub recordings: Option<Arc<dyn RecordingIndex>>,
+    /// Commands that its maker defined.
+    pub commands: Option<Arc<dyn Commands>>,
+    /// What keeps it in order.
+    pub upkeep: Option<Arc<dyn Upkeep>>,
+}
+
+/// Why a part of the hardware does not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HalError {
+    /// Somebody else holds it.
+    #[error("it is in use")]
+    Busy,
+    /// It is not plugged in.
+    #[error("it is not present")]
+    Missing,
+    /// There is no space left.
+    #[error("it is full")]
+    Full,
+    /// It cannot be written to.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// It does not take this format.
+    #[error("it does not support {0}")]
+    Unsupported(String),
+    /// It was asked and gave no answer in time, or none that can be used; a sentence for the log.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// It failed; a sentence for the log.
+    #[error("{0}")]
+    Failed(String),
+}
