@@ -25,7 +25,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 7] = [
+    const ALL: [Self; 7] = [
         Self::Stall,
         Self::LateKey,
         Self::ClockStep,
@@ -36,7 +36,7 @@ impl Fault {
     ];
 
     /// The word used in the configuration.
-    pub const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Stall => "stall",
             Self::LateKey => "late-key",
@@ -85,7 +85,7 @@ const fn seconds(count: u64) -> u64 {
     count * FRAME_RATE as u64
 }
 
-/// Which faults a camera has, and when.
+/// Faults of a camera, and their schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     seed: u64,
@@ -98,8 +98,8 @@ impl Faults {
         Self { seed, enabled }
     }
 
-    /// Whether `fault` is in force at frame `frame`.
-    pub fn strikes(&self, fault: Fault, frame: u64) -> bool {
+    /// Returns whether `fault` is in force at frame `frame`.
+    pub(super) fn strikes(&self, fault: Fault, frame: u64) -> bool {
         if !self.enabled.contains(&fault) {
             return false;
         }
@@ -107,8 +107,8 @@ impl Faults {
         (start..start + length).contains(&(frame % WINDOW))
     }
 
-    /// How far the wall clock is off at frame `frame`, in milliseconds.
-    pub fn clock_offset_millis(&self, frame: u64) -> i64 {
+    /// Error of the wall clock at frame `frame`, in milliseconds.
+    pub(super) fn clock_offset_millis(&self, frame: u64) -> i64 {
         if !self.enabled.contains(&Fault::ClockStep) {
             return 0;
         }

@@ -22,6 +22,6 @@ pub use faults::{Fault, Faults};
 pub use shared::{BITRATES, Config};
 
 /// Pictures per second.
-pub const FRAME_RATE: u32 = 25;
+const FRAME_RATE: u32 = 25;
 /// Microseconds from one picture to the next.
-pub const FRAME_INTERVAL_MICROS: i64 = 1_000_000 / FRAME_RATE as i64;
+const FRAME_INTERVAL_MICROS: i64 = 1_000_000 / FRAME_RATE as i64;
