@@ -6,7 +6,7 @@ use super::{
     Commands, MediaInput, PictureControl, Ptz, RecordingIndex, Snapshot, Storage, Talkback, Upkeep,
 };
 
-/// What a camera's stream may take on its way in, in bytes.
+/// Memory that a camera's stream may take on its way in, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// The newest GOP is kept up to this weight, so that a reader that comes has a picture at once.
@@ -16,7 +16,7 @@ pub struct Room {
 }
 
 impl Default for Room {
-    /// As much as is of use: 1 MiB, and pictures of 2 MiB.
+    /// The largest sizes of use: a GOP of 1 MiB, and pictures of 2 MiB.
     fn default() -> Self {
         Self {
             gop: 1 << 20,
@@ -40,29 +40,29 @@ pub trait Camera: Send + Sync + 'static {
     /// [`HalError`] if the picture can never be had as the camera is configured.
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError>;
 
-    /// What it has beside a picture. Asked once, at the start.
+    /// Parts of the camera beside a picture. Asked once, at the start.
     fn parts(&self) -> Parts {
         Parts::default()
     }
 
-    /// Why it would not deliver a picture now, as a sentence, if it is known without trying.
+    /// Reason why it would not deliver a picture now, as a sentence, if that is known without trying.
     fn offline(&self) -> Option<String> {
         None
     }
 }
 
-/// What a camera has beside a picture. Default: nothing.
+/// Parts of a camera beside a picture. Default: none.
 #[derive(Clone, Default)]
 pub struct Parts {
     /// The pan/tilt motor.
     pub ptz: Option<Arc<dyn Ptz>>,
-    /// How the picture is taken.
+    /// Control of how the picture is taken.
     pub picture: Option<Arc<dyn PictureControl>>,
     /// The speaker.
     pub talkback: Option<Arc<dyn Talkback>>,
     /// Still pictures.
     pub snapshot: Option<Arc<dyn Snapshot>>,
-    /// These are all there is: it has no moving picture.
+    /// Set if the camera has still pictures only, and no moving one.
     pub stills_only: bool,
     /// The card or disk that recordings go to.
     pub storage: Option<Arc<dyn Storage>>,
@@ -70,32 +70,32 @@ pub struct Parts {
     pub recordings: Option<Arc<dyn RecordingIndex>>,
     /// Commands that its maker defined.
     pub commands: Option<Arc<dyn Commands>>,
-    /// What keeps it in order.
+    /// Maintenance: restart, and formatting of the card.
     pub upkeep: Option<Arc<dyn Upkeep>>,
 }
 
-/// Why a part of the hardware does not do what it was asked to.
+/// Reason why a part of the hardware does not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HalError {
-    /// Somebody else holds it.
+    /// The part is held by somebody else.
     #[error("it is in use")]
     Busy,
-    /// It is not plugged in.
+    /// The part is not plugged in.
     #[error("it is not present")]
     Missing,
-    /// There is no space left.
+    /// No space is left.
     #[error("it is full")]
     Full,
-    /// It cannot be written to.
+    /// The part cannot be written to.
     #[error("it is read-only")]
     ReadOnly,
-    /// It does not take this format.
+    /// The part does not take this format.
     #[error("it does not support {0}")]
     Unsupported(String),
-    /// It was asked and gave no answer in time, or none that can be used; a sentence for the log.
+    /// The part was asked and gave no answer in time, or none that can be used; a sentence for the log.
     #[error("{0}")]
     NoAnswer(String),
-    /// It failed; a sentence for the log.
+    /// The part failed; a sentence for the log.
     #[error("{0}")]
     Failed(String),
 }

@@ -15,7 +15,7 @@ pub trait Ptz: Send + Sync {
     /// Stops. Harmless if nothing moves.
     fn stop(&self);
 
-    /// Where it points now.
+    /// Returns the position at which the motor points now.
     fn position(&self) -> PtzPosition;
 }
 
@@ -43,7 +43,7 @@ pub struct PtzPosition {
     pub y_range: (i32, i32),
 }
 
-/// How pictures are taken, whichever quality they have.
+/// Control of how pictures are taken, whichever quality they have.
 pub trait PictureControl: Send + Sync {
     /// Turns the picture by 180°, as for a camera that hangs from the ceiling, or back.
     ///
@@ -51,7 +51,7 @@ pub trait PictureControl: Send + Sync {
     /// [`HalError`] if it does not turn.
     fn set_flipped(&self, flipped: bool) -> Result<(), HalError>;
 
-    /// Whether it is turned.
+    /// Returns whether the picture is turned.
     fn is_flipped(&self) -> bool;
 }
 
@@ -73,14 +73,14 @@ pub trait Commands: Send + Sync {
 pub struct MakerCommand<'a> {
     /// JSON, written anew from what the viewer sent; or other text, as it came.
     pub text: &'a str,
-    /// What the sender may do.
+    /// Scopes of the sender.
     pub scopes: Scopes,
-    /// Who minted the credential that it proved, and which one that is; `None` if nothing had to be
+    /// Issuer and id of the credential that the sender proved; `None` if nothing had to be
     /// proved.
     pub credential: Option<(&'a str, CredentialId)>,
 }
 
-/// What keeps a camera in order.
+/// Maintenance of a camera.
 pub trait Upkeep: Send + Sync {
     /// Has it start again.
     fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>>;

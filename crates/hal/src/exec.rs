@@ -24,11 +24,11 @@ use super::{Camera, HalError, MediaInput, Parts, TalkSink, Talkback};
 /// A program that ends is started again after so long, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often a program is looked at.
+/// Interval at which a program is looked at.
 const STEP: Duration = Duration::from_millis(20);
-/// How long the program may go on after the talk, to play what it has. Nobody else talks meanwhile.
+/// Time that the program has after the talk, to play what it was given. Nobody else talks meanwhile.
 const GRACE: Duration = Duration::from_secs(2);
-/// To kill the program when the speaker is no more.
+/// Time that the thread has to kill the program when the speaker is dropped.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The command line is of no use.
@@ -119,7 +119,7 @@ fn check_format(format: &SoundFormat) -> Result<(), HalError> {
 
 struct Sink {
     line: Arc<Line>,
-    /// Of the part that is being pushed.
+    /// Number of the part that is being pushed.
     key: u64,
 }
 

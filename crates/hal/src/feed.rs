@@ -26,14 +26,14 @@ const MAX_REASON: usize = 300;
 /// Players want times that differ, and they count in milliseconds.
 const STEP_MICROS: i64 = 1_000;
 
-/// What one picture of a camera delivers, handed to any number of readers.
+/// One picture of a camera, handed to any number of readers.
 ///
 /// Bound: the GOP that is kept weighs at most `kept` bytes. Each reader's queue has [`QUEUE`] events
 /// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
 /// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
 /// pushed ever waits.
 pub(super) struct Feed {
-    /// In bytes, by [`Frame::weight`].
+    /// Weight in bytes, by [`Frame::weight`].
     kept: usize,
     state: Guarded<State>,
     readers: watch::Sender<usize>,
@@ -49,14 +49,14 @@ struct State {
     last_times: [Option<MediaTime>; 2],
 }
 
-/// Whether the camera delivers.
+/// State of the camera.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Condition {
-    /// Nobody knows.
+    /// Not known yet.
     #[default]
     Unknown,
     Online(Tracks),
-    /// It does not, for this reason.
+    /// The camera does not deliver, for this reason.
     Offline(String),
 }
 
@@ -67,11 +67,11 @@ struct Gop {
     weight: usize,
 }
 
-/// What one reader has not taken yet.
+/// Events that one reader has not taken yet.
 #[derive(Default)]
 struct Queue {
     events: VecDeque<SourceEvent>,
-    /// What its frames weigh.
+    /// Weight of its frames.
     weight: usize,
     /// Events and weight of what was kept when it came, beside which there is room.
     kept: (usize, usize),
@@ -93,12 +93,12 @@ impl Feed {
         self.state.lock()
     }
 
-    /// How many read it.
+    /// Number of readers.
     pub(super) fn readers(&self) -> watch::Receiver<usize> {
         self.readers.subscribe()
     }
 
-    /// Whether the camera delivers.
+    /// State of the camera.
     pub(super) fn condition(&self) -> Condition {
         self.state().condition.clone()
     }
@@ -156,13 +156,13 @@ impl Feed {
         state.tell(&SourceEvent::Offline(reason));
     }
 
-    /// What was kept is not new any more: frames may stop for a while.
+    /// Forgets the kept GOP, which is not new any more: frames may stop for a while.
     #[cfg(feature = "socket")]
     pub(super) fn forget(&self) {
         self.state().gop = Gop::default();
     }
 
-    /// Nobody looks after the camera for now, and nobody reads it.
+    /// Forgets the camera's state: nobody looks after the camera for now, and nobody reads it.
     pub(super) fn rest(&self) {
         let mut state = self.state();
         state.condition = Condition::Unknown;
@@ -245,7 +245,7 @@ impl Queue {
         }
     }
 
-    /// Whether there is no room for another frame beside those that wait.
+    /// Returns whether there is no room for another frame beside those that wait.
     fn is_full(&self, frame: &Frame, most: usize) -> bool {
         let (events, weight) = self.kept;
         let is_heavy = self.weight > 0 && self.weight + frame.weight() > weight + most;
@@ -279,7 +279,7 @@ impl Queue {
     }
 }
 
-/// Why none of these delivers, if that is known.
+/// Reason why none of these delivers, if that is known.
 pub(super) fn offline<'a>(feeds: impl Iterator<Item = &'a Arc<Feed>>) -> Option<String> {
     let mut reason = None;
     for feed in feeds {

@@ -1,3 +1,7 @@
+//! A speaker that takes PCM of one rate: what is talked is decoded, mixed and resampled for it.
+//!
+//! The conversion keeps its state between blocks, so that blocks of any size join without a click.
+
 use std::sync::Arc;
 
 use peercam_proto::media::{SoundCoding, SoundFormat};
@@ -10,7 +14,7 @@ pub struct OneRate {
     form: Form,
 }
 
-/// What such a speaker takes.
+/// Coding that such a speaker takes.
 #[derive(Clone, Copy)]
 struct Form {
     sample_rate: u32,
@@ -29,7 +33,7 @@ impl OneRate {
 }
 
 impl Form {
-    /// What the speaker gets of this format.
+    /// Returns the format in which the speaker gets this one.
     fn of(self, format: &SoundFormat) -> Result<SoundFormat, HalError> {
         let taken = SoundFormat {
             sample_rate: self.sample_rate,
@@ -64,13 +68,13 @@ impl Talkback for OneRate {
     }
 }
 
-/// From one form of PCM to another.
+/// Conversion from one form of PCM to another.
 struct Conversion {
     from: SoundFormat,
     to: SoundFormat,
     resampler: Resampler,
-    /// As many as come in become one, or stay apart.
     from_channels: usize,
+    /// Set if all channels become one; otherwise they stay apart.
     is_mixed: bool,
     converted: Vec<u8>,
 }
@@ -111,7 +115,7 @@ impl Conversion {
 struct Sink {
     sink: Box<dyn TalkSink>,
     form: Form,
-    /// What it is open for.
+    /// Format for which the speaker is open.
     taken: SoundFormat,
     conversion: Option<Conversion>,
 }
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
     use peercam_task::boundary::Guarded;
 
-    /// What it was opened for, and what it was given.
+    /// Formats for which the speaker was opened, and the samples that it was given.
     type Log = Arc<Guarded<Vec<(u32, u8, usize)>>>;
 
     struct Speaker(Log);

@@ -30,18 +30,18 @@ pub trait RecordingIndex: Send + Sync {
     ) -> BoxFuture<'_, Result<Box<dyn RecordingFile>, HalError>>;
 }
 
-/// Which recordings are asked for.
+/// Recordings that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Those that overlap this time, in wall-clock milliseconds since 1970-01-01 UTC. A picture
+    /// Time that they overlap, in wall-clock milliseconds since 1970-01-01 UTC. A picture
     /// lasts for the second in which it was taken.
     pub window: Range<i64>,
-    /// Those that start in this time. A list is gone on with by it, behind the last start or in
+    /// Time in which they start. A list is gone on with by it, behind the last start or in
     /// front of the first one, whatever overlaps.
     pub starts: Range<i64>,
-    /// Those with this content; `None` = all.
+    /// Content that they have; `None` = any.
     pub content: Option<Content>,
-    /// Of many those of a page.
+    /// Page of them, if there are many.
     pub page: Page,
 }
 
@@ -57,7 +57,7 @@ impl Query {
     }
 }
 
-/// How many recordings are listed at most, and which.
+/// Number of recordings that are listed at most, and the end they are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// The first of them.
@@ -73,21 +73,21 @@ pub struct Recording {
     pub start_millis: i64,
     /// The end of its last picture.
     pub end_millis: i64,
-    /// What triggered it: an open set of numbers that the product defines; 0 = timed.
+    /// Trigger: an open set of numbers that the product defines; 0 = timed.
     pub kind: u32,
     /// Size in bytes.
     pub size: u64,
-    /// What it is.
+    /// Kind of content.
     pub content: Content,
 }
 
 /// An open recording, read in decoding order. One that grows ends where it ended when that was
 /// asked; later there may be more.
 pub trait RecordingReader: Send {
-    /// What a decoder must know.
+    /// Returns the tracks, with their decoder configurations.
     fn tracks(&self) -> &Tracks;
 
-    /// Where decoding can start: microseconds from the recording's start, growing.
+    /// Returns the positions at which decoding can start: microseconds from the recording's start, growing.
     fn keys(&mut self) -> BoxFuture<'_, Result<Vec<i64>, HalError>>;
 
     /// Goes to the last key frame at or before `position` (microseconds from the recording's
@@ -97,7 +97,7 @@ pub trait RecordingReader: Send {
     /// The next frame, its time counted from the recording's start; `None` at the end.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Frame>, HalError>>;
 
-    /// Whether it is being deleted: its reader shall end soon.
+    /// Returns whether the recording is being deleted: its reader shall end soon.
     fn is_revoked(&self) -> bool {
         false
     }

@@ -1,3 +1,7 @@
+//! Resampling of 16-bit PCM from any rate to any other: a windowed sinc, from a table of weights.
+//!
+//! State is carried over from block to block. Codecs and mixing do not belong here.
+
 /// Makes of sound of one rate that of another, as high as it was. Frequencies that the new rate does
 /// not have are left out. Pure.
 ///
@@ -11,20 +15,20 @@ pub(super) struct Resampler {
     /// Weights of [`PHASES`] places between two samples and the next one, each of `width` samples.
     weights: Vec<f32>,
     width: usize,
-    /// Where the next sample lies between two, in parts of `to`.
+    /// Position of the next sample between two, in parts of `to`.
     phase: u64,
-    /// What comes in and is still needed, interleaved.
+    /// Samples that came in and are still needed, interleaved.
     waiting: Vec<i16>,
 }
 
 const PHASES: usize = 32;
 /// Zeros of the sinc on each side.
 const ZEROS: f64 = 6.0;
-/// So much of the lower rate's band is kept.
+/// Share of the lower rate's band that is kept.
 const BAND: f64 = 0.94;
 
 impl Resampler {
-    /// From one rate, in samples per second, to another one.
+    /// A conversion from one rate, in samples per second, to another one.
     pub(super) fn new(from: u32, to: u32, channels: u8) -> Self {
         let (from, to) = (from.max(1), to.max(1));
         let channels = usize::from(channels.max(1));
@@ -77,7 +81,7 @@ impl Resampler {
     }
 }
 
-/// Of a sample at this distance: a sinc, and a window (Hann) of `half` on each side.
+/// Weight of a sample at this distance: a sinc, and a Hann window of `half` on each side.
 fn weight(distance: f64, cutoff: f64, half: f64) -> f64 {
     use std::f64::consts::PI;
     if distance.abs() >= half {
@@ -117,7 +121,7 @@ mod tests {
             .collect()
     }
 
-    /// How much of its power a tenth of a second of a sound has at a frequency, of which it has whole
+    /// Share of the power that a tenth of a second of a sound has at a frequency, of which it has whole
     /// periods.
     fn purity(samples: &[i16], frequency: f64, rate: u32) -> f64 {
         let samples = &samples[64..][..rate as usize / 10];

@@ -6,7 +6,7 @@ use super::BoxFuture;
 
 /// One picture of a camera being read, and its controls.
 pub struct MediaInput {
-    /// Where events come from.
+    /// Source of the events.
     pub source: Box<dyn MediaSource>,
     /// Controls that work while the source is read; `None` if it has none.
     pub control: Option<Arc<dyn SourceControl>>,
@@ -32,7 +32,7 @@ pub trait MediaSource: Send {
     fn next(&mut self) -> BoxFuture<'_, SourceEvent>;
 }
 
-/// What a source reports.
+/// An event of a source.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceEvent {
     /// The camera delivers, with these tracks.
@@ -54,11 +54,11 @@ pub trait SourceControl: Send + Sync {
     fn set_bitrate(&self, bits_per_second: u32) -> ControlOutcome;
 }
 
-/// Whether hardware can do what it was asked to.
+/// Answer of hardware to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlOutcome {
-    /// It will.
+    /// The hardware will do so.
     Done,
-    /// It cannot.
+    /// The hardware has no such control.
     Unsupported,
 }

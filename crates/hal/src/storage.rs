@@ -2,7 +2,7 @@ use super::HalError;
 
 /// The card or disk that recordings go to, as far as hardware has a say in it.
 pub trait Storage: Send + Sync {
-    /// What is known about it now.
+    /// Returns the state as far as it is known now.
     fn state(&self) -> StorageState;
 
     /// Asks whether `bytes` more may be written. **May block** the calling thread for as long as
@@ -16,15 +16,15 @@ pub trait Storage: Send + Sync {
 /// State of a card or disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageState {
-    /// Nothing is plugged in.
+    /// No medium is plugged in.
     Missing,
-    /// It can be read but not written.
+    /// The medium can be read but not written.
     ReadOnly,
-    /// It can be written.
+    /// The medium can be written.
     Ready {
         /// Size, in bytes.
         total: u64,
-        /// Of it free, in bytes.
+        /// Free space, in bytes.
         free: u64,
     },
 }

@@ -4,7 +4,7 @@ use super::HalError;
 
 /// A speaker.
 pub trait Talkback: Send + Sync {
-    /// Whether it could be opened now, if nobody else had it.
+    /// Checks that the speaker could be opened now, if nobody else had it.
     ///
     /// # Errors
     /// Why it could not.
@@ -22,7 +22,7 @@ pub trait Talkback: Send + Sync {
     /// does not play.
     fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError>;
 
-    /// What it has played lately, if it keeps that.
+    /// Returns the sound that it has played lately, if it keeps that.
     fn heard(&self) -> Option<Heard> {
         None
     }
@@ -34,7 +34,7 @@ pub trait TalkSink: Send {
     /// access unit. Never blocks: what the speaker has no room for is lost, oldest first.
     fn push(&mut self, block: &[u8]);
 
-    /// What follows has another format. What was pushed before sounds first; `false` if the speaker is
+    /// Changes the format of what follows. Blocks pushed before sound first; `false` if the speaker is
     /// to be opened anew instead, once this is dropped.
     ///
     /// # Errors
@@ -43,24 +43,24 @@ pub trait TalkSink: Send {
         Ok(false)
     }
 
-    /// What was pushed and does not sound yet is not wanted any more, and somebody else may want the
+    /// Drops the blocks that were pushed and do not sound yet: somebody else may want the
     /// speaker. Dropped next.
     fn cut(&mut self) {}
 }
 
-/// What a speaker has played: mono PCM, up to now.
+/// Sound that a speaker has played: mono PCM, up to now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heard {
     /// Samples per second.
     pub sample_rate: u32,
     /// The samples; silence where nothing was played.
     pub samples: Vec<i16>,
-    /// When the first of them sounded, in milliseconds since 1970.
+    /// Time at which the first of them sounded, in milliseconds since 1970.
     pub start_millis: i64,
 }
 
 impl Heard {
-    /// How loud the last tenth of a second was: the mean square's root, 1 is the loudest there is.
+    /// Loudness of the last tenth of a second: the root mean square, of which 1 is full scale.
     pub fn level(&self) -> f64 {
         let count = (self.sample_rate / 10) as usize;
         let last = &self.samples[self.samples.len().saturating_sub(count)..];

@@ -9,7 +9,7 @@ const JUMP_MICROS: i64 = 5_000_000;
 const WINDOW_MICROS: i64 = 4_000_000;
 const SLEW_MICROS: i64 = 20_000;
 
-/// Where another clock's time lies on the device's, learnt from when things arrive.
+/// The offset from another clock to the device's, learnt from arrival times.
 ///
 /// What was captured has been captured before it arrived, and the fastest way it takes is the true
 /// one: the offset follows the least lateness. Downwards at once, upwards slowly, so that late
@@ -43,7 +43,7 @@ impl Timeline {
         MediaTime::from_micros(stamp.saturating_add(offset))
     }
 
-    /// Where something stamped `stamp` would lie, as far as is known.
+    /// Returns the device's time for `stamp`, as far as is known.
     #[cfg(feature = "rtsp")]
     pub(super) fn known(&self, stamp: i64) -> Option<MediaTime> {
         let offset = self.offset?;
@@ -73,7 +73,7 @@ mod tests {
         MediaTime::from_micros(micros)
     }
 
-    /// How far `timeline` is off after a stream of pictures, each as late as `late` says.
+    /// Error of `timeline` after a stream of pictures, each as late as `late` says.
     fn run(
         timeline: &mut Timeline,
         numbers: std::ops::Range<i64>,

@@ -1,4 +1,5 @@
-//! What is played and what follows, between who talks and the thread that plays.
+//! The line of talks, the one that is played and the one that follows, between who talks and the
+//! thread that plays.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +21,7 @@ pub(super) struct Line {
     pub(super) changed: Condvar,
 }
 
-/// What is played and what follows, at most one part each. Bound: [`ROOM`] of sound in each part;
+/// The talk that is played and the one that follows, at most one part each. Bound: [`ROOM`] of sound in each part;
 /// the oldest is lost.
 #[derive(Default)]
 pub(super) struct State {
@@ -39,9 +40,9 @@ pub(super) struct Part {
     pub(super) sample_rate: u32,
     pub(super) channels: u8,
     bytes: VecDeque<u8>,
-    /// Nothing is added any more, since then.
+    /// Time since which nothing is added any more.
     ended: Option<Instant>,
-    /// It is not to be heard to its end.
+    /// Set if it is not to be heard to its end.
     pub(super) is_cut: bool,
 }
 
@@ -58,7 +59,7 @@ impl Part {
 }
 
 impl State {
-    /// Whether a talk may begin: none is played, or only one that was cut off.
+    /// Returns whether a talk may begin: none is played, or only one that was cut off.
     pub(super) fn is_free(&self) -> bool {
         let newest = self.next.as_ref().or(self.now.as_ref());
         !self.is_closed && newest.is_none_or(|part| part.is_cut)
@@ -94,13 +95,13 @@ impl State {
         }
     }
 
-    /// Nobody plays it any more.
+    /// Ends the line: nobody plays it any more.
     pub(super) fn clear(&mut self) {
         (self.now, self.next) = (None, None);
         self.is_served = false;
     }
 
-    /// Whether what is played is to go on; not if it was cut off.
+    /// Returns whether the talk being played is to go on; not if it was cut off.
     pub(super) fn goes_on(&self) -> bool {
         !self.is_closed && self.now.as_ref().is_some_and(|part| !part.is_cut)
     }
@@ -109,7 +110,7 @@ impl State {
         self.now.as_ref().and_then(|part| part.ended)
     }
 
-    /// When the program is given up: some time after the talk.
+    /// Time at which the program is given up, some time after the talk.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.ended().map(|ended| ended + GRACE)
     }
@@ -120,7 +121,7 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits to be played; `None` at the end.
+    /// Takes the sound that waits to be played; `None` at the end.
     pub(super) fn take(&self) -> Option<Vec<u8>> {
         let idle = |state: &mut State| {
             let now = state.now.as_ref();

@@ -1,3 +1,5 @@
+//! Speakers that are shell scripts: what they are given, what they leave behind, and how talks end.
+
 use super::*;
 
 fn pcm() -> SoundFormat {

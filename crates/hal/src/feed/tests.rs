@@ -1,3 +1,5 @@
+//! Readers of a feed: who comes late, who is slow, and what each of them loses.
+
 use std::task::Context;
 
 use bytes::Bytes;

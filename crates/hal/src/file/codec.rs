@@ -72,7 +72,7 @@ impl VideoConfig {
     }
 }
 
-/// Whether 4-byte lengths lead exactly to the end.
+/// Returns whether 4-byte lengths lead exactly to the end.
 fn is_well_formed(sample: &[u8]) -> bool {
     let mut rest = sample;
     while let Some((length, after)) = rest.split_first_chunk::<4>() {

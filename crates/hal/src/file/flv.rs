@@ -1,3 +1,7 @@
+//! FLV files, as a reader of access units: one pass to check and measure, then in a loop.
+//!
+//! Tags are taken apart by `peercam_proto::flv::Reader`; the times of the file stay as they are.
+
 use std::{
     fs::File,
     io::{Read, Seek},

@@ -52,7 +52,7 @@ impl Camera for FileCamera {
     }
 }
 
-/// Why a file cannot be played.
+/// A file that cannot be played, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct FileError {
@@ -60,7 +60,7 @@ pub struct FileError {
     problem: Problem,
 }
 
-/// What is wrong with a file.
+/// A fault of a file.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("cannot be read: {0}")]
@@ -97,7 +97,7 @@ struct Movie {
     extent: Extent,
 }
 
-/// Where a file lies on its own time line.
+/// Extent of a file on its own time line.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     /// Decoding time of the first sample.

@@ -1,3 +1,9 @@
+//! MP4 files (ISO/IEC 14496-12), not fragmented, as a reader of access units in the order of their
+//! decoding times.
+//!
+//! Sample tables are read once, samples when they are due; of edit lists, the two kinds that
+//! encoders write.
+
 use std::{fs::File, num::NonZeroU32, os::unix::fs::FileExt};
 
 use bytes::{Bytes, BytesMut};
@@ -33,13 +39,13 @@ struct Track {
     shift_micros: i64,
     /// Present for video.
     video: Option<VideoConfig>,
-    /// How many bytes of G.711 make one block; `None` where a sample is an access unit.
+    /// Bytes of G.711 in one block; `None` where a sample is an access unit.
     block: Option<u32>,
     /// Index of the next sample, from 1.
     next: u32,
 }
 
-/// Where one access unit lies.
+/// Place of one access unit in the file.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     micros: i64,
@@ -234,7 +240,7 @@ impl Track {
 /// G.711 is sent in blocks of 40 ms.
 const G711_BLOCKS_PER_SECOND: u32 = 25;
 
-/// What an edit list of the usual two kinds does: a pause in front, and a start in mid-media.
+/// An edit list of the usual two kinds: a pause in front, and a start in mid-media.
 fn shift(edits: &[ElstEntry], movie_timescale: i64, timescale: i64) -> Result<i64, Problem> {
     let scaled = |value: i128, scale: i64| value * 1_000_000 / i128::from(scale);
     let mut pause = 0;

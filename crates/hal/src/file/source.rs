@@ -1,3 +1,8 @@
+//! A file played in a loop, in real time.
+//!
+//! A thread of its own reads ahead, so that a slow disk blocks nobody; times go on growing from one
+//! round to the next.
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -10,11 +15,11 @@ use tokio::sync::mpsc;
 use super::{Extent, FileError, Movie};
 use crate::{BoxFuture, MediaSource, SourceEvent, clock::Clock};
 
-/// How many access units the reading thread is ahead. When they are read, it waits.
+/// Number of access units that the reading thread is ahead. When they are read, it waits.
 const READ_AHEAD: usize = 16;
 /// A source that is later than this does not make up for it.
 const LATE_MICROS: i64 = 1_000_000;
-/// How long to wait before a file that failed is tried again.
+/// Pause before a file that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// A looping file being read.

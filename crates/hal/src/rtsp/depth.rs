@@ -1,18 +1,18 @@
-//! By how many places parameter sets say that pictures are reordered.
+//! Reordering depth: by how many places parameter sets say that pictures are reordered.
 
 use h264_reader::{
     nal::{Nal as _, RefNal, sps::SeqParameterSet},
     rbsp::{BitRead, BitReaderError},
 };
 
-/// Of H.264: `max_num_reorder_frames` (ITU-T H.264 E.2.1); `None` if it is not there.
+/// Depth of H.264: `max_num_reorder_frames` (ITU-T H.264 E.2.1); `None` if it is not there.
 pub(super) fn h264(sps: &[u8]) -> Option<usize> {
     let sps = SeqParameterSet::from_bits(unit(sps)?.rbsp_bits()).ok()?;
     let said = sps.vui_parameters?.bitstream_restrictions?;
     Some(said.max_num_reorder_frames as usize)
 }
 
-/// Of H.265: `sps_max_num_reorder_pics` of the highest sub-layer (ITU-T H.265 7.3.2.2); `None` if it
+/// Depth of H.265: `sps_max_num_reorder_pics` of the highest sub-layer (ITU-T H.265 7.3.2.2); `None` if it
 /// cannot be read.
 pub(super) fn h265(sps: &[u8]) -> Option<usize> {
     // A unit's header has two bytes, of which the reader knows one.
@@ -75,7 +75,7 @@ mod tests {
         base16ct::lower::decode_vec(text).expect("hexadecimal")
     }
 
-    /// What x265 wrote, and what ffprobe calls `has_b_frames`.
+    /// Parameter sets that x265 wrote, and what ffprobe calls `has_b_frames`.
     const HEVC: [(&str, usize, &str); 4] = [
         (
             "bframes=0",

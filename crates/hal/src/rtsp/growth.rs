@@ -8,13 +8,13 @@ use std::{fs, future::Future, pin::pin, time::Duration};
 
 use super::session::Failure;
 
-/// How long something may take before it is looked at; then it is looked at so often.
+/// Time that something may take before it is looked at, and the interval from then on.
 const LOOK: Duration = Duration::from_millis(50);
-/// By how much the process may grow while the library reads one thing, in bytes, if it has grown at
+/// Bytes by which the process may grow while the library reads one thing, if it has grown at
 /// each of the last looks: others grow meanwhile too, but by fits.
 const MOST: usize = 8 << 20;
 const LOOKS: usize = 4;
-/// By so much it may grow however it did.
+/// Bytes by which it may grow however it did.
 const MOST_AT_ONCE: usize = 2 * MOST;
 
 /// Does `work`, unless the process grows too much from shortly after its beginning on. Cancel-safe

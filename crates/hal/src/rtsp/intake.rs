@@ -1,4 +1,4 @@
-//! From what a camera sends to what viewers can decode. Pure: no socket, no clock.
+//! The way from what a camera sends to what viewers can decode. Pure: no socket, no clock.
 
 use bytes::Bytes;
 use peercam_proto::{
@@ -9,14 +9,14 @@ use peercam_proto::{
 use super::reorder::Reorder;
 use crate::timeline::Timeline;
 
-/// What pictures are taken to be apart when the camera does not say.
+/// Interval between pictures when the camera does not say.
 const USUAL_INTERVAL_MICROS: i64 = 40_000;
 /// Clocks of picture and sound that a camera says are further apart are wrong.
 const SYNC_MICROS: i64 = 1_000_000;
 
 /// A picture as it came.
 pub(super) struct Picture {
-    /// When it is to be shown, on the camera's clock of pictures, in microseconds.
+    /// Presentation time, on the camera's clock of pictures, in microseconds.
     pub(super) shown: i64,
     pub(super) arrival: MediaTime,
     /// Packets were lost before it, or the first of its own.
@@ -26,7 +26,7 @@ pub(super) struct Picture {
 
 /// A block of sound as it came.
 pub(super) struct Sound {
-    /// When it begins, on the camera's clock of sound, in microseconds.
+    /// Start, on the camera's clock of sound, in microseconds.
     pub(super) start: i64,
     pub(super) arrival: MediaTime,
     pub(super) data: Bytes,
@@ -35,10 +35,10 @@ pub(super) struct Sound {
 /// A clock of sound that is so far behind what it said before has been set back.
 const SET_BACK_MICROS: i64 = 500_000;
 
-/// What is to be told.
+/// An event for readers.
 #[derive(Debug, PartialEq)]
 pub(super) enum Told {
-    /// What decoders must know from here on.
+    /// Tracks that decoders need from here on.
     Tracks(Tracks),
     Frame(Frame),
 }
@@ -51,19 +51,19 @@ pub(super) struct Intake {
     /// The tracks were told.
     is_online: bool,
     awaits_key: bool,
-    /// Of what came before the last key picture something is missing.
+    /// Set if something before the last key picture is missing.
     has_gap: bool,
     reorder: Reorder,
     pictures: Timeline,
     sounds: Timeline,
-    /// On the camera's clock of sound, when the last block began.
+    /// Start of the last block, on the camera's clock of sound.
     last_sound: Option<i64>,
     sync: Sync,
     /// Pictures that were kept back because of what was lost before them.
     kept_back: u64,
 }
 
-/// What the camera's reports say of its two clocks: their zero on the one that they share.
+/// Zero of each of the camera's two clocks on the one that they share, as its sender reports say.
 #[derive(Default)]
 struct Sync {
     pictures: Option<i64>,
@@ -71,7 +71,7 @@ struct Sync {
 }
 
 impl Intake {
-    /// For a stream with a picture, of which the parameters may be known only later, or without
+    /// An intake for a stream with a picture, of which the parameters may be known only later, or without
     /// one; pictures are reordered by at least `depth` places.
     pub(super) fn new(audio: Option<AudioTrack>, has_video: bool, depth: usize) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Intake {
         }
     }
 
-    /// By how many places pictures are reordered, as far as is known.
+    /// Places by which pictures are reordered, as far as is known.
     pub(super) fn depth(&self) -> usize {
         self.reorder.depth()
     }
@@ -211,7 +211,7 @@ impl Intake {
 }
 
 impl Sync {
-    /// What makes a time of sound one of pictures.
+    /// Returns the offset from times of sound to those of pictures.
     fn shift(&self) -> Option<i64> {
         Some(self.sounds?.saturating_sub(self.pictures?))
     }

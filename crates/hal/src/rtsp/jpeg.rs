@@ -8,12 +8,12 @@ use url::Url;
 use super::{Credentials, still::HttpStill};
 use crate::{Camera, HalError, MediaInput, Parts};
 
-/// Where a camera's JPEGs are, and who asks for them.
+/// Address of a camera's JPEGs, and the user who asks for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JpegConfig {
-    /// Where a still is, without user and password.
+    /// URL of a still, without user and password.
     pub url: Url,
-    /// Who asks; `None` if nobody is asked.
+    /// User who asks; `None` if the camera wants none.
     pub credentials: Option<Credentials>,
 }
 

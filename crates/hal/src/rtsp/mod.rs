@@ -33,21 +33,21 @@ use crate::clock::Clock;
 /// A camera's address and how it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where each quality's picture is, without user and password.
+    /// URL of each quality's picture, without user and password.
     pub urls: [Url; Quality::ALL.len()],
-    /// Where a still is, over HTTP at the same host, without user and password.
+    /// URL of a still, over HTTP at the same host, without user and password.
     pub snapshot: Option<Url>,
-    /// Who reads it; `None` if nobody is asked.
+    /// User who reads it; `None` if the camera wants none.
     pub credentials: Option<Credentials>,
-    /// How media come.
+    /// Transport of RTP.
     pub transport: Transport,
-    /// Whether it is read while nobody watches, so that the first picture is there at once.
+    /// Set if it is read while nobody watches, so that the first picture is there at once.
     pub always: bool,
-    /// How long it is read after the last viewer has left, who may come back.
+    /// Time for which it is read after the last viewer has left, who may come back.
     pub linger: Duration,
-    /// Whether its sound is read.
+    /// Set if its sound is read.
     pub sound: bool,
-    /// What each URL's picture may take on its way in.
+    /// Memory that each URL's picture may take on its way in.
     pub room: Room,
 }
 
@@ -81,10 +81,10 @@ impl fmt::Debug for Password {
     }
 }
 
-/// How media come.
+/// Transport of RTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
-    /// In the connection that commands go by: nothing is lost, but it may be late.
+    /// Interleaved in the RTSP connection (RFC 2326 10.12): nothing is lost, but it may be late.
     #[default]
     Tcp,
     /// Beside it, in UDP.
@@ -101,7 +101,7 @@ pub struct RtspCamera {
     still: Option<Arc<HttpStill>>,
 }
 
-/// What one URL delivers, and the task that looks after it.
+/// The feed of one URL, and the task that looks after it.
 struct Pull {
     feed: Arc<Feed>,
     task: Guarded<Option<boundary::Task>>,
@@ -184,7 +184,7 @@ impl Camera for RtspCamera {
     }
 }
 
-/// Whether a camera that is off for this reason makes what reads it panic: to try again would not
+/// Returns whether a camera that is off for this reason makes what reads it panic: to try again would not
 /// help.
 pub fn is_fault(reason: &str) -> bool {
     reason == session::FAULT

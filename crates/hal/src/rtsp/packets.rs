@@ -18,13 +18,13 @@ use retina::{
 use super::session::Failure;
 use crate::Room;
 
-/// What a frame that is not whole may weigh: the largest that anybody gets, and half of it for what
+/// Weight that a frame may have before it is whole: the largest that anybody gets, and half of it for what
 /// its packets cost.
 pub(super) const fn most(room: Room) -> usize {
     room.picture + room.picture / 2
 }
 
-/// What a packet or a NAL unit costs beside its bytes.
+/// Cost of a packet or a NAL unit beside its bytes.
 const PART: usize = 64;
 /// Room for a packet to begin with.
 const ROOM: usize = 16 << 10;
@@ -32,7 +32,7 @@ const ROOM: usize = 16 << 10;
 /// A camera that plays, packet by packet.
 pub(super) struct Packets {
     session: Client<Playing>,
-    /// In the order of the description; `None` for those that were not asked for.
+    /// Tracks in the order of the description; `None` for those that were not asked for.
     tracks: Vec<Option<Track>>,
     /// The one that may have more frames.
     pulling: Option<usize>,
@@ -43,17 +43,17 @@ struct Track {
     buffer: DepacketizeBuf,
     /// The type of NAL units that carry others, at which place of the header.
     aggregate: Option<(u8, u8)>,
-    /// What has come since the last frame.
+    /// Weight of what has come since the last frame.
     weight: usize,
-    /// What may come before it ends.
+    /// Weight that may come before it ends.
     most: usize,
 }
 
-/// How a track is put together.
+/// Depacketizer of a track.
 pub(super) struct Assembly(Depacketizer);
 
 impl Assembly {
-    /// Those of all streams of a description; `None` for formats that are not known.
+    /// Returns an assembly for each stream of a description; `None` for formats that are not known.
     pub(super) fn all(sdp: &[u8], streams: &[Stream]) -> Vec<Option<Self>> {
         let sdp = String::from_utf8_lossy(sdp);
         let parameters = format_parameters(&sdp, streams);
@@ -102,12 +102,12 @@ impl Packets {
         }
     }
 
-    /// What a decoder of the newest frame of a track must know, as far as that is known.
+    /// Returns the decoder configuration of the newest frame of a track, as far as that is known.
     pub(super) fn parameters(&self, track: usize) -> Option<ParametersRef<'_>> {
         self.tracks.get(track)?.as_ref()?.depacketizer.parameters()
     }
 
-    /// What comes next; `None` at the end. Cancel-safe.
+    /// Waits for what comes next; `None` at the end. Cancel-safe.
     ///
     /// # Errors
     /// [`Failure`] if the connection is of no use any more, also because a frame does not end.
@@ -170,7 +170,7 @@ impl Track {
     }
 }
 
-/// What a packet costs: its bytes, and what is noted of each NAL unit that begins in it.
+/// Cost of a packet: its bytes, and what is noted of each NAL unit that begins in it.
 fn weight(aggregate: Option<(u8, u8)>, payload: &[u8]) -> usize {
     let mut parts = 1;
     if let Some((kind, shift)) = aggregate {

@@ -26,7 +26,7 @@ const REFUSED_PAUSES: [Duration; 3] = [
 /// A connection that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 
-/// How long to wait before the next try. Pure but for the dice.
+/// Pause before the next try. Pure but for the dice.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,

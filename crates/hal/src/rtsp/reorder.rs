@@ -2,7 +2,7 @@
 
 /// A picture that comes so much before the one it follows is not reordered: the clock was set.
 const LONGEST_MICROS: i64 = 1_000_000;
-/// What H.264 and H.265 allow.
+/// Largest depth that H.264 and H.265 allow.
 const DEEPEST: usize = 16;
 
 /// Gives every picture a decoding time: not later than its own presentation, and never before
@@ -33,7 +33,7 @@ impl Reorder {
         }
     }
 
-    /// By how many places pictures are reordered.
+    /// Places by which pictures are reordered.
     pub(super) fn depth(&self) -> usize {
         self.depth
     }

@@ -24,20 +24,20 @@ use super::{
 };
 use crate::tracks;
 
-/// To connect, be let in and be told what there is.
+/// Time to connect, be let in and be told what there is.
 const OPEN: Duration = Duration::from_secs(4);
 /// A camera that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_secs(4);
-/// What is shown of a camera's own words, in characters.
+/// Characters of a camera's own words that are shown.
 const MAX_WORDS: usize = 200;
 
-/// Why a camera does not deliver.
+/// Reason why a camera does not deliver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    /// It did not let us in. To try often could lock the account.
+    /// The camera did not let us in. Trying often could lock the account.
     #[error("it refuses user and password (401)")]
     Credentials,
-    /// It made what reads it panic. The log says where.
+    /// The camera made what reads it panic. The log says where.
     #[error("{FAULT}")]
     Fault,
     /// Anything else, as a sentence.
@@ -45,7 +45,7 @@ pub(super) enum Failure {
     Other(String),
 }
 
-/// What is said of a camera that makes what reads it panic.
+/// Sentence on a camera that makes what reads it panic.
 pub(super) const FAULT: &str = "what it sends makes the library that reads it fail; that is a fault of the library, so please report the camera";
 
 impl Failure {
@@ -63,21 +63,21 @@ impl Failure {
         }
     }
 
-    /// What the library says.
+    /// Message of the library.
     pub(super) fn said(text: &str) -> Self {
         Self::Other(first_line(text))
     }
 }
 
-/// What follows the first line is for people who read network captures, and a URL may have a
-/// password in it. Cameras' own words are in it too.
+/// Returns the first line alone: the rest is for people who read network captures, and a URL in it
+/// may have a password. Cameras' own words are in it too.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let line = line.split("rtsp://").next().unwrap_or_default();
     text::line(line, MAX_WORDS)
 }
 
-/// What a camera sends.
+/// An event of a camera's session.
 pub(super) enum Item {
     /// A picture.
     Picture(Picture),
@@ -183,7 +183,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Whether there is a picture.
+    /// Returns whether there is a picture.
     pub(super) fn has_video(&self) -> bool {
         self.video.is_some()
     }
@@ -193,12 +193,12 @@ impl Session {
         self.audio_track.as_ref()
     }
 
-    /// What the decoder of the newest picture must know, if that is known.
+    /// Returns the decoder configuration of the newest picture, if that is known.
     pub(super) fn video_track(&self) -> Option<&VideoTrack> {
         self.video_track.as_ref()
     }
 
-    /// By how many places pictures are reordered, as far as the camera says.
+    /// Returns the places by which pictures are reordered, as far as the camera says.
     pub(super) fn depth(&self) -> usize {
         let parameters = self.video.and_then(|video| self.packets.parameters(video));
         let Some(ParametersRef::Video(parameters)) = parameters else {
@@ -212,7 +212,7 @@ impl Session {
         said.unwrap_or(0)
     }
 
-    /// What comes next; `now` tells the time when it has come. Cancel-safe.
+    /// Waits for what comes next; `now` tells the time when it has come. Cancel-safe.
     pub(super) async fn next(&mut self, now: impl Fn() -> MediaTime) -> Result<Item, Failure> {
         loop {
             // Sound and reports do not make up for a picture that does not come.

@@ -28,7 +28,7 @@ use crate::{BoxFuture, HalError, Snapshot};
 const REFUSED: Duration = Duration::from_secs(60);
 /// The largest head of an answer.
 const HEAD: usize = 16 << 10;
-/// What is shown of a camera's own words, in characters.
+/// Characters of a camera's own words that are shown.
 const MAX_WORDS: usize = 200;
 
 /// A camera's still. Whoever asks bounds the time.
@@ -38,18 +38,18 @@ pub(super) struct HttpStill {
     /// A larger one is not read to its end, in bytes.
     largest: usize,
     refused: Guarded<Option<Instant>>,
-    /// It has offered Digest, and gets its password in clear no more: who is between could ask for it.
+    /// Set if the camera has offered Digest: it gets its password in clear no more, as who is between could ask for it.
     has_digest: AtomicBool,
     has_warned: AtomicBool,
-    /// It was said where it redirects to.
+    /// Set if it was said where it redirects to.
     has_told: AtomicBool,
 }
 
-/// What a camera answers.
+/// Answer of a camera.
 enum Answer {
     /// The still, or what it says to be it.
     Still(Bytes),
-    /// It wants to know who asks, and is at this address.
+    /// The camera wants to know who asks, and is at this address.
     WhoAsks(HeaderMap, SocketAddr),
 }
 
@@ -254,7 +254,7 @@ impl HttpStill {
         Ok(still.into())
     }
 
-    /// Where to is for the log: a viewer is to learn of no other host. What may be secret in it is for
+    /// Logs where a redirect goes, and makes an error that does not say it: a viewer is to learn of no other host. What may be secret in it is for
     /// nobody.
     fn redirected(&self, response: &Response<Incoming>) -> HalError {
         if !self.has_told.swap(true, Ordering::Relaxed) {
@@ -335,7 +335,7 @@ fn digest_offers(asked: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     })
 }
 
-/// Whether an address is one of this machine, a home or an office, and not of the internet.
+/// Returns whether an address is one of this machine, a home or an office, and not of the internet.
 fn is_near(address: IpAddr) -> bool {
     const SHARED: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
     match address.to_canonical() {

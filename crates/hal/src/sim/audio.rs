@@ -5,7 +5,7 @@ use audio_codec_algorithms::{encode_alaw, encode_ulaw};
 use bytes::Bytes;
 use peercam_proto::media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind};
 
-/// How the simulated sound is coded.
+/// Coding of the simulated sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AudioKind {
     /// AAC-LC, 16 kHz mono.

@@ -7,7 +7,7 @@ use peercam_task::boundary::Guarded;
 
 use crate::{HalError, Ptz, PtzMotion, PtzPosition, clock::Clock};
 
-/// How far the motor turns from the middle, in cells of the picture.
+/// Range of the motor to each side of the middle, in cells of the picture.
 const PAN_LIMIT: i32 = 100;
 const TILT_LIMIT: i32 = 50;
 
@@ -18,7 +18,7 @@ pub(super) struct Motor {
     state: Arc<Guarded<Motion>>,
 }
 
-/// Where the motor was at `since`, and how it has moved from there on.
+/// Position of the motor at `since`, and its motion from there on.
 #[derive(Clone, Copy, Default)]
 struct Motion {
     x: i32,
@@ -51,7 +51,7 @@ impl Motor {
         }
     }
 
-    /// Where the picture is moved to, in cells.
+    /// Offset of the picture, in cells.
     pub(super) fn cells(&self) -> (i32, i32) {
         self.state.lock().at(self.clock.now())
     }

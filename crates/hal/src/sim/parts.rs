@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{BoxFuture, HalError, PictureControl, Snapshot, Storage, StorageState};
 
-/// How pictures are taken.
+/// Control of how pictures are taken.
 pub(super) struct SimPicture {
     shared: Arc<Shared>,
 }

@@ -25,7 +25,7 @@ impl RateControl {
         self.bits_per_frame = i64::from(bits_per_second / FRAME_RATE);
     }
 
-    /// Whether the next picture may spend bits on motion that could wait.
+    /// Returns whether the next picture may spend bits on motion that could wait.
     pub(super) fn allows_motion(&self) -> bool {
         self.credit + self.bits_per_frame > 0
     }

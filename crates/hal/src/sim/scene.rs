@@ -1,4 +1,4 @@
-//! What the simulated camera sees: drawn on a grid of flat cells, 4×4 pixels each.
+//! The scene before the simulated camera: drawn on a grid of flat cells, 4×4 pixels each.
 
 /// A picture of flat cells, in whole macroblocks (4×4 luma cells, 2×2 cells of each chroma).
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl Canvas {
         &self.luma[start..start + 4]
     }
 
-    /// As [`Canvas::luma_line`].
+    /// Like [`Canvas::luma_line`].
     pub(super) fn luma_line_mut(&mut self, column: usize, y: usize) -> &mut [u8] {
         let start = y * self.width + column * 4;
         &mut self.luma[start..start + 4]
@@ -44,7 +44,7 @@ impl Canvas {
         &self.chroma[plane][start..start + 2]
     }
 
-    /// As [`Canvas::chroma_line`].
+    /// Like [`Canvas::chroma_line`].
     pub(super) fn chroma_line_mut(&mut self, plane: usize, column: usize, y: usize) -> &mut [u8] {
         let start = y * self.width / 2 + column * 2;
         &mut self.chroma[plane][start..start + 2]
@@ -106,18 +106,18 @@ impl Canvas {
     }
 }
 
-/// What one picture shows.
+/// Contents of one picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     /// Number of the picture; goes up by one every 40 ms, seen or not.
     pub(super) frame: u64,
     /// Wall clock at capture, ms since 1970-01-01 UTC.
     pub(super) wall_millis: i64,
-    /// Where the camera points, in cells.
+    /// Direction of the camera, in cells.
     pub(super) pan: (i32, i32),
-    /// How far the checkered band has moved, in cells.
+    /// Way that the checkered band has moved, in cells.
     pub(super) band: u64,
-    /// What the camera sees is turned by 180°.
+    /// Set if the picture is turned by 180°.
     pub(super) flipped: bool,
 }
 

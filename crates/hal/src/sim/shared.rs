@@ -1,4 +1,4 @@
-//! What the camera, its parts and its render thread share.
+//! State that the camera, its parts and its render thread share.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{AudioKind, FRAME_INTERVAL_MICROS, Faults, motor::Motor, speaker::Memory};
 use crate::{ControlOutcome, SourceControl, SourceEvent, clock::Clock};
 
-/// What a simulated camera is like.
+/// Configuration of a simulated camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The sound. Default: AAC.
@@ -22,12 +22,12 @@ pub struct Config {
     /// Bits per second of the picture, for standard, high and super quality.
     /// Default: 500 000, 1 500 000 and 4 000 000.
     pub bitrate: [u32; 3],
-    /// Whether the encoder makes key frames on request. Default: yes.
+    /// Set if the encoder makes key frames on request. Default: yes.
     pub force_key: bool,
-    /// Whether pictures rather come late than are left out, on a machine that is late or to a reader
+    /// Set if pictures rather come late than are left out, on a machine that is late or to a reader
     /// that is slow. Default: no.
     pub every_picture: bool,
-    /// What goes wrong, and when. Default: nothing.
+    /// Faults, and their schedule. Default: none.
     pub faults: Faults,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Shared {
     pub(super) motor: Motor,
     pub(super) flipped: AtomicBool,
     pub(super) speaker_held: AtomicBool,
-    /// What the speaker has played.
+    /// Memory of what the speaker has played.
     pub(super) heard: Guarded<Memory>,
     /// Pictures that were opened and not yet taken over by the render thread, and whether it runs.
     pub(super) opened: Guarded<Opened>,
@@ -111,7 +111,7 @@ impl Control {
         }
     }
 
-    /// Whether a key frame was asked for since the last call.
+    /// Returns whether a key frame was asked for since the last call.
     pub(super) fn take_key_request(&self) -> bool {
         self.key_wanted.swap(false, Ordering::Relaxed)
     }

@@ -10,13 +10,13 @@ use peercam_proto::media::{MediaTime, SoundCoding, SoundFormat};
 use super::{Fault, shared::Shared};
 use crate::{HalError, Heard, TalkSink, Talkback};
 
-/// How much it remembers, in seconds.
+/// Length of its memory, in seconds.
 const MEMORY: i64 = 10;
-/// What it plays has this rate, whatever came in.
+/// Rate of what it plays, whatever came in.
 const RATE: u32 = 16_000;
-/// So long after silence it begins to sound, in microseconds.
+/// Delay with which it begins to sound after silence, in microseconds.
 const START: i64 = 60_000;
-/// As much may wait for the speaker, in microseconds; a fuller one loses its oldest.
+/// Sound that may wait for the speaker, in microseconds; a fuller one loses its oldest.
 const ROOM: i64 = 500_000;
 
 /// A speaker that one talker can hold.
@@ -24,7 +24,7 @@ pub(super) struct SimSpeaker {
     shared: Arc<Shared>,
 }
 
-/// What was played: samples, the last of which sounds at `until`.
+/// Samples that were played, the last of which sounds at `until`.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     samples: VecDeque<i16>,
@@ -136,7 +136,7 @@ struct OpenSpeaker {
     /// Samples that come in per second.
     step: u64,
     channels: usize,
-    /// What was left of the last step, in parts of [`RATE`].
+    /// Rest of the last step, in parts of [`RATE`].
     phase: u64,
 }
 

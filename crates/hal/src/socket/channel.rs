@@ -1,4 +1,4 @@
-//! What is known of one channel, whichever firmware delivers it.
+//! State of one channel, whichever firmware delivers it.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -25,9 +25,9 @@ pub(super) struct Channel {
 #[derive(Default)]
 struct State {
     link: Option<Link>,
-    /// What firmware announced.
+    /// Streams that firmware announced.
     streams: [Option<StreamInfo>; Quality::ALL.len()],
-    /// What the firmware was told of who watches.
+    /// State that the firmware was last told of each quality: watched or not.
     told: [Option<bool>; Quality::ALL.len()],
     abilities: Abilities,
     position: PtzPosition,
@@ -123,7 +123,7 @@ impl Channel {
         self.tell_watched();
     }
 
-    /// Which of the firmware's streams a viewer of `wanted` gets: the nearest, the smaller one of
+    /// Returns which of the firmware's streams a viewer of `wanted` gets: the nearest, the smaller one of
     /// two; `None` if there is none yet.
     pub(super) fn source_of(&self, wanted: Quality) -> Option<Quality> {
         self.state().source_of(wanted)
@@ -178,7 +178,7 @@ impl Channel {
         }
     }
 
-    /// What the firmware announced of a stream, and how to reach it.
+    /// A stream as the firmware announced it, and the way to reach it.
     pub(super) fn announced(&self, stream: Quality) -> Option<(StreamInfo, Link)> {
         let state = self.state();
         let info = state.streams[stream as usize].clone()?;
@@ -242,7 +242,7 @@ impl Channel {
         }
     }
 
-    /// Why it does not deliver, if it is known not to.
+    /// Reason why it does not deliver, if it is known not to.
     pub(super) fn problem(&self) -> Option<String> {
         offline(self.feeds.iter())
     }

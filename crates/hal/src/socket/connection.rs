@@ -25,19 +25,19 @@ use super::{
 };
 use crate::timeline::Timeline;
 
-/// To say hello, and to end a message that was begun.
+/// Time to say hello, and to end a message that was begun.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// To take the reason why it is sent away.
+/// Time to take the reason why it is sent away.
 const FAREWELL: Duration = Duration::from_millis(200);
 /// Room for a body to begin with; it doubles.
 const FIRST_ROOM: usize = 4 << 10;
-/// How often a firmware is told how many frames were dropped here.
+/// Interval at which a firmware is told how many frames were dropped here.
 const TELL_DROPPED: Duration = Duration::from_secs(1);
 
-/// Why a connection ended.
+/// Reason why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    /// In order.
+    /// An end in order.
     #[error("the firmware closed the connection")]
     Closed,
     #[error("the connection broke: {0}")]
@@ -133,7 +133,7 @@ struct Connection {
     /// All streams of a firmware have one clock.
     timeline: Timeline,
     streams: BTreeMap<StreamId, Announced>,
-    /// When the firmware was last told of dropped frames.
+    /// Time at which the firmware was last told of dropped frames.
     told: Instant,
 }
 

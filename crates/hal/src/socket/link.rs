@@ -1,4 +1,4 @@
-//! What goes to one firmware, and the answers that are waited for.
+//! Messages to one firmware, and the answers that are waited for.
 
 use std::{
     collections::HashMap,
@@ -22,10 +22,10 @@ use crate::HalError;
 pub(super) const QUEUE: usize = 256;
 /// Requests without an answer yet.
 const MOST_REQUESTS: usize = 16;
-/// How long a still may take.
+/// Timeout of a still.
 pub(super) const STILL_TIME: Duration = Duration::from_secs(5);
 
-/// How long it may take to begin with formatting its card, or to start again: what is done is not to
+/// Timeout for beginning to format its card, or to start again: what is done is not to
 /// be called failed, and no app that waits for 2 s learns more from an early error. Less than a
 /// command has in all.
 pub(super) const UPKEEP_TIME: Duration = Duration::from_secs(5);
@@ -134,7 +134,7 @@ impl Link {
         waiting.is_some_and(|waiting| waiting.send(answer).is_ok())
     }
 
-    /// Nobody will answer any more.
+    /// Fails all that wait: nobody will answer any more.
     pub(super) fn close(&self) {
         self.requests.waiting().clear();
     }

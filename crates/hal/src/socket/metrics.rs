@@ -5,7 +5,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What was lost between firmware and viewers.
+/// Counters of what was lost between firmware and viewers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     dropped: Family<Labels, Counter>,

@@ -43,21 +43,21 @@ use crate::clock::Clock;
 
 /// Connections of one socket at a time.
 const MOST: usize = 16;
-/// So much of a message is read whatever others do.
+/// Bytes of a message that are read whatever others do.
 const SMALL: usize = 64 << 10;
 
 /// A socket that firmware connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where it is.
+    /// Path of the socket.
     pub path: PathBuf,
     /// Its file mode.
     pub mode: u32,
-    /// Who may connect, beside the daemon's own user and root.
+    /// User ids that may connect, beside the daemon's own and root.
     pub users: Vec<u32>,
 }
 
-/// Why a socket cannot be listened on.
+/// A socket that cannot be listened on, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("socket {}: {problem}", path.display())]
 pub struct SocketError {
@@ -71,7 +71,7 @@ pub struct SocketHal {
     _task: boundary::Task,
 }
 
-/// What a socket's connections share.
+/// State that a socket's connections share.
 struct Shared {
     clock: Clock,
     path: PathBuf,
@@ -81,7 +81,7 @@ struct Shared {
     room: Room,
     /// The largest body.
     largest: usize,
-    /// What messages of all connections may hold that are not whole yet, beside [`SMALL`] of each:
+    /// Bytes that unfinished messages of all connections may hold, beside [`SMALL`] of each:
     /// two of the largest. Others wait, as long as a message may take.
     large: Semaphore,
 }

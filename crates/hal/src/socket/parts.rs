@@ -1,4 +1,4 @@
-//! What a channel of a firmware has beside its pictures. All of it is there from the start; what
+//! Parts of a firmware's channel beside its pictures. All of them are there from the start; what
 //! the firmware does not offer, or that it has not come yet, is said when it is used.
 
 use std::sync::Arc;

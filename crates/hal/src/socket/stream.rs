@@ -15,7 +15,7 @@ use peercam_proto::{
 use super::channel::Channel;
 use crate::{feed::Feed, timeline::Timeline, tracks};
 
-/// Why a stream ends the connection.
+/// Reason why a stream ends the connection.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum StreamError {
     #[error("stream {0}: a picture, and none was announced")]
@@ -41,13 +41,13 @@ pub(super) struct Stream {
     video: Option<VideoTrack>,
     sound: Option<Incoming>,
     awaits_key: bool,
-    /// Of what came before the last key picture something is missing.
+    /// Set if something before the last key picture is missing.
     has_gap: bool,
-    /// It was said once that parameter sets are missing.
+    /// Set if it was said once that parameter sets are missing.
     has_complained: bool,
-    /// Which feeds know the tracks as they are.
+    /// Set for each quality whose feed knows the tracks as they are.
     told: [bool; Quality::ALL.len()],
-    /// What they know is not all.
+    /// Set if the feeds know a part of the tracks only.
     is_stale: bool,
     last: [Option<i64>; 2],
 }

@@ -12,13 +12,13 @@ use peercam_proto::media::{ChannelId, Quality, StreamId};
 use self::path::SoundPath;
 use super::{BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent};
 
-/// What viewers get of a camera's sound.
+/// Policy for a camera's sound: the form in which viewers get it.
 ///
 /// Whatever it is but [`SoundPolicy::Off`]: sound that a camera promises and does not send is made
 /// up for with silence, because players that are told of sound wait for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SoundPolicy {
-    /// What the camera sends.
+    /// Sound as the camera sends it.
     Pass,
     /// AAC; made of G.711, which browsers and mini-programs do not play. Without the feature `aac`
     /// G.711 is passed.
@@ -80,7 +80,7 @@ struct Sounding {
     source: Box<dyn MediaSource>,
     stream: StreamId,
     path: SoundPath,
-    /// What became of the last event. Bound: see [`SoundPath::push`].
+    /// Events made of the last one. Bound: see [`SoundPath::push`].
     made: VecDeque<SourceEvent>,
 }
 

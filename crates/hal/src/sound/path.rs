@@ -1,4 +1,4 @@
-//! What becomes of a source's events under a policy. Pure: no clock, no socket.
+//! A source's events brought under a sound policy. Pure: no clock, no socket.
 
 use peercam_proto::media::{AudioTrack, Frame, TrackKind, Tracks};
 
@@ -10,7 +10,7 @@ use crate::SourceEvent;
 /// The way of one source's sound.
 pub(super) struct SoundPath {
     policy: SoundPolicy,
-    /// What the camera announced.
+    /// Tracks that the camera announced.
     announced: Option<AudioTrack>,
     #[cfg(feature = "aac")]
     transcoder: Option<Transcoder>,
@@ -18,7 +18,7 @@ pub(super) struct SoundPath {
     complaint: Complaint,
 }
 
-/// Whether it was said that the camera announces sound and sends none.
+/// State of the complaint that a camera announces sound and sends none.
 #[derive(Clone, Copy, PartialEq)]
 enum Complaint {
     None,
@@ -38,7 +38,7 @@ impl SoundPath {
         }
     }
 
-    /// Whether it is to be said now that sound was announced and does not come; once for each camera
+    /// Returns whether it is to be said now that sound was announced and does not come; once for each camera
     /// that comes.
     pub(super) fn take_complaint(&mut self) -> bool {
         let is_due = self.complaint == Complaint::Due;

@@ -8,8 +8,9 @@ use peercam_proto::media::{AudioCodec, AudioTrack, Frame, MediaTime, TrackKind};
 
 /// Sound that was announced may be missing for so long, by the pictures, before silence stands in.
 const PATIENCE_MICROS: i64 = 1_000_000;
-/// When pictures stood still for longer, silence goes on with them and leaves the same gap. What was
-/// made up for at once, players would play at its own pace, and be behind by that for ever.
+/// Longest gap between pictures that silence fills; it leaves a longer one as it is, and goes on
+/// with the pictures. Silence that is made up for at once plays at its own pace, and players would
+/// be behind by it for ever.
 const STANDSTILL_MICROS: i64 = 1_500_000;
 
 /// AAC-LC, 16 kHz, mono: a unit is 64 ms, which no rounding to milliseconds changes.
@@ -31,24 +32,24 @@ const LONGEST_BLOCK: u32 = 8 << 10;
 #[derive(Default)]
 pub(super) struct Silence {
     form: Option<Form>,
-    /// How long sound may be missing, in microseconds.
+    /// Time for which sound may be missing, in microseconds.
     patience: i64,
     /// The first picture since sound was heard.
     quiet_since: Option<MediaTime>,
     /// Units that follow each other.
     run: Option<Run>,
-    /// Where the sound that was handed out ends.
+    /// End of the sound that was handed out.
     sound_end: Option<MediaTime>,
-    /// Where the silence that was handed out ends.
+    /// End of the silence that was handed out.
     silence_end: Option<MediaTime>,
 }
 
-/// What a unit of it looks like.
+/// One unit of it.
 #[derive(Clone, Debug, PartialEq)]
 struct Form {
     track: AudioTrack,
     unit: Bytes,
-    /// Of each channel.
+    /// Samples of each channel.
     samples: i64,
 }
 
@@ -59,12 +60,12 @@ struct Run {
 }
 
 impl Silence {
-    /// There is none.
+    /// Makes none.
     pub(super) fn be_none(&mut self) {
         self.take_form(None, 0);
     }
 
-    /// There is nothing else; gives its track.
+    /// Stands for all sound; gives its track.
     pub(super) fn be_all(&mut self) -> AudioTrack {
         let track = AudioTrack {
             codec: AudioCodec::Aac,
@@ -76,7 +77,7 @@ impl Silence {
         track
     }
 
-    /// It is there when sound of this track is not.
+    /// Fills in when sound of this track is missing.
     pub(super) fn stand_in_for(&mut self, track: &AudioTrack) {
         self.take_form(Form::of(track), PATIENCE_MICROS);
     }
@@ -96,7 +97,7 @@ impl Silence {
         self.run = None;
     }
 
-    /// Whether sound is to be handed out: not if silence is in its place already.
+    /// Returns whether sound is to be handed out: not if silence is in its place already.
     pub(super) fn gives_way_to(&mut self, frame: &Frame) -> bool {
         if self.silence_end.is_some_and(|end| frame.time < end) {
             return false;
@@ -150,7 +151,7 @@ impl Silence {
 }
 
 impl Run {
-    /// Where the next unit begins; counted from the start, so that nothing adds up.
+    /// Start of the next unit; counted from the first, so that no rounding adds up.
     fn next(self, form: &Form) -> MediaTime {
         let micros = form.micros(self.units.saturating_mul(form.samples));
         self.start.plus_micros(micros)
@@ -181,7 +182,7 @@ impl Form {
         samples.saturating_mul(1_000_000) / rate
     }
 
-    /// How long a block of such sound is.
+    /// Duration of a block of such sound.
     fn length(&self, data: &[u8]) -> i64 {
         let samples = match self.track.codec {
             AudioCodec::Aac => AAC_UNIT,

@@ -12,7 +12,7 @@ const GAP_MICROS: i64 = 80_000;
 pub(super) struct Transcoder {
     decode: fn(u8) -> i16,
     encoder: AacEncoder,
-    /// What it makes.
+    /// Track that it makes.
     track: AudioTrack,
     /// A moment, and how many samples had been taken in then.
     anchor: Option<(MediaTime, i64)>,
@@ -48,7 +48,7 @@ impl Transcoder {
         })
     }
 
-    /// What it makes.
+    /// Track that it makes.
     pub(super) fn track(&self) -> &AudioTrack {
         &self.track
     }

@@ -1,3 +1,5 @@
+//! The intake over scripted pictures and blocks: losses, reordering, clocks that are wrong.
+
 use peercam_proto::media::{AudioCodec, VideoCodec};
 
 use super::*;
@@ -37,7 +39,7 @@ fn picture(place: i64, key: bool) -> Picture {
     }
 }
 
-/// What becomes of a picture: `T` tracks, `K` key, `p` another; nothing if it is kept back.
+/// Events made of a picture: `T` tracks, `K` key, `p` another; nothing if it is kept back.
 fn take(intake: &mut Intake, picture: Picture, track: &VideoTrack) -> String {
     let mut told = String::new();
     intake.picture(picture, Some(track), &mut |what| {

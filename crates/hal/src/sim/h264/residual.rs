@@ -107,7 +107,7 @@ impl Chroma {
         Self { levels, decoded }
     }
 
-    /// Whether there is anything to send.
+    /// Returns whether there is anything to send.
     pub(super) fn is_coded(&self) -> bool {
         self.levels.iter().any(|&level| level != 0)
     }

@@ -1,10 +1,12 @@
+//! Sound policies over scripted cameras: with sound, without, and with sound that comes and goes.
+
 use bytes::Bytes;
 use peercam_proto::media::{AudioCodec, MediaTime, VideoCodec, VideoTrack};
 
 use super::*;
 use crate::tracks;
 
-/// From picture to picture, at 25 in a second.
+/// Interval between pictures, at 25 in a second.
 const STEP: i64 = 40;
 const HOUR: i64 = 3_600_000;
 
@@ -34,7 +36,7 @@ fn stereo() -> AudioTrack {
 struct Script {
     path: SoundPath,
     told: Vec<Tracks>,
-    /// In the order in which they came; times in microseconds.
+    /// Events in the order in which they came; times in microseconds.
     frames: Vec<(TrackKind, i64, Bytes)>,
 }
 
@@ -80,7 +82,7 @@ impl Script {
         self.told.last().and_then(|tracks| tracks.audio.as_ref())
     }
 
-    /// When sound begins that was handed out, in milliseconds.
+    /// Start times of the sound that was handed out, in milliseconds.
     fn sounds(&self) -> Vec<i64> {
         let sounds = self
             .frames
@@ -313,7 +315,7 @@ fn a_new_picture_does_not_interrupt_the_sound() {
     assert!(script.sounds().len() > 25);
 }
 
-/// What is canned is what decoders take for silence.
+/// The canned units are what decoders take for silence.
 #[cfg(feature = "aac")]
 #[test]
 fn canned_units_decode_to_silence() {
