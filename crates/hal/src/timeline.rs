@@ -34,6 +34,8 @@ impl Timeline {
         let offset = *self.offset.get_or_insert(direct);
         let late = direct.saturating_sub(offset);
         let offset = if !(0..=JUMP_MICROS).contains(&late) {
+            // Below 0, it has come faster than anything before it: its way is the shortest known. Far
+            // above, the other clock was set back, or its RTP time stamps began anew (RFC 3550 5.1).
             self.window = None;
             direct
         } else {
@@ -59,6 +61,8 @@ impl Timeline {
         if arrival.micros_since(window.start) < WINDOW_MICROS {
             return 0;
         }
+        // Even the fastest of a whole window was late, and jitter is never late only: the other
+        // clock is slow. By at most `late`, so that nothing lies behind its own arrival.
         let least = window.least;
         self.window = None;
         least.min(SLEW_MICROS).min(late)

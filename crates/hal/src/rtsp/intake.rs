@@ -120,6 +120,8 @@ impl Intake {
         if slice.is_none() && !picture.lost {
             return;
         }
+        // A key picture without its first slice is damaged: packets of it were lost before the one
+        // that came first.
         let is_key = slice.is_some_and(|slice| slice.key && slice.begins);
         if is_key {
             self.has_gap = self.awaits_key || is_new || picture.lost;
@@ -131,12 +133,15 @@ impl Intake {
             // What depends on what was lost does not decode.
             self.awaits_key = true;
         }
+        // RASL pictures (H.265 8.1.3) lead a CRA picture, and refer to what came before it.
         let is_missed = self.has_gap && slice.is_some_and(|slice| slice.needs_earlier);
         if self.awaits_key || is_missed {
             self.kept_back += 1;
             return;
         }
         let Ok(decoded) = self.reorder.next(picture.shown, interval) else {
+            // Times told cannot be taken back: readers go on with the next key picture, by which the
+            // depth is known.
             self.awaits_key = true;
             self.kept_back += 1;
             return;
@@ -172,15 +177,18 @@ impl Intake {
             self.sounds = Timeline::default();
             self.sync.sounds = None;
         }
+        // Two guesses: by when sound arrives, which is there from the first block on; and by the sender
+        // reports (RFC 3550 6.4.1), which are exact, if the camera sends them for both and they are true.
         let own = self.sounds.place(sound.start, sound.arrival);
         let time = self.sync.shift().map_or(own, |shift| {
             let start = sound.start.saturating_add(shift);
             let is_near =
                 |synced: MediaTime| synced.micros_since(own).saturating_abs() < SYNC_MICROS;
             // A report that cannot be true must not move the pictures either.
-            match self.pictures.known(start).is_some_and(is_near) {
-                true => self.pictures.place(start, sound.arrival),
-                false => own,
+            if self.pictures.known(start).is_some_and(is_near) {
+                self.pictures.place(start, sound.arrival)
+            } else {
+                own
             }
         });
         tell(Told::Frame(Frame {
@@ -193,7 +201,8 @@ impl Intake {
     }
 
     /// Takes in a report of the camera: its clock of `track` was `stamp` when the clock that both
-    /// share was `shared`, all in microseconds.
+    /// share was `shared`, all in microseconds: the RTP and the NTP time stamp of a sender report
+    /// (RFC 3550 6.4.1).
     pub(super) fn report(&mut self, track: TrackKind, stamp: i64, shared: i64) {
         let zero = Some(shared.saturating_sub(stamp));
         match track {

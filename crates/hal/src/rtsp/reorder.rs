@@ -50,14 +50,20 @@ impl Reorder {
         {
             self.restart();
         }
+        // RTP carries presentation times only (RFC 6184 5.1); FLV and MP4 want decoding times too.
+        // At the start a decoder is `depth` pictures ahead of what it shows: as many times before
+        // the first picture are made up, and no decoding time ever passes its presentation.
         if self.waiting.len() != self.depth {
             let steps = (1..=self.depth as i64).rev();
             self.waiting = steps.map(|step| shown - step * interval).collect();
         }
+        // Decoding times are the presentation times, sorted, `depth` places later.
         let place = self.waiting.partition_point(|&time| time <= shown);
         self.waiting.insert(place, shown);
         let decoded = self.waiting.remove(0);
         if self.last.is_some_and(|last| decoded < last) {
+            // Parameters without `bitstream_restriction` (H.264 E.2.1) do not say the depth: it is
+            // found out here, one place at a time.
             self.depth = (self.depth + 1).min(DEEPEST);
             self.restart();
             return Err(Deeper);
