@@ -64,9 +64,10 @@ impl ExecSpeaker {
 
 impl Talkback for ExecSpeaker {
     fn check(&self) -> Result<(), HalError> {
-        match self.line.state().is_free() {
-            true => Ok(()),
-            false => Err(HalError::Busy),
+        if self.line.state().is_free() {
+            Ok(())
+        } else {
+            Err(HalError::Busy)
         }
     }
 
@@ -179,7 +180,7 @@ impl Drop for Worker {
 impl Worker {
     fn run(self) {
         loop {
-            let format = {
+            let (rate, channels) = {
                 let mut state = self.line.state();
                 let Some(part) = state.now.as_ref().filter(|_| !state.is_closed) else {
                     // Within the lock: whoever opens it now needs another thread.
@@ -188,14 +189,14 @@ impl Worker {
                 };
                 (part.sample_rate, part.channels)
             };
-            self.play(format);
+            self.play(rate, channels);
             let mut state = self.line.state();
             state.now = state.next.take();
         }
     }
 
     /// Plays what is played now to its end.
-    fn play(&self, (rate, channels): (u32, u8)) {
+    fn play(&self, rate: u32, channels: u8) {
         let fill = |text: &String| {
             let text = text.replace("{rate}", &rate.to_string());
             text.replace("{channels}", &channels.to_string())

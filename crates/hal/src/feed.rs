@@ -141,9 +141,10 @@ impl Feed {
         let was_online = matches!(state.condition, Condition::Online(_));
         state.condition = Condition::Online(tracks.clone());
         state.gop = Gop::default();
-        state.tell(&match was_online {
-            true => SourceEvent::TracksChanged(tracks),
-            false => SourceEvent::Online(tracks),
+        state.tell(&if was_online {
+            SourceEvent::TracksChanged(tracks)
+        } else {
+            SourceEvent::Online(tracks)
         });
     }
 

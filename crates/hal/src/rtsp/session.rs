@@ -132,9 +132,10 @@ impl Session {
             .map_err(|error| Failure::new(&error))?;
         let streams = client.streams();
         let video = streams.iter().position(is_video);
-        let sound = match config.sound {
-            true => sound_of(streams, url),
-            false => None,
+        let sound = if config.sound {
+            sound_of(streams, url)
+        } else {
+            None
         };
         let (mut audio, audio_track) = sound.unzip();
         let frame_rate = video.and_then(|video| streams[video].framerate());

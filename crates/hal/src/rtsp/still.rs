@@ -317,11 +317,10 @@ pub fn parse_still_url(text: &str, camera: &Url) -> Result<Url, String> {
         (Some(host), Some(other)) => host.to_string().eq_ignore_ascii_case(&other.to_string()),
         _ => false,
     };
-    match is_same {
-        true => Ok(url),
-        false => Err(
-            "it must be at the host of url, because the camera's password goes there".to_owned(),
-        ),
+    if is_same {
+        Ok(url)
+    } else {
+        Err("it must be at the host of url, because the camera's password goes there".to_owned())
     }
 }
 

@@ -197,9 +197,10 @@ impl Channel {
     ) -> Result<Link, HalError> {
         let state = self.state();
         let link = state.link.clone().ok_or_else(super::not_connected)?;
-        match has(&state.abilities) {
-            true => Ok(link),
-            false => Err(HalError::Unsupported(what.to_owned())),
+        if has(&state.abilities) {
+            Ok(link)
+        } else {
+            Err(HalError::Unsupported(what.to_owned()))
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
     SMALL, Shared,
     channel::Channel,
     link::Link,
-    stream::{Stream, StreamError},
+    stream::{Captured, Stream, StreamError},
 };
 use crate::timeline::Timeline;
 
@@ -180,9 +180,10 @@ impl Connection {
     fn channel(&self, id: ChannelId) -> Result<Arc<Channel>, Ended> {
         let channels = self.shared.channels();
         let channel = channels.get(&id).ok_or(Ended::NoSuchChannel(id))?;
-        match channel.claim(&self.link) {
-            true => Ok(Arc::clone(channel)),
-            false => Err(Ended::Taken(id)),
+        if channel.claim(&self.link) {
+            Ok(Arc::clone(channel))
+        } else {
+            Err(Ended::Taken(id))
         }
     }
 
@@ -216,12 +217,15 @@ impl Connection {
             } => {
                 let arrival = self.shared.clock.now();
                 let (announced, timeline) = self.announced(id)?;
-                announced.stream.picture(
-                    (time, composition_micros),
-                    (framing, &data),
-                    (timeline, arrival),
-                    &announced.channel,
-                )?;
+                let captured = Captured {
+                    time,
+                    composition_micros,
+                    framing,
+                    data: &data,
+                };
+                announced
+                    .stream
+                    .picture(&captured, timeline, arrival, &announced.channel)?;
                 self.tell_dropped();
             }
             FromFirmware::Sound {
@@ -233,7 +237,7 @@ impl Connection {
                 let (announced, timeline) = self.announced(id)?;
                 announced
                     .stream
-                    .sound(time, &data, (timeline, arrival), &announced.channel)?;
+                    .sound(time, &data, timeline, arrival, &announced.channel)?;
             }
             FromFirmware::Offline(id, reason) => {
                 let (announced, _) = self.announced(id)?;
@@ -245,10 +249,7 @@ impl Connection {
             FromFirmware::Abilities(id, abilities) => self.channel(id)?.set_abilities(abilities),
             FromFirmware::Position(id, position) => self.channel(id)?.set_position(position),
             FromFirmware::Answer { id, done, data } => {
-                let answer = match done {
-                    true => Ok(data),
-                    false => Err(text(&data)),
-                };
+                let answer = if done { Ok(data) } else { Err(text(&data)) };
                 if !self.link.answer(id, answer) {
                     tracing::debug!(id, "an answer of the firmware came too late");
                 }

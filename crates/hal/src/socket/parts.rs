@@ -62,11 +62,12 @@ impl Snapshot for SocketParts {
                     ToFirmware::Snapshot(self.0.id, id).encode()
                 })
                 .await?;
-            match still.starts_with(&[0xff, 0xd8]) {
-                true => Ok(still),
-                false => Err(HalError::Failed(
+            if still.starts_with(&[0xff, 0xd8]) {
+                Ok(still)
+            } else {
+                Err(HalError::Failed(
                     "the firmware's still is no JPEG".to_owned(),
-                )),
+                ))
             }
         })
     }

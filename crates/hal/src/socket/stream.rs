@@ -15,6 +15,15 @@ use peercam_proto::{
 use super::channel::Channel;
 use crate::{feed::Feed, timeline::Timeline, tracks};
 
+/// A picture as the firmware sent it.
+pub(super) struct Captured<'a> {
+    /// Capture time on the firmware's clock.
+    pub(super) time: MediaTime,
+    pub(super) composition_micros: i32,
+    pub(super) framing: Framing,
+    pub(super) data: &'a [u8],
+}
+
 /// Reason why a stream ends the connection.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum StreamError {
@@ -65,9 +74,10 @@ impl Stream {
             None => None,
             Some(sound) => {
                 let is_described = sound.codec != AudioCodec::Aac || !sound.config.is_empty();
-                let track = match is_described {
-                    true => Some(described(id, sound, &sound.config)?),
-                    false => None,
+                let track = if is_described {
+                    Some(described(id, sound, &sound.config)?)
+                } else {
+                    None
                 };
                 Some(Incoming {
                     info: sound.clone(),
@@ -91,20 +101,20 @@ impl Stream {
         })
     }
 
-    /// Takes in a picture, captured at `time` on the firmware's clock.
+    /// Takes in a picture that came at `arrival`; `timeline` is that of the firmware's clock.
     pub(super) fn picture(
         &mut self,
-        (time, composition_micros): (MediaTime, i32),
-        (framing, data): (Framing, &[u8]),
-        place: (&mut Timeline, MediaTime),
+        captured: &Captured<'_>,
+        timeline: &mut Timeline,
+        arrival: MediaTime,
         channel: &Channel,
     ) -> Result<(), StreamError> {
-        self.check_order(TrackKind::Video, time)?;
+        self.check_order(TrackKind::Video, captured.time)?;
         let pictures = self
             .pictures
             .as_mut()
             .ok_or(StreamError::NoPicture(self.id))?;
-        let picture = match pictures.read(framing, data) {
+        let picture = match pictures.read(captured.framing, captured.data) {
             Ok(Some(picture)) => picture,
             Ok(None) => return Ok(()),
             Err(error @ NalError::Missing(_)) => {
@@ -126,12 +136,11 @@ impl Stream {
         if self.awaits_key || self.has_gap && picture.needs_earlier {
             return Ok(());
         }
-        let (timeline, arrival) = place;
         let frame = Frame {
             track: TrackKind::Video,
             key: picture.key,
-            time: timeline.place(time.as_micros(), arrival),
-            composition_micros,
+            time: timeline.place(captured.time.as_micros(), arrival),
+            composition_micros: captured.composition_micros,
             data: picture.data,
         };
         self.hand_out(channel, frame.key, &frame);
@@ -143,7 +152,8 @@ impl Stream {
         &mut self,
         time: MediaTime,
         data: &Bytes,
-        place: (&mut Timeline, MediaTime),
+        timeline: &mut Timeline,
+        arrival: MediaTime,
         channel: &Channel,
     ) -> Result<(), StreamError> {
         self.check_order(TrackKind::Audio, time)?;
@@ -163,7 +173,6 @@ impl Stream {
             let reason = "AAC that was announced without a configuration, and has no ADTS head";
             return Err(StreamError::Sound(self.id, reason.to_owned()));
         }
-        let (timeline, arrival) = place;
         let frame = Frame {
             track: TrackKind::Audio,
             key: true,

@@ -286,9 +286,10 @@ fn policies_are_what_they_say() {
             .track()
             .map(|track| track.codec)
     };
-    let aac = match cfg!(feature = "aac") {
-        true => AudioCodec::Aac,
-        false => AudioCodec::PcmA,
+    let aac = if cfg!(feature = "aac") {
+        AudioCodec::Aac
+    } else {
+        AudioCodec::PcmA
     };
     assert_eq!(made(SoundPolicy::Pass), Some(AudioCodec::PcmA));
     assert_eq!(made(SoundPolicy::Aac), Some(aac));
