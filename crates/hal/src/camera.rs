@@ -32,7 +32,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Camera: Send + Sync + 'static {
     /// Starts reading the picture of `quality`. Called when the first viewer of a stream comes,
     /// and again after it was dropped. Connecting to hardware happens inside
-    /// [`MediaSource::next`], not here.
+    /// [`MediaSource::next`](super::MediaSource::next), not here.
     ///
     /// A camera with fewer pictures serves the nearest one it has.
     ///
