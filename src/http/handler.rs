@@ -4,10 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use peercam_hal::BoxFuture;
+use peercam_net::{Address, DialError, ExchangeError, Limits, dial, request_once};
 use peercam_proto::{
     command::{MAX_REPLY, UserCommand},
     credential::Scope,
@@ -15,10 +13,7 @@ use peercam_proto::{
     media::ChannelId,
 };
 use serde_json::json;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
+use tokio::time::Instant;
 
 use crate::device::{Caller, UserHandler};
 
@@ -53,18 +48,49 @@ impl LocalHandler {
     }
 
     async fn ask(&self, text: String) -> Result<String, Error> {
-        match &*self.address {
+        let (address, host, path) = match &*self.address {
             HandlerAddress::Http(address, path) => {
-                let stream = TcpStream::connect(address).await;
-                let stream = stream.map_err(|error| not_there(&error))?;
-                exchange(stream, (&address.to_string(), path), text).await
+                (Address::from(*address), &*address.to_string(), &**path)
             }
-            HandlerAddress::Unix(path) => {
-                let stream = UnixStream::connect(path).await;
-                let stream = stream.map_err(|error| not_there(&error))?;
-                exchange(stream, ("localhost", "/"), text).await
-            }
+            HandlerAddress::Unix(path) => (Address::Unix(path.clone()), "localhost", "/"),
+        };
+        let limits = Limits {
+            body: Some(MAX_REPLY),
+            deadline: Instant::now() + self.timeout,
+        };
+        let stream = dial(&address, limits.deadline).await;
+        let stream = stream.map_err(|error| match error {
+            DialError::Timeout => self.silent(),
+            DialError::Io(error) => not_there(&error),
+        })?;
+        let request = Request::post(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close")
+            .body(Bytes::from(text))
+            .map_err(|_| broken())?;
+        let answer = request_once(stream, request, limits).await;
+        let (head, body) = answer
+            .map_err(|error| match error {
+                ExchangeError::Timeout => self.silent(),
+                _ => broken(),
+            })?
+            .into_parts();
+        if head.status != StatusCode::OK {
+            let status = head.status;
+            let reason = format!("the program on the device that does this refused it ({status})");
+            return Err(Error::new(ErrorKind::BadAnswer, reason));
         }
+        let text = std::str::from_utf8(&body).map_err(|_| broken())?;
+        Ok(text.trim_end_matches('\0').to_owned())
+    }
+
+    fn silent(&self) -> Error {
+        let reason = format!(
+            "the program on the device that does this did not answer within {} s",
+            self.timeout.as_secs_f64()
+        );
+        Error::new(ErrorKind::NoAnswer, reason)
     }
 }
 
@@ -87,14 +113,7 @@ impl UserHandler for LocalHandler {
             "credential": proof.map(|proof| proof.id.to_string()),
         });
         Box::pin(async move {
-            let asked = tokio::time::timeout(self.timeout, self.ask(text.to_string())).await;
-            let answer = asked.unwrap_or_else(|_| {
-                let reason = format!(
-                    "the program on the device that does this did not answer within {} s",
-                    self.timeout.as_secs_f64()
-                );
-                Err(Error::new(ErrorKind::NoAnswer, reason))
-            });
+            let answer = self.ask(text.to_string()).await;
             if let Err(error) = &answer {
                 tracing::warn!(
                     name = command.name(),
@@ -104,41 +123,6 @@ impl UserHandler for LocalHandler {
             }
             answer
         })
-    }
-}
-
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    (host, path): (&str, &str),
-    text: String,
-) -> Result<String, Error> {
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| broken())?;
-    let request = Request::post(path)
-        .header(header::HOST, host)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONNECTION, "close")
-        .body(Full::new(Bytes::from(text)))
-        .map_err(|_| broken())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|_| broken())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_REPLY)
-            .collect()
-            .await;
-        let body = body.map_err(|_| broken())?.to_bytes();
-        if status != StatusCode::OK {
-            let reason = format!("the program on the device that does this refused it ({status})");
-            return Err(Error::new(ErrorKind::BadAnswer, reason));
-        }
-        let text = std::str::from_utf8(&body).map_err(|_| broken())?;
-        Ok(text.trim_end_matches('\0').to_owned())
-    };
-    tokio::select! {
-        answer = answer => answer,
-        // It ends with the connection only, and then the answer tells.
-        never = async { drop(driver.await); std::future::pending().await } => never,
     }
 }
 

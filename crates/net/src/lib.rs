@@ -6,7 +6,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod connections;
+mod dial;
 mod entrance;
+mod exchange;
 mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
@@ -15,5 +17,9 @@ mod sources;
 pub mod tcp;
 
 pub use connections::{Activity, Connections, Nobodies, Serving, Standing, Timeouts};
+pub use dial::{Address, ClientStream, DialError, dial};
+#[cfg(feature = "tls")]
+pub use dial::{ParseRootsError, Tls};
 pub use entrance::{Entrance, Known, Ticket};
+pub use exchange::{ExchangeError, Limits, request_once};
 pub use metrics::Metrics;

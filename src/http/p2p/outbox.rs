@@ -8,16 +8,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use peercam_hal::BoxFuture;
-use peercam_net::p2p::Connection;
+use peercam_net::{ExchangeError, Limits, p2p::Connection, request_once};
 use peercam_proto::{
     credential::Scope,
     error::{Error, ErrorKind},
     feedback::{Feedback, MAX_FEEDBACK},
 };
+use tokio::time::{Instant, timeout_at};
 
 use super::Peers;
 use crate::{
@@ -88,33 +86,36 @@ impl PeerOutbox {
 
     async fn exchange(&self, session: &str, message: Feedback) -> Result<String, Error> {
         let connection = self.connection(session)?;
-        let stream = connection.open().await.map_err(|_| broken())?;
-        let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| broken())?;
+        let limits = Limits {
+            body: Some(MAX_FEEDBACK),
+            deadline: Instant::now() + REPLY_TIME,
+        };
+        let stream = timeout_at(limits.deadline, connection.open()).await;
+        let stream = stream.map_err(|_| silent())?.map_err(|_| broken())?;
         let request = Request::post(&self.target)
             // The apps' placeholder: HTTP/1.1 asks for a host (RFC 9112 §3.2), and there is none.
             .header(header::HOST, "ipc.p2p.com")
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(message.text().to_owned())))
+            .body(Bytes::from(message.text().to_owned()))
             .map_err(|_| Error::bad_request("the message cannot be written"))?;
-        let reply = async {
-            let response = sender.send_request(request).await;
-            let response = response.map_err(|_| broken())?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_FEEDBACK).collect();
-            let body = body.await.map_err(|_| {
+        let reply = request_once(stream, request, limits).await;
+        let reply = reply.map_err(|error| match error {
+            ExchangeError::Timeout => silent(),
+            ExchangeError::NoHead(_) | ExchangeError::Panicked(_) => broken(),
+            ExchangeError::BrokenBody(_) | ExchangeError::TooLarge(_) => {
                 let reason = "the viewer's reply broke off or is longer than 16 KiB";
                 Error::new(ErrorKind::BadAnswer, reason)
-            })?;
-            parse_reply(status, &body.to_bytes())
-        };
-        tokio::select! {
-            reply = reply => reply,
-            // It ends with the connection only, and then the reply tells.
-            never = async { drop(driver.await); std::future::pending().await } => never,
-        }
+            }
+        })?;
+        parse_reply(reply.status(), reply.body())
     }
+}
+
+fn silent() -> Error {
+    Error::new(
+        ErrorKind::NoAnswer,
+        "the viewer did not reply within 7.5 s; whether it has seen the message is not known",
+    )
 }
 
 fn broken() -> Error {
@@ -147,16 +148,6 @@ impl Outbox for PeerOutbox {
 
     fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>> {
         let session = session.to_owned();
-        Box::pin(async move {
-            let exchange = self.exchange(&session, message);
-            tokio::time::timeout(REPLY_TIME, exchange)
-                .await
-                .unwrap_or_else(|_| {
-                    Err(Error::new(
-                        ErrorKind::NoAnswer,
-                        "the viewer did not reply within 7.5 s; whether it has seen the message is not known",
-                    ))
-                })
-        })
+        Box::pin(async move { self.exchange(&session, message).await })
     }
 }

@@ -2,13 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, header};
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::mpsc};
+use peercam_net::{Address, DialError, ExchangeError, Limits, dial, request_once};
+use tokio::{sync::mpsc, time::Instant};
 use url::Url;
-
-use crate::drive;
 
 /// Timeout of the server that is told.
 const TIME: Duration = Duration::from_secs(2);
@@ -16,6 +12,7 @@ const TIME: Duration = Duration::from_secs(2);
 /// Address for what the device says: one fixed `http://` URL; redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedbackUrl {
+    address: Address,
     authority: String,
     target: String,
 }
@@ -35,8 +32,12 @@ impl std::str::FromStr for FeedbackUrl {
             return Err(ParseFeedbackUrlError);
         };
         let query = url.query().map(|query| format!("?{query}"));
+        let port = url.port_or_known_default().unwrap_or(80);
+        // An IPv6 address is in brackets in a URL only.
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
         Ok(Self {
-            authority: format!("{host}:{}", url.port_or_known_default().unwrap_or(80)),
+            address: Address::Tcp(bare.into(), port),
+            authority: format!("{host}:{port}"),
             target: format!("{}{}", url.path(), query.unwrap_or_default()),
         })
     }
@@ -45,11 +46,8 @@ impl std::str::FromStr for FeedbackUrl {
 /// Posts messages one after the other for as long as there are some.
 pub(super) async fn post_all(url: FeedbackUrl, mut messages: mpsc::Receiver<Arc<str>>) {
     while let Some(message) = messages.recv().await {
-        let posted = tokio::time::timeout(TIME, post(&url, &message)).await;
-        let failed = match posted {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error,
-            Err(_) => "it takes longer than 2 s".to_owned(),
+        let Err(failed) = post(&url, &message).await else {
+            continue;
         };
         tracing::warn!(
             url = url.authority,
@@ -60,27 +58,31 @@ pub(super) async fn post_all(url: FeedbackUrl, mut messages: mpsc::Receiver<Arc<
 }
 
 async fn post(url: &FeedbackUrl, message: &str) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| error.to_string();
-    let stream = TcpStream::connect(&*url.authority)
-        .await
-        .map_err(|error| failed(&error))?;
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(&error))?;
+    let slow = || "it takes longer than 2 s".to_owned();
+    let limits = Limits {
+        body: None,
+        deadline: Instant::now() + TIME,
+    };
+    let stream = dial(&url.address, limits.deadline).await;
+    let stream = stream.map_err(|error| match error {
+        DialError::Timeout => slow(),
+        DialError::Io(error) => error.to_string(),
+    })?;
     let request = Request::post(&url.target)
         .header(header::HOST, &url.authority)
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONNECTION, "close")
-        .body(Full::new(Bytes::from(message.to_owned())))
-        .map_err(|error| failed(&error))?;
-    let _driver = drive(driver);
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| failed(&error))?;
-    match response.status().is_success() {
-        true => Ok(()),
-        false => Err(format!("it answers {}", response.status())),
+        .body(Bytes::from(message.to_owned()))
+        .map_err(|error| error.to_string())?;
+    let response = request_once(stream, request, limits).await;
+    let response = response.map_err(|error| match error {
+        ExchangeError::Timeout => slow(),
+        error => error.to_string(),
+    })?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("it answers {}", response.status()))
     }
 }
 
