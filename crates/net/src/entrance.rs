@@ -1,3 +1,8 @@
+//! Rate limit of those that have not authenticated, by source, and the tickets that it gives.
+//!
+//! Tables are bounded, and forgetting a source makes nobody richer. Which connection goes for a
+//! newcomer is decided in `connections`.
+
 use std::{
     ops::RangeInclusive,
     sync::{Arc, MutexGuard},
@@ -22,26 +27,26 @@ const TURNS_OF_KNOWN: Rate = Rate {
     per_second: 4.0,
     burst: 8.0,
 };
-/// Such sources that are remembered; the one at which nobody was for longest is forgotten.
+/// Number of such sources that are remembered; the one at which nobody was for longest is forgotten.
 const MAX_KNOWN: usize = 32;
 /// The same of one party: at home and on the way.
 const MAX_OF_PARTY: usize = 2;
-/// How long they are.
+/// Time for which they are remembered.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How old a cookie is that counts, in seconds.
+/// Age of a cookie that counts, in seconds.
 const COOKIE_AGE: RangeInclusive<u32> = 1..=60;
-/// So long after somebody was forgotten a cookie is needed.
+/// Time after somebody was forgotten in which a cookie is needed.
 const FORGETFUL: Duration = Duration::from_secs(60);
 
-/// What a peer that has proved nothing has for it.
+/// Claim to be let in of a peer that has not authenticated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ticket {
-    /// Nothing.
+    /// No claim: any other peer may displace it.
     #[default]
     None,
-    /// It is its source's turn.
+    /// The turn of its source.
     Turn,
-    /// Somebody proved itself at its source lately.
+    /// A source at which somebody proved itself lately.
     Known,
 }
 
@@ -60,7 +65,7 @@ pub struct Entrance {
 
 struct Turns {
     all: Sources,
-    /// Of those that have shown a cookie, while there are more than are remembered.
+    /// Turns of those that have shown a cookie, while there are more than are remembered.
     returning: Sources,
 }
 
@@ -74,7 +79,7 @@ pub struct Known {
 #[derive(Debug)]
 struct KnownPlace {
     source: Source,
-    /// Who was there last.
+    /// Party that was there last.
     whose: Arc<str>,
     at: Instant,
     turns: Bucket,
@@ -83,12 +88,12 @@ struct KnownPlace {
 struct Cookies {
     key: Secret,
     start: Instant,
-    /// So that a cookie does not tell for how long the device has run.
+    /// Random start of the count, so that a cookie does not tell the device's uptime.
     first_second: u32,
 }
 
 impl Entrance {
-    /// Nobody has been there, and there are so many places. The random bytes are for cookies.
+    /// An entrance at which nobody has been, to so many places. The random bytes are for cookies.
     pub fn new(known: Known, places: usize, random: [u8; 36], now: Instant) -> Self {
         let (most, of) = TURNS;
         let turns = Rate {
@@ -117,7 +122,7 @@ impl Entrance {
         self.turns.lock()
     }
 
-    /// What a new connection from this source has.
+    /// Returns the ticket of a new connection from this source.
     pub fn ticket(&self, source: Source, now: Instant) -> Ticket {
         if self.known.take(source, now) {
             return Ticket::Known;
@@ -128,7 +133,7 @@ impl Entrance {
         }
     }
 
-    /// What one has that shows a cookie.
+    /// Returns the ticket of a connection from this source that shows a cookie.
     pub fn ticket_for(&self, cookie: &str, source: Source, now: Instant) -> Ticket {
         let Cookies { key, .. } = &*self.cookies;
         let made = cookie::read(key, source, cookie);
@@ -153,7 +158,7 @@ impl Entrance {
         cookie::make(&self.cookies.key, source, self.cookies.second(now))
     }
 
-    /// Somebody has proved itself at this source.
+    /// Notes that somebody has proved itself at this source.
     pub fn note_proved(&self, source: Source, whose: &Arc<str>, now: Instant) {
         self.known.note(source, whose, now);
     }
@@ -180,7 +185,7 @@ impl Known {
         self.places.lock()
     }
 
-    /// Whether somebody proved itself here lately, and it is not too often that it comes.
+    /// Returns whether somebody proved itself here lately and comes within its rate.
     pub(super) fn take(&self, source: Source, now: Instant) -> bool {
         let mut places = self.places();
         places.retain(|place| now.saturating_duration_since(place.at) < KNOWN_FOR);
@@ -188,7 +193,7 @@ impl Known {
         place.is_some_and(|place| place.turns.take(TURNS_OF_KNOWN, 0.0, now))
     }
 
-    /// Somebody has proved itself here.
+    /// Notes that somebody has proved itself here.
     pub fn note(&self, source: Source, whose: &Arc<str>, now: Instant) {
         // Who is behind a relay cannot be told from anybody else there.
         if source == Source::Relay {

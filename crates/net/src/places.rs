@@ -12,16 +12,16 @@ use peercam_proto::credential::Rank;
 use peercam_task::boundary::Guarded;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How many of those that had to go are remembered, to be told why when they come again; the
+/// Number of those that had to go that are remembered, to be told why when they come again; the
 /// longest gone is forgotten.
 const MAX_DISPLACED: usize = 16;
 
-/// Why somebody lost its place.
+/// Reason to give for a place that went to the owner.
 pub const FOR_THE_OWNER: &str = "the device's owner needed this place";
-/// The same, where a back end's viewers have more places than they keep.
+/// Reason to give where a back end's viewers have more places than they keep.
 pub const FOR_OTHERS: &str =
     "somebody else needed this place: those whom one back end lets in keep two thirds of them";
-/// The same, to somebody else of the same party.
+/// Reason to give for a place that went to another claim of the same party.
 pub const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
 
 /// A number of places, and who has them.
@@ -41,7 +41,7 @@ struct Table {
     /// Oldest first.
     taken: Vec<Taken>,
     displaced: VecDeque<Arc<str>>,
-    /// Those that gave their place for another of their party and have not gone yet: they may still
+    /// Holders that gave their place for another of their party and have not gone yet: they may still
     /// hold what the place was for. One of each party.
     leaving: Vec<(Arc<str>, CancellationToken)>,
     next_serial: u64,
@@ -55,18 +55,18 @@ struct Taken {
     gone: CancellationToken,
 }
 
-/// Somebody's claim to a place.
+/// Claim to a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// What it weighs.
+    /// Rank by which claims displace each other.
     pub rank: Rank,
-    /// What tells the party from others.
+    /// Identity of the party.
     pub whose: Arc<str>,
-    /// Who answers for the party: itself, or the back end that made it, among as many as it liked.
+    /// Identity that answers for the party: its own, or that of the back end that made it, among as many as it liked.
     pub answers: Arc<str>,
-    /// How many places the party may have, if it is not the owner.
+    /// Number of places that the party may have, if it is not the owner.
     pub share: usize,
-    /// Whether one of the party's own places may go for it: the oldest where it has its share, the
+    /// Set if one of the party's own places may go for it: the oldest where it has its share, the
     /// newest where there is no other.
     pub replaces_own: bool,
 }
@@ -78,12 +78,12 @@ impl Claim {
     }
 }
 
-/// How many of so many places those for whom one party answers keep against others.
+/// Returns how many of so many places those for whom one party answers keep against others.
 pub const fn kept(max: usize) -> usize {
     max - max / 3
 }
 
-/// Whose of all places somebody gets that finds none, where nobody weighs less: the newest of those
+/// Returns the place that a claim gets that finds none, where nobody weighs less: the newest of those
 /// for whom another party answers, if they have more than they keep. An owner keeps all.
 ///
 /// `taken` says of each place what its holder weighs and who answers for it, oldest first.
@@ -96,7 +96,7 @@ pub fn lent(taken: &[(Rank, &str)], max: usize, (rank, answers): (Rank, &str)) -
     (most.0 > kept(max)).then_some(most.1)
 }
 
-/// There is no place.
+/// Reason why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPlace {
     /// The party has its share.
@@ -123,7 +123,7 @@ pub struct Place {
 pub struct Ending(CancellationToken);
 
 impl Ending {
-    /// Whether it has to.
+    /// Returns whether it has to.
     pub fn has_begun(&self) -> bool {
         self.0.is_cancelled()
     }
@@ -145,7 +145,7 @@ impl End {
 }
 
 impl Places {
-    /// So many places.
+    /// A table of so many places.
     pub fn new(max: usize) -> Self {
         Self {
             // Each claim is by itself, and goes with its place.
@@ -185,7 +185,7 @@ impl Places {
         })
     }
 
-    /// Whether somebody of this rank, for whom this party answers, would get a place, if it had not
+    /// Returns whether somebody of this rank, for whom this party answers, would get a place, if it had not
     /// its share.
     pub fn has_one_for(&self, rank: Rank, answers: &str) -> bool {
         let table = self.table();
@@ -223,7 +223,7 @@ impl Places {
         self.table().taken.len()
     }
 
-    /// How many there are.
+    /// Number of places, taken or not.
     pub fn max(&self) -> usize {
         self.max
     }
@@ -335,7 +335,7 @@ impl Place {
         Ending(self.end.token.clone())
     }
 
-    /// Why its holder has to go.
+    /// Returns why its holder has to go.
     pub fn why(&self) -> &'static str {
         self.end.why.get().copied().unwrap_or(FOR_THE_OWNER)
     }

@@ -1,8 +1,13 @@
+//! Token buckets by source: hosts, and the IPv6 networks around them.
+//!
+//! The table is bounded, and a source that is forgotten does not come back richer. What a token is
+//! for, and the rates, belong to the caller.
+
 use std::time::{Duration, Instant};
 
 use peercam_proto::network::{Network, Source};
 
-/// How often each source may do something: a bucket for its host, and for IPv6 for the networks
+/// Rate limit by source: a token bucket for its host, and for IPv6 for the networks
 /// around it too, of which each has to have something left.
 ///
 /// Bound: `max` buckets. For one more the fullest goes if it is full, which loses nothing, else the
@@ -13,16 +18,16 @@ pub(super) struct Sources {
     known: Vec<(Network, Bucket)>,
     max: usize,
     rate: Rate,
-    /// When somebody was forgotten last whose bucket was not full.
+    /// Time at which somebody was forgotten last whose bucket was not full.
     forgot_at: Option<Instant>,
 }
 
-/// What flows into a bucket.
+/// Rate at which a token bucket fills, and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rate {
-    /// In a second, in the long run.
+    /// Tokens in a second, in the long run.
     pub(super) per_second: f64,
-    /// At once after a quiet time.
+    /// Tokens at once after a quiet time.
     pub(super) burst: f64,
 }
 
@@ -49,7 +54,7 @@ impl Bucket {
         }
     }
 
-    /// What is in it.
+    /// Returns the tokens in it.
     pub(super) fn left(&self, rate: Rate, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.since).as_secs_f64();
         (self.left + passed * rate.per_second).min(rate.burst)
@@ -77,13 +82,13 @@ impl Sources {
         }
     }
 
-    /// Whether somebody was forgotten in this time, so that not all are told apart.
+    /// Returns whether somebody was forgotten in this time, so that not all are told apart.
     pub(super) fn has_forgotten(&self, within: Duration, now: Instant) -> bool {
         let forgot_at = self.forgot_at;
         forgot_at.is_some_and(|at| now.saturating_duration_since(at) < within)
     }
 
-    /// Whether a source may do it now. `is_known`: it has shown that it was there before, so that
+    /// Takes a source's token if it has one. `is_known`: it has shown that it was there before, so that
     /// it does not start empty if it was forgotten.
     pub(super) fn take(&mut self, source: Source, is_known: bool, now: Instant) -> bool {
         let has_all = source.networks().all(|network| {

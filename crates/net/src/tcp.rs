@@ -19,7 +19,7 @@ use tokio::{
 
 use super::Activity;
 
-/// What may wait unsent in the kernel for one peer: enough for a quarter of a second at
+/// Bytes that may wait unsent in the kernel for one peer: enough for a quarter of a second at
 /// 4 Mbit/s, so that a viewer that is slow skips early instead of watching old pictures.
 const MAX_UNSENT: u32 = 128 << 10;
 
@@ -55,7 +55,7 @@ impl Listener {
     }
 }
 
-/// Where peers on the network can reach a bound address: itself, or if it is all addresses of the
+/// Addresses at which peers on the network can reach a bound one: itself, or if it is all addresses of the
 /// machine, those by which the machine would leave towards the internet. Nothing is sent.
 pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     if !address.ip().is_unspecified() {
@@ -113,7 +113,7 @@ pub struct Connection {
     /// Read already, to be read again.
     prefix: Bytes,
     activity: Activity,
-    /// That of the first request line, as it came.
+    /// Form of the first request line, as it came.
     form: Form,
     repaired: bool,
     /// The last write had to wait.
@@ -175,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// Whether the first request line had to be rewritten. Later ones are not, so the connection
+    /// Returns whether the first request line had to be rewritten. Later ones are not, so the connection
     /// must end after the first answer.
     pub fn is_repaired(&self) -> bool {
         self.repaired

@@ -19,7 +19,7 @@ use std::{
 
 use crate::boundary::{self, Exit, Part, at_work, end_process};
 
-/// How long a runtime may stand still.
+/// Time for which a runtime may stand still.
 pub const LIMIT: Duration = Duration::from_secs(10);
 /// Steps of the thread within the limit, and beats that it misses then.
 const STEPS: u32 = 10;
@@ -104,7 +104,7 @@ struct Count {
 }
 
 impl Count {
-    /// Whether the runtime has stood still for too long, after a step that took so long.
+    /// Returns whether the runtime has stood still for too long, after a step that took so long.
     fn is_over(&mut self, beats: usize, took: Duration, step: Duration) -> bool {
         if beats != self.seen {
             *self = Self {
@@ -118,7 +118,7 @@ impl Count {
     }
 }
 
-/// How often the process was ended while a part was at work.
+/// Number of times that the process was ended while a part was at work, by part.
 pub type Notes = BTreeMap<String, u32>;
 /// Parts that are remembered; those that are new beyond it are not noted.
 const MOST_NOTES: usize = 64;
@@ -127,12 +127,12 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("stalled.json")
 }
 
-/// What was noted since the daemon was last stopped in order, or has run well for ten minutes.
+/// Returns the notes since the daemon was last stopped in order, or has run well for ten minutes.
 pub fn noted(data_dir: &Path) -> Notes {
     read(&path(data_dir))
 }
 
-/// The daemon was stopped in order.
+/// Forgets the notes: the daemon was stopped in order.
 pub fn forget(data_dir: &Path) {
     // In most cases there is none.
     let _ = fs::remove_file(path(data_dir));

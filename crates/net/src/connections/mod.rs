@@ -1,3 +1,8 @@
+//! Open connections, their number, and which of them goes for a newcomer.
+//!
+//! Peers that have not authenticated never displace those that have. What is said on a connection
+//! does not belong here, nor how a peer proves itself.
+
 mod prove;
 mod queue;
 mod state;
@@ -18,14 +23,14 @@ use self::{
 use super::{Ticket, metrics::Metrics};
 use crate::places::Ending;
 
-/// How long a peer may take over what.
+/// Time limits of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To send a whole request head on a new connection. Default: 10 s.
+    /// Timeout of a whole request head on a new connection. Default: 10 s.
     pub header: Duration,
-    /// To send the next request on a kept connection. Default: 60 s.
+    /// Timeout of the next request on a kept connection. Default: 60 s.
     pub idle: Duration,
-    /// To take anything at all of what is sent to it. Default: 20 s.
+    /// Timeout of a write of which the peer takes nothing at all. Default: 20 s.
     pub write: Duration,
 }
 
@@ -61,15 +66,15 @@ pub struct Connections {
 /// Places for peers that have proved nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nobodies {
-    /// At most. When there are more, those without a ticket have to go first.
+    /// Number of them at most. When there are more, those without a ticket have to go first.
     pub max: usize,
-    /// Of one source, which then displaces its own.
+    /// Number of one source, which then displaces its own.
     pub of_source: usize,
-    /// So many are left to them by those that have proved themselves.
+    /// Number left to them by those that have proved themselves.
     pub reserved: usize,
 }
 
-/// How much is known of a new connection's peer.
+/// Trust in the peer of a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The listener trusts whoever reaches it.
@@ -163,7 +168,7 @@ impl Connections {
         })
     }
 
-    /// Who makes room for a peer that is trusted: of those that have proved nothing the oldest, then
+    /// Finds the connection to evict for a peer that is trusted: of those that have proved nothing the oldest, then
     /// the one that is idle for longest.
     fn idlest(&self, open: &[Weak<Shared>], now: Instant) -> Victim {
         if open.len() < self.max {
@@ -185,7 +190,7 @@ impl Connections {
         })
     }
 
-    /// Who makes room for a peer that has proved nothing: one of its kind.
+    /// Finds the connection to evict for a peer that has proved nothing: one of its kind.
     fn lesser_nobody(&self, open: &[Weak<Shared>], newcomer: &Waiting, now: Instant) -> Victim {
         let mut nobodies = nobodies(open).collect::<Vec<_>>();
         let waiting: Vec<_> = nobodies.iter().map(|(waiting, ..)| *waiting).collect();
@@ -201,7 +206,7 @@ impl Connections {
         }
     }
 
-    /// How long a peer may take nothing of what is sent to it.
+    /// Timeout of a write of which the peer takes nothing.
     pub fn write_timeout(&self) -> Duration {
         self.timeouts.write
     }
@@ -256,13 +261,13 @@ impl Connections {
     }
 }
 
-/// Who has to go for a newcomer.
+/// Connection that has to go for a newcomer.
 enum Victim {
-    /// Nobody.
+    /// None: there is room.
     NotNeeded,
     /// This one, at this place in the list.
     Found(usize, Arc<Shared>),
-    /// There is nobody who could.
+    /// None, and there is no room.
     None,
 }
 
@@ -356,7 +361,7 @@ impl Activity {
         }
     }
 
-    /// Whether it was ended where it stands.
+    /// Returns whether it was ended where it stands.
     pub fn has_ended(&self) -> bool {
         self.shared.lock().ended
     }
@@ -374,7 +379,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// What is served is media, and has these places.
+    /// Notes that the answer is media, which holds these places.
     pub fn media(&self, places: Vec<Ending>) {
         self.shared.lock().media = Some(Media {
             places,

@@ -7,7 +7,7 @@ use peercam_proto::network::Source;
 
 use crate::Ticket;
 
-/// How long a ticket keeps its place: the time to prove itself from far away.
+/// Time for which a ticket keeps its place: enough to prove itself from far away.
 const TURN: Duration = Duration::from_millis(400);
 /// The same, where somebody proved itself lately.
 const KNOWN: Duration = Duration::from_secs(2);
@@ -19,18 +19,18 @@ pub(super) struct Waiting {
     /// Since when.
     pub(super) since: Instant,
     pub(super) ticket: Ticket,
-    /// So long nobody with a lesser ticket, or the same, takes its place.
+    /// Time until which nobody with a lesser ticket, or the same, takes its place.
     pub(super) kept_until: Instant,
 }
 
-/// What becomes of a newcomer.
+/// Decision about a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// There is room.
+    /// Admitted: there is room.
     Room,
-    /// It gets the place of this one.
+    /// Admitted in the place of this one.
     InsteadOf(usize),
-    /// It has to go.
+    /// Refused.
     NoRoom,
 }
 
@@ -46,7 +46,7 @@ impl Waiting {
         waiting
     }
 
-    /// It has shown a better ticket.
+    /// Notes a ticket that it has shown; a lesser one than before changes nothing.
     pub(super) fn show(&mut self, ticket: Ticket, now: Instant) {
         let kept = match ticket {
             Ticket::None => return,
@@ -65,7 +65,7 @@ impl Waiting {
     }
 }
 
-/// Whose place a newcomer gets, of those that wait.
+/// Decides which of those that wait goes for a newcomer.
 ///
 /// A source that has `of_source` displaces its own. Where there is no room, the one with the least
 /// ticket goes; of these the oldest of the source that has most. Who shows a ticket keeps its place

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use super::{Timeouts, queue::Waiting};
 use crate::places::Ending;
 
-/// How long a connection may stay that proves nothing.
+/// Time for which a connection may stay that proves nothing.
 const NOBODY_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -18,47 +18,47 @@ pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) since: Instant,
     pub(super) write_blocked_since: Option<Instant>,
-    /// What it is served is media, for which it has places.
+    /// Set while its answer is media.
     pub(super) media: Option<Media>,
     /// The task that serves the connection, once it is known.
     pub(super) task: Option<AbortHandle>,
     pub(super) ended: bool,
 }
 
-/// That a connection is sent media.
+/// Media that a connection is sent, and the places that it holds for it.
 #[derive(Debug)]
 pub(super) struct Media {
     pub(super) places: Vec<Ending>,
-    /// When it was seen first that one of its places is another's now.
+    /// Time at which it was seen first that one of its places is another's now.
     pub(super) displaced_at: Option<Instant>,
 }
 
-/// What makes a connection one that goes for another of its like, and since when. Those that come
+/// State in which a connection goes for another of its like, and since when. Those that come
 /// first go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Idle {
-    /// Nothing is owed to the peer: no request under way, no answer unsent.
+    /// Waiting: no request is under way and no answer unsent.
     Waits(Instant),
-    /// It takes nothing of an answer.
+    /// Blocked: the peer takes nothing of an answer.
     Unread(Instant),
-    /// It takes no picture; for a moment that happens to every player.
+    /// Blocked in media: the peer takes no picture; for a moment that happens to every player.
     Stalled(Instant),
 }
 
-/// How long a peer takes nothing of an answer, or of media, before its connection is idle.
+/// Time in which a peer takes nothing of an answer, or of media, before its connection is idle.
 const UNREAD: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_secs(5);
-/// How long whoever has lost its place for media may take to hear of it.
+/// Time for whoever has lost its place for media to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What is known of a connection's peer.
+/// Authentication of a connection's peer.
 #[derive(Clone, Debug)]
 pub(super) enum Who {
     /// The listener trusts it.
     Trusted,
-    /// It has proved nothing yet.
+    /// Not authenticated yet.
     Nobody(Waiting),
-    /// It has proved itself: what it weighs, and who answers for it.
+    /// Authenticated: its rank, and who answers for it.
     Proved(Rank, Arc<str>),
 }
 
@@ -95,7 +95,7 @@ impl Timeouts {
 }
 
 impl State {
-    /// Whether it may go for another of its like, and what for.
+    /// Returns why it may go for another of its like, if it may.
     pub(super) fn idle(&self, now: Instant) -> Option<Idle> {
         let lasts = |since, time| now.saturating_duration_since(since) >= time;
         match (self.write_blocked_since, &self.media) {
@@ -105,7 +105,7 @@ impl State {
         }
     }
 
-    /// Whether its place for media is another's for so long that it must have heard of it.
+    /// Returns whether its place for media is another's for so long that it must have heard of it.
     pub(super) fn holds_on(&mut self, now: Instant) -> bool {
         let media = self.media.as_mut();
         media.is_some_and(

@@ -1,3 +1,5 @@
+//! Connections under load: who goes for whom, and how soon an owner is in under a flood.
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
@@ -283,7 +285,7 @@ impl Flood {
         self.connections.sweep(self.now);
     }
 
-    /// Somebody at this distance tries until it has proved itself; gives how long that took.
+    /// Tries from this distance until the peer has proved itself; returns how long that took.
     fn comes(&mut self, source: u32, round_trip: Duration, brings_cookie: bool) -> Duration {
         let came = self.now;
         let mut cookie = None::<String>;

@@ -1,3 +1,8 @@
+//! Rate limit of QUIC handshakes, by source.
+//!
+//! No flood keeps a source waiting that comes rarely. Connections after the handshake are counted
+//! in `connections`.
+
 use std::time::Instant;
 
 use peercam_proto::network::Source;
@@ -13,7 +18,7 @@ const FIRST_OF_ALL: Rate = Rate {
     per_second: 20.0,
     burst: 250.0,
 };
-/// Such ones of one source.
+/// Rate of such handshakes of one source.
 const FIRST: Rate = Rate {
     per_second: 1.0 / 60.0,
     burst: 1.0,
@@ -23,7 +28,7 @@ const ALL: Rate = Rate {
     per_second: 40.0,
     burst: 80.0,
 };
-/// So many of those are kept for sources whose turn it is.
+/// Number of those that are kept for sources whose turn it is.
 const KEPT: f64 = 40.0;
 /// Turns of one source.
 const TURNS: Rate = Rate {
@@ -38,15 +43,15 @@ const OWN: Rate = Rate {
 /// Sources that are told apart.
 const MAX_SOURCES: usize = 512;
 
-/// What is done with a peer that knocks.
+/// Decision about a handshake that a peer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may make its handshake.
+    /// The handshake goes on.
     Handshake(Ticket),
-    /// It must show first that it has its address, which costs it a round trip and the device
+    /// A Retry (RFC 9000 §8.1.2): the peer validates its address first, which costs it a round trip and the device
     /// nothing.
     ShowAddress,
-    /// It is not answered now; its own repetition comes later.
+    /// No answer now; the peer's own repetition comes later.
     NotNow,
 }
 
@@ -80,7 +85,7 @@ impl Admissions {
         }
     }
 
-    /// What is done with the next one, from this source, that has shown its address or not.
+    /// Decides about the next one, from this source, whose address is validated or not.
     /// `nobodies` have proved nothing yet.
     pub fn next(
         &mut self,

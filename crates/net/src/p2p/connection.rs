@@ -1,3 +1,7 @@
+//! A connection to another endpoint: its streams, its paths, and how it ended.
+//!
+//! Errors of iroh become [`Lost`] here and are seen nowhere else.
+
 use std::{fmt, net::SocketAddr, pin::Pin, time::Duration};
 
 use futures_core::Stream as _;
@@ -28,7 +32,7 @@ pub enum Lost {
     /// This end closed it.
     #[error("the connection was closed here")]
     ClosedHere,
-    /// Nothing came from the other end any more.
+    /// Idle timeout: nothing came from the other end any more.
     #[error("nothing comes from the other end any more")]
     Silent,
     /// The other end speaks another protocol, or another version of it.
@@ -48,7 +52,7 @@ pub enum Path {
     Relay(String),
 }
 
-/// What a connection has carried so far.
+/// Traffic of a connection so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes sent, with all overhead of QUIC.
@@ -61,9 +65,9 @@ pub struct Traffic {
     pub lost: u64,
 }
 
-/// What an ordinary end is closed with.
+/// Error code of an ordinary end.
 const NO_ERROR: VarInt = VarInt::from_u32(0);
-/// What a device closes with that shuts down: whoever watches waits for it to come back.
+/// Error code of a device that shuts down: whoever watches waits for it to come back.
 const SHUTTING_DOWN: VarInt = VarInt::from_u32(1);
 
 impl Connection {
@@ -126,12 +130,12 @@ impl Connection {
         lost(&self.inner.closed().await)
     }
 
-    /// Why the connection is no more; `None` if it is.
+    /// Returns why the connection is no more; `None` while it is open.
     pub fn close_reason(&self) -> Option<Lost> {
         self.inner.close_reason().map(|error| lost(&error))
     }
 
-    /// Where its peer is now.
+    /// Address of its peer now.
     pub fn peer_address(&self) -> Peer {
         match self.path() {
             Some(Path::Direct(address)) => Peer::At(address),
@@ -153,7 +157,7 @@ impl Connection {
             .map(|path| path.rtt())
     }
 
-    /// What it has carried.
+    /// Traffic so far.
     pub fn traffic(&self) -> Traffic {
         let stats = self.inner.stats();
         Traffic {
@@ -191,7 +195,7 @@ fn selected(paths: &PathList<'_>) -> Option<Path> {
 }
 
 impl Path {
-    /// Whether it is one without a relay.
+    /// Returns whether it is one without a relay.
     pub fn is_direct(&self) -> bool {
         matches!(self, Self::Direct(_))
     }

@@ -1,3 +1,8 @@
+//! The endpoint: binding it, dialling, being dialled, and its relays.
+//!
+//! It contacts the configured relays and whom it is told to dial, and nobody else. Who may come in
+//! is decided in `admission`.
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -26,26 +31,26 @@ const ALPN: &[u8] = b"peercam-http/1";
 const MAX_TLS_TICKETS: usize = 8;
 /// Addresses that are named to viewers; dialling tries each.
 const MAX_HINTS: usize = 8;
-/// How often, and how many times, it is looked whether an endpoint's port is free again.
+/// Interval, and number, of checks whether an endpoint's port is free again.
 const RELEASE: Duration = Duration::from_millis(50);
 const RELEASE_TRIES: usize = 40;
-/// How long an endpoint that is given up may take to close.
+/// Timeout of closing an endpoint that is given up.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// One's own relays: servers that carry what cannot go straight, and cannot read it.
 #[derive(Clone, Debug, Default)]
 pub struct Relays {
-    /// Where they are.
+    /// URLs of the relays.
     pub urls: Vec<String>,
-    /// What they want to see.
+    /// Token that they want to see.
     token: Option<RelayToken>,
     /// Authorities for their certificates, in place of those that browsers know.
     authorities: Vec<CertificateDer<'static>>,
 }
 
-/// What is given for a relay is not usable.
+/// Reason why a relay cannot be used as it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRelayError {
     /// The address.
@@ -56,12 +61,12 @@ pub enum ParseRelayError {
     Authority,
 }
 
-/// Where a device may be found.
+/// Addressing of a device, as its pairing URI names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Through these relays.
+    /// URLs of the relays through which it is reached.
     pub relays: Vec<String>,
-    /// At these addresses, over UDP.
+    /// UDP addresses at which it is reached directly.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -70,14 +75,14 @@ pub struct Hints {
 #[error("{0}")]
 pub struct BindError(String);
 
-/// How it stands with a relay.
+/// State of a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayState {
-    /// Which.
+    /// URL of the relay.
     pub url: String,
-    /// Whether it is connected.
+    /// Set while it is connected.
     pub is_connected: bool,
-    /// What went wrong last, while it is not.
+    /// Last error, while it is not connected.
     pub error: Option<String>,
 }
 
@@ -90,7 +95,7 @@ pub struct Endpoint {
     made_of: Arc<MadeOf>,
 }
 
-/// What an endpoint is made of.
+/// Parts from which an endpoint is made anew.
 #[derive(Debug)]
 struct MadeOf {
     key: SecretKey,
@@ -260,7 +265,7 @@ impl Endpoint {
         EndpointId::new(*self.inner().id().as_bytes())
     }
 
-    /// Where others on its networks can dial it.
+    /// Addresses at which others on its networks can dial it.
     pub fn hints(&self) -> Vec<SocketAddr> {
         let bound = self.inner().bound_sockets();
         let outward = bound.iter().flat_map(|address| {
@@ -286,7 +291,7 @@ impl Endpoint {
         self.inner().addr().ip_addrs().copied().collect()
     }
 
-    /// How it stands with the relay that others find it at. Empty until one was chosen, and
+    /// State of the relay that others find it at. Empty until one was chosen, and
     /// without relays.
     pub fn relay_states(&self) -> Vec<RelayState> {
         let states = self.inner().home_relay_status().get();
@@ -340,7 +345,7 @@ impl Endpoint {
 }
 
 impl Incoming {
-    /// Where it knocks from.
+    /// Address that it knocks from.
     pub fn peer(&self) -> Peer {
         match self.inner.remote_addr() {
             IncomingAddr::Ip(address) => Peer::At(address),
@@ -348,7 +353,7 @@ impl Incoming {
         }
     }
 
-    /// Whether it has shown that it has its address. A relay knows who is behind it.
+    /// Returns whether its address is validated (RFC 9000 §8.1). A relay knows who is behind it.
     pub fn has_address(&self) -> bool {
         self.inner.remote_addr_validated() || self.peer() == Peer::Relayed
     }
@@ -391,7 +396,7 @@ fn on_loopback(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Whether an address is one of a home's or a company's own network.
+/// Returns whether an address is one of a home's or a company's own network.
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_private(),

@@ -7,17 +7,17 @@ use iroh::endpoint::{QuicTransportConfig, VarInt};
 
 /// A path on which nothing came for this long is given up: the picture goes on by another one.
 const PATH_IDLE: Duration = Duration::from_secs(3);
-/// How often a path that carries nothing is tried.
+/// Interval of keep-alives on a path that carries nothing.
 const PATH_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer of which nothing came for this long, by any path, is gone. A relay that restarts takes
 /// about five seconds, so that it is not less.
 const PEER_IDLE: Duration = Duration::from_secs(8);
-/// What may wait for one viewer where memory allows it, in bytes: a second of
+/// Bytes that may wait for one viewer where memory allows it: a second of
 /// 4 Mbit/s, and 20 Mbit/s for a download over 200 ms.
 pub const SEND_WINDOW: usize = 512 << 10;
-/// What one request may send ahead of being read, in bytes. Talkback is the most of it.
+/// Receive window of one request's stream, in bytes. Talkback is the most of it.
 const DEVICE_STREAM_WINDOW: u32 = 64 << 10;
-/// What a peer that has proved nothing may send in all, in bytes.
+/// Receive window of a connection whose peer has proved nothing, in bytes.
 pub const NOBODY_WINDOW: usize = 8 << 10;
 /// The same for one that has.
 pub const VIEWER_WINDOW: usize = 128 << 10;
@@ -25,7 +25,7 @@ pub const VIEWER_WINDOW: usize = 128 << 10;
 const NOBODY_STREAMS: u32 = 1;
 /// The same for one that has.
 const VIEWER_STREAMS: u32 = 16;
-/// What a device may send to a viewer ahead of being read, in bytes: of one answer, 40 Mbit/s over
+/// Receive windows of a viewer, in bytes: of one answer, 40 Mbit/s over
 /// 100 ms, and of all together. QUIC's other end here gives a connection up when a reader is some
 /// 2000 packets behind on one stream, however large its window; this is less than that.
 const CLIENT_STREAM_WINDOW: u32 = 512 << 10;
@@ -33,16 +33,16 @@ const CLIENT_WINDOW: u32 = 4 << 20;
 /// Messages that a device may have under way to a viewer.
 const CLIENT_STREAMS: u32 = 4;
 
-/// Which end an endpoint is.
+/// Side of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is dialled, serves requests, and sends little but media.
+    /// Device: it is dialled, serves requests, and sends little but media.
     Device {
-        /// What may wait for one viewer, sent and not acknowledged or not sent yet, in bytes: at
+        /// Bytes that may wait for one viewer, sent and not acknowledged or not sent yet: at
         /// most [`SEND_WINDOW`], less where there is little memory.
         send_window: usize,
     },
-    /// It dials, and takes media.
+    /// Viewer: it dials, and takes media.
     Viewer,
 }
 

@@ -1,3 +1,8 @@
+//! A bidirectional QUIC stream as `AsyncRead` and `AsyncWrite`.
+//!
+//! It ends by being shut down and acknowledged, or it is reset: a peer never takes a part for the
+//! whole.
+
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -16,7 +21,7 @@ use crate::Activity;
 /// Media, stills and what else is long wait for everything else: other answers are short, and people wait for them.
 /// Among each other they take turns.
 const PRIORITY_OF_LONG: i32 = -1;
-/// What a stream is reset with that was given up before its end.
+/// Error code of a stream that was given up before its end.
 const GIVEN_UP: VarInt = VarInt::from_u32(1);
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -41,7 +46,7 @@ pub struct Stream {
 pub struct IsLong(Arc<AtomicBool>);
 
 impl IsLong {
-    /// From now on everything else goes first.
+    /// Lets everything else go first from now on.
     pub fn mark(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -67,7 +72,7 @@ impl Stream {
         self
     }
 
-    /// With this the stream can be marked later.
+    /// Returns the handle with which the stream can be marked later.
     pub fn is_long(&self) -> IsLong {
         self.is_long.clone()
     }

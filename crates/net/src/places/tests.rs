@@ -1,3 +1,5 @@
+//! The rules for places: shares, ranks, and who has to go for whom.
+
 use super::*;
 
 fn claim(rank: Rank, whose: &str) -> Claim {

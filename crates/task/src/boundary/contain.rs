@@ -1,3 +1,8 @@
+//! A future, or a piece of work, whose panic ends it and nothing else.
+//!
+//! Its destructors are contained too. The owner learns of it by [`Panicked`]; what follows is its
+//! to decide.
+
 use std::{
     fmt::Display,
     future::Future,
@@ -39,7 +44,7 @@ pub fn run<T>(part: Part, name: impl Display, work: impl FnOnce() -> T) -> Resul
 }
 
 pin_project! {
-    /// What [`contain`] makes.
+    /// Future of [`contain`].
     #[must_use = "a future does nothing unless it is polled"]
     pub struct Contained<F, N: Display> {
         #[pin]

@@ -4,19 +4,19 @@ use std::{
     time::Duration,
 };
 
-/// How long the last words may take: the log may be what is stuck.
+/// Timeout of the last words: the log may be what is stuck.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Why the process ends itself, so that whoever started it starts it again.
+/// Reason, and exit status, with which the process ends itself, so that whoever started it starts it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It panicked while it had hold of what decides who is let in.
+    /// Panic with a [`Vital`](super::Vital) held, which decides who is let in.
     Untrusted = 70,
     /// Its runtime stood still.
     Stalled = 71,
 }
 
-/// What is done behind the last words, so that they get out.
+/// Flush behind the last words, so that they get out.
 static FLUSH: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
 /// Has `flush` bring out what was logged before the process ends itself. For programs, once.

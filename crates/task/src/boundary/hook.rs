@@ -42,11 +42,11 @@ fn shortened(file: &str) -> &str {
 thread_local! {
     /// The part that this thread is at.
     static INSIDE: Cell<Option<Part>> = const { Cell::new(None) };
-    /// Where that has panicked, until its boundary has seen it.
+    /// Place at which that has panicked, until its boundary has seen it.
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
-/// That this thread is at a part, until it is dropped.
+/// Mark that this thread is at a part, until it is dropped.
 pub(super) struct Inside {
     outer: Option<Part>,
 }
@@ -58,7 +58,7 @@ impl Inside {
         }
     }
 
-    /// Where it has panicked, if the hook is there to note it.
+    /// Returns where it has panicked, if the hook is there to note it.
     pub(super) fn place(&self) -> Option<Place> {
         PLACE.take()
     }
@@ -102,7 +102,7 @@ pub fn note_library_panic() {
     STRAY.notify_waiters();
 }
 
-/// How many of the tasks that libraries have started panicked so far. Seen once [`install`] was
+/// Number of tasks started by libraries that have panicked so far. Seen once [`install`] was
 /// called.
 pub fn library_panics() -> usize {
     STRAYS.load(Ordering::Acquire)

@@ -1,3 +1,8 @@
+//! Locks that decide what a panic of their holder leaves behind.
+//!
+//! [`Guarded`] is mended, [`Vital`] ends the process. Nothing else in the workspace looks at a
+//! poisoned lock.
+
 use std::{
     any::type_name,
     ops::{Deref, DerefMut},
@@ -24,7 +29,7 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// What is whole after each statement: one value that is replaced, or a list whose entries mean
+    /// Guards a value that is whole after each statement: one that is replaced, or a list whose entries mean
     /// something each by itself. A panic leaves nothing to mend.
     pub const fn whole(value: T) -> Self {
         Self::new(value, |_| ())
@@ -62,7 +67,7 @@ pub struct Vital<T>(Mutex<T>);
 #[derive(Debug)]
 pub struct VitalGuard<'a, T> {
     value: MutexGuard<'a, T>,
-    /// Somebody who cleans up after a panic may take it.
+    /// Set if the thread unwound already: somebody who cleans up after a panic may take it.
     was_panicking: bool,
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::{
 
 use super::Part;
 
-/// Of the whole process, as panics are.
+/// Counts of the whole process, as panics are.
 static COUNTS: [AtomicUsize; Part::ALL.len()] = [const { AtomicUsize::new(0) }; Part::ALL.len()];
 
 pub(super) fn count(part: Part) {

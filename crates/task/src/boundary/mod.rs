@@ -1,4 +1,4 @@
-//! Where a panic ends: every task and every thread is started here.
+//! The boundary at which a panic ends: every task and every thread is started here.
 //!
 //! A part that panics is ended, and the others go on: what it held is freed by unwinding, the log
 //! says in one line which part it was and where in the code, and `peercam_panics_total` counts it.
@@ -38,20 +38,20 @@ pub use self::{
     work::at_work,
 };
 
-/// What sort of part it is, for log and metrics.
+/// Sort of a part, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What reads a camera, or asks one of its parts.
+    /// Reader of a camera, or a request to one of its parts.
     Camera,
     /// A viewer's or a program's connection.
     Connection,
     /// A request that has a stream of its own.
     Request,
-    /// What plays recordings to a viewer.
+    /// Player of recordings to a viewer.
     Player,
-    /// What writes and reads the card.
+    /// Writer and readers of the SD card.
     Recorder,
-    /// What the daemon does for itself.
+    /// Service of the daemon to itself.
     Service,
     /// A task that a library has started, outside of every part.
     Library,

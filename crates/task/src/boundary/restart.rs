@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Part, contain};
 
-/// How long a part rests that has panicked: a second, and twice as long each time up to a minute.
+/// Backoff of a part that has panicked: a second, and twice as long each time up to a minute.
 /// One that has lasted for a minute begins again with a second.
 #[derive(Debug)]
 pub struct Pause(Duration);
@@ -30,7 +30,7 @@ impl Pause {
     }
 }
 
-/// When a part that others start, again and again, may be started.
+/// Backoff of a part that others start, again and again.
 #[derive(Debug, Default)]
 pub struct Rest {
     pause: Pause,
@@ -39,10 +39,10 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// It is started, or has to rest for so long still.
+    /// Notes a start, or refuses it for as long as the part has to rest.
     ///
     /// # Errors
-    /// How long.
+    /// Time for which it has to rest still.
     pub fn begin(&mut self) -> Result<(), Duration> {
         let now = Instant::now();
         match self.until.filter(|until| *until > now) {
@@ -54,7 +54,7 @@ impl Rest {
         }
     }
 
-    /// It has panicked.
+    /// Notes that it has panicked.
     pub fn panicked(&mut self) {
         let lasted = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         self.until = Some(Instant::now() + self.pause.after(lasted));

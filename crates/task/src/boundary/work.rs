@@ -1,3 +1,7 @@
+//! The work of each thread of the runtime, for the watchdog to name when it stands still.
+//!
+//! Nothing here takes a lock or allocates while work goes on: it is on the way of every poll.
+
 use std::{
     array::from_fn,
     fmt::{self, Display, Write},
@@ -8,12 +12,12 @@ use super::Part;
 
 /// Threads of the runtime whose work is known; a further one shares a place with another.
 const THREADS: usize = 16;
-/// What is kept of a name, in bytes: enough for an address or a stream of a camera.
+/// Bytes of a name that are kept: enough for an address or a stream of a camera.
 const NAME: usize = 48;
 const WORD: usize = size_of::<usize>();
 const WORDS: usize = NAME / WORD;
 
-/// What each thread of the runtime is at.
+/// Work of each thread of the runtime.
 static AT: [Place; THREADS] = [const { Place::new() }; THREADS];
 static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
 
@@ -66,7 +70,7 @@ impl Display for Work {
     }
 }
 
-/// As much of a text as fits.
+/// Buffer that takes as much of a text as fits.
 struct Text {
     bytes: [u8; NAME],
     length: usize,
@@ -94,11 +98,11 @@ impl Write for Text {
     }
 }
 
-/// What one thread is at. It alone writes it; others read it whole or not at all.
+/// Work of one thread, which alone writes it; others read it whole or not at all: a seqlock.
 struct Place {
     /// Odd while it is being written.
     version: AtomicUsize,
-    /// Which of all parts, counted from 1; 0: none.
+    /// Index into all parts, counted from 1; 0: none.
     part: AtomicUsize,
     name: [AtomicUsize; WORDS],
 }
@@ -154,7 +158,7 @@ impl Drop for Begun {
     }
 }
 
-/// What the runtime's threads are at, in words.
+/// Returns the work of the runtime's threads, in words.
 pub fn at_work() -> Vec<String> {
     let known = AT.iter().filter_map(Place::look);
     known.map(|work| work.to_string()).collect()
