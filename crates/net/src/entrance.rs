@@ -15,8 +15,8 @@ use peercam_task::boundary::Guarded;
 use super::sources::{Bucket, Rate, Sources};
 
 /// Turns of one source in a second, where there are as many places as this: each is a place that
-/// nobody else can take for a while, and 200 sources have to have room. Where there are fewer, it is
-/// less.
+/// nobody else can take for a while, and 200 sources have to have room. Where there are fewer, it
+/// is less.
 const TURNS: (f64, f64) = (1.0, 96.0);
 /// But not less than this.
 const LEAST_TURNS: f64 = 0.25;
@@ -27,7 +27,8 @@ const TURNS_OF_KNOWN: Rate = Rate {
     per_second: 4.0,
     burst: 8.0,
 };
-/// Number of such sources that are remembered; the one at which nobody was for longest is forgotten.
+/// Number of such sources that are remembered; the one at which nobody was for longest is
+/// forgotten.
 const MAX_KNOWN: usize = 32;
 /// The same of one party: at home and on the way.
 const MAX_OF_PARTY: usize = 2;
@@ -51,8 +52,8 @@ pub enum Ticket {
 }
 
 /// Decides who of those that have proved nothing gets a ticket, so that few sources cannot take all
-/// places from others: each gets a turn in a second, or in four where places are few (for IPv6 so do the networks around
-/// it).
+/// places from others: each gets a turn in a second, or in four where places are few (for IPv6 so
+/// do the networks around it).
 ///
 /// Bound: 512 sources. Beyond them who is not remembered has to wait; a cookie that it got with a
 /// refusal and brings back a second later is as good as being remembered.
@@ -127,9 +128,10 @@ impl Entrance {
         if self.known.take(source, now) {
             return Ticket::Known;
         }
-        match self.turns().all.take(source, false, now) {
-            true => Ticket::Turn,
-            false => Ticket::None,
+        if self.turns().all.take(source, false, now) {
+            Ticket::Turn
+        } else {
+            Ticket::None
         }
     }
 
@@ -143,14 +145,12 @@ impl Entrance {
             return Ticket::None;
         }
         let mut turns = self.turns();
-        let has_turn = match turns.all.has_forgotten(FORGETFUL, now) {
-            true => turns.returning.take(source, true, now),
-            false => turns.all.take(source, false, now),
+        let has_turn = if turns.all.has_forgotten(FORGETFUL, now) {
+            turns.returning.take(source, true, now)
+        } else {
+            turns.all.take(source, false, now)
         };
-        match has_turn {
-            true => Ticket::Turn,
-            false => Ticket::None,
-        }
+        if has_turn { Ticket::Turn } else { Ticket::None }
     }
 
     /// The cookie of this source at this time.

@@ -1,7 +1,49 @@
-//! Wires: what accepts connections and yields byte streams with a known peer.
+//! Connections: listening and dialling, who may hold how many, and one-shot requests.
 //!
 //! Belongs here: sockets, their options and time-outs, how many there may be. Does not belong
 //! here: what is said over them.
+//!
+//! - [`tcp`] accepts plain connections, [`p2p`] those of endpoints behind NATs (feature `p2p`).
+//! - [`Connections`], [`Entrance`] and [`places`] bound them, and decide who goes for whom.
+//! - [`dial`] connects to another program (by TLS with the feature `tls`), and [`request_once`]
+//!   exchanges one request and its answer over any byte stream.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http::Request;
+//! use peercam_net::{Address, Limits, dial, request_once};
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpListener, time::Instant};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = Address::from(listener.local_addr()?);
+//! let limits = Limits {
+//!     body: Some(1024),
+//!     deadline: Instant::now() + Duration::from_secs(5),
+//! };
+//! let ask = async {
+//!     let stream = dial(&address, limits.deadline).await?;
+//!     let request = Request::get("/").header("host", "localhost").body(Bytes::new())?;
+//!     let answer = request_once(stream, request, limits).await?;
+//!     assert_eq!(answer.body(), "hello");
+//!     Ok(())
+//! };
+//! let serve = async {
+//!     let (mut stream, _) = listener.accept().await?;
+//!     stream.read(&mut [0; 1024]).await?;
+//!     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+//!     stream.write_all(answer).await?;
+//!     Ok(stream)
+//! };
+//! let (asked, served): (Result<(), Box<dyn std::error::Error>>, std::io::Result<_>) =
+//!     tokio::join!(ask, serve);
+//! asked?;
+//! served?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -17,12 +17,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 const MAX_DISPLACED: usize = 16;
 
 /// Reason to give for a place that went to the owner.
-pub const FOR_THE_OWNER: &str = "the device's owner needed this place";
+const FOR_THE_OWNER: &str = "the device's owner needed this place";
 /// Reason to give where a back end's viewers have more places than they keep.
-pub const FOR_OTHERS: &str =
+const FOR_OTHERS: &str =
     "somebody else needed this place: those whom one back end lets in keep two thirds of them";
 /// Reason to give for a place that went to another claim of the same party.
-pub const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
+const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
 
 /// A number of places, and who has them.
 ///
@@ -41,8 +41,8 @@ struct Table {
     /// Oldest first.
     taken: Vec<Taken>,
     displaced: VecDeque<Arc<str>>,
-    /// Holders that gave their place for another of their party and have not gone yet: they may still
-    /// hold what the place was for. One of each party.
+    /// Holders that gave their place for another of their party and have not gone yet: they may
+    /// still hold what the place was for. One of each party.
     leaving: Vec<(Arc<str>, CancellationToken)>,
     next_serial: u64,
 }
@@ -62,7 +62,8 @@ pub struct Claim {
     pub rank: Rank,
     /// Identity of the party.
     pub whose: Arc<str>,
-    /// Identity that answers for the party: its own, or that of the back end that made it, among as many as it liked.
+    /// Identity that answers for the party: its own, or that of the back end that made it, among as
+    /// many as it liked.
     pub answers: Arc<str>,
     /// Number of places that the party may have, if it is not the owner.
     pub share: usize,
@@ -83,8 +84,8 @@ pub const fn kept(max: usize) -> usize {
     max - max / 3
 }
 
-/// Returns the place that a claim gets that finds none, where nobody weighs less: the newest of those
-/// for whom another party answers, if they have more than they keep. An owner keeps all.
+/// Returns the place that a claim gets that finds none, where nobody weighs less: the newest of
+/// those for whom another party answers, if they have more than they keep. An owner keeps all.
 ///
 /// `taken` says of each place what its holder weighs and who answers for it, oldest first.
 pub fn lent(taken: &[(Rank, &str)], max: usize, (rank, answers): (Rank, &str)) -> Option<usize> {
@@ -185,8 +186,8 @@ impl Places {
         })
     }
 
-    /// Returns whether somebody of this rank, for whom this party answers, would get a place, if it had not
-    /// its share.
+    /// Returns whether somebody of this rank, for whom this party answers, would get a place, if it
+    /// had not its share.
     pub fn has_one_for(&self, rank: Rank, answers: &str) -> bool {
         let table = self.table();
         table.taken.len() < self.max
@@ -263,9 +264,10 @@ impl Table {
                 victim.end.set_off(FOR_OTHERS);
                 return Ok(Some(victim.gone));
             }
-            let why = match self.displaced.contains(&claim.whose) {
-                true => NoPlace::Displaced,
-                false => NoPlace::Full,
+            let why = if self.displaced.contains(&claim.whose) {
+                NoPlace::Displaced
+            } else {
+                NoPlace::Full
             };
             return self.replace(newest, why);
         };
@@ -278,8 +280,8 @@ impl Table {
         Ok(Some(victim.gone))
     }
 
-    /// Has a holder go for another one of its party, if there is such a holder and none before it is
-    /// still leaving.
+    /// Has a holder go for another one of its party, if there is such a holder and none before it
+    /// is still leaving.
     fn replace(
         &mut self,
         index: Option<usize>,

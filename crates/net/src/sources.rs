@@ -88,8 +88,8 @@ impl Sources {
         forgot_at.is_some_and(|at| now.saturating_duration_since(at) < within)
     }
 
-    /// Takes a source's token if it has one. `is_known`: it has shown that it was there before, so that
-    /// it does not start empty if it was forgotten.
+    /// Takes a source's token if it has one. `is_known`: it has shown that it was there before, so
+    /// that it does not start empty if it was forgotten.
     pub(super) fn take(&mut self, source: Source, is_known: bool, now: Instant) -> bool {
         let has_all = source.networks().all(|network| {
             let rate = self.rate.times(network.weight());

@@ -55,8 +55,8 @@ impl Listener {
     }
 }
 
-/// Addresses at which peers on the network can reach a bound one: itself, or if it is all addresses of the
-/// machine, those by which the machine would leave towards the internet. Nothing is sent.
+/// Addresses at which peers on the network can reach a bound one: itself, or if it is all addresses
+/// of the machine, those by which the machine would leave towards the internet. Nothing is sent.
 pub fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     if !address.ip().is_unspecified() {
         return vec![address];
@@ -175,8 +175,8 @@ impl Connection {
         }
     }
 
-    /// Returns whether the first request line had to be rewritten. Later ones are not, so the connection
-    /// must end after the first answer.
+    /// Returns whether the first request line had to be rewritten. Later ones are not, so the
+    /// connection must end after the first answer.
     pub fn is_repaired(&self) -> bool {
         self.repaired
     }
@@ -196,7 +196,8 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// One that is ended while its peer does not read is reset: the system would keep what was sent.
+    /// One that is ended while its peer does not read is reset: the system would keep what was
+    /// sent.
     fn drop(&mut self) {
         if self.write_blocked && self.activity.has_ended() {
             // What it keeps then is bounded by its own time-out.

@@ -47,8 +47,8 @@ impl Default for Timeouts {
 /// The open connections of listeners of one kind.
 ///
 /// Bound: `max`. When it is full, a new connection displaces one that waits for a request, or whose
-/// peer does not read; if all of them are being served, the new one is refused. So peers that connect
-/// and say nothing, or ask and do not read, cannot shut anybody out.
+/// peer does not read; if all of them are being served, the new one is refused. So peers that
+/// connect and say nothing, or ask and do not read, cannot shut anybody out.
 ///
 /// Where peers have to prove themselves, those that have leave a few places to those that have not
 /// yet: else the owner could not even do that. Of those that have, whoever weighs more displaces
@@ -168,8 +168,8 @@ impl Connections {
         })
     }
 
-    /// Finds the connection to evict for a peer that is trusted: of those that have proved nothing the oldest, then
-    /// the one that is idle for longest.
+    /// Finds the connection to evict for a peer that is trusted: of those that have proved nothing
+    /// the oldest, then the one that is idle for longest.
     fn idlest(&self, open: &[Weak<Shared>], now: Instant) -> Victim {
         if open.len() < self.max {
             return Victim::NotNeeded;
@@ -195,8 +195,7 @@ impl Connections {
         let mut nobodies = nobodies(open).collect::<Vec<_>>();
         let waiting: Vec<_> = nobodies.iter().map(|(waiting, ..)| *waiting).collect();
         let is_full = waiting.len() >= self.nobodies.max || open.len() >= self.max;
-        let limits = (self.nobodies.of_source, is_full);
-        match queue::judge(&waiting, newcomer, limits, now) {
+        match queue::judge(&waiting, newcomer, self.nobodies.of_source, is_full, now) {
             Verdict::Room => Victim::NotNeeded,
             Verdict::NoRoom => Victim::None,
             Verdict::InsteadOf(at) => {
@@ -230,9 +229,10 @@ impl Connections {
         for connection in self.all() {
             let exceeded = {
                 let mut state = connection.lock();
-                match state.holds_on(now) {
-                    true => Some("displaced"),
-                    false => self.timeouts.exceeded(&state, now),
+                if state.holds_on(now) {
+                    Some("displaced")
+                } else {
+                    self.timeouts.exceeded(&state, now)
                 }
             };
             if let Some(reason) = exceeded {
@@ -334,11 +334,11 @@ impl Activity {
         state.task = Some(task);
     }
 
-    /// Notes that the peer has proved itself, if there is a place among those that have: of somebody
-    /// who weighs less, or of one like itself that is owed nothing or takes nothing.
+    /// Notes that the peer has proved itself, if there is a place among those that have: of
+    /// somebody who weighs less, or of one like itself that is owed nothing or takes nothing.
     #[must_use]
     pub fn proved(&self, rank: Rank, answers: &Arc<str>, now: Instant) -> bool {
-        self.connections.prove(&self.shared, (rank, answers), now)
+        self.connections.prove(&self.shared, rank, answers, now)
     }
 
     /// Notes that a peer which has proved nothing has a ticket.

@@ -10,7 +10,8 @@ impl Connections {
     pub(super) fn prove(
         &self,
         shared: &Arc<Shared>,
-        (rank, answers): (Rank, &Arc<str>),
+        rank: Rank,
+        answers: &Arc<str>,
         now: Instant,
     ) -> bool {
         let mut open = self.open();

@@ -58,22 +58,24 @@ impl Waiting {
     }
 
     fn weight(&self, now: Instant) -> Ticket {
-        match now < self.kept_until {
-            true => self.ticket,
-            false => Ticket::None,
+        if now < self.kept_until {
+            self.ticket
+        } else {
+            Ticket::None
         }
     }
 }
 
 /// Decides which of those that wait goes for a newcomer.
 ///
-/// A source that has `of_source` displaces its own. Where there is no room, the one with the least
-/// ticket goes; of these the oldest of the source that has most. Who shows a ticket keeps its place
-/// for a while against all that have no better one.
+/// A source that has `of_source` displaces its own. Where there is no room (`is_full`), the one
+/// with the least ticket goes; of these the oldest of the source that has most. Who shows a ticket
+/// keeps its place for a while against all that have no better one.
 pub(super) fn judge(
     waiting: &[Waiting],
     newcomer: &Waiting,
-    (of_source, is_full): (usize, bool),
+    of_source: usize,
+    is_full: bool,
     now: Instant,
 ) -> Verdict {
     let of = |source| {

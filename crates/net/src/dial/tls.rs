@@ -1,3 +1,7 @@
+//! TLS of what is dialled: names are proved by the given roots, with the provider `ring`.
+//!
+//! Client certificates and verifiers of other kinds do not belong here.
+
 use std::{fmt, io, sync::Arc};
 
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};

@@ -48,8 +48,8 @@ const MAX_SOURCES: usize = 512;
 pub enum Admission {
     /// The handshake goes on.
     Handshake(Ticket),
-    /// A Retry (RFC 9000 §8.1.2): the peer validates its address first, which costs it a round trip and the device
-    /// nothing.
+    /// A Retry (RFC 9000 §8.1.2): the peer validates its address first, which costs it a round trip
+    /// and the device nothing.
     ShowAddress,
     /// No answer now; the peer's own repetition comes later.
     NotNow,
@@ -57,11 +57,12 @@ pub enum Admission {
 
 /// Bounds what strangers cost: a handshake is a few milliseconds of a small processor.
 ///
-/// Bound: 60 handshakes in a second, 330 at once. 20 and 250 of these are for sources (for IPv6 also
-/// the networks around them; all that comes through a relay is ten) that have not had one for a
-/// minute, which keep their place for a while. Of the rest one source has 10 and 40 as long as half
-/// of them is left, and one in 10 s of the other half. A source at which somebody proved itself
-/// lately does not wait at all. What is over is not answered, and QUIC knocks again after a second.
+/// Bound: 60 handshakes in a second, 330 at once. 20 and 250 of these are for sources (for IPv6
+/// also the networks around them; all that comes through a relay is ten) that have not had one for
+/// a minute, which keep their place for a while. Of the rest one source has 10 and 40 as long as
+/// half of them is left, and one in 10 s of the other half. A source at which somebody proved
+/// itself lately does not wait at all. What is over is not answered, and QUIC knocks again after a
+/// second.
 #[derive(Debug)]
 pub struct Admissions {
     first_of_all: Bucket,

@@ -147,9 +147,10 @@ impl Relays {
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();
-        match is_fine {
-            true => Ok(url.into()),
-            false => Err(ParseRelayError::Url),
+        if is_fine {
+            Ok(url.into())
+        } else {
+            Err(ParseRelayError::Url)
         }
     }
 
@@ -161,9 +162,10 @@ impl Relays {
                 None => config,
             })
         });
-        match self.urls.is_empty() {
-            true => RelayMode::Disabled,
-            false => RelayMode::Custom(configs.collect::<RelayMap>()),
+        if self.urls.is_empty() {
+            RelayMode::Disabled
+        } else {
+            RelayMode::Custom(configs.collect::<RelayMap>())
         }
     }
 }

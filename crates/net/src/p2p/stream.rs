@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Activity;
 
-/// Media, stills and what else is long wait for everything else: other answers are short, and people wait for them.
-/// Among each other they take turns.
+/// Media, stills and what else is long wait for everything else: other answers are short, and
+/// people wait for them. Among each other they take turns.
 const PRIORITY_OF_LONG: i32 = -1;
 /// Error code of a stream that was given up before its end.
 const GIVEN_UP: VarInt = VarInt::from_u32(1);

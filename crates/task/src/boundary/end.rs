@@ -7,7 +7,8 @@ use std::{
 /// Timeout of the last words: the log may be what is stuck.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Reason, and exit status, with which the process ends itself, so that whoever started it starts it again.
+/// Reason, and exit status, with which the process ends itself, so that whoever started it starts
+/// it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Panic with a [`Vital`](super::Vital) held, which decides who is let in.

@@ -29,8 +29,8 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// Guards a value that is whole after each statement: one that is replaced, or a list whose entries mean
-    /// something each by itself. A panic leaves nothing to mend.
+    /// Guards a value that is whole after each statement: one that is replaced, or a list whose
+    /// entries mean something each by itself. A panic leaves nothing to mend.
     pub const fn whole(value: T) -> Self {
         Self::new(value, |_| ())
     }

@@ -28,6 +28,7 @@ use std::{
 
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::work::at_work;
 pub use self::{
     contain::{Contained, Panicked, contain, run},
     end::{Exit, before_end, end_process},
@@ -35,7 +36,6 @@ pub use self::{
     lock::{Guarded, Vital, VitalGuard},
     metrics::register,
     restart::{Pause, Rest, restarting},
-    work::at_work,
 };
 
 /// Sort of a part, for log and metrics.

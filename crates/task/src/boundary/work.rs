@@ -91,9 +91,10 @@ impl Write for Text {
         let fitting = text.len().min(room.len());
         room[..fitting].copy_from_slice(&text.as_bytes()[..fitting]);
         self.length += fitting;
-        match fitting == text.len() {
-            true => Ok(()),
-            false => Err(fmt::Error),
+        if fitting == text.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
         }
     }
 }
@@ -159,7 +160,7 @@ impl Drop for Begun {
 }
 
 /// Returns the work of the runtime's threads, in words.
-pub fn at_work() -> Vec<String> {
+pub(crate) fn at_work() -> Vec<String> {
     let known = AT.iter().filter_map(Place::look);
     known.map(|work| work.to_string()).collect()
 }
