@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::access::{Asked, Gate, Keeper, Metrics, Store};
+use peercam::access::{Asked, Authority, Gate, Metrics, Store};
 use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::{
@@ -242,11 +242,12 @@ fn proofs() -> [f64; 2] {
     let directory = support::data_dir();
     std::fs::create_dir_all(&directory).expect("a directory");
     let store = Store::open(&directory).expect("made");
-    let keeper = Keeper::new(&store, Clock::start(), 4, Metrics::default()).expect("in order");
-    let keeper = Arc::new(keeper);
+    let authority =
+        Authority::new(&store, Clock::start(), 4, Metrics::default()).expect("in order");
+    let authority = Arc::new(authority);
     let holder = holder(&store);
     let exchange = Exchange::new([9; 32]);
-    let gate = || Gate::on_tcp(Arc::clone(&keeper)).expect("random numbers");
+    let gate = || Gate::on_tcp(Arc::clone(&authority)).expect("random numbers");
     let prove = |gate: &Gate, target: &str| {
         let asked = Asked {
             method: "GET",

@@ -37,10 +37,10 @@ use self::{
     user::user_commands,
 };
 use crate::{
-    access::{self, DataDir, Door, Endpoint, Keeper, Lock, Store},
+    access::{self, Authority, DataDir, Door, Endpoint, Lock, Store},
     budget::Budget,
     config::{Channel, Config, Listen, ListenAccess},
-    device::{self, CallKeeper, Calls, Device, Outbox, Presence, Standby, Viewers},
+    device::{self, CallTask, Calls, Device, Outbox, Presence, Standby, Viewers},
     http::{self, App},
     live::{self, Hub, Stills},
     log,
@@ -52,7 +52,7 @@ use crate::{
 pub struct Daemon {
     listeners: Vec<(Listener, Listen)>,
     app: Arc<App>,
-    call_keeper: CallKeeper,
+    call_task: CallTask,
     outbox: Option<Arc<dyn Outbox>>,
     connections: ByKind,
     entrance: Entrance,
@@ -60,7 +60,7 @@ pub struct Daemon {
     known: Known,
     data_dir: DataDir,
     store: Store,
-    keeper: Arc<Keeper>,
+    authority: Arc<Authority>,
     #[cfg(feature = "p2p")]
     p2p: Option<p2p::P2p>,
     #[cfg(feature = "record")]
@@ -150,7 +150,7 @@ impl Daemon {
         let lock = data_dir.lock()?;
         let store = Store::open(data_dir.path())?;
         let max_sessions = config.access.max_sessions;
-        let keeper = Arc::new(Keeper::new(&store, clock, max_sessions, access_metrics)?);
+        let authority = Arc::new(Authority::new(&store, clock, max_sessions, access_metrics)?);
         let notes = watchdog::noted(data_dir.path());
         let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
         let bounds = live::Config {
@@ -167,10 +167,10 @@ impl Daemon {
             .with_recordings(budget.players, budget.downloads);
         let connections = ByKind::new(&shares, config.http.timeouts, &connection_metrics);
         #[cfg(feature = "p2p")]
-        let p2p = p2p::P2p::start(&config, &budget, &keeper, &mut registry).await?;
+        let p2p = p2p::P2p::start(&config, &budget, &authority, &mut registry).await?;
         #[cfg(feature = "p2p")]
         let reach = match &p2p {
-            Some(p2p) => p2p.reach(&keeper, &config),
+            Some(p2p) => p2p.reach(&authority, &config),
             None => Reach::default(),
         };
         #[cfg(not(feature = "p2p"))]
@@ -202,7 +202,7 @@ impl Daemon {
             ..config.talk
         };
         let talkers = Talkers::new(clock, talks, speakers.collect(), talk_metrics);
-        let (calls, call_keeper) = Calls::new(clock, config.call_ring);
+        let (calls, call_task) = Calls::new(clock, config.call_ring);
         let device = Device::new(device::Parts {
             hub: hub.clone(),
             channels,
@@ -212,7 +212,7 @@ impl Daemon {
             players,
             talkers,
             calls,
-            presence: Presence::new(keeper.sessions.clone()),
+            presence: Presence::new(authority.sessions.clone()),
             standby,
             commands: user_commands(config.user),
         });
@@ -233,12 +233,12 @@ impl Daemon {
         let daemon = Self {
             listeners,
             app: Arc::new(app),
-            call_keeper,
+            call_task,
             outbox: reach.outbox,
             connections,
             data_dir,
             store,
-            keeper,
+            authority,
             #[cfg(feature = "p2p")]
             p2p,
             #[cfg(feature = "record")]
@@ -257,7 +257,7 @@ impl Daemon {
             _lock: lock,
         };
         daemon.data_dir.publish(&daemon.endpoint())?;
-        tracing::info!(device = %daemon.keeper.device(), data_dir = %daemon.data_dir.path().display(), "started");
+        tracing::info!(device = %daemon.authority.device(), data_dir = %daemon.data_dir.path().display(), "started");
         Ok(daemon)
     }
 
@@ -282,7 +282,7 @@ impl Daemon {
         Endpoint {
             v: 1,
             pid: std::process::id(),
-            device_id: self.keeper.device().to_string(),
+            device_id: self.authority.device().to_string(),
             lan: lan_hints(&listen),
             listen,
             udp: (self.udp_hints)(),
@@ -310,7 +310,7 @@ impl Daemon {
         let Self {
             listeners,
             app,
-            call_keeper,
+            call_task,
             outbox,
             connections,
             entrance,
@@ -318,7 +318,7 @@ impl Daemon {
             known,
             data_dir,
             store,
-            keeper,
+            authority,
             #[cfg(feature = "p2p")]
             p2p,
             #[cfg(feature = "record")]
@@ -333,7 +333,7 @@ impl Daemon {
         let mut owned = tokio::task::JoinSet::new();
         for (listener, listen) in listeners {
             let (listening, connections) =
-                connections.of(&listener, listen.access, &keeper, &entrance);
+                connections.of(&listener, listen.access, &authority, &entrance);
             let ending = (stopping.clone(), tasks.clone());
             owned.spawn(http::serve(
                 listener,
@@ -346,7 +346,7 @@ impl Daemon {
         let device = &app.device;
         let about = (device.presence().clone(), device.talkers().clone());
         let ending_calls = CancellationToken::new();
-        let calls = tasks.spawn(call_keeper.run(outbox, about, ending_calls.clone()));
+        let calls = tasks.spawn(call_task.run(outbox, about, ending_calls.clone()));
         let watched = vec![connections.sealed, connections.open];
         #[cfg(feature = "p2p")]
         let watched = {
@@ -355,10 +355,10 @@ impl Daemon {
         };
         #[cfg(feature = "p2p")]
         let p2p = p2p.map(|p2p| {
-            let (app, keeper) = (Arc::clone(&app), Arc::clone(&keeper));
+            let (app, authority) = (Arc::clone(&app), Arc::clone(&authority));
             p2p.serve(
                 app,
-                keeper,
+                authority,
                 known,
                 stopping.clone(),
                 tasks.clone(),
@@ -370,7 +370,7 @@ impl Daemon {
             move || sweep(watched.clone())
         }));
         owned.spawn(service("access", move || {
-            access::watch(store.clone(), Arc::clone(&keeper))
+            access::watch(store.clone(), Arc::clone(&authority))
         }));
         owned.spawn(service("addresses", move || {
             let peer_info = peer_info.clone();

@@ -4,16 +4,16 @@
 //! router, and the table of sessions. Does not belong here: the shapes of credentials and tokens
 //! (`proto::credential`), HTTP.
 //!
-//! [`Store`] is the files, [`Keeper`] what a running daemon knows of them, [`Gate`] one connection
+//! [`Store`] is the files, [`Authority`] what a running daemon knows of them, [`Gate`] one connection
 //! on which requests authenticate, [`Sessions`] the viewers that did.
 
+mod authority;
 mod data_dir;
 mod endpoints;
 mod failures;
 mod files;
 mod gate;
 mod holder;
-mod keeper;
 mod metrics;
 mod offenders;
 mod pairings;
@@ -23,11 +23,11 @@ mod sessions;
 mod store;
 mod watch;
 
+pub use authority::{Access, Authority};
 pub use data_dir::{DataDir, DataDirError, Door, Endpoint, Lock};
 pub use files::FileError;
 pub use gate::{Asked, ExportError, Gate, Proven, SecureChannel, Unproven};
 pub use holder::Holder;
-pub use keeper::{Access, Keeper};
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};

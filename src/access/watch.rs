@@ -4,8 +4,8 @@ use peercam_task::boundary::{self, Part};
 use tokio::sync::oneshot;
 
 use super::{
+    authority::Authority,
     files::FileError,
-    keeper::Keeper,
     revocations::Revocations,
     store::{Store, StoreError},
 };
@@ -13,9 +13,9 @@ use super::{
 /// Interval between looks at the lists. Whoever is revoked is out within twice this.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Has `keeper` learn what changes in `store`, end sessions whose time is over, and report who
+/// Has `authority` learn what changes in `store`, end sessions whose time is over, and report who
 /// keeps failing. Never returns.
-pub async fn watch(store: Store, keeper: Arc<Keeper>) {
+pub async fn watch(store: Store, authority: Arc<Authority>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Nothing is known of the file that was read at the start: it is read once more.
@@ -36,11 +36,11 @@ pub async fn watch(store: Store, keeper: Arc<Keeper>) {
                 let is_final = !matches!(revocations, Err(StoreError::File(FileError::Io { .. })))
                     || version == Version::Missing;
                 known = is_final.then_some(version);
-                learn(&keeper, revocations);
+                learn(&authority, revocations);
             }
             _ = ticks.tick() => {
-                keeper.report_failures();
-                keeper.end_sessions();
+                authority.report_failures();
+                authority.end_sessions();
                 // The system has this in memory; only a file that has changed is read from the
                 // flash, which may be busy.
                 let version = Version::of(&store);
@@ -61,8 +61,8 @@ fn read_apart(store: &Store) -> Option<oneshot::Receiver<Result<Revocations, Sto
     spawned.is_ok().then_some(receiver)
 }
 
-fn learn(keeper: &Keeper, revocations: Result<Revocations, StoreError>) {
-    match keeper.learn(revocations) {
+fn learn(authority: &Authority, revocations: Result<Revocations, StoreError>) {
+    match authority.learn(revocations) {
         Ok(()) => tracing::debug!("the list of revoked credentials was read"),
         Err(error) => {
             tracing::error!(%error, "it cannot be known who was revoked, so nobody is let in");

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Reach, StartError, service};
 use crate::{
-    access::Keeper,
+    access::Authority,
     budget::{Budget, P2P_STRANGERS},
     config::{self, Config},
     http::{
@@ -43,7 +43,7 @@ impl P2p {
     pub(super) async fn start(
         config: &Config,
         budget: &Budget,
-        keeper: &Keeper,
+        authority: &Authority,
         registry: &mut Registry,
     ) -> Result<Option<Self>, StartError> {
         let Some(p2p) = &config.p2p else {
@@ -53,7 +53,7 @@ impl P2p {
         let role = Role::Device {
             send_window: budget.p2p_window,
         };
-        let endpoint = Endpoint::bind(&keeper.identity(), role, p2p.port, &relays)
+        let endpoint = Endpoint::bind(&authority.identity(), role, p2p.port, &relays)
             .await
             .map_err(|error| StartError::P2p {
                 port: p2p.port,
@@ -90,12 +90,12 @@ impl P2p {
     }
 
     /// The device's [`Reach`] over P2P.
-    pub(super) fn reach(&self, keeper: &Arc<Keeper>, config: &Config) -> Reach {
+    pub(super) fn reach(&self, authority: &Arc<Authority>, config: &Config) -> Reach {
         let names = (
             config.device.product_id.as_str(),
             config.device.device_name.as_str(),
         );
-        let outbox = PeerOutbox::new(Arc::clone(keeper), self.peers.clone(), names);
+        let outbox = PeerOutbox::new(Arc::clone(authority), self.peers.clone(), names);
         let endpoint = self.endpoint.clone();
         Reach {
             outbox: Some(Arc::new(outbox)),
@@ -114,7 +114,7 @@ impl P2p {
     pub(super) fn serve(
         self,
         app: Arc<App>,
-        keeper: Arc<Keeper>,
+        authority: Arc<Authority>,
         known: Known,
         stop: CancellationToken,
         tasks: TaskTracker,
@@ -130,7 +130,7 @@ impl P2p {
         }
         let service = Service {
             endpoint: self.endpoint,
-            keeper,
+            authority,
             app,
             connections: self.connections,
             streams: self.streams,

@@ -6,7 +6,7 @@ use peercam_net::{Connections, Entrance, Metrics, Nobodies, Timeouts, tcp::Liste
 use peercam_proto::guard::Allowed;
 
 use crate::{
-    access::Keeper,
+    access::Authority,
     budget::{Budget, LOCAL, RESERVED, STRANGERS, sealed_connections},
     config::{Config, ListenAccess},
     http::{Listening, LocalPlaces},
@@ -78,7 +78,7 @@ impl ByKind {
         &self,
         listener: &Listener,
         access: ListenAccess,
-        keeper: &Arc<Keeper>,
+        authority: &Arc<Authority>,
         entrance: &Entrance,
     ) -> (Listening, Connections) {
         match access {
@@ -99,7 +99,7 @@ impl ByKind {
             }
             ListenAccess::Token { allow_clear_media } => {
                 let listening = Listening::Token {
-                    keeper: Arc::clone(keeper),
+                    authority: Arc::clone(authority),
                     allow_clear_media,
                     entrance: entrance.clone(),
                 };

@@ -58,14 +58,14 @@ pub struct Shown {
 }
 
 /// Does what follows from the moves in a call: tells viewers, gives up, notices who has left.
-pub struct CallKeeper {
+pub struct CallTask {
     calls: Calls,
     effects: mpsc::Receiver<Vec<Effect>>,
 }
 
 impl Calls {
     /// No call; one that comes rings so long. The keeper has to run.
-    pub fn new(clock: Clock, ring: Duration) -> (Self, CallKeeper) {
+    pub fn new(clock: Clock, ring: Duration) -> (Self, CallTask) {
         let (sender, effects) = mpsc::channel(WAITING);
         let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);
         let calls = Self {
@@ -74,7 +74,7 @@ impl Calls {
             shown: Arc::default(),
             effects: sender,
         };
-        let keeper = CallKeeper {
+        let keeper = CallTask {
             calls: calls.clone(),
             effects,
         };
@@ -150,7 +150,7 @@ impl Calls {
     }
 }
 
-impl CallKeeper {
+impl CallTask {
     /// Runs until `stop`; a call that is under way then is ended.
     pub async fn run(
         mut self,

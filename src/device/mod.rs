@@ -34,7 +34,7 @@ use peercam_proto::{
 };
 
 pub use caller::{Caller, Proof, Transport};
-pub use calls::{CallKeeper, Calls, Shown};
+pub use calls::{CallTask, Calls, Shown};
 pub use card::{CardState, RecordingControl};
 pub use listing::{Listed, Listing};
 pub use outbox::{Outbox, SessionInfo};

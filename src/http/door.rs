@@ -34,7 +34,7 @@ use super::{
 #[cfg(feature = "p2p")]
 use crate::device::Place;
 use crate::{
-    access::{Asked, Gate, Holder, Keeper, Proven, Session, Unproven},
+    access::{Asked, Authority, Gate, Holder, Proven, Session, Unproven},
     device::Transport,
 };
 
@@ -42,7 +42,7 @@ use crate::{
 /// answer for all of them.
 pub(super) struct Door {
     gate: Gate,
-    keeper: Arc<Keeper>,
+    authority: Arc<Authority>,
     /// Set if sealed media may be had unencrypted.
     allow_clear_media: bool,
     wire: Box<dyn Wire>,
@@ -74,13 +74,13 @@ pub(super) struct Spent;
 impl Door {
     pub(super) fn new(
         gate: Gate,
-        keeper: Arc<Keeper>,
+        authority: Arc<Authority>,
         allow_clear_media: bool,
         wire: impl Wire + 'static,
     ) -> Self {
         Self {
             gate,
-            keeper,
+            authority,
             allow_clear_media,
             wire: Box::new(wire),
             session: Guarded::default(),
@@ -236,7 +236,7 @@ impl Door {
             .map(|(session, _)| session.holder().clone());
         drop(session);
         if let Some(holder) = holder {
-            self.keeper.note_panic(&holder);
+            self.authority.note_panic(&holder);
         }
     }
 
@@ -264,7 +264,7 @@ impl Door {
             holder,
             session: &entered.session,
             ends: &entered.ends,
-            keeper: &self.keeper,
+            authority: &self.authority,
             peer: self.wire.peer(),
             transport: self.wire.transport(),
         }
@@ -295,7 +295,7 @@ impl Door {
     fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Entered), Error> {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
-        let holder = self.keeper.admit(holder)?;
+        let holder = self.authority.admit(holder)?;
         match (holder.claims.peer, self.gate.peer()) {
             (None, _) => {}
             (pinned, shown) if pinned == shown => {}
@@ -318,7 +318,7 @@ impl Door {
             // The device has ended the session that this connection had: what it asks now needs a
             // place like anybody's.
             *session = None;
-            let sessions = &self.keeper.sessions;
+            let sessions = &self.authority.sessions;
             let (ends, end_wire) = (CancellationToken::new(), self.wire.ending());
             let ending = ends.clone();
             // What runs for it and is no part of the connection ends too.
@@ -329,7 +329,7 @@ impl Door {
             let entered = sessions.enter(holder.clone(), self.gate.peer(), end)?;
             tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.gate.peer() {
-                self.keeper.note_endpoint(&holder, endpoint);
+                self.authority.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
             self.wire.entered(&entered)?;
@@ -354,7 +354,7 @@ impl Door {
         }
         // A viewer's first request asks for the challenge, and is no failure.
         if has_token {
-            self.keeper.note_failure(self.wire.peer().source());
+            self.authority.note_failure(self.wire.peer().source());
         }
         if let Some(cookie) = parts.headers.get(cookie::HEADER) {
             self.wire.shown(cookie.to_str().unwrap_or_default());

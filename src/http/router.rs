@@ -41,7 +41,7 @@ use super::{
     seat::Seat,
 };
 use crate::{
-    access::{Holder, Keeper, Sequel},
+    access::{Authority, Holder, Sequel},
     device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,
@@ -122,7 +122,7 @@ pub(super) enum Who<'a> {
         /// Cancelled when the device ends that session.
         ends: &'a CancellationToken,
         /// The keeper, which is told of faults that are charged to the holder.
-        keeper: &'a Arc<Keeper>,
+        authority: &'a Arc<Authority>,
         peer: Peer,
         transport: Transport,
     },
@@ -156,16 +156,16 @@ impl<'a> Who<'a> {
             Self::Holder {
                 holder,
                 ends,
-                keeper,
+                authority,
                 ..
             } => {
                 let ends = ends.child_token();
                 let ending = ends.clone();
-                let sequel = keeper.sessions.sequel(holder, move |_| ending.cancel());
-                let (keeper, holder) = (Arc::clone(keeper), holder.clone());
+                let sequel = authority.sessions.sequel(holder, move |_| ending.cancel());
+                let (authority, holder) = (Arc::clone(authority), holder.clone());
                 Watch {
                     ends,
-                    panicked: Box::new(move || keeper.note_panic(&holder)),
+                    panicked: Box::new(move || authority.note_panic(&holder)),
                     sequel: Some(sequel),
                 }
             }

@@ -30,7 +30,7 @@ use super::{
     router::App,
     wire::TcpWire,
 };
-use crate::access::{Gate, Keeper};
+use crate::access::{Authority, Gate};
 
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
@@ -58,7 +58,7 @@ pub enum Listening {
     /// Requests must authenticate with a token.
     Token {
         /// The keeper, which decides who is let in.
-        keeper: Arc<Keeper>,
+        authority: Arc<Authority>,
         /// Set if media may be had unencrypted.
         allow_clear_media: bool,
         /// Precedence among unauthenticated peers.
@@ -173,7 +173,7 @@ async fn talk(
             places,
         } => talk_openly(stream, address, activity, app, allowed, is_local, places).await,
         Listening::Token {
-            keeper,
+            authority,
             allow_clear_media,
             entrance,
         } => {
@@ -183,7 +183,7 @@ async fn talk(
                 address,
                 activity,
                 app,
-                keeper,
+                authority,
                 allow_clear_media,
                 entrance,
             ))
@@ -243,11 +243,11 @@ async fn talk_sealed(
     address: SocketAddr,
     activity: Activity,
     app: Arc<App>,
-    keeper: Arc<Keeper>,
+    authority: Arc<Authority>,
     allow_clear_media: bool,
     entrance: Entrance,
 ) -> hyper::Result<()> {
-    let gate = match Gate::on_tcp(Arc::clone(&keeper)) {
+    let gate = match Gate::on_tcp(Arc::clone(&authority)) {
         Ok(gate) => gate,
         Err(error) => {
             tracing::error!(%error, "a connection cannot be made secure");
@@ -260,7 +260,7 @@ async fn talk_sealed(
         activity: activity.clone(),
         entrance,
     };
-    let door = Arc::new(Door::new(gate, keeper, allow_clear_media, wire));
+    let door = Arc::new(Door::new(gate, authority, allow_clear_media, wire));
     let served = Arc::clone(&door);
     let service = service_fn(move |request| {
         let serving = activity.serve(Instant::now());

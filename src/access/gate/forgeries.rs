@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::{
-    tests::{LIVE, Viewer, ask, keeper, prove, tcp, with_token},
+    tests::{LIVE, Viewer, ask, authority, prove, tcp, with_token},
     *,
 };
 
 #[test]
 fn every_signed_line_counts() {
-    let keeper = keeper();
-    let base = tcp(&keeper);
+    let authority = authority();
+    let base = tcp(&authority);
     let viewer = Viewer::paired(&base);
     let changed: Vec<Signed<'static>> = {
         let signed = &viewer.signed;
@@ -81,7 +81,7 @@ fn every_signed_line_counts() {
 
 #[test]
 fn tokens_stand_first_once_and_in_plain_spelling() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let viewer = Viewer::paired(&gate);
     let token = viewer.signed.token(&viewer.credential);
     for target in [
@@ -123,7 +123,7 @@ proptest! {
     /// The bytes that are routed are those that were signed, whatever the target is.
     #[test]
     fn signed_bytes_are_routed_bytes(path in "/[a-z/.%]{0,20}", rest in proptest::option::of("[a-z&=%{}\"_0-9]{1,30}")) {
-        let gate = tcp(&keeper());
+        let gate = tcp(&authority());
         let mut viewer = Viewer::paired(&gate);
         let text = match &rest { None => path.clone(), Some(rest) => format!("{path}?{rest}") };
         viewer.signed.target = Box::leak(text.clone().into_boxed_str());
@@ -141,7 +141,7 @@ proptest! {
 
     #[test]
     fn no_token_text_makes_it_panic(text in "[0-9a-zA-Z._\\-&=?/%]{0,200}") {
-        let gate = tcp(&keeper());
+        let gate = tcp(&authority());
         let target = format!("/ipc.flv?_token=1.{text}");
         prop_assert!(!ask(&gate, &target));
         prop_assert!(!ask(&gate, &text));

@@ -2,7 +2,7 @@
 //!
 //! Invariants: claims are read, and keys derived for the connection, only of a token whose MAC held
 //! and whose counter is new; an unknown issuer and a wrong MAC look the same and take the same
-//! time. Whether a credential is good *now* is not asked here but of [`Keeper::admit`].
+//! time. Whether a credential is good *now* is not asked here but of [`Authority::admit`].
 
 mod counter;
 
@@ -21,8 +21,8 @@ use peercam_task::boundary::{Vital, VitalGuard};
 use zeroize::Zeroizing;
 
 use super::{
+    authority::Authority,
     holder::Holder,
-    keeper::Keeper,
     store::{StoreError, random},
 };
 
@@ -52,7 +52,7 @@ pub struct ExportError;
 /// What a proof is bound to lives and dies with the connection, so a token cannot be used on
 /// another one, nor twice on this one, and no clock and no memory of old tokens is needed.
 pub struct Gate {
-    keeper: Arc<Keeper>,
+    authority: Arc<Authority>,
     binding: Binding,
     state: Vital<State>,
 }
@@ -110,15 +110,19 @@ impl Gate {
     ///
     /// # Errors
     /// [`StoreError::Random`].
-    pub fn on_tcp(keeper: Arc<Keeper>) -> Result<Self, StoreError> {
-        Ok(Self::with_random(keeper, random()?, random()?))
+    pub fn on_tcp(authority: Arc<Authority>) -> Result<Self, StoreError> {
+        Ok(Self::with_random(authority, random()?, random()?))
     }
 
     /// The gate of [`Gate::on_tcp`], with `B` and the secret half of `D` given.
-    pub(super) fn with_random(keeper: Arc<Keeper>, fresh: [u8; 32], secret: [u8; 32]) -> Self {
+    pub(super) fn with_random(
+        authority: Arc<Authority>,
+        fresh: [u8; 32],
+        secret: [u8; 32],
+    ) -> Self {
         let exchange = Exchange::new(secret);
         Self::new(
-            keeper,
+            authority,
             Binding::Tcp { fresh, exchange },
             Counter::Rising { last: 0 },
         )
@@ -128,13 +132,16 @@ impl Gate {
     ///
     /// # Errors
     /// [`ExportError`] if the connection has nothing to bind tokens to.
-    pub fn on_p2p(keeper: Arc<Keeper>, channel: &dyn SecureChannel) -> Result<Self, ExportError> {
+    pub fn on_p2p(
+        authority: Arc<Authority>,
+        channel: &dyn SecureChannel,
+    ) -> Result<Self, ExportError> {
         let binding = Binding::P2p {
             exported: channel.export(EXPORTER_LABEL, b"")?,
             peer: channel.peer(),
         };
         Ok(Self::new(
-            keeper,
+            authority,
             binding,
             Counter::Window {
                 highest: 0,
@@ -143,7 +150,7 @@ impl Gate {
         ))
     }
 
-    fn new(keeper: Arc<Keeper>, binding: Binding, counter: Counter) -> Self {
+    fn new(authority: Arc<Authority>, binding: Binding, counter: Counter) -> Self {
         let state = State {
             counter,
             credential: None,
@@ -151,7 +158,7 @@ impl Gate {
             tries: 0,
         };
         Self {
-            keeper,
+            authority,
             binding,
             state: Vital::new(state),
         }
@@ -204,7 +211,7 @@ impl Gate {
         let signed_target = target.signed();
         let signed = Signed {
             transport,
-            device: self.keeper.device(),
+            device: self.authority.device(),
             viewer,
             binding,
             device_key,
@@ -226,7 +233,7 @@ impl Gate {
         };
         state.accept(&token)?;
         drop(state);
-        self.keeper.metrics.proven.inc();
+        self.authority.metrics.proven.inc();
         let keys = shared.map(|shared| {
             let session = Credential::session_key_of(&key);
             Keys::derive(&session, &shared, &signed.transcript())
@@ -246,11 +253,11 @@ impl Gate {
 
     /// The credential's key if its MAC holds. One MAC is computed in any case.
     fn verify(&self, token: &Token<'_>, signed: &Signed<'_>) -> Option<Secret> {
-        self.keeper.metrics.macs.inc();
-        let access = self.keeper.access();
+        self.authority.metrics.macs.inc();
+        let access = self.authority.access();
         let mint_key = access.mint_key(token.issuer, token.epoch);
         let key = mint_key
-            .unwrap_or(&self.keeper.nobody)
+            .unwrap_or(&self.authority.nobody)
             .key_of(&token.claims);
         let holds = signed.verifies(&key, &token.mac);
         (holds && mint_key.is_some()).then_some(key)

@@ -8,15 +8,15 @@ use crate::access::{Metrics, Revocations, Secrets};
 
 pub(super) const LIVE: &str = "/ipc.flv?action=live&channel=0";
 
-fn keeper_of(access_secret: [u8; 32], identity: [u8; 32]) -> Arc<Keeper> {
+fn keeper_of(access_secret: [u8; 32], identity: [u8; 32]) -> Arc<Authority> {
     let secrets = Secrets::new(&identity, Secret::new(access_secret));
-    let keeper =
-        Keeper::with_secrets(secrets, Clock::start(), 4, Metrics::default()).expect("random");
-    keeper.learn(Ok(Revocations::new())).expect("in order");
-    Arc::new(keeper)
+    let authority =
+        Authority::with_secrets(secrets, Clock::start(), 4, Metrics::default()).expect("random");
+    authority.learn(Ok(Revocations::new())).expect("in order");
+    Arc::new(authority)
 }
 
-pub(super) fn keeper() -> Arc<Keeper> {
+pub(super) fn authority() -> Arc<Authority> {
     keeper_of([7; 32], [1; 32])
 }
 
@@ -31,9 +31,9 @@ fn claims(id: u8) -> Claims {
     }
 }
 
-fn mint_key(keeper: &Keeper, issuer: &str, epoch: u32) -> MintKey {
+fn mint_key(authority: &Authority, issuer: &str, epoch: u32) -> MintKey {
     let issuer: Issuer = issuer.parse().expect("a name");
-    keeper.secrets_for_tests().mint_key(issuer, epoch)
+    authority.secrets_for_tests().mint_key(issuer, epoch)
 }
 
 /// The other end of a connection.
@@ -55,7 +55,7 @@ impl Viewer {
         };
         let signed = Signed {
             transport,
-            device: gate.keeper.device(),
+            device: gate.authority.device(),
             viewer,
             binding,
             device_key,
@@ -75,7 +75,7 @@ impl Viewer {
     }
 
     pub(super) fn paired(gate: &Gate) -> Self {
-        let credential = mint_key(&gate.keeper, "local", 0).mint(&claims(1));
+        let credential = mint_key(&gate.authority, "local", 0).mint(&claims(1));
         Self::of(gate, credential)
     }
 
@@ -96,8 +96,8 @@ pub(super) fn with_token(target: &str, token: &str) -> String {
     }
 }
 
-pub(super) fn tcp(keeper: &Arc<Keeper>) -> Gate {
-    Gate::on_tcp(Arc::clone(keeper)).expect("random")
+pub(super) fn tcp(authority: &Arc<Authority>) -> Gate {
+    Gate::on_tcp(Arc::clone(authority)).expect("random")
 }
 
 pub(super) fn ask(gate: &Gate, target: &str) -> bool {
@@ -127,13 +127,13 @@ impl SecureChannel for Channel {
     }
 }
 
-fn p2p(keeper: &Arc<Keeper>, exported: u8) -> Gate {
-    Gate::on_p2p(Arc::clone(keeper), &Channel(exported)).expect("exports")
+fn p2p(authority: &Arc<Authority>, exported: u8) -> Gate {
+    Gate::on_p2p(Arc::clone(authority), &Channel(exported)).expect("exports")
 }
 
 #[test]
 fn a_proof_gives_the_holder_and_the_signed_target() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let target = Viewer::paired(&gate).target(1);
     let proven = prove(&gate, &target).expect("proved");
     assert_eq!(proven.target.signed(), LIVE);
@@ -146,26 +146,26 @@ fn a_proof_gives_the_holder_and_the_signed_target() {
 
 #[test]
 fn a_token_of_one_connection_is_nothing_on_another() {
-    let keeper = keeper();
+    let authority = authority();
     for gates in [
-        [tcp(&keeper), tcp(&keeper)],
-        [p2p(&keeper, 1), p2p(&keeper, 2)],
+        [tcp(&authority), tcp(&authority)],
+        [p2p(&authority, 1), p2p(&authority, 2)],
         // The device was restarted: same secrets, fresh connection.
-        [tcp(&self::keeper()), tcp(&self::keeper())],
+        [tcp(&self::authority()), tcp(&self::authority())],
     ] {
         let target = Viewer::paired(&gates[0]).target(1);
         assert!(!ask(&gates[1], &target));
         assert!(ask(&gates[0], &target));
     }
     // From TCP to P2P, with the same bytes by chance.
-    let [over_tcp, over_p2p] = [tcp(&keeper), p2p(&keeper, 1)];
+    let [over_tcp, over_p2p] = [tcp(&authority), p2p(&authority, 1)];
     assert!(!ask(&over_p2p, &Viewer::paired(&over_tcp).target(1)));
     assert!(!ask(&over_tcp, &Viewer::paired(&over_p2p).target(1)));
 }
 
 #[test]
 fn a_replay_on_the_same_connection_gets_no_keys() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let viewer = Viewer::paired(&gate);
     let first = viewer.target(5);
     assert!(ask(&gate, &first));
@@ -179,7 +179,7 @@ fn a_replay_on_the_same_connection_gets_no_keys() {
 
 #[test]
 fn a_failed_mac_does_not_move_the_counter() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let viewer = Viewer::paired(&gate);
     let mut burnt = viewer.target(u32::MAX);
     burnt.insert(burnt.find("&action").expect("there"), 'A');
@@ -191,7 +191,7 @@ fn a_failed_mac_does_not_move_the_counter() {
 
 #[test]
 fn streams_may_overtake_each_other_within_64() {
-    let gate = p2p(&keeper(), 1);
+    let gate = p2p(&authority(), 1);
     let viewer = Viewer::paired(&gate);
     let mut numbers: Vec<u32> = (1..=65).collect();
     numbers.reverse();
@@ -213,18 +213,18 @@ fn streams_may_overtake_each_other_within_64() {
 
 #[test]
 fn only_the_current_epoch_of_a_known_issuer_counts() {
-    let keeper = keeper();
+    let authority = authority();
     for (issuer, epoch) in [("local", 1), ("shop", 0), ("loca", 0)] {
-        let gate = tcp(&keeper);
-        let credential = mint_key(&keeper, issuer, epoch).mint(&claims(1));
+        let gate = tcp(&authority);
+        let credential = mint_key(&authority, issuer, epoch).mint(&claims(1));
         assert!(
             !ask(&gate, &Viewer::of(&gate, credential).target(1)),
             "{issuer}.{epoch}"
         );
     }
     // A credential of today, with issuer or epoch rewritten.
-    let gate = tcp(&keeper);
-    let honest = mint_key(&keeper, "local", 0).mint(&claims(1));
+    let gate = tcp(&authority);
+    let honest = mint_key(&authority, "local", 0).mint(&claims(1));
     for text in [
         honest.text().replace("local.0", "local.1"),
         honest.text().replace("local", "shop"),
@@ -234,13 +234,13 @@ fn only_the_current_epoch_of_a_known_issuer_counts() {
     }
     let mut raised = Revocations::new();
     raised.revoke_all(None).expect("raised");
-    keeper.learn(Ok(raised)).expect("in order");
-    let gate = tcp(&keeper);
+    authority.learn(Ok(raised)).expect("in order");
+    let gate = tcp(&authority);
     assert!(
         !ask(&gate, &Viewer::paired(&gate).target(1)),
         "the old epoch"
     );
-    let renewed = mint_key(&keeper, "local", 1).mint(&claims(1));
+    let renewed = mint_key(&authority, "local", 1).mint(&claims(1));
     assert!(ask(&gate, &Viewer::of(&gate, renewed).target(1)));
 }
 
@@ -254,10 +254,13 @@ fn another_device_with_the_same_secret_is_another_device() {
 
 #[test]
 fn a_connection_belongs_to_its_first_credential_and_key() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let first = Viewer::paired(&gate);
     assert!(ask(&gate, &first.target(1)));
-    let other = Viewer::of(&gate, mint_key(&gate.keeper, "local", 0).mint(&claims(2)));
+    let other = Viewer::of(
+        &gate,
+        mint_key(&gate.authority, "local", 0).mint(&claims(2)),
+    );
     assert!(!ask(&gate, &other.target(2)), "another credential");
     let mut second_key = Viewer::paired(&gate);
     second_key.exchange = Exchange::new([4; 32]);
@@ -282,7 +285,7 @@ fn a_key_of_low_order_is_no_proof() {
         let point = data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hex");
         let point: [u8; 32] = point.try_into().expect("32 bytes");
         assert!(Exchange::new([5; 32]).agree(point).is_none(), "{hex}");
-        let gate = tcp(&keeper());
+        let gate = tcp(&authority());
         let mut viewer = Viewer::paired(&gate);
         viewer.signed.viewer_key = Some(point);
         assert!(!ask(&gate, &viewer.target(1)), "{hex}");
@@ -291,16 +294,16 @@ fn a_key_of_low_order_is_no_proof() {
 
 #[test]
 fn a_wrong_issuer_costs_the_same_mac_as_a_wrong_key() {
-    let keeper = keeper();
-    let gate = tcp(&keeper);
-    let macs = || keeper.metrics.macs.get();
+    let authority = authority();
+    let gate = tcp(&authority);
+    let macs = || authority.metrics.macs.get();
     let mut costs = Vec::new();
     for credential in [
-        mint_key(&keeper, "local", 0).mint(&claims(1)),
-        mint_key(&keeper, "shop", 0).mint(&claims(1)),
-        mint_key(&keeper, "local", 9).mint(&claims(1)),
+        mint_key(&authority, "local", 0).mint(&claims(1)),
+        mint_key(&authority, "shop", 0).mint(&claims(1)),
+        mint_key(&authority, "local", 9).mint(&claims(1)),
         Credential::new(
-            mint_key(&keeper, "local", 0)
+            mint_key(&authority, "local", 0)
                 .mint(&claims(1))
                 .text()
                 .to_owned(),
@@ -316,7 +319,7 @@ fn a_wrong_issuer_costs_the_same_mac_as_a_wrong_key() {
 
 #[test]
 fn a_connection_gets_four_answers() {
-    let gate = tcp(&keeper());
+    let gate = tcp(&authority());
     let challenges: Vec<_> = (0..6).map(|_| gate.challenge()).collect();
     assert!(
         challenges[..4]
@@ -324,7 +327,7 @@ fn a_connection_gets_four_answers() {
             .all(|one| *one == challenges[0] && one.is_some())
     );
     assert_eq!(challenges[4..], [None, None]);
-    let other = tcp(&keeper()).challenge();
+    let other = tcp(&authority()).challenge();
     assert_ne!(other, challenges[0], "each connection has its own");
 }
 
@@ -337,7 +340,7 @@ fn keys_differ_when_anything_differs() {
             .last(&mut &b"the same plaintext"[..])
             .to_vec()
     };
-    let gate = Gate::with_random(keeper(), [1; 32], [2; 32]);
+    let gate = Gate::with_random(authority(), [1; 32], [2; 32]);
     let viewer = Viewer::paired(&gate);
     let signed = viewer.signed.clone();
     let shared = [8; 32];
@@ -396,15 +399,17 @@ fn keys_differ_when_anything_differs() {
 
 #[test]
 fn a_list_that_cannot_be_read_lets_nobody_in_and_says_so_to_holders() {
-    let keeper = keeper();
-    let gate = tcp(&keeper);
+    let authority = authority();
+    let gate = tcp(&authority);
     let target = Viewer::paired(&gate).target(1);
     let missing = StoreError::Damaged("revoked.json".into());
-    assert!(keeper.learn(Err(missing)).is_err());
+    assert!(authority.learn(Err(missing)).is_err());
     let proven = prove(&gate, &target).expect("the key is known");
     let holder = proven.holder.expect("claims in order");
-    let refused = keeper.admit(holder.clone()).expect_err("nobody is let in");
+    let refused = authority
+        .admit(holder.clone())
+        .expect_err("nobody is let in");
     assert!(refused.reason().contains("list of revoked"), "{refused}");
-    keeper.learn(Ok(Revocations::new())).expect("in order");
-    assert!(keeper.admit(holder).is_ok());
+    authority.learn(Ok(Revocations::new())).expect("in order");
+    assert!(authority.admit(holder).is_ok());
 }

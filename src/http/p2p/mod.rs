@@ -27,7 +27,7 @@ use super::{
     wire::{Wire, no_place},
 };
 use crate::{
-    access::{ExportError, Gate, Keeper, SecureChannel, Session},
+    access::{Authority, ExportError, Gate, SecureChannel, Session},
     device::Transport,
 };
 
@@ -40,7 +40,7 @@ pub struct Service {
     /// The endpoint that is dialled.
     pub endpoint: Endpoint,
     /// The keeper, which decides who is let in.
-    pub keeper: Arc<Keeper>,
+    pub authority: Arc<Authority>,
     /// Services that requests reach.
     pub app: Arc<App>,
     /// Places for connections, and time for unauthenticated ones.
@@ -140,7 +140,7 @@ impl Service {
             }
         };
         let endpoint = connection.peer();
-        let gate = match Gate::on_p2p(Arc::clone(&self.keeper), &Channel(&connection)) {
+        let gate = match Gate::on_p2p(Arc::clone(&self.authority), &Channel(&connection)) {
             Ok(gate) => gate,
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be made secure");
@@ -154,7 +154,7 @@ impl Service {
             known: self.known.clone(),
             entry: Guarded::default(),
         };
-        let door = Arc::new(Door::new(gate, Arc::clone(&self.keeper), true, wire));
+        let door = Arc::new(Door::new(gate, Arc::clone(&self.authority), true, wire));
         let began = Instant::now();
         tracing::debug!(%endpoint, "a peer is connected");
         let lost = tokio::select! {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Peers;
 use crate::{
-    access::{Keeper, SessionView},
+    access::{Authority, SessionView},
     device::{Outbox, SessionInfo},
 };
 
@@ -28,20 +28,24 @@ const REPLY_TIME: Duration = Duration::from_millis(7500);
 
 /// Sender of the device's messages to viewers over P2P.
 pub struct PeerOutbox {
-    keeper: Arc<Keeper>,
+    authority: Arc<Authority>,
     peers: Peers,
     /// Path and parameters of every message.
     target: String,
 }
 
 impl PeerOutbox {
-    /// An outbox to the sessions of `keeper`, over the connections of `peers`, in this device's
+    /// An outbox to the sessions of `authority`, over the connections of `peers`, in this device's
     /// name.
     /// Both names are of letters, digits, `_` and `-`.
-    pub fn new(keeper: Arc<Keeper>, peers: Peers, (product_id, device_name): (&str, &str)) -> Self {
+    pub fn new(
+        authority: Arc<Authority>,
+        peers: Peers,
+        (product_id, device_name): (&str, &str),
+    ) -> Self {
         let target = format!("/feedback?product_id={product_id}&device_name={device_name}");
         Self {
-            keeper,
+            authority,
             peers,
             target,
         }
@@ -63,7 +67,7 @@ impl PeerOutbox {
 
     fn connection(&self, session: &str) -> Result<Connection, Error> {
         let not_found = |reason| Err(Error::new(ErrorKind::NotFound, reason));
-        let sessions = self.keeper.sessions.list();
+        let sessions = self.authority.sessions.list();
         let Some(view) = sessions.iter().find(|view| view.id.as_str() == session) else {
             return not_found(
                 "there is no such session: its viewer has left, or never was; GET /sessions lists those that are there",
@@ -142,7 +146,7 @@ fn parse_reply(status: StatusCode, body: &[u8]) -> Result<String, Error> {
 
 impl Outbox for PeerOutbox {
     fn sessions(&self) -> Vec<SessionInfo> {
-        let sessions = self.keeper.sessions.list();
+        let sessions = self.authority.sessions.list();
         sessions.iter().map(|view| self.info(view)).collect()
     }
 

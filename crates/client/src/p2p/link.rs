@@ -1,7 +1,7 @@
 //! One P2P connection to the device, and one QUIC stream of it for each request (RFC 9000 §2).
 //!
 //! Each request proves itself with a number of its own; the connection's exported keying material
-//! (RFC 8446 §7.5) binds the proof to it. Dialling again belongs to `keeper`.
+//! (RFC 8446 §7.5) binds the proof to it. Dialling again belongs to `supervisor`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

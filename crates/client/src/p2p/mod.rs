@@ -2,10 +2,10 @@
 
 mod feedback;
 mod identity;
-mod keeper;
 mod link;
 mod resume;
 mod session;
+mod supervisor;
 
 pub use feedback::OnFeedback;
 pub use identity::{Identity, IdentityError};

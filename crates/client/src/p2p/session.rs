@@ -1,7 +1,7 @@
 //! A session with a device: one endpoint, a connection that is kept, requests that wait for it.
 //!
 //! A request that only asks is made once more after a loss; one that sends something never is.
-//! Dialling belongs to `keeper`, bodies that go on after a loss to `resume`.
+//! Dialling belongs to `supervisor`, bodies that go on after a loss to `resume`.
 
 use std::{
     sync::Arc,
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, Identity, OnFeedback,
-    keeper::{Down, Keeper, State},
     link::Link,
+    supervisor::{Down, State, Supervisor},
 };
 use crate::{Answer, ClientError};
 
@@ -79,7 +79,7 @@ impl Session {
         let sender = watch::Sender::new(State::Dialling);
         let (uri, state) = (Arc::new(uri), sender.subscribe());
         let closed = CancellationToken::new();
-        let keeper = Keeper {
+        let supervisor = Supervisor {
             uri: Arc::clone(&uri),
             endpoint: endpoint.clone(),
             hints,
@@ -92,7 +92,7 @@ impl Session {
             endpoint,
             state,
             closed,
-            _keeper: boundary::spawn(Part::Connection, "to the device", keeper.keep()),
+            _keeper: boundary::spawn(Part::Connection, "to the device", supervisor.keep()),
         };
         Ok(Self {
             shared: Arc::new(shared),

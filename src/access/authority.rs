@@ -27,7 +27,7 @@ use super::{
 };
 
 /// A running daemon's knowledge of access: its secrets, who was revoked, who is there.
-pub struct Keeper {
+pub struct Authority {
     secrets: Secrets,
     access: Vital<Arc<Access>>,
     /// Stands in for the key of an issuer or epoch that does not exist, so that finding out takes
@@ -58,7 +58,7 @@ pub enum Access {
     },
 }
 
-impl Keeper {
+impl Authority {
     /// Reads the store.
     ///
     /// # Errors
@@ -69,9 +69,9 @@ impl Keeper {
         max_sessions: usize,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        let keeper = Self::with_secrets(store.secrets()?, clock, max_sessions, metrics)?;
-        keeper.learn(store.revocations())?;
-        Ok(keeper)
+        let authority = Self::with_secrets(store.secrets()?, clock, max_sessions, metrics)?;
+        authority.learn(store.revocations())?;
+        Ok(authority)
     }
 
     /// A keeper of known secrets, who knows of no revocations yet and lets nobody in.

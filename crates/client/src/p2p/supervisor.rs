@@ -72,7 +72,7 @@ impl From<Down> for ClientError {
 }
 
 /// Keeps a session's connection: dials, watches over what it has, and dials again.
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     pub(super) uri: Arc<PairingUri>,
     pub(super) endpoint: Endpoint,
     pub(super) hints: Hints,
@@ -90,7 +90,7 @@ enum Next {
     Nothing(Down),
 }
 
-impl Keeper {
+impl Supervisor {
     pub(super) async fn keep(self) {
         let closed = self.closed.clone();
         tokio::select! {
