@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::access::{Asked, Authority, Gate, Metrics, Store};
+use peercam::access::{Authority, Metrics, SignedRequest, Store, TokenVerifier};
 use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::{
@@ -247,34 +247,36 @@ fn proofs() -> [f64; 2] {
     let authority = Arc::new(authority);
     let holder = holder(&store);
     let exchange = Exchange::new([9; 32]);
-    let gate = || Gate::on_tcp(Arc::clone(&authority)).expect("random numbers");
-    let prove = |gate: &Gate, target: &str| {
-        let asked = Asked {
+    let verifier = || TokenVerifier::on_tcp(Arc::clone(&authority)).expect("random numbers");
+    let prove = |verifier: &TokenVerifier, target: &str| {
+        let asked = SignedRequest {
             method: "GET",
             target,
             range: None,
             body: BodyKind::None,
         };
-        assert!(gate.prove(&asked).is_ok());
+        assert!(verifier.prove(&asked).is_ok());
     };
     const COUNT: u32 = 5000;
     let fresh: Vec<_> = (0..COUNT)
         .map(|_| {
-            let gate = gate();
-            let target = holder.target(&gate.challenge().expect("one"), &exchange, 1);
-            (gate, target)
+            let verifier = verifier();
+            let target = holder.target(&verifier.challenge().expect("one"), &exchange, 1);
+            (verifier, target)
         })
         .collect();
     let started = Instant::now();
-    fresh.iter().for_each(|(gate, target)| prove(gate, target));
+    fresh
+        .iter()
+        .for_each(|(verifier, target)| prove(verifier, target));
     let first = f64::from(COUNT) / started.elapsed().as_secs_f64();
-    let gate = gate();
-    let challenge = gate.challenge().expect("one");
+    let verifier = verifier();
+    let challenge = verifier.challenge().expect("one");
     let targets: Vec<_> = (1..=COUNT)
         .map(|counter| holder.target(&challenge, &exchange, counter))
         .collect();
     let started = Instant::now();
-    targets.iter().for_each(|target| prove(&gate, target));
+    targets.iter().for_each(|target| prove(&verifier, target));
     let next = f64::from(COUNT) / started.elapsed().as_secs_f64();
     let _ = std::fs::remove_dir_all(directory);
     [first, next]

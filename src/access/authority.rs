@@ -2,7 +2,7 @@
 //!
 //! Invariants: a credential is checked against the lists as they are at that moment, when it is let
 //! in and for as long as its session runs; and while the list of revocations cannot be read, nobody
-//! is let in. Files are [`Store`]'s, MACs [`Gate`](super::Gate)'s.
+//! is let in. Files are [`Store`]'s, MACs [`TokenVerifier`](super::Gate)'s.
 
 use std::{sync::Arc, time::Instant};
 

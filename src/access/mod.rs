@@ -4,7 +4,7 @@
 //! router, and the table of sessions. Does not belong here: the shapes of credentials and tokens
 //! (`proto::credential`), HTTP.
 //!
-//! [`Store`] is the files, [`Authority`] what a running daemon knows of them, [`Gate`] one connection
+//! [`Store`] is the files, [`Authority`] what a running daemon knows of them, [`TokenVerifier`] one connection
 //! on which requests authenticate, [`Sessions`] the viewers that did.
 
 mod authority;
@@ -12,7 +12,6 @@ mod data_dir;
 mod endpoints;
 mod failures;
 mod files;
-mod gate;
 mod holder;
 mod metrics;
 mod offenders;
@@ -21,16 +20,19 @@ mod recent;
 mod revocations;
 mod sessions;
 mod store;
+mod verifier;
 mod watch;
 
 pub use authority::{Access, Authority};
 pub use data_dir::{DataDir, DataDirError, Door, Endpoint, Lock};
 pub use files::FileError;
-pub use gate::{Asked, ExportError, Gate, Proven, SecureChannel, Unproven};
 pub use holder::Holder;
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{CONNECTIONS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions};
 pub use store::{Secrets, Store, StoreError, random};
+pub use verifier::{
+    ExportError, SecureChannel, SignedRequest, TokenVerifier, Unauthenticated, Verified,
+};
 pub use watch::watch;

@@ -4,7 +4,7 @@
 //! Invariants: an unauthenticated request is never routed and gets the same answer whatever it
 //! asks, health apart; each request is admitted anew, so a revoked credential ends in the middle of
 //! a connection; over TCP no answer to an authenticated request has a body in clear, but for media
-//! where viewer and owner want that. Routes are [`App`]'s, MACs [`Gate`]'s.
+//! where viewer and owner want that. Routes are [`App`]'s, MACs [`TokenVerifier`]'s.
 
 use std::{sync::Arc, time::Instant};
 
@@ -34,14 +34,14 @@ use super::{
 #[cfg(feature = "p2p")]
 use crate::device::Place;
 use crate::{
-    access::{Asked, Authority, Gate, Holder, Proven, Session, Unproven},
+    access::{Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified},
     device::Transport,
 };
 
 /// A connection of a peer that has to authenticate: until a request does, there is one constant
 /// answer for all of them.
 pub(super) struct Door {
-    gate: Gate,
+    verifier: TokenVerifier,
     authority: Arc<Authority>,
     /// Set if sealed media may be had unencrypted.
     allow_clear_media: bool,
@@ -69,17 +69,17 @@ struct Entered {
 /// The connection has failed to prove itself too often and is answered no more.
 #[derive(Debug, thiserror::Error)]
 #[error("no proof after several tries")]
-pub(super) struct Spent;
+pub(super) struct TooManyAttempts;
 
 impl Door {
     pub(super) fn new(
-        gate: Gate,
+        verifier: TokenVerifier,
         authority: Arc<Authority>,
         allow_clear_media: bool,
         wire: impl Wire + 'static,
     ) -> Self {
         Self {
-            gate,
+            verifier,
             authority,
             allow_clear_media,
             wire: Box::new(wire),
@@ -92,16 +92,16 @@ impl Door {
         &self,
         app: &App,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, Spent> {
+    ) -> Result<Response<Body>, TooManyAttempts> {
         let asked_at = Instant::now();
         let (parts, body) = request.into_parts();
-        let Proven {
+        let Verified {
             holder,
             target,
             keys,
         } = match self.prove(&parts, &body) {
             Ok(proven) => proven,
-            Err(Unproven) => return self.unproven(app, &parts),
+            Err(Unauthenticated) => return self.unproven(app, &parts),
         };
         let asking = Asking {
             method: &parts.method,
@@ -270,16 +270,20 @@ impl Door {
         }
     }
 
-    fn prove<'a>(&self, parts: &'a Parts, body: &Incoming) -> Result<Proven<'a>, Unproven> {
+    fn prove<'a>(
+        &self,
+        parts: &'a Parts,
+        body: &Incoming,
+    ) -> Result<Verified<'a>, Unauthenticated> {
         // Only a target in origin form (RFC 9112 §3.2.1) is what was signed.
-        let target = parts.uri.path_and_query().ok_or(Unproven)?;
+        let target = parts.uri.path_and_query().ok_or(Unauthenticated)?;
         let mut ranges = parts.headers.get_all(header::RANGE).iter();
         let range = ranges.next().map(HeaderValue::as_bytes);
         // Two ranges are read differently by different readers, and one of them would be unsigned.
         if parts.uri.authority().is_some() || ranges.next().is_some() {
-            return Err(Unproven);
+            return Err(Unauthenticated);
         }
-        self.gate.prove(&Asked {
+        self.verifier.prove(&SignedRequest {
             method: parts.method.as_str(),
             target: target.as_str(),
             range,
@@ -296,7 +300,7 @@ impl Door {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
         let holder = self.authority.admit(holder)?;
-        match (holder.claims.peer, self.gate.peer()) {
+        match (holder.claims.peer, self.verifier.peer()) {
             (None, _) => {}
             (pinned, shown) if pinned == shown => {}
             (_, None) => {
@@ -326,9 +330,9 @@ impl Door {
                 ending.cancel();
                 end_wire(reason);
             };
-            let entered = sessions.enter(holder.clone(), self.gate.peer(), end)?;
+            let entered = sessions.enter(holder.clone(), self.verifier.peer(), end)?;
             tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
-            if let Some(endpoint) = self.gate.peer() {
+            if let Some(endpoint) = self.verifier.peer() {
                 self.authority.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
@@ -344,7 +348,7 @@ impl Door {
     }
 
     /// The constant answer.
-    fn unproven(&self, app: &App, parts: &Parts) -> Result<Response<Body>, Spent> {
+    fn unproven(&self, app: &App, parts: &Parts) -> Result<Response<Body>, TooManyAttempts> {
         let path = parts.uri.path();
         let has_token = parts.uri.query().is_some_and(Target::names_token);
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
@@ -359,7 +363,7 @@ impl Door {
         if let Some(cookie) = parts.headers.get(cookie::HEADER) {
             self.wire.shown(cookie.to_str().unwrap_or_default());
         }
-        let challenge = self.gate.challenge().ok_or(Spent)?;
+        let challenge = self.verifier.challenge().ok_or(TooManyAttempts)?;
         // Not by path: a stranger's request is no use of a route.
         app.count("", StatusCode::UNAUTHORIZED);
         Ok(reply::challenge(&challenge, self.wire.cookie().as_deref()))

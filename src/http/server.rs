@@ -24,13 +24,13 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    door::{Door, Spent},
+    door::{Door, TooManyAttempts},
     open::{self, LocalPlaces},
     reply,
     router::App,
     wire::TcpWire,
 };
-use crate::access::{Authority, Gate};
+use crate::access::{Authority, TokenVerifier};
 
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
@@ -247,8 +247,8 @@ async fn talk_sealed(
     allow_clear_media: bool,
     entrance: Entrance,
 ) -> hyper::Result<()> {
-    let gate = match Gate::on_tcp(Arc::clone(&authority)) {
-        Ok(gate) => gate,
+    let verifier = match TokenVerifier::on_tcp(Arc::clone(&authority)) {
+        Ok(verifier) => verifier,
         Err(error) => {
             tracing::error!(%error, "a connection cannot be made secure");
             return Ok(());
@@ -260,7 +260,7 @@ async fn talk_sealed(
         activity: activity.clone(),
         entrance,
     };
-    let door = Arc::new(Door::new(gate, authority, allow_clear_media, wire));
+    let door = Arc::new(Door::new(verifier, authority, allow_clear_media, wire));
     let served = Arc::clone(&door);
     let service = service_fn(move |request| {
         let serving = activity.serve(Instant::now());
@@ -268,7 +268,7 @@ async fn talk_sealed(
         async move {
             let mut response = door.answer(&app, request).await?;
             response.body_mut().hold(serving);
-            Ok::<_, Spent>(response)
+            Ok::<_, TooManyAttempts>(response)
         }
     });
     let serve = http1(BUFFER_OF_NOBODY)

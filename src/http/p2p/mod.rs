@@ -21,13 +21,13 @@ pub use outbox::PeerOutbox;
 pub use peers::Peers;
 
 use super::{
-    door::{Door, Spent},
+    door::{Door, TooManyAttempts},
     router::App,
     server::{BUFFER_OF_NOBODY, http1},
     wire::{Wire, no_place},
 };
 use crate::{
-    access::{Authority, ExportError, Gate, SecureChannel, Session},
+    access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
     device::Transport,
 };
 
@@ -140,13 +140,14 @@ impl Service {
             }
         };
         let endpoint = connection.peer();
-        let gate = match Gate::on_p2p(Arc::clone(&self.authority), &Channel(&connection)) {
-            Ok(gate) => gate,
-            Err(error) => {
-                tracing::error!(%error, "a connection cannot be made secure");
-                return;
-            }
-        };
+        let verifier =
+            match TokenVerifier::on_p2p(Arc::clone(&self.authority), &Channel(&connection)) {
+                Ok(verifier) => verifier,
+                Err(error) => {
+                    tracing::error!(%error, "a connection cannot be made secure");
+                    return;
+                }
+            };
         let wire = P2pWire {
             connection: connection.clone(),
             activity,
@@ -154,7 +155,7 @@ impl Service {
             known: self.known.clone(),
             entry: Guarded::default(),
         };
-        let door = Arc::new(Door::new(gate, Arc::clone(&self.authority), true, wire));
+        let door = Arc::new(Door::new(verifier, Arc::clone(&self.authority), true, wire));
         let began = Instant::now();
         tracing::debug!(%endpoint, "a peer is connected");
         let lost = tokio::select! {
@@ -240,7 +241,7 @@ impl Service {
             let answer = exchange(stream, stop, served, app, Arc::clone(&door));
             match contain(Part::Request, name, answer).await {
                 Ok(Ok(())) => {}
-                Ok(Err(Spent)) => connection.close("no proof after several tries"),
+                Ok(Err(TooManyAttempts)) => connection.close("no proof after several tries"),
                 Err(Panicked) => door.panicked(),
             }
         };
@@ -255,7 +256,7 @@ async fn exchange(
     activity: Activity,
     app: Arc<App>,
     door: Arc<Door>,
-) -> Result<(), Spent> {
+) -> Result<(), TooManyAttempts> {
     let is_long = stream.is_long();
     let service = service_fn(move |request: hyper::Request<_>| {
         let serving = activity.serve(Instant::now());
@@ -285,8 +286,11 @@ async fn exchange(
         .await;
     let Err(error) = served else { return Ok(()) };
     tracing::debug!(%error, "a request broke off");
-    if error.source().is_some_and(<dyn Error>::is::<Spent>) {
-        return Err(Spent);
+    if error
+        .source()
+        .is_some_and(<dyn Error>::is::<TooManyAttempts>)
+    {
+        return Err(TooManyAttempts);
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub struct ExportError;
 ///
 /// What a proof is bound to lives and dies with the connection, so a token cannot be used on
 /// another one, nor twice on this one, and no clock and no memory of old tokens is needed.
-pub struct Gate {
+pub struct TokenVerifier {
     authority: Arc<Authority>,
     binding: Binding,
     state: Vital<State>,
@@ -80,7 +80,7 @@ struct State {
 
 /// The parts of a request that its token covers, as received.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct SignedRequest<'a> {
     /// The method.
     pub method: &'a str,
     /// The target in origin form, with its token.
@@ -92,7 +92,7 @@ pub struct Asked<'a> {
 }
 
 /// A request that proved itself.
-pub struct Proven<'a> {
+pub struct Verified<'a> {
     /// The credential's holder; an error if its claims are not in order, whoever minted them.
     pub holder: Result<Holder, ClaimsError>,
     /// Path and parameters: the bytes that were signed.
@@ -103,9 +103,9 @@ pub struct Proven<'a> {
 
 /// An unauthenticated request. Why is nobody's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unproven;
+pub struct Unauthenticated;
 
-impl Gate {
+impl TokenVerifier {
     /// The gate of a new TCP connection.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Gate {
         Ok(Self::with_random(authority, random()?, random()?))
     }
 
-    /// The gate of [`Gate::on_tcp`], with `B` and the secret half of `D` given.
+    /// The gate of [`TokenVerifier::on_tcp`], with `B` and the secret half of `D` given.
     pub(super) fn with_random(
         authority: Arc<Authority>,
         fresh: [u8; 32],
@@ -193,10 +193,10 @@ impl Gate {
     /// all of that holds.
     ///
     /// # Errors
-    /// [`Unproven`], whatever was wrong.
-    pub fn prove<'a>(&self, asked: &Asked<'a>) -> Result<Proven<'a>, Unproven> {
-        let target = Target::split(asked.target).ok_or(Unproven)?;
-        let token = Token::parse(target.token).ok_or(Unproven)?;
+    /// [`Unauthenticated`], whatever was wrong.
+    pub fn prove<'a>(&self, asked: &SignedRequest<'a>) -> Result<Verified<'a>, Unauthenticated> {
+        let target = Target::split(asked.target).ok_or(Unauthenticated)?;
+        let token = Token::parse(target.token).ok_or(Unauthenticated)?;
         let (transport, binding, viewer, device_key) = match &self.binding {
             Binding::Tcp { fresh, exchange } => {
                 (Transport::Tcp, *fresh, None, Some(exchange.public()))
@@ -206,7 +206,7 @@ impl Gate {
         // Over TCP a token brings its side of the key exchange; over QUIC there are keys already.
         // One of the other form is refused before anything is computed for it.
         if token.viewer_key.is_some() != device_key.is_some() {
-            return Err(Unproven);
+            return Err(Unauthenticated);
         }
         let signed_target = target.signed();
         let signed = Signed {
@@ -225,7 +225,7 @@ impl Gate {
         };
         // The counter comes last: a token that somebody on the way has made up or spoilt uses up no
         // number that the viewer's own next one needs.
-        let key = self.verify(&token, &signed).ok_or(Unproven)?;
+        let key = self.verify(&token, &signed).ok_or(Unauthenticated)?;
         let mut state = self.state();
         let shared = match token.viewer_key {
             None => None,
@@ -244,7 +244,7 @@ impl Gate {
             rights: claims.rights(),
             claims,
         });
-        Ok(Proven {
+        Ok(Verified {
             holder,
             target,
             keys,
@@ -269,18 +269,18 @@ impl Gate {
         &self,
         state: &'s mut State,
         viewer_key: [u8; 32],
-    ) -> Result<&'s Zeroizing<[u8; 32]>, Unproven> {
+    ) -> Result<&'s Zeroizing<[u8; 32]>, Unauthenticated> {
         let Binding::Tcp { exchange, .. } = &self.binding else {
-            return Err(Unproven);
+            return Err(Unauthenticated);
         };
         if state.agreed.is_none() {
-            let shared = exchange.agree(viewer_key).ok_or(Unproven)?;
+            let shared = exchange.agree(viewer_key).ok_or(Unauthenticated)?;
             state.agreed = Some((viewer_key, shared));
         }
         // One exchange for the connection, from which the keys of all its requests derive.
         match &state.agreed {
             Some((known, shared)) if *known == viewer_key => Ok(shared),
-            _ => Err(Unproven),
+            _ => Err(Unauthenticated),
         }
     }
 
@@ -291,10 +291,10 @@ impl Gate {
 
 impl State {
     /// Takes the token's counter, and the connection for its credential.
-    fn accept(&mut self, token: &Token<'_>) -> Result<(), Unproven> {
+    fn accept(&mut self, token: &Token<'_>) -> Result<(), Unauthenticated> {
         let is_other = |known: &String| known != token.credential;
         if self.credential.as_ref().is_some_and(is_other) || !self.counter.accept(token.counter) {
-            return Err(Unproven);
+            return Err(Unauthenticated);
         }
         if self.credential.is_none() {
             self.credential = Some(token.credential.to_owned());

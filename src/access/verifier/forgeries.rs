@@ -81,8 +81,8 @@ fn every_signed_line_counts() {
 
 #[test]
 fn tokens_stand_first_once_and_in_plain_spelling() {
-    let gate = tcp(&authority());
-    let viewer = Viewer::paired(&gate);
+    let verifier = tcp(&authority());
+    let viewer = Viewer::paired(&verifier);
     let token = viewer.signed.token(&viewer.credential);
     for target in [
         format!("/ipc.flv?action=live&_token={token}&channel=0"),
@@ -111,10 +111,10 @@ fn tokens_stand_first_once_and_in_plain_spelling() {
         format!("/ipc.flv?_token={token}=&action=live&channel=0"),
         LIVE.to_owned(),
     ] {
-        assert!(!ask(&gate, &target), "{target}");
+        assert!(!ask(&verifier, &target), "{target}");
     }
     assert!(
-        ask(&gate, &viewer.target(1)),
+        ask(&verifier, &viewer.target(1)),
         "and none of them burnt the number"
     );
 }
@@ -123,12 +123,12 @@ proptest! {
     /// The bytes that are routed are those that were signed, whatever the target is.
     #[test]
     fn signed_bytes_are_routed_bytes(path in "/[a-z/.%]{0,20}", rest in proptest::option::of("[a-z&=%{}\"_0-9]{1,30}")) {
-        let gate = tcp(&authority());
-        let mut viewer = Viewer::paired(&gate);
+        let verifier = tcp(&authority());
+        let mut viewer = Viewer::paired(&verifier);
         let text = match &rest { None => path.clone(), Some(rest) => format!("{path}?{rest}") };
         viewer.signed.target = Box::leak(text.clone().into_boxed_str());
         let target = viewer.target(1);
-        if let Ok(proven) = prove(&gate, &target) {
+        if let Ok(proven) = prove(&verifier, &target) {
             prop_assert_eq!(proven.target.path, path.as_str());
             prop_assert_eq!(proven.target.rest, rest.as_deref());
             prop_assert_eq!(proven.target.signed(), text);
@@ -141,9 +141,9 @@ proptest! {
 
     #[test]
     fn no_token_text_makes_it_panic(text in "[0-9a-zA-Z._\\-&=?/%]{0,200}") {
-        let gate = tcp(&authority());
+        let verifier = tcp(&authority());
         let target = format!("/ipc.flv?_token=1.{text}");
-        prop_assert!(!ask(&gate, &target));
-        prop_assert!(!ask(&gate, &text));
+        prop_assert!(!ask(&verifier, &target));
+        prop_assert!(!ask(&verifier, &text));
     }
 }

@@ -44,10 +44,10 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    fn of(gate: &Gate, credential: Credential) -> Self {
+    fn of(verifier: &TokenVerifier, credential: Credential) -> Self {
         let exchange = Exchange::new([3; 32]);
         let text: &'static str = Box::leak(credential.text().to_owned().into_boxed_str());
-        let (transport, binding, viewer, device_key) = match &gate.binding {
+        let (transport, binding, viewer, device_key) = match &verifier.binding {
             Binding::Tcp { fresh, exchange } => {
                 (Transport::Tcp, *fresh, None, Some(exchange.public()))
             }
@@ -55,7 +55,7 @@ impl Viewer {
         };
         let signed = Signed {
             transport,
-            device: gate.authority.device(),
+            device: verifier.authority.device(),
             viewer,
             binding,
             device_key,
@@ -74,9 +74,9 @@ impl Viewer {
         }
     }
 
-    pub(super) fn paired(gate: &Gate) -> Self {
-        let credential = mint_key(&gate.authority, "local", 0).mint(&claims(1));
-        Self::of(gate, credential)
+    pub(super) fn paired(verifier: &TokenVerifier) -> Self {
+        let credential = mint_key(&verifier.authority, "local", 0).mint(&claims(1));
+        Self::of(verifier, credential)
     }
 
     /// The target with a token that signs what `signed` says.
@@ -96,16 +96,19 @@ pub(super) fn with_token(target: &str, token: &str) -> String {
     }
 }
 
-pub(super) fn tcp(authority: &Arc<Authority>) -> Gate {
-    Gate::on_tcp(Arc::clone(authority)).expect("random")
+pub(super) fn tcp(authority: &Arc<Authority>) -> TokenVerifier {
+    TokenVerifier::on_tcp(Arc::clone(authority)).expect("random")
 }
 
-pub(super) fn ask(gate: &Gate, target: &str) -> bool {
-    prove(gate, target).is_ok()
+pub(super) fn ask(verifier: &TokenVerifier, target: &str) -> bool {
+    prove(verifier, target).is_ok()
 }
 
-pub(super) fn prove<'a>(gate: &Gate, target: &'a str) -> Result<Proven<'a>, Unproven> {
-    gate.prove(&Asked {
+pub(super) fn prove<'a>(
+    verifier: &TokenVerifier,
+    target: &'a str,
+) -> Result<Verified<'a>, Unauthenticated> {
+    verifier.prove(&SignedRequest {
         method: "GET",
         target,
         range: None,
@@ -127,15 +130,15 @@ impl SecureChannel for Channel {
     }
 }
 
-fn p2p(authority: &Arc<Authority>, exported: u8) -> Gate {
-    Gate::on_p2p(Arc::clone(authority), &Channel(exported)).expect("exports")
+fn p2p(authority: &Arc<Authority>, exported: u8) -> TokenVerifier {
+    TokenVerifier::on_p2p(Arc::clone(authority), &Channel(exported)).expect("exports")
 }
 
 #[test]
 fn a_proof_gives_the_holder_and_the_signed_target() {
-    let gate = tcp(&authority());
-    let target = Viewer::paired(&gate).target(1);
-    let proven = prove(&gate, &target).expect("proved");
+    let verifier = tcp(&authority());
+    let target = Viewer::paired(&verifier).target(1);
+    let proven = prove(&verifier, &target).expect("proved");
     assert_eq!(proven.target.signed(), LIVE);
     assert_eq!(proven.target.path, "/ipc.flv");
     let holder = proven.holder.expect("claims in order");
@@ -165,108 +168,111 @@ fn a_token_of_one_connection_is_nothing_on_another() {
 
 #[test]
 fn a_replay_on_the_same_connection_gets_no_keys() {
-    let gate = tcp(&authority());
-    let viewer = Viewer::paired(&gate);
+    let verifier = tcp(&authority());
+    let viewer = Viewer::paired(&verifier);
     let first = viewer.target(5);
-    assert!(ask(&gate, &first));
-    assert!(!ask(&gate, &first), "the same again");
-    assert!(!ask(&gate, &viewer.target(5)), "the same number");
-    assert!(!ask(&gate, &viewer.target(4)), "a lower one");
-    assert!(ask(&gate, &viewer.target(6)));
-    assert!(ask(&gate, &viewer.target(u32::MAX)));
-    assert!(!ask(&gate, &viewer.target(7)));
+    assert!(ask(&verifier, &first));
+    assert!(!ask(&verifier, &first), "the same again");
+    assert!(!ask(&verifier, &viewer.target(5)), "the same number");
+    assert!(!ask(&verifier, &viewer.target(4)), "a lower one");
+    assert!(ask(&verifier, &viewer.target(6)));
+    assert!(ask(&verifier, &viewer.target(u32::MAX)));
+    assert!(!ask(&verifier, &viewer.target(7)));
 }
 
 #[test]
 fn a_failed_mac_does_not_move_the_counter() {
-    let gate = tcp(&authority());
-    let viewer = Viewer::paired(&gate);
+    let verifier = tcp(&authority());
+    let viewer = Viewer::paired(&verifier);
     let mut burnt = viewer.target(u32::MAX);
     burnt.insert(burnt.find("&action").expect("there"), 'A');
-    assert!(!ask(&gate, &burnt));
+    assert!(!ask(&verifier, &burnt));
     let flipped = viewer.target(u32::MAX).replace("channel=0", "channel=1");
-    assert!(!ask(&gate, &flipped));
-    assert!(ask(&gate, &viewer.target(1)));
+    assert!(!ask(&verifier, &flipped));
+    assert!(ask(&verifier, &viewer.target(1)));
 }
 
 #[test]
 fn streams_may_overtake_each_other_within_64() {
-    let gate = p2p(&authority(), 1);
-    let viewer = Viewer::paired(&gate);
+    let verifier = p2p(&authority(), 1);
+    let viewer = Viewer::paired(&verifier);
     let mut numbers: Vec<u32> = (1..=65).collect();
     numbers.reverse();
     let taken: Vec<bool> = numbers
         .iter()
-        .map(|number| ask(&gate, &viewer.target(*number)))
+        .map(|number| ask(&verifier, &viewer.target(*number)))
         .collect();
     assert_eq!(taken.iter().filter(|taken| **taken).count(), 64);
     assert!(!taken[64], "number 1 is 64 behind");
     assert!(
         numbers
             .iter()
-            .all(|number| !ask(&gate, &viewer.target(*number)))
+            .all(|number| !ask(&verifier, &viewer.target(*number)))
     );
-    assert!(ask(&gate, &viewer.target(1000)));
-    assert!(ask(&gate, &viewer.target(937)));
-    assert!(!ask(&gate, &viewer.target(936)));
+    assert!(ask(&verifier, &viewer.target(1000)));
+    assert!(ask(&verifier, &viewer.target(937)));
+    assert!(!ask(&verifier, &viewer.target(936)));
 }
 
 #[test]
 fn only_the_current_epoch_of_a_known_issuer_counts() {
     let authority = authority();
     for (issuer, epoch) in [("local", 1), ("shop", 0), ("loca", 0)] {
-        let gate = tcp(&authority);
+        let verifier = tcp(&authority);
         let credential = mint_key(&authority, issuer, epoch).mint(&claims(1));
         assert!(
-            !ask(&gate, &Viewer::of(&gate, credential).target(1)),
+            !ask(&verifier, &Viewer::of(&verifier, credential).target(1)),
             "{issuer}.{epoch}"
         );
     }
     // A credential of today, with issuer or epoch rewritten.
-    let gate = tcp(&authority);
+    let verifier = tcp(&authority);
     let honest = mint_key(&authority, "local", 0).mint(&claims(1));
     for text in [
         honest.text().replace("local.0", "local.1"),
         honest.text().replace("local", "shop"),
     ] {
         let forged = Credential::new(text, honest.key().clone());
-        assert!(!ask(&gate, &Viewer::of(&gate, forged).target(1)));
+        assert!(!ask(&verifier, &Viewer::of(&verifier, forged).target(1)));
     }
     let mut raised = Revocations::new();
     raised.revoke_all(None).expect("raised");
     authority.learn(Ok(raised)).expect("in order");
-    let gate = tcp(&authority);
+    let verifier = tcp(&authority);
     assert!(
-        !ask(&gate, &Viewer::paired(&gate).target(1)),
+        !ask(&verifier, &Viewer::paired(&verifier).target(1)),
         "the old epoch"
     );
     let renewed = mint_key(&authority, "local", 1).mint(&claims(1));
-    assert!(ask(&gate, &Viewer::of(&gate, renewed).target(1)));
+    assert!(ask(&verifier, &Viewer::of(&verifier, renewed).target(1)));
 }
 
 #[test]
 fn another_device_with_the_same_secret_is_another_device() {
     let [one, other] = [keeper_of([7; 32], [1; 32]), keeper_of([7; 32], [2; 32])];
-    let gate = tcp(&other);
+    let verifier = tcp(&other);
     let credential = mint_key(&one, "local", 0).mint(&claims(1));
-    assert!(!ask(&gate, &Viewer::of(&gate, credential).target(1)));
+    assert!(!ask(
+        &verifier,
+        &Viewer::of(&verifier, credential).target(1)
+    ));
 }
 
 #[test]
 fn a_connection_belongs_to_its_first_credential_and_key() {
-    let gate = tcp(&authority());
-    let first = Viewer::paired(&gate);
-    assert!(ask(&gate, &first.target(1)));
+    let verifier = tcp(&authority());
+    let first = Viewer::paired(&verifier);
+    assert!(ask(&verifier, &first.target(1)));
     let other = Viewer::of(
-        &gate,
-        mint_key(&gate.authority, "local", 0).mint(&claims(2)),
+        &verifier,
+        mint_key(&verifier.authority, "local", 0).mint(&claims(2)),
     );
-    assert!(!ask(&gate, &other.target(2)), "another credential");
-    let mut second_key = Viewer::paired(&gate);
+    assert!(!ask(&verifier, &other.target(2)), "another credential");
+    let mut second_key = Viewer::paired(&verifier);
     second_key.exchange = Exchange::new([4; 32]);
     second_key.signed.viewer_key = Some(second_key.exchange.public());
-    assert!(!ask(&gate, &second_key.target(3)), "another key");
-    assert!(ask(&gate, &first.target(4)));
+    assert!(!ask(&verifier, &second_key.target(3)), "another key");
+    assert!(ask(&verifier, &first.target(4)));
 }
 
 #[test]
@@ -285,17 +291,17 @@ fn a_key_of_low_order_is_no_proof() {
         let point = data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hex");
         let point: [u8; 32] = point.try_into().expect("32 bytes");
         assert!(Exchange::new([5; 32]).agree(point).is_none(), "{hex}");
-        let gate = tcp(&authority());
-        let mut viewer = Viewer::paired(&gate);
+        let verifier = tcp(&authority());
+        let mut viewer = Viewer::paired(&verifier);
         viewer.signed.viewer_key = Some(point);
-        assert!(!ask(&gate, &viewer.target(1)), "{hex}");
+        assert!(!ask(&verifier, &viewer.target(1)), "{hex}");
     }
 }
 
 #[test]
 fn a_wrong_issuer_costs_the_same_mac_as_a_wrong_key() {
     let authority = authority();
-    let gate = tcp(&authority);
+    let verifier = tcp(&authority);
     let macs = || authority.metrics.macs.get();
     let mut costs = Vec::new();
     for credential in [
@@ -311,7 +317,7 @@ fn a_wrong_issuer_costs_the_same_mac_as_a_wrong_key() {
         ),
     ] {
         let before = macs();
-        ask(&gate, &Viewer::of(&gate, credential).target(1));
+        ask(&verifier, &Viewer::of(&verifier, credential).target(1));
         costs.push(macs() - before);
     }
     assert_eq!(costs, [1, 1, 1, 1]);
@@ -319,8 +325,8 @@ fn a_wrong_issuer_costs_the_same_mac_as_a_wrong_key() {
 
 #[test]
 fn a_connection_gets_four_answers() {
-    let gate = tcp(&authority());
-    let challenges: Vec<_> = (0..6).map(|_| gate.challenge()).collect();
+    let verifier = tcp(&authority());
+    let challenges: Vec<_> = (0..6).map(|_| verifier.challenge()).collect();
     assert!(
         challenges[..4]
             .iter()
@@ -340,8 +346,8 @@ fn keys_differ_when_anything_differs() {
             .last(&mut &b"the same plaintext"[..])
             .to_vec()
     };
-    let gate = Gate::with_random(authority(), [1; 32], [2; 32]);
-    let viewer = Viewer::paired(&gate);
+    let verifier = TokenVerifier::with_random(authority(), [1; 32], [2; 32]);
+    let viewer = Viewer::paired(&verifier);
     let signed = viewer.signed.clone();
     let shared = [8; 32];
     let all = [
@@ -400,11 +406,11 @@ fn keys_differ_when_anything_differs() {
 #[test]
 fn a_list_that_cannot_be_read_lets_nobody_in_and_says_so_to_holders() {
     let authority = authority();
-    let gate = tcp(&authority);
-    let target = Viewer::paired(&gate).target(1);
+    let verifier = tcp(&authority);
+    let target = Viewer::paired(&verifier).target(1);
     let missing = StoreError::Damaged("revoked.json".into());
     assert!(authority.learn(Err(missing)).is_err());
-    let proven = prove(&gate, &target).expect("the key is known");
+    let proven = prove(&verifier, &target).expect("the key is known");
     let holder = proven.holder.expect("claims in order");
     let refused = authority
         .admit(holder.clone())
