@@ -37,7 +37,7 @@ use self::{
     user::user_commands,
 };
 use crate::{
-    access::{self, Authority, DataDir, Door, Endpoint, Lock, Store},
+    access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, Store},
     budget::Budget,
     config::{Channel, Config, Listen, ListenAccess},
     device::{self, CallTask, Calls, Device, Outbox, Presence, Standby, Viewers},
@@ -271,13 +271,16 @@ impl Daemon {
 
     /// Description of the daemon for other programs on this machine, the text of `endpoint.json`.
     pub fn endpoint(&self) -> Endpoint {
-        let doors = self.listeners.iter().map(|(listener, listen)| Door {
-            address: listener.address(),
-            access: match listen.access {
-                ListenAccess::Open { .. } => "open".to_owned(),
-                ListenAccess::Token { .. } => "token".to_owned(),
-            },
-        });
+        let doors = self
+            .listeners
+            .iter()
+            .map(|(listener, listen)| ListenerInfo {
+                address: listener.address(),
+                access: match listen.access {
+                    ListenAccess::Open { .. } => "open".to_owned(),
+                    ListenAccess::Token { .. } => "token".to_owned(),
+                },
+            });
         let listen: Vec<_> = doors.collect();
         Endpoint {
             v: 1,

@@ -60,7 +60,7 @@ pub struct Endpoint {
     /// The device's id, in hex.
     pub device_id: String,
     /// Its TCP listeners.
-    pub listen: Vec<Door>,
+    pub listen: Vec<ListenerInfo>,
     /// TCP addresses at which viewers that hold a credential can reach it.
     pub lan: Vec<SocketAddr>,
     /// UDP addresses at which viewers can dial it by its key; empty if P2P is off.
@@ -76,7 +76,7 @@ pub struct Endpoint {
 
 /// A TCP listener of a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Door {
+pub struct ListenerInfo {
     /// The address that is bound.
     pub address: SocketAddr,
     /// `open` or `token`.
@@ -241,7 +241,7 @@ mod tests {
             v: 1,
             pid: std::process::id(),
             device_id: "00".repeat(32),
-            listen: vec![Door {
+            listen: vec![ListenerInfo {
                 address: "[::1]:5".parse().expect("an address"),
                 access: "token".to_owned(),
             }],

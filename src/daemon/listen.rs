@@ -6,7 +6,7 @@ use peercam_net::{self as transport, tcp::Listener};
 
 use super::StartError;
 use crate::{
-    access::Door,
+    access::ListenerInfo,
     config::{Listen, ListenAccess},
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
 }
 
 /// Addresses in the LAN at which holders of credentials reach these listeners.
-pub(super) fn lan_hints(listen: &[Door]) -> Vec<SocketAddr> {
+pub(super) fn lan_hints(listen: &[ListenerInfo]) -> Vec<SocketAddr> {
     let doors = listen.iter().filter(|door| door.access == "token");
     doors
         .flat_map(|door| transport::tcp::reachable(door.address))

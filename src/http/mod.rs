@@ -3,14 +3,14 @@
 //! Belongs here: requests, replies and bodies. Errors become HTTP in `reply` and nowhere else.
 //! Does not belong here: what a command does (`device`), how a stream runs (`live`).
 
+mod authenticated;
 mod body;
-mod door;
+mod connection_handle;
 mod download;
 mod handler;
 mod list;
 mod live;
 mod metrics;
-mod open;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 mod playback;
@@ -22,11 +22,11 @@ mod seat;
 mod server;
 mod snapshot;
 mod tags;
+mod trusted;
 mod voice;
-mod wire;
 
 pub use handler::{HandlerAddress, LocalHandler};
 pub use metrics::Metrics;
-pub use open::LocalPlaces;
 pub use router::{App, BODY_TIMEOUT};
 pub use server::{Listening, serve};
+pub use trusted::LocalPlaces;

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a connection is admitted before anything of it is read, so that its place, time and
 //! memory are bounded; a panic ends one connection, or restarts one listener. Which requests are
-//! let in is decided in `door` and `open`.
+//! let in is decided in `authenticated` and `open`.
 
 use std::{
     convert::Infallible,
@@ -24,11 +24,11 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    door::{Door, TooManyAttempts},
-    open::{self, LocalPlaces},
+    authenticated::{AuthenticatedConnection, TooManyAttempts},
+    connection_handle::TcpHandle,
     reply,
     router::App,
-    wire::TcpWire,
+    trusted::{self, LocalPlaces},
 };
 use crate::access::{Authority, TokenVerifier};
 
@@ -171,7 +171,7 @@ async fn talk(
             allowed,
             is_local,
             places,
-        } => talk_openly(stream, address, activity, app, allowed, is_local, places).await,
+        } => serve_trusted(stream, address, activity, app, allowed, is_local, places).await,
         Listening::Token {
             authority,
             allow_clear_media,
@@ -195,7 +195,7 @@ async fn talk(
     }
 }
 
-async fn talk_openly(
+async fn serve_trusted(
     stream: TcpStream,
     address: SocketAddr,
     activity: Activity,
@@ -209,7 +209,7 @@ async fn talk_openly(
     };
     let must_close = connection.is_repaired();
     let forms = Forms::beginning_with(connection.form());
-    let peer = Arc::new(open::Peer {
+    let peer = Arc::new(trusted::Peer {
         app,
         allowed,
         is_local,
@@ -255,18 +255,23 @@ async fn talk_sealed(
         }
     };
     let connection = Connection::untouched(stream, activity.clone());
-    let wire = TcpWire {
+    let wire = TcpHandle {
         peer: Peer::At(address),
         activity: activity.clone(),
         entrance,
     };
-    let door = Arc::new(Door::new(verifier, authority, allow_clear_media, wire));
-    let served = Arc::clone(&door);
+    let authenticated = Arc::new(AuthenticatedConnection::new(
+        verifier,
+        authority,
+        allow_clear_media,
+        wire,
+    ));
+    let served = Arc::clone(&authenticated);
     let service = service_fn(move |request| {
         let serving = activity.serve(Instant::now());
-        let (app, door) = (Arc::clone(&app), Arc::clone(&served));
+        let (app, authenticated) = (Arc::clone(&app), Arc::clone(&served));
         async move {
-            let mut response = door.answer(&app, request).await?;
+            let mut response = authenticated.answer(&app, request).await?;
             response.body_mut().hold(serving);
             Ok::<_, TooManyAttempts>(response)
         }
@@ -278,7 +283,7 @@ async fn talk_sealed(
     match contain(Part::Connection, address, serve).await {
         Ok(served) => served,
         Err(Panicked) => {
-            door.panicked();
+            authenticated.panicked();
             Ok(())
         }
     }

@@ -21,10 +21,10 @@ pub use outbox::PeerOutbox;
 pub use peers::Peers;
 
 use super::{
-    door::{Door, TooManyAttempts},
+    authenticated::{AuthenticatedConnection, TooManyAttempts},
+    connection_handle::{ConnectionHandle, no_place},
     router::App,
     server::{BUFFER_OF_NOBODY, http1},
-    wire::{Wire, no_place},
 };
 use crate::{
     access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
@@ -148,23 +148,28 @@ impl Service {
                     return;
                 }
             };
-        let wire = P2pWire {
+        let wire = P2pHandle {
             connection: connection.clone(),
             activity,
             peers: self.peers.clone(),
             known: self.known.clone(),
             entry: Guarded::default(),
         };
-        let door = Arc::new(Door::new(verifier, Arc::clone(&self.authority), true, wire));
+        let authenticated = Arc::new(AuthenticatedConnection::new(
+            verifier,
+            Arc::clone(&self.authority),
+            true,
+            wire,
+        ));
         let began = Instant::now();
         tracing::debug!(%endpoint, "a peer is connected");
         let lost = tokio::select! {
-            lost = self.serve_streams(&connection, &door, stop) => lost,
-            () = self.watch_path(&connection, &door) => connection.closed().await,
+            lost = self.serve_streams(&connection, &authenticated, stop) => lost,
+            () = self.watch_path(&connection, &authenticated) => connection.closed().await,
         };
         self.peers.closed(&lost);
         // Strangers shall not fill the log.
-        let Some(viewer) = door.viewer() else {
+        let Some(viewer) = authenticated.viewer() else {
             tracing::debug!(%endpoint, reason = %lost, "a peer that proved nothing is gone");
             return;
         };
@@ -177,14 +182,14 @@ impl Service {
     }
 
     /// Notes by which path the peer is reached, until its connection is no more.
-    async fn watch_path(&self, connection: &Connection, door: &Door) {
+    async fn watch_path(&self, connection: &Connection, authenticated: &AuthenticatedConnection) {
         let mut is_first = true;
         let watch = connection.watch_path(|path| {
             if std::mem::take(&mut is_first) {
                 return;
             }
             self.peers.path_changed();
-            if let Some(viewer) = door.viewer() {
+            if let Some(viewer) = authenticated.viewer() {
                 tracing::info!(viewer, %path, "viewer's path changed");
             }
         });
@@ -196,7 +201,7 @@ impl Service {
     async fn serve_streams(
         &self,
         connection: &Connection,
-        door: &Arc<Door>,
+        authenticated: &Arc<AuthenticatedConnection>,
         stop: CancellationToken,
     ) -> Lost {
         let mut requests = JoinSet::new();
@@ -204,7 +209,7 @@ impl Service {
             tokio::select! {
                 stream = connection.accept() => match stream {
                     Ok(stream) => {
-                        self.serve_stream(stream, stop.clone(), connection, door, &mut requests);
+                        self.serve_stream(stream, stop.clone(), connection, authenticated, &mut requests);
                     }
                     Err(lost) => return lost,
                 },
@@ -222,27 +227,27 @@ impl Service {
         stream: Stream,
         stop: CancellationToken,
         connection: &Connection,
-        door: &Arc<Door>,
+        authenticated: &Arc<AuthenticatedConnection>,
         requests: &mut JoinSet<()>,
     ) {
         let peer = connection.peer_address();
         // Dropped, it is reset (RFC 9000 §19.4): the peer sees that nothing was done.
-        let Some(place) = door.take_request(REQUESTS_OF_SESSION) else {
+        let Some(place) = authenticated.take_request(REQUESTS_OF_SESSION) else {
             return;
         };
         let admitted = self.streams.admit(peer, Standing::Trusted, Instant::now());
         let Some(activity) = admitted else { return };
-        let (app, door) = (Arc::clone(&self.app), Arc::clone(door));
+        let (app, authenticated) = (Arc::clone(&self.app), Arc::clone(authenticated));
         let connection = connection.clone();
         let (stream, served) = (stream.watched_by(activity.clone()), activity.clone());
         let name = connection.peer();
         let request = async move {
             let _place = place;
-            let answer = exchange(stream, stop, served, app, Arc::clone(&door));
+            let answer = exchange(stream, stop, served, app, Arc::clone(&authenticated));
             match contain(Part::Request, name, answer).await {
                 Ok(Ok(())) => {}
                 Ok(Err(TooManyAttempts)) => connection.close("no proof after several tries"),
-                Err(Panicked) => door.panicked(),
+                Err(Panicked) => authenticated.panicked(),
             }
         };
         activity.served_by(requests.spawn(request));
@@ -255,15 +260,19 @@ async fn exchange(
     stop: CancellationToken,
     activity: Activity,
     app: Arc<App>,
-    door: Arc<Door>,
+    authenticated: Arc<AuthenticatedConnection>,
 ) -> Result<(), TooManyAttempts> {
     let is_long = stream.is_long();
     let service = service_fn(move |request: hyper::Request<_>| {
         let serving = activity.serve(Instant::now());
-        let (app, door, is_long) = (Arc::clone(&app), Arc::clone(&door), is_long.clone());
+        let (app, authenticated, is_long) = (
+            Arc::clone(&app),
+            Arc::clone(&authenticated),
+            is_long.clone(),
+        );
         let stop = stop.clone();
         async move {
-            let answer = door.answer(&app, request).await;
+            let answer = authenticated.answer(&app, request).await;
             answer.map(|mut response| {
                 if response.body().is_long() {
                     is_long.mark();
@@ -309,7 +318,7 @@ impl SecureChannel for Channel<'_> {
 }
 
 /// A P2P connection as its door sees it.
-struct P2pWire {
+struct P2pHandle {
     connection: Connection,
     activity: Activity,
     peers: Peers,
@@ -318,7 +327,7 @@ struct P2pWire {
     entry: Guarded<Option<peers::Entry>>,
 }
 
-impl Wire for P2pWire {
+impl ConnectionHandle for P2pHandle {
     fn transport(&self) -> Transport {
         Transport::P2p
     }

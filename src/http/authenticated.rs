@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Body,
+    connection_handle::ConnectionHandle,
     reply,
     request_body::RequestBody,
     router::{self, App, Who},
     sealed::seal,
-    wire::Wire,
 };
 #[cfg(feature = "p2p")]
 use crate::device::Place;
@@ -40,12 +40,12 @@ use crate::{
 
 /// A connection of a peer that has to authenticate: until a request does, there is one constant
 /// answer for all of them.
-pub(super) struct Door {
+pub(super) struct AuthenticatedConnection {
     verifier: TokenVerifier,
     authority: Arc<Authority>,
     /// Set if sealed media may be had unencrypted.
     allow_clear_media: bool,
-    wire: Box<dyn Wire>,
+    wire: Box<dyn ConnectionHandle>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
     session: Guarded<Option<(Session, CancellationToken)>>,
 }
@@ -71,12 +71,12 @@ struct Entered {
 #[error("no proof after several tries")]
 pub(super) struct TooManyAttempts;
 
-impl Door {
+impl AuthenticatedConnection {
     pub(super) fn new(
         verifier: TokenVerifier,
         authority: Arc<Authority>,
         allow_clear_media: bool,
-        wire: impl Wire + 'static,
+        wire: impl ConnectionHandle + 'static,
     ) -> Self {
         Self {
             verifier,
@@ -113,13 +113,13 @@ impl Door {
             Some(keys) => self.sealed(app, asking, holder, body, keys).await,
             None => {
                 let body = RequestBody::clear(body);
-                self.plainly(app, asking, holder, body).await
+                self.answer_in_clear(app, asking, holder, body).await
             }
         })
     }
 
     /// Answers a request on a wire that is secure by itself.
-    async fn plainly(
+    async fn answer_in_clear(
         &self,
         app: &App,
         asking: Asking<'_>,

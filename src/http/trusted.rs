@@ -29,10 +29,10 @@ use serde_json::json;
 
 use super::{
     body::Body,
+    connection_handle::no_place,
     reply,
     request_body::RequestBody,
     router::{self, App, Who},
-    wire::no_place,
 };
 use crate::device;
 

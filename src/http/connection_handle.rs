@@ -9,7 +9,7 @@ use peercam_proto::{
 use crate::{access::Session, device::Transport};
 
 /// Handle of the connection that a door stands on.
-pub(super) trait Wire: Send + Sync {
+pub(super) trait ConnectionHandle: Send + Sync {
     /// Transport of the connection.
     fn transport(&self) -> Transport;
 
@@ -35,7 +35,7 @@ pub(super) trait Wire: Send + Sync {
 }
 
 /// A TCP connection.
-pub(super) struct TcpWire {
+pub(super) struct TcpHandle {
     pub(super) peer: Peer,
     pub(super) activity: Activity,
     pub(super) entrance: Entrance,
@@ -47,7 +47,7 @@ pub(super) fn no_place() -> Error {
     Error::new(ErrorKind::Full, reason)
 }
 
-impl Wire for TcpWire {
+impl ConnectionHandle for TcpHandle {
     fn transport(&self) -> Transport {
         Transport::Tcp
     }
