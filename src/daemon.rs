@@ -245,7 +245,7 @@ impl Daemon {
             recorder,
             entrance: Entrance::new(
                 known.clone(),
-                shares.nobodies.max,
+                shares.unauthenticated.max,
                 access::random()?,
                 started,
             ),

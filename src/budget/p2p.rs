@@ -1,7 +1,7 @@
 //! Memory of QUIC connections.
 
 #[cfg(feature = "p2p")]
-use peercam_net::p2p::{NOBODY_WINDOW, SEND_WINDOW, VIEWER_WINDOW};
+use peercam_net::p2p::{SEND_WINDOW, UNAUTHENTICATED_WINDOW, VIEWER_WINDOW};
 
 /// Peers that may be connected and have proved nothing: where all come at once each has the time
 /// to come from far away.
@@ -25,7 +25,7 @@ pub(super) fn demand(sessions: usize) -> (usize, usize) {
 
 #[cfg(feature = "p2p")]
 fn sum(connections: usize, window: usize) -> usize {
-    let strangers = STRANGERS * (CONNECTION + NOBODY_WINDOW);
+    let strangers = STRANGERS * (CONNECTION + UNAUTHENTICATED_WINDOW);
     let each = CONNECTION + window + VIEWER_WINDOW;
     connections.saturating_mul(each).saturating_add(strangers)
 }

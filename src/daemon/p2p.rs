@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use peercam_net::{
-    self as transport, Connections, Known, Nobodies,
+    self as transport, Connections, Known, UnauthenticatedLimits,
     p2p::{Endpoint, RelayState, Relays, Role},
 };
 use peercam_proto::peer_info::PeerInfo;
@@ -75,7 +75,7 @@ impl P2p {
                 "P2P connections",
                 budget.p2p_connections + P2P_STRANGERS,
             )
-            .with_nobodies(Nobodies {
+            .with_unauthenticated(UnauthenticatedLimits {
                 max: P2P_STRANGERS,
                 of_source: OF_SOURCE,
                 reserved: OF_SOURCE,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peercam_net::{Connections, Entrance, Metrics, Nobodies, Timeouts, tcp::Listener};
+use peercam_net::{Connections, Entrance, Metrics, Timeouts, UnauthenticatedLimits, tcp::Listener};
 use peercam_proto::guard::Allowed;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 /// Media responses of one credential, however few there are for each.
 const MIN_MEDIA: usize = 6;
 /// Connections of one source that have proved nothing.
-const NOBODIES_OF_SOURCE: usize = 32;
+const MAX_UNAUTHENTICATED_OF_SOURCE: usize = 32;
 
 /// Places of each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Shares {
     /// Connections to listeners with access control.
     pub(super) token: usize,
     /// Places among these for peers that have proved nothing yet.
-    pub(super) nobodies: Nobodies,
+    pub(super) unauthenticated: UnauthenticatedLimits,
     /// Connections to listeners without.
     pub(super) open: usize,
 }
@@ -43,9 +43,9 @@ impl Shares {
         Self {
             media: media(budget.viewers, sessions),
             token,
-            nobodies: Nobodies {
+            unauthenticated: UnauthenticatedLimits {
                 max: STRANGERS.1.min(token),
-                of_source: NOBODIES_OF_SOURCE.min(token.div_ceil(2)),
+                of_source: MAX_UNAUTHENTICATED_OF_SOURCE.min(token.div_ceil(2)),
                 reserved: RESERVED.min(token / 2),
             },
             open,
@@ -67,7 +67,7 @@ impl ByKind {
     pub(super) fn new(shares: &Shares, timeouts: Timeouts, metrics: &Metrics) -> Self {
         let places = |max| Connections::new(max, timeouts, metrics.clone());
         Self {
-            sealed: places(shares.token).with_nobodies(shares.nobodies),
+            sealed: places(shares.token).with_unauthenticated(shares.unauthenticated),
             open: places(shares.open),
             local: LocalPlaces::new(shares.open, LOCAL.min(shares.open / 4)),
         }

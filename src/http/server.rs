@@ -36,7 +36,7 @@ use crate::access::{Authority, TokenVerifier};
 /// of the socket. A longer head is answered with 431.
 const BUFFER: usize = 16 << 10;
 /// The same where requests authenticate: before they do, they get the least that hyper takes.
-pub(super) const BUFFER_OF_NOBODY: usize = 8 << 10;
+pub(super) const UNAUTHENTICATED_BUFFER: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
 /// A pause after the system refused to accept, so that running out of descriptors does not become
@@ -70,7 +70,9 @@ impl Listening {
     fn standing(&self, peer: Peer, now: Instant) -> Standing {
         match self {
             Self::Open { .. } => Standing::Trusted,
-            Self::Token { entrance, .. } => Standing::Nobody(entrance.ticket(peer.source(), now)),
+            Self::Token { entrance, .. } => {
+                Standing::Unauthenticated(entrance.ticket(peer.source(), now))
+            }
         }
     }
 }
@@ -276,7 +278,7 @@ async fn talk_sealed(
             Ok::<_, TooManyAttempts>(response)
         }
     });
-    let serve = http1(BUFFER_OF_NOBODY)
+    let serve = http1(UNAUTHENTICATED_BUFFER)
         // It would tell whether the device's clock is set.
         .auto_date_header(false)
         .serve_connection(TokioIo::new(connection), service);

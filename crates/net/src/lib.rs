@@ -58,7 +58,7 @@ pub mod places;
 mod sources;
 pub mod tcp;
 
-pub use connections::{Activity, Connections, Nobodies, Serving, Standing, Timeouts};
+pub use connections::{Activity, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits};
 pub use dial::{Address, ClientStream, DialError, dial};
 #[cfg(feature = "tls")]
 pub use dial::{ParseRootsError, Tls};

@@ -24,7 +24,7 @@ use super::{
     authenticated::{AuthenticatedConnection, TooManyAttempts},
     connection_handle::{ConnectionHandle, no_place},
     router::App,
-    server::{BUFFER_OF_NOBODY, http1},
+    server::{UNAUTHENTICATED_BUFFER, http1},
 };
 use crate::{
     access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
@@ -103,9 +103,9 @@ impl Service {
             };
             let Some(incoming) = incoming else { return };
             let now = Instant::now();
-            let nobodies = self.connections.nobodies();
+            let unauthenticated = self.connections.unauthenticated();
             let knock = (incoming.peer().source(), incoming.has_address());
-            let ticket = match admissions.next(knock, nobodies, now) {
+            let ticket = match admissions.next(knock, unauthenticated, now) {
                 Admission::Handshake(ticket) => ticket,
                 Admission::ShowAddress => {
                     // A Retry (RFC 9000 §8.1.2), which costs no state.
@@ -118,7 +118,10 @@ impl Service {
                 }
             };
             let peer = incoming.peer();
-            let Some(activity) = self.connections.admit(peer, Standing::Nobody(ticket), now) else {
+            let Some(activity) =
+                self.connections
+                    .admit(peer, Standing::Unauthenticated(ticket), now)
+            else {
                 incoming.ignore();
                 continue;
             };
@@ -287,7 +290,7 @@ async fn exchange(
             })
         }
     });
-    let served = http1(BUFFER_OF_NOBODY)
+    let served = http1(UNAUTHENTICATED_BUFFER)
         // One request on a stream: the end of its answer is the end of the stream.
         .keep_alive(false)
         .auto_date_header(false)

@@ -58,14 +58,14 @@ pub struct Connections {
     /// Oldest first: who goes for another one goes by that.
     open: Arc<Guarded<Vec<Weak<Shared>>>>,
     max: usize,
-    nobodies: Nobodies,
+    unauthenticated: UnauthenticatedLimits,
     timeouts: Timeouts,
     metrics: Metrics,
 }
 
 /// Places for peers that have proved nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nobodies {
+pub struct UnauthenticatedLimits {
     /// Number of them at most. When there are more, those without a ticket have to go first.
     pub max: usize,
     /// Number of one source, which then displaces its own.
@@ -80,7 +80,7 @@ pub enum Standing {
     /// The listener trusts whoever reaches it.
     Trusted,
     /// The peer has to prove itself first: few such connections are open, for 10 s each.
-    Nobody(Ticket),
+    Unauthenticated(Ticket),
 }
 
 /// One connection's state, seen by those who serve it and by those who watch over it.
@@ -103,7 +103,7 @@ impl Connections {
         Self {
             open: Arc::new(Guarded::whole(Vec::new())),
             max,
-            nobodies: Nobodies {
+            unauthenticated: UnauthenticatedLimits {
                 max,
                 of_source: max,
                 reserved: 0,
@@ -115,8 +115,11 @@ impl Connections {
 
     /// The same, with this room for peers that have proved nothing yet.
     #[must_use]
-    pub fn with_nobodies(self, nobodies: Nobodies) -> Self {
-        Self { nobodies, ..self }
+    pub fn with_unauthenticated(self, unauthenticated: UnauthenticatedLimits) -> Self {
+        Self {
+            unauthenticated,
+            ..self
+        }
     }
 
     /// Takes a place for a new connection; `None` if there is none to be had.
@@ -125,11 +128,11 @@ impl Connections {
         open.retain(|connection| connection.strong_count() > 0);
         let (who, victim) = match standing {
             Standing::Trusted => (Who::Trusted, self.idlest(&open, now)),
-            Standing::Nobody(ticket) => {
+            Standing::Unauthenticated(ticket) => {
                 let newcomer = Waiting::new(peer.source(), ticket, now);
                 (
-                    Who::Nobody(newcomer),
-                    self.lesser_nobody(&open, &newcomer, now),
+                    Who::Unauthenticated(newcomer),
+                    self.lesser_unauthenticated(&open, &newcomer, now),
                 )
             }
         };
@@ -178,7 +181,7 @@ impl Connections {
             let (is_nobody, idle) = {
                 let state = connection.lock();
                 match &state.who {
-                    Who::Nobody(waiting) => (true, Idle::Waits(waiting.since)),
+                    Who::Unauthenticated(waiting) => (true, Idle::Waits(waiting.since)),
                     _ => (false, state.idle(now)?),
                 }
             };
@@ -191,15 +194,29 @@ impl Connections {
     }
 
     /// Finds the connection to evict for a peer that has proved nothing: one of its kind.
-    fn lesser_nobody(&self, open: &[Weak<Shared>], newcomer: &Waiting, now: Instant) -> Victim {
-        let mut nobodies = nobodies(open).collect::<Vec<_>>();
-        let waiting: Vec<_> = nobodies.iter().map(|(waiting, ..)| *waiting).collect();
-        let is_full = waiting.len() >= self.nobodies.max || open.len() >= self.max;
-        match queue::judge(&waiting, newcomer, self.nobodies.of_source, is_full, now) {
+    fn lesser_unauthenticated(
+        &self,
+        open: &[Weak<Shared>],
+        newcomer: &Waiting,
+        now: Instant,
+    ) -> Victim {
+        let mut unauthenticated = unauthenticated(open).collect::<Vec<_>>();
+        let waiting: Vec<_> = unauthenticated
+            .iter()
+            .map(|(waiting, ..)| *waiting)
+            .collect();
+        let is_full = waiting.len() >= self.unauthenticated.max || open.len() >= self.max;
+        match queue::judge(
+            &waiting,
+            newcomer,
+            self.unauthenticated.of_source,
+            is_full,
+            now,
+        ) {
             Verdict::Room => Victim::NotNeeded,
             Verdict::NoRoom => Victim::None,
             Verdict::InsteadOf(at) => {
-                let (_, index, connection) = nobodies.swap_remove(at);
+                let (_, index, connection) = unauthenticated.swap_remove(at);
                 Victim::Found(index, connection)
             }
         }
@@ -211,8 +228,8 @@ impl Connections {
     }
 
     /// Connections whose peers have proved nothing yet.
-    pub fn nobodies(&self) -> usize {
-        nobodies(&self.open()).count()
+    pub fn unauthenticated(&self) -> usize {
+        unauthenticated(&self.open()).count()
     }
 
     /// Connections that are open.
@@ -278,11 +295,11 @@ fn enumerated(open: &[Weak<Shared>]) -> impl Iterator<Item = (usize, Arc<Shared>
 }
 
 /// The connections whose peers have proved nothing yet, and where in the list.
-fn nobodies(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usize, Arc<Shared>)> {
+fn unauthenticated(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usize, Arc<Shared>)> {
     enumerated(open).filter_map(|(index, connection)| {
         let waiting = match &*connection.lock() {
             State {
-                who: Who::Nobody(waiting),
+                who: Who::Unauthenticated(waiting),
                 ended: false,
                 ..
             } => *waiting,
@@ -343,7 +360,7 @@ impl Activity {
 
     /// Notes that a peer which has proved nothing has a ticket.
     pub fn show(&self, ticket: Ticket, now: Instant) {
-        if let Who::Nobody(waiting) = &mut self.shared.lock().who {
+        if let Who::Unauthenticated(waiting) = &mut self.shared.lock().who {
             waiting.show(ticket, now);
         }
     }

@@ -28,7 +28,7 @@ impl Connections {
                 Some((rank, answers, idle, index, connection))
             })
             .collect();
-        let places = self.max.saturating_sub(self.nobodies.reserved);
+        let places = self.max.saturating_sub(self.unauthenticated.reserved);
         if proved.len() >= places {
             let taken: Vec<_> = proved
                 .iter()

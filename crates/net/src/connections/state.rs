@@ -10,7 +10,7 @@ use super::{Timeouts, queue::Waiting};
 use crate::places::Ending;
 
 /// Time for which a connection may stay that proves nothing.
-const NOBODY_TIME: Duration = Duration::from_secs(10);
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -57,7 +57,7 @@ pub(super) enum Who {
     /// The listener trusts it.
     Trusted,
     /// Not authenticated yet.
-    Nobody(Waiting),
+    Unauthenticated(Waiting),
     /// Authenticated: its rank, and who answers for it.
     Proved(Rank, Arc<str>),
 }
@@ -81,8 +81,8 @@ impl Timeouts {
         {
             return Some("does not read");
         }
-        if let Who::Nobody(waiting) = &state.who
-            && passed(waiting.since, NOBODY_TIME)
+        if let Who::Unauthenticated(waiting) = &state.who
+            && passed(waiting.since, AUTHENTICATION_TIMEOUT)
         {
             return Some("no proof");
         }

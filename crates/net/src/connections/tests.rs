@@ -102,7 +102,7 @@ fn a_dropped_connection_makes_room() {
     assert_eq!(connections.count(), 0);
 }
 
-const ROOM: Nobodies = Nobodies {
+const ROOM: UnauthenticatedLimits = UnauthenticatedLimits {
     max: 96,
     of_source: 32,
     reserved: 4,
@@ -112,8 +112,9 @@ fn at(address: u32) -> Peer {
     Peer::At(SocketAddr::from((Ipv4Addr::from_bits(address), 1)))
 }
 
-fn sealed(max: usize, nobodies: Nobodies) -> Connections {
-    Connections::new(max, Timeouts::default(), Metrics::default()).with_nobodies(nobodies)
+fn sealed(max: usize, unauthenticated: UnauthenticatedLimits) -> Connections {
+    Connections::new(max, Timeouts::default(), Metrics::default())
+        .with_unauthenticated(unauthenticated)
 }
 
 fn entrance(places: usize, now: Instant) -> Entrance {
@@ -130,7 +131,7 @@ fn a_flood_of_one_source_displaces_itself() {
     let start = Instant::now();
     let from = |last, seconds: u32| {
         let now = start + seconds * SECOND;
-        let admitted = connections.admit(at(last), Standing::Nobody(Ticket::None), now);
+        let admitted = connections.admit(at(last), Standing::Unauthenticated(Ticket::None), now);
         admitted.expect("room")
     };
     let owner = from(1, 0);
@@ -141,12 +142,12 @@ fn a_flood_of_one_source_displaces_itself() {
     let newest = flood.iter().rev().take(ROOM.of_source);
     assert!(newest.clone().all(|one| !has_ended(one)));
     assert!(prove(&owner, Rank::Guest, "owner"));
-    assert_eq!(connections.nobodies(), ROOM.of_source);
+    assert_eq!(connections.unauthenticated(), ROOM.of_source);
 }
 
 #[test]
 fn a_ticket_keeps_its_place_for_a_while_and_a_better_one_takes_it() {
-    let room = Nobodies {
+    let room = UnauthenticatedLimits {
         max: 2,
         of_source: 2,
         reserved: 0,
@@ -155,7 +156,7 @@ fn a_ticket_keeps_its_place_for_a_while_and_a_better_one_takes_it() {
     let connections = sealed(9, room);
     let admit = |source, ticket, millis| {
         let now = start + Duration::from_millis(millis);
-        connections.admit(at(source), Standing::Nobody(ticket), now)
+        connections.admit(at(source), Standing::Unauthenticated(ticket), now)
     };
     let turn = admit(1, Ticket::Turn, 0).expect("room");
     let stranger = admit(2, Ticket::None, 0).expect("room");
@@ -185,7 +186,7 @@ fn those_that_have_proved_themselves_leave_places_to_those_that_have_not() {
             100..200 => Ticket::None,
             _ => Ticket::Turn,
         };
-        let standing = Standing::Nobody(ticket);
+        let standing = Standing::Unauthenticated(ticket);
         connections
             .admit(at(source), standing, start)
             .expect("a place for strangers")
@@ -226,7 +227,7 @@ fn those_that_have_proved_themselves_leave_places_to_those_that_have_not() {
 fn a_nobody_has_ten_seconds() {
     let connections = sealed(8, ROOM);
     let [nobody, proved] = [(); 2].map(|()| {
-        let standing = Standing::Nobody(Ticket::Turn);
+        let standing = Standing::Unauthenticated(Ticket::Turn);
         connections
             .admit(PEER, standing, Instant::now())
             .expect("room")
@@ -253,7 +254,7 @@ struct Flood {
 impl Flood {
     fn new(sources: u32, per_second: u32, places: usize) -> Self {
         let now = Instant::now();
-        let room = Nobodies {
+        let room = UnauthenticatedLimits {
             max: places,
             ..ROOM
         };
@@ -276,7 +277,7 @@ impl Flood {
             let source = 1 + self.knocks % self.sources;
             self.knocks += 1;
             let ticket = self.entrance.ticket(at(source).source(), self.now);
-            let standing = Standing::Nobody(ticket);
+            let standing = Standing::Unauthenticated(ticket);
             self.held
                 .extend(self.connections.admit(at(source), standing, self.now));
             self.held.retain(|one| !has_ended(one));
@@ -291,7 +292,7 @@ impl Flood {
         let mut cookie = None::<String>;
         while self.now - came < 20 * SECOND {
             let (peer, source) = (at(source), at(source).source());
-            let standing = Standing::Nobody(self.entrance.ticket(source, self.now));
+            let standing = Standing::Unauthenticated(self.entrance.ticket(source, self.now));
             let Some(own) = self.connections.admit(peer, standing, self.now) else {
                 self.goes_on(Duration::from_millis(150));
                 continue;
@@ -401,7 +402,7 @@ fn many_credentials_of_one_back_end_leave_connections_to_others() {
     let connections = sealed(10, ROOM);
     let now = Instant::now();
     let enter = |number: u32, rank, whose: &str| {
-        let standing = Standing::Nobody(Ticket::Turn);
+        let standing = Standing::Unauthenticated(Ticket::Turn);
         let admitted = connections.admit(at(number), standing, now);
         let activity = admitted.expect("a place for strangers");
         // A long answer.
@@ -426,7 +427,7 @@ fn the_newest_goes_whoever_made_room_before() {
     for by_entrance in [true, false] {
         let connections = sealed(10, ROOM);
         let admit = |number: u32, ticket| {
-            let admitted = connections.admit(at(number), Standing::Nobody(ticket), now);
+            let admitted = connections.admit(at(number), Standing::Unauthenticated(ticket), now);
             admitted.expect("a place for strangers")
         };
         let enter = |number, whose: &str| {

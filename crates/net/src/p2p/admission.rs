@@ -87,14 +87,14 @@ impl Admissions {
     }
 
     /// Decides about the next one, from this source, whose address is validated or not.
-    /// `nobodies` have proved nothing yet.
+    /// `unauthenticated` have proved nothing yet.
     pub fn next(
         &mut self,
         (source, has_address): (Source, bool),
-        nobodies: usize,
+        unauthenticated: usize,
         now: Instant,
     ) -> Admission {
-        if !has_address && nobodies > 0 {
+        if !has_address && unauthenticated > 0 {
             return Admission::ShowAddress;
         }
         if self.known.take(source, now) {
@@ -153,7 +153,8 @@ mod tests {
     fn strangers_have_to_show_their_address() {
         let now = Instant::now();
         let mut admissions = Admissions::new(Known::default(), now);
-        let mut next = |has, nobodies| admissions.next((source(1), has), nobodies, now);
+        let mut next =
+            |has, unauthenticated| admissions.next((source(1), has), unauthenticated, now);
         assert_eq!(next(false, 0), Admission::Handshake(Ticket::Turn));
         assert_eq!(next(false, 1), Admission::ShowAddress);
         assert!(matches!(next(true, 1), Admission::Handshake(_)));

@@ -16,5 +16,5 @@ pub use connection::{Connection, Lost, Path, Traffic};
 pub use endpoint::{
     BindError, Endpoint, Hints, Incoming, ParseRelayError, RelayState, Relays, endpoint_id,
 };
-pub use settings::{NOBODY_WINDOW, Role, SEND_WINDOW, VIEWER_WINDOW};
+pub use settings::{Role, SEND_WINDOW, UNAUTHENTICATED_WINDOW, VIEWER_WINDOW};
 pub use stream::{IsLong, Stream};

@@ -18,11 +18,11 @@ pub const SEND_WINDOW: usize = 512 << 10;
 /// Receive window of one request's stream, in bytes. Talkback is the most of it.
 const DEVICE_STREAM_WINDOW: u32 = 64 << 10;
 /// Receive window of a connection whose peer has proved nothing, in bytes.
-pub const NOBODY_WINDOW: usize = 8 << 10;
+pub const UNAUTHENTICATED_WINDOW: usize = 8 << 10;
 /// The same for one that has.
 pub const VIEWER_WINDOW: usize = 128 << 10;
 /// Requests at a time of a peer that has proved nothing.
-const NOBODY_STREAMS: u32 = 1;
+const UNAUTHENTICATED_STREAMS: u32 = 1;
 /// The same for one that has.
 const VIEWER_STREAMS: u32 = 16;
 /// Receive windows of a viewer, in bytes: of one answer, 40 Mbit/s over
@@ -59,8 +59,8 @@ impl Role {
             Self::Device { send_window } => common
                 .send_window(send_window.min(SEND_WINDOW) as u64)
                 .stream_receive_window(VarInt::from_u32(DEVICE_STREAM_WINDOW))
-                .receive_window(varint(NOBODY_WINDOW))
-                .max_concurrent_bidi_streams(VarInt::from_u32(NOBODY_STREAMS)),
+                .receive_window(varint(UNAUTHENTICATED_WINDOW))
+                .max_concurrent_bidi_streams(VarInt::from_u32(UNAUTHENTICATED_STREAMS)),
             Self::Viewer => common
                 .send_window(VIEWER_WINDOW as u64)
                 .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
