@@ -34,7 +34,7 @@ use self::{
     registry::registry,
     services::{publish_changes, service, sweep},
     shares::{ByKind, Shares},
-    user::user_commands,
+    user::custom_commands,
 };
 use crate::{
     access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, Store},
@@ -214,7 +214,7 @@ impl Daemon {
             calls,
             presence: Presence::new(authority.sessions.clone()),
             standby,
-            commands: user_commands(config.user),
+            commands: custom_commands(config.user),
         });
         let app = App {
             device,

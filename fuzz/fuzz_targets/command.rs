@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use peercam_proto::command::{
-    Command, Meaning, Panel, PanelReply, UserCommand, decode_request, encode_topic,
+    Command, Meaning, Panel, PanelReply, CustomCommand, decode_request, encode_topic,
 };
 
 fuzz_target!(|text: &str| {
@@ -11,12 +11,12 @@ fuzz_target!(|text: &str| {
     let Ok((command, _)) = decode_request(query, body) else {
         return;
     };
-    let Command::User { command, .. } = command else {
+    let Command::Custom { command, .. } = command else {
         return;
     };
     let _ = command.name();
     // What goes on is read as the same by whoever reads it.
-    let again = UserCommand::parse(&command.text);
+    let again = CustomCommand::parse(&command.text);
     assert_eq!(again.text, command.text);
     if let Meaning::Topic(topic) = &command.meaning {
         let _ = Panel::of(topic);

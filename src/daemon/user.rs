@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use crate::{
     config::UserDefine,
-    device::{self, UserCommands},
+    device::{self, CustomCommands},
     http::LocalHandler,
 };
 
 /// Commands of `user_define` that are done, each with the program that does it.
-pub(super) fn user_commands(config: UserDefine) -> UserCommands {
+pub(super) fn custom_commands(config: UserDefine) -> CustomCommands {
     let handlers = config.handlers.into_iter().map(|handler| {
-        let program: Arc<dyn device::UserHandler> =
+        let program: Arc<dyn device::CustomHandler> =
             Arc::new(LocalHandler::new(handler.address, handler.timeout));
         (handler.name, program)
     });
-    UserCommands {
+    CustomCommands {
         handlers: handlers.collect(),
         allowed: config.allow,
     }

@@ -1,7 +1,7 @@
 //! Offer of a device to a caller: never more than the caller may do.
 
 use peercam_proto::{
-    command::{Command, INNER, Offer, TopicName, UserCommand},
+    command::{Command, CustomCommand, INNER, Offer, TopicName},
     credential::{Need, Scope},
     error::{Error, ErrorKind},
     media::ChannelId,
@@ -93,10 +93,10 @@ impl Device {
             ]);
         }
         let programs = commands.handlers.keys().filter(|name| {
-            let command = UserCommand::parse(name);
+            let command = CustomCommand::parse(name);
             let mut names = command.names.iter();
             let may_all = names.all(|name| may(Need::of_topic(*name)));
-            let command = Command::User {
+            let command = Command::Custom {
                 channel: ChannelId(0),
                 command: command.clone(),
             };

@@ -6,6 +6,7 @@
 mod caller;
 mod calls;
 mod card;
+mod custom;
 mod help;
 mod listing;
 mod outbox;
@@ -16,7 +17,6 @@ mod recordings;
 mod remote;
 mod standby;
 mod status;
-mod user;
 mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -36,16 +36,16 @@ use peercam_proto::{
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallTask, Calls, Shown};
 pub use card::{CardState, RecordingControl};
+pub use custom::{CustomCommands, CustomHandler};
 pub use listing::{Listed, Listing};
 pub use outbox::{Outbox, SessionInfo};
 pub use places::{Place, Places};
 pub use presence::{Attending, Presence, SessionCount};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
-pub use user::{UserCommands, UserHandler};
 pub use viewers::{Media, Viewers};
 
-use self::{ptz::Motors, user::Panels};
+use self::{custom::Panels, ptz::Motors};
 use crate::{
     live::{Channel, Hub},
     playback::Players,
@@ -117,7 +117,7 @@ pub struct Parts {
     /// Cameras that stand by.
     pub standby: Standby,
     /// Commands of `user_define` that are done.
-    pub commands: UserCommands,
+    pub commands: CustomCommands,
 }
 
 impl Device {
@@ -340,9 +340,9 @@ impl Device {
                 self.calls.viewer_moves(caller, channel, what)?;
                 Reply::Done
             }
-            Command::User { channel, command } => {
+            Command::Custom { channel, command } => {
                 check(channel)?;
-                self.user(caller, channel, &command).await?
+                self.custom(caller, channel, &command).await?
             }
             Command::Help => Reply::Help(Box::new(self.offer(caller))),
             Command::Unknown(_) => {

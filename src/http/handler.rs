@@ -7,7 +7,7 @@ use http::{Request, StatusCode, header};
 use peercam_hal::BoxFuture;
 use peercam_net::{Address, DialError, ExchangeError, Limits, dial, request_once};
 use peercam_proto::{
-    command::{MAX_REPLY, UserCommand},
+    command::{CustomCommand, MAX_REPLY},
     credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
@@ -15,7 +15,7 @@ use peercam_proto::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::device::{Caller, UserHandler};
+use crate::device::{Caller, CustomHandler};
 
 /// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,12 +94,12 @@ impl LocalHandler {
     }
 }
 
-impl UserHandler for LocalHandler {
+impl CustomHandler for LocalHandler {
     fn handle<'a>(
         &'a self,
         caller: &'a Caller,
         channel: ChannelId,
-        command: &'a UserCommand,
+        command: &'a CustomCommand,
     ) -> BoxFuture<'a, Result<String, Error>> {
         let proof = caller.proof.as_ref();
         let scopes: Vec<_> = caller.scopes.iter().map(Scope::as_str).collect();

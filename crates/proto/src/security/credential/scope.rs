@@ -102,7 +102,7 @@ impl Need {
             | Command::Playback { .. } => Self::Scope(Scope::Playback),
             Command::FileList { .. } => Self::Scope(Scope::Download),
             Command::Call { .. } => Self::Scope(Scope::Voice),
-            Command::User { command, .. } => match &command.meaning {
+            Command::Custom { command, .. } => match &command.meaning {
                 Meaning::Call(_) => Self::Scope(Scope::Voice),
                 _ => Self::Scope(Scope::Command),
             },

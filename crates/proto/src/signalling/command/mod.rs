@@ -33,12 +33,12 @@
 //! # Ok::<(), peercam_proto::error::Error>(())
 //! ```
 
+mod custom;
 mod help;
 mod json;
 mod panel;
 mod records;
 mod reply;
-mod user;
 
 pub use help::{INNER, Inner, Offer};
 pub use records::{
@@ -46,9 +46,9 @@ pub use records::{
     encode_file, encode_span,
 };
 
+pub use custom::{CustomCommand, Direction, Meaning, Speed};
 pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_topic};
 pub use reply::{ChannelState, Reply, Status};
-pub use user::{Direction, Meaning, Speed, UserCommand};
 
 use std::time::Duration;
 
@@ -121,11 +121,11 @@ pub enum Command {
         what: ViewerMove,
     },
     /// `user_define`.
-    User {
+    Custom {
         /// The channel that it is about.
         channel: ChannelId,
         /// Custom command.
-        command: UserCommand,
+        command: CustomCommand,
     },
     /// `help`: what does this device offer to this caller?
     Help,
@@ -139,7 +139,7 @@ impl Command {
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown(name) => name,
-            Self::User { command, .. } => command.name(),
+            Self::Custom { command, .. } => command.name(),
             _ => "",
         }
     }
@@ -194,9 +194,9 @@ fn decode(query: &Query<'_>) -> Result<Command, Error> {
         // Whoever asks for help need not know what there is.
         "" if cmd == "help" => Ok(Command::Help),
         "inner_define" => inner(query, cmd),
-        "user_define" => Ok(Command::User {
+        "user_define" => Ok(Command::Custom {
             channel: query.channel()?,
-            command: UserCommand::parse(cmd),
+            command: CustomCommand::parse(cmd),
         }),
         _ => Err(Error::bad_request(
             "the parameter action is one of inner_define, user_define",
@@ -352,9 +352,9 @@ mod tests {
             ("action=inner_define&cmd=help", Ok(Command::Help)),
             (
                 r#"action=user_define&cmd={"topic":"x"}&channel=2"#,
-                Ok(Command::User {
+                Ok(Command::Custom {
                     channel: ChannelId(2),
-                    command: UserCommand::parse(r#"{"topic":"x"}"#),
+                    command: CustomCommand::parse(r#"{"topic":"x"}"#),
                 }),
             ),
             (

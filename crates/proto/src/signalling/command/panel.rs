@@ -5,9 +5,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    Status, json,
+    Status,
+    custom::{Direction, direction},
+    json,
     reply::to_json,
-    user::{Direction, direction},
 };
 
 /// A message of a panel: `{"topic":"…","message_id":…,"data":{…}}`.
@@ -329,10 +330,10 @@ pub fn encode_topic(topic: &Topic, done: Result<&PanelReply, (Status, &str)>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Meaning, UserCommand};
+    use crate::command::{CustomCommand, Meaning};
 
     fn topic(text: &str) -> Topic {
-        match UserCommand::parse(text).meaning {
+        match CustomCommand::parse(text).meaning {
             Meaning::Topic(topic) => topic,
             other => panic!("{text} is {other:?}"),
         }

@@ -13,7 +13,7 @@ const MAX_ESCAPED: usize = 4;
 
 /// A command of `user_define`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct UserCommand {
+pub struct CustomCommand {
     /// The command as it goes on: JSON written anew, words or hex. Empty if it goes to nobody.
     pub text: String,
     /// Meaning of the command, as far as this device knows.
@@ -68,7 +68,7 @@ impl Speed {
     }
 }
 
-impl UserCommand {
+impl CustomCommand {
     /// Reads a command.
     pub fn parse(text: &str) -> Self {
         let mut names = Vec::new();
@@ -280,7 +280,7 @@ mod tests {
             (r#"["ptz",1,{}]"#, Meaning::NoTopic),
             (r#""sd_format""#, Meaning::NoTopic),
         ] {
-            assert_eq!(UserCommand::parse(text).meaning, meaning, "{text}");
+            assert_eq!(CustomCommand::parse(text).meaning, meaning, "{text}");
         }
     }
 
@@ -309,7 +309,7 @@ mod tests {
             // {"topic":"x",}
             "7B22746F706963223A2278222C7D",
         ] {
-            let command = UserCommand::parse(text);
+            let command = CustomCommand::parse(text);
             let is_damaged = matches!(command.meaning, Meaning::Damaged(_));
             assert!(is_damaged && command.text.is_empty(), "{text}: {command:?}");
         }
@@ -318,7 +318,7 @@ mod tests {
             "5b7b22746f706963223a2278227d5d",
             "7b227368656c6c223a2278227d",
         ] {
-            let command = UserCommand::parse(text);
+            let command = CustomCommand::parse(text);
             assert_eq!(
                 (command.meaning, command.text),
                 (Meaning::NoTopic, String::new())
@@ -338,7 +338,7 @@ mod tests {
             ("light on", "light on"),
             ("36D7F336", "36D7F336"),
         ] {
-            let command = UserCommand::parse(text);
+            let command = CustomCommand::parse(text);
             assert_eq!(command.text, expected);
             assert_eq!(command.names, [], "{text}");
         }
@@ -369,7 +369,7 @@ mod tests {
             "7B22746F706963223A2273645F666F726D6174227D",
             "73 64 5f 66 6f 72 6d 61 74",
         ] {
-            let command = UserCommand::parse(text);
+            let command = CustomCommand::parse(text);
             assert_eq!(command.names, [TopicName::SdFormat], "{text}");
         }
         for text in [
@@ -377,7 +377,7 @@ mod tests {
             "no_reboot",
             r#"{"topic":"set_status_light"}"#,
         ] {
-            assert_eq!(UserCommand::parse(text).names, [], "{text}");
+            assert_eq!(CustomCommand::parse(text).names, [], "{text}");
         }
     }
 }

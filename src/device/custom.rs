@@ -16,8 +16,8 @@ use peercam_hal::{
 };
 use peercam_proto::{
     command::{
-        MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic, TopicName,
-        UserCommand, encode_topic,
+        CustomCommand, MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic,
+        TopicName, encode_topic,
     },
     credential::Need,
     error::{Error, ErrorKind},
@@ -29,7 +29,7 @@ use peercam_task::boundary::Guarded;
 use super::{Caller, Device, Standby, camera_error, ptz::Motors};
 
 /// Does commands that a maker defined.
-pub trait UserHandler: Send + Sync {
+pub trait CustomHandler: Send + Sync {
     /// Does a command; gives its answer, of any form.
     ///
     /// # Errors
@@ -38,17 +38,17 @@ pub trait UserHandler: Send + Sync {
         &'a self,
         caller: &'a Caller,
         channel: ChannelId,
-        command: &'a UserCommand,
+        command: &'a CustomCommand,
     ) -> BoxFuture<'a, Result<String, Error>>;
 }
 
 /// Commands of `user_define` that are done, and who does them.
 #[derive(Default)]
-pub struct UserCommands {
+pub struct CustomCommands {
     /// Names of those that the device does itself: topics, and `ptz` and `call` for words.
     pub allowed: BTreeSet<String>,
     /// Handlers of others, by name; `*` is for those that nobody does. They come first.
-    pub handlers: BTreeMap<String, Arc<dyn UserHandler>>,
+    pub handlers: BTreeMap<String, Arc<dyn CustomHandler>>,
 }
 
 /// Time for which a word for formatting the card is good.
@@ -62,7 +62,7 @@ pub(super) struct Panels {
     pub(super) firmware: BTreeMap<ChannelId, Arc<dyn Commands>>,
     pub(super) upkeep: BTreeMap<ChannelId, Arc<dyn Upkeep>>,
     pub(super) standby: Standby,
-    pub(super) commands: UserCommands,
+    pub(super) commands: CustomCommands,
     /// The word that formatting the card waits for.
     pub(super) confirm: Guarded<Option<Confirm>>,
 }
@@ -76,11 +76,11 @@ pub(super) struct Confirm {
 }
 
 impl Device {
-    pub(super) async fn user(
+    pub(super) async fn custom(
         &self,
         caller: &Caller,
         channel: ChannelId,
-        command: &UserCommand,
+        command: &CustomCommand,
     ) -> Result<Reply, Error> {
         if let Meaning::Damaged(reason) = command.meaning {
             let reason = format!("this begins as JSON does, and nobody is given it: {reason}");
@@ -172,7 +172,7 @@ impl Device {
     fn not_done(
         &self,
         caller: &Caller,
-        command: &UserCommand,
+        command: &CustomCommand,
         error: Error,
     ) -> Result<Reply, Error> {
         match &command.meaning {
