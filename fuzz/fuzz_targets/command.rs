@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use peercam_proto::command::{
-    Command, Meaning, Panel, PanelReply, CustomCommand, decode_request, encode_topic,
+    Command, Meaning, StandardCommand, PanelReply, CustomCommand, decode_request, encode_topic,
 };
 
 fuzz_target!(|text: &str| {
@@ -18,8 +18,8 @@ fuzz_target!(|text: &str| {
     // What goes on is read as the same by whoever reads it.
     let again = CustomCommand::parse(&command.text);
     assert_eq!(again.text, command.text);
-    if let Meaning::Topic(topic) = &command.meaning {
-        let _ = Panel::of(topic);
+    if let Meaning::Panel(topic) = &command.meaning {
+        let _ = StandardCommand::of(topic);
         let answer = encode_topic(topic, Ok(&PanelReply::Done));
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["confirmation_topic"], topic.name.as_str());

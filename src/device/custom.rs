@@ -16,8 +16,8 @@ use peercam_hal::{
 };
 use peercam_proto::{
     command::{
-        CustomCommand, MAX_REPLY, Meaning, NotPanel, Panel, PanelReply, Position, Reply, Topic,
-        TopicName, encode_topic,
+        CustomCommand, MAX_REPLY, Meaning, PanelError, PanelMessage, PanelReply, Position, Reply,
+        StandardCommand, TopicName, encode_topic,
     },
     credential::Need,
     error::{Error, ErrorKind},
@@ -111,16 +111,16 @@ impl Device {
                 self.calls.viewer_moves(caller, channel, *what)?;
                 return Ok(Reply::Done);
             }
-            Meaning::Topic(topic) if is_allowed => match Panel::of(topic) {
+            Meaning::Panel(topic) if is_allowed => match StandardCommand::of(topic) {
                 Ok(panel) => {
                     let done = self.panel(caller, channel, panel).await;
                     let done = done.map_err(|error| self.beside(caller, "", error));
                     return Ok(answer(topic, done.as_ref()));
                 }
-                Err(NotPanel::Damaged(reason)) => {
+                Err(PanelError::Damaged(reason)) => {
                     return Ok(answer(topic, Err(&Error::bad_request(reason))));
                 }
-                Err(NotPanel::Unknown) => {}
+                Err(PanelError::Unknown) => {}
             },
             _ => {}
         }
@@ -131,7 +131,7 @@ impl Device {
         // What the device knows and the configuration forbids is forbidden, in whatever case.
         let is_known = match &command.meaning {
             Meaning::Step(..) | Meaning::Call(_) => true,
-            Meaning::Topic(topic) => TopicName::like(&topic.name).is_some(),
+            Meaning::Panel(topic) => TopicName::like(&topic.name).is_some(),
             Meaning::Other | Meaning::NoTopic | Meaning::Damaged(_) => false,
         };
         let firmware = self.panels.firmware.get(&channel);
@@ -176,7 +176,7 @@ impl Device {
         error: Error,
     ) -> Result<Reply, Error> {
         match &command.meaning {
-            Meaning::Topic(topic) => {
+            Meaning::Panel(topic) => {
                 let error = self.beside(caller, &topic.name, error);
                 Ok(answer(topic, Err(&error)))
             }
@@ -188,23 +188,23 @@ impl Device {
         &self,
         caller: &Caller,
         channel: ChannelId,
-        panel: Panel,
+        panel: StandardCommand,
     ) -> Result<PanelReply, Error> {
         let panels = &self.panels;
         Ok(match panel {
-            Panel::Press(direction) => {
+            StandardCommand::Press(direction) => {
                 place(panels.motors.press(channel, &caller.viewer, direction)?)
             }
-            Panel::Release => place(panels.motors.release(channel)?),
-            Panel::GetStatus => PanelReply::Status {
+            StandardCommand::Release => place(panels.motors.release(channel)?),
+            StandardCommand::GetStatus => PanelReply::Status {
                 working: self.hub.is_working(channel),
                 viewers: self.viewers.count(),
             },
-            Panel::SetStatus { working } => {
+            StandardCommand::SetStatus { working } => {
                 Box::pin(panels.standby.set(channel, working)).await?;
                 PanelReply::Done
             }
-            Panel::Flip { flipped } => {
+            StandardCommand::Flip { flipped } => {
                 let picture = panels.pictures.get(&channel).ok_or_else(|| {
                     let reason = format!("the camera of channel {channel} cannot turn its picture");
                     Error::new(ErrorKind::Unsupported, reason)
@@ -214,9 +214,13 @@ impl Device {
                     .map_err(|error| camera_error(channel, &error))?;
                 PanelReply::Done
             }
-            Panel::Version => PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION"))),
-            Panel::FormatCard { confirm } => Box::pin(self.format(channel, confirm)).await?,
-            Panel::Reboot => {
+            StandardCommand::Version => {
+                PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION")))
+            }
+            StandardCommand::FormatCard { confirm } => {
+                Box::pin(self.format(channel, confirm)).await?
+            }
+            StandardCommand::Reboot => {
                 let upkeep = panels.upkeep.get(&channel).ok_or_else(|| {
                     let reason = format!("the camera of channel {channel} cannot be started again");
                     Error::new(ErrorKind::Unsupported, reason)
@@ -225,11 +229,11 @@ impl Device {
                 asked.map_err(|error| camera_error(channel, &error))?;
                 PanelReply::Done
             }
-            Panel::BindStatus => {
+            StandardCommand::BindStatus => {
                 self.talkers.beep(channel)?;
                 PanelReply::Done
             }
-            Panel::Intercom => PanelReply::Intercom {
+            StandardCommand::Intercom => PanelReply::Intercom {
                 is_used: self.talkers.is_taken(channel),
             },
         })
@@ -299,7 +303,7 @@ impl Panels {
     }
 }
 
-fn answer(topic: &Topic, done: Result<&PanelReply, &Error>) -> Reply {
+fn answer(topic: &PanelMessage, done: Result<&PanelReply, &Error>) -> Reply {
     let done = done.map_err(|error| (refusal::status(error.kind()), error.reason()));
     Reply::Text(encode_topic(topic, done))
 }

@@ -50,7 +50,7 @@ enum Reads {
     /// That it was not, and why in a number.
     Refused(i64),
     /// An answer of the panel with the number of its question.
-    Topic(i64),
+    PanelMessage(i64),
     /// A stream, of which the first bytes are read.
     Flv,
     /// There is nothing to be played.
@@ -88,8 +88,8 @@ const APPS: &[(&str, &str, Reads)] = &[
     ("mini-program: preview, in clear", "GET http://peer1.xnet/ipc.p2p.com/ipc.flv?action=live&channel=0&quality=high&_crypto=off", Reads::Flv),
     ("mini-program: month", "POST http://ipc.p2p.com/command?action=inner_define&channel=0&cmd=get_month_record&time=202601", Reads::Month),
     ("mini-program: the day", "POST http://ipc.p2p.com/command?action=inner_define&channel=0&cmd=get_file_list&start_time=1767225600&end_time=1767311999&file_type=0", Reads::Files(1440)),
-    ("mini-program: turn", r#"POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":7,"data":{"cmd":"ptz_left_press"}}"#, Reads::Topic(7)),
-    ("mini-program: let go", r#"POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":8,"data":{"cmd":"ptz_release_pre"}}"#, Reads::Topic(8)),
+    ("mini-program: turn", r#"POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":7,"data":{"cmd":"ptz_left_press"}}"#, Reads::PanelMessage(7)),
+    ("mini-program: let go", r#"POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd={"topic":"ptz","message_id":8,"data":{"cmd":"ptz_release_pre"}}"#, Reads::PanelMessage(8)),
     ("mini-program: talk", "POST http://ipc.p2p.com/voice?channel=0", Reads::Done),
     ("mini-program: ring", "POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd=wx_call_start", Reads::Done),
     ("mini-program: give up", "POST http://ipc.p2p.com/command?action=user_define&channel=0&cmd=wx_call_cancel", Reads::Done),
@@ -220,7 +220,7 @@ fn judge(place: &str, answer: &Answer, reads: &Reads) {
         }
         Reads::Done => assert_eq!(status(&json), 0, "{place}: {json}"),
         Reads::Refused(why) => assert_eq!(status(&json), *why, "{place}: {json}"),
-        Reads::Topic(id) => {
+        Reads::PanelMessage(id) => {
             assert_eq!(json["confirmation_topic"], "ptz", "{place}");
             assert_eq!(json["message_id"], *id, "{place}");
             assert_eq!(parse_int(&json["result"]), Some(0), "{place}: {json}");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Topic, TopicName, json, panel::Members};
+use super::{PanelMessage, TopicName, json, panel::Members};
 use crate::{call::ViewerMove, encoding::hex};
 
 /// Most layers of percent-encoding that are looked through, beside that of the query.
@@ -27,7 +27,7 @@ pub struct CustomCommand {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meaning {
     /// JSON with a topic.
-    Topic(Topic),
+    Panel(PanelMessage),
     /// `ptz_left` and the like: a step.
     Step(Direction, Speed),
     /// `wx_call_start` and the like.
@@ -93,7 +93,7 @@ impl CustomCommand {
     /// words that mean that, or else the first word.
     pub fn name(&self) -> &str {
         match &self.meaning {
-            Meaning::Topic(topic) => &topic.name,
+            Meaning::Panel(topic) => &topic.name,
             Meaning::Step(..) => "ptz",
             Meaning::Call(_) => "call",
             Meaning::Other | Meaning::NoTopic | Meaning::Damaged(_) => self.first_word(),
@@ -112,7 +112,7 @@ fn read(text: &str, mut hear: impl FnMut(&str)) -> Result<(String, Meaning), &'s
     if json::begins_as_json(text) {
         let mut members = Members::default();
         let text = json::rewrite(text, hear, |key, value| members.take(key, value))?;
-        let meaning = members.topic().map_or(Meaning::NoTopic, Meaning::Topic);
+        let meaning = members.topic().map_or(Meaning::NoTopic, Meaning::Panel);
         return Ok((text, meaning));
     }
     // Firmware may decode once more than this device did, and then read a topic that was not checked.
@@ -291,7 +291,7 @@ mod tests {
             r#"{"topic":"x","data":{},"data":{}}"#,
             r#"{"topic":"sd_format"} ,"#,
             r#"{"topic":"reboot",}"#,
-            r#"{"Topic":"sd_format"}"#,
+            r#"{"PanelMessage":"sd_format"}"#,
             r#"{"topic":"x","TOPIC":"sd_format"}"#,
             r#"{"topic":"sd_format""#,
             "\u{feff}{\"topic\":\"sd_format\"}",

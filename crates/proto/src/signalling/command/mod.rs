@@ -47,7 +47,9 @@ pub use records::{
 };
 
 pub use custom::{CustomCommand, Direction, Meaning, Speed};
-pub use panel::{NotPanel, Panel, PanelReply, Position, Topic, TopicName, encode_topic};
+pub use panel::{
+    PanelError, PanelMessage, PanelReply, Position, StandardCommand, TopicName, encode_topic,
+};
 pub use reply::{ChannelState, Reply, Status};
 
 use std::time::Duration;

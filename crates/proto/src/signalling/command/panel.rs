@@ -13,7 +13,7 @@ use super::{
 
 /// A message of a panel: `{"topic":"…","message_id":…,"data":{…}}`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Topic {
+pub struct PanelMessage {
     /// Its name.
     pub name: String,
     /// Correlation id of the answer: a number, a string, or missing.
@@ -24,7 +24,7 @@ pub struct Topic {
 
 /// A topic that this device knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Panel {
+pub enum StandardCommand {
     /// `ptz`: turn until the finger leaves.
     Press(Direction),
     /// `ptz`: the finger has left.
@@ -56,7 +56,7 @@ pub enum Panel {
     Reboot,
 }
 
-/// The topics of [`Panel`], as the configuration allows them.
+/// The topics of [`StandardCommand`], as the configuration allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicName {
     /// `ptz`
@@ -136,7 +136,7 @@ impl<'a> Members<'a> {
     }
 
     /// The message, if it is one.
-    pub(super) fn topic(self) -> Option<Topic> {
+    pub(super) fn topic(self) -> Option<PanelMessage> {
         let name: String = serde_json::from_str(self.topic?.get()).ok()?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let is_name = (1..=json::MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain);
@@ -145,7 +145,7 @@ impl<'a> Members<'a> {
             Some(raw) => serde_json::from_str(raw.get()).ok(),
         };
         let (message_id, data) = (value(self.message_id)?, value(self.data)?);
-        is_name.then(|| Topic {
+        is_name.then(|| PanelMessage {
             name,
             message_id: Some(message_id).filter(|id| !id.is_null()),
             data: match data {
@@ -158,43 +158,43 @@ impl<'a> Members<'a> {
 
 /// Reason why a topic is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotPanel {
+pub enum PanelError {
     /// No topic of this name is known.
     Unknown,
     /// Malformed data; the text says how it should be.
     Damaged(&'static str),
 }
 
-impl Panel {
+impl StandardCommand {
     /// Reads the message of a topic.
     ///
     /// # Errors
-    /// [`NotPanel`]
-    pub fn of(topic: &Topic) -> Result<Self, NotPanel> {
+    /// [`PanelError`]
+    pub fn of(topic: &PanelMessage) -> Result<Self, PanelError> {
         let word = |key: &str| topic.data.get(key).and_then(Value::as_str);
         let name = TopicName::like(&topic.name);
         let name = name.filter(|name| name.as_str() == topic.name);
-        Ok(match name.ok_or(NotPanel::Unknown)? {
+        Ok(match name.ok_or(PanelError::Unknown)? {
             TopicName::Ptz => match word("cmd") {
                 Some("ptz_release_pre") => Self::Release,
                 Some(cmd) => {
                     let pressed = cmd.strip_prefix("ptz_");
                     let pressed = pressed.and_then(|word| word.strip_suffix("_press"));
                     let direction = pressed.and_then(direction);
-                    Self::Press(direction.ok_or(NotPanel::Damaged(PTZ))?)
+                    Self::Press(direction.ok_or(PanelError::Damaged(PTZ))?)
                 }
-                None => return Err(NotPanel::Damaged(PTZ)),
+                None => return Err(PanelError::Damaged(PTZ)),
             },
             TopicName::GetStatus => Self::GetStatus,
             TopicName::SetStatus => match word("status") {
                 Some("working") => Self::SetStatus { working: true },
                 Some("standby") => Self::SetStatus { working: false },
-                _ => return Err(NotPanel::Damaged("data.status is working or standby")),
+                _ => return Err(PanelError::Damaged("data.status is working or standby")),
             },
             TopicName::MirrorFlip => match word("mode") {
                 Some("normal") => Self::Flip { flipped: false },
                 Some("flip") => Self::Flip { flipped: true },
-                _ => return Err(NotPanel::Damaged("data.mode is normal or flip")),
+                _ => return Err(PanelError::Damaged("data.mode is normal or flip")),
             },
             TopicName::Version => Self::Version,
             TopicName::SdFormat => Self::FormatCard {
@@ -209,7 +209,7 @@ impl Panel {
 
 const PTZ: &str = "data.cmd is one of ptz_left_press, ptz_right_press, ptz_up_press, ptz_down_press, ptz_release_pre";
 
-/// Answer to a [`Panel`] message that was done.
+/// Answer to a [`StandardCommand`] message that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PanelReply {
     /// Confirmation without more.
@@ -286,7 +286,7 @@ struct AnswerJson<'a> {
 
 /// The answer to a topic: `{"confirmation_topic":"…","message_id":…,"result":"0",…}`; if it was not
 /// done, with the status and the reason.
-pub fn encode_topic(topic: &Topic, done: Result<&PanelReply, (Status, &str)>) -> String {
+pub fn encode_topic(topic: &PanelMessage, done: Result<&PanelReply, (Status, &str)>) -> String {
     let mut answer = AnswerJson {
         confirmation_topic: &topic.name,
         message_id: topic.message_id.as_ref(),
@@ -332,15 +332,15 @@ mod tests {
     use super::*;
     use crate::command::{CustomCommand, Meaning};
 
-    fn topic(text: &str) -> Topic {
+    fn topic(text: &str) -> PanelMessage {
         match CustomCommand::parse(text).meaning {
-            Meaning::Topic(topic) => topic,
+            Meaning::Panel(topic) => topic,
             other => panic!("{text} is {other:?}"),
         }
     }
 
-    fn panel(text: &str) -> Result<Panel, NotPanel> {
-        Panel::of(&topic(text))
+    fn panel(text: &str) -> Result<StandardCommand, PanelError> {
+        StandardCommand::of(&topic(text))
     }
 
     #[test]
@@ -348,61 +348,61 @@ mod tests {
         for (text, expected) in [
             (
                 r#"{"topic":"ptz","message_id":0,"data":{"cmd":"ptz_release_pre"}}"#,
-                Panel::Release,
+                StandardCommand::Release,
             ),
             (
                 r#"{"topic":"ptz","data":{"cmd":"ptz_up_press"}}"#,
-                Panel::Press(Direction::Up),
+                StandardCommand::Press(Direction::Up),
             ),
             (
                 r#"{"topic":"ptz","data":{"cmd":"ptz_left_press"}}"#,
-                Panel::Press(Direction::Left),
+                StandardCommand::Press(Direction::Left),
             ),
             (
                 r#"{"topic":"get_status","data":{"user":"owner"}}"#,
-                Panel::GetStatus,
+                StandardCommand::GetStatus,
             ),
             (
                 r#"{"topic":"set_status","data":{"status":"standby"}}"#,
-                Panel::SetStatus { working: false },
+                StandardCommand::SetStatus { working: false },
             ),
             (
                 r#"{"topic":"Mirror_flip","data":{"mode":"flip"}}"#,
-                Panel::Flip { flipped: true },
+                StandardCommand::Flip { flipped: true },
             ),
-            (r#"{"topic":"version"}"#, Panel::Version),
+            (r#"{"topic":"version"}"#, StandardCommand::Version),
             (
                 r#"{"topic":"sd_format","data":null}"#,
-                Panel::FormatCard { confirm: None },
+                StandardCommand::FormatCard { confirm: None },
             ),
             (
                 r#"{"topic":"sd_format","data":{"confirm":"x"}}"#,
-                Panel::FormatCard {
+                StandardCommand::FormatCard {
                     confirm: Some("x".into()),
                 },
             ),
             (
                 r#"{"topic":"bind_status","status":"success"}"#,
-                Panel::BindStatus,
+                StandardCommand::BindStatus,
             ),
-            (r#"{"topic":"intercom"}"#, Panel::Intercom),
-            (r#"{"topic":"reboot"}"#, Panel::Reboot),
+            (r#"{"topic":"intercom"}"#, StandardCommand::Intercom),
+            (r#"{"topic":"reboot"}"#, StandardCommand::Reboot),
         ] {
             assert_eq!(panel(text), Ok(expected), "{text}");
         }
-        assert_eq!(panel(r#"{"topic":"upgrade"}"#), Err(NotPanel::Unknown));
+        assert_eq!(panel(r#"{"topic":"upgrade"}"#), Err(PanelError::Unknown));
         for text in [
             r#"{"topic":"ptz"}"#,
             r#"{"topic":"ptz","data":{"cmd":"ptz_in_press"}}"#,
             r#"{"topic":"set_status","data":{"status":"asleep"}}"#,
             r#"{"topic":"Mirror_flip","data":{}}"#,
         ] {
-            assert!(matches!(panel(text), Err(NotPanel::Damaged(_))), "{text}");
+            assert!(matches!(panel(text), Err(PanelError::Damaged(_))), "{text}");
         }
         for name in TopicName::ALL.map(TopicName::as_str) {
             assert_ne!(
                 panel(&format!("{{\"topic\":\"{name}\"}}")),
-                Err(NotPanel::Unknown)
+                Err(PanelError::Unknown)
             );
         }
     }
