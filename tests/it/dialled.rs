@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use peercam_client::p2p::{Identity, OnFeedback, Options, Session};
-use peercam_net::p2p::{Connection, Endpoint, Hints, Lost, Relays, Role};
+use peercam_net::p2p::{CloseReason, Connection, Endpoint, Hints, Relays, Role};
 use peercam_proto::{
     credential::{BodyKind, EndpointId, PairingUri, Secret, Signed, Transport},
     feedback::Feedback,
@@ -96,7 +96,7 @@ impl RawPeer {
     pub(crate) async fn dial_from(
         endpoint: &Endpoint,
         uri: &PairingUri,
-    ) -> Result<Connection, Lost> {
+    ) -> Result<Connection, CloseReason> {
         let hints = Hints {
             relays: Vec::new(),
             addresses: uri.udp.clone(),

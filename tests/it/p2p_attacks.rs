@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use peercam_client::p2p::Identity;
-use peercam_net::p2p::{Connection, Endpoint, Lost};
+use peercam_net::p2p::{CloseReason, Connection, Endpoint};
 use peercam_proto::credential::{BodyKind, PairingUri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,7 +15,7 @@ use crate::{
     support::{Answer, HANG},
 };
 
-async fn closed(connection: &Connection) -> Lost {
+async fn closed(connection: &Connection) -> CloseReason {
     let closed = tokio::time::timeout(HANG, connection.closed()).await;
     closed.expect("it does not hang")
 }
@@ -115,7 +115,7 @@ async fn a_peer_without_proof_gets_one_answer_for_everything_and_few_of_them() {
         );
         let lost = closed(&peer.connection).await;
         assert!(
-            matches!(&lost, Lost::Closed(reason) if reason.contains("no proof")),
+            matches!(&lost, CloseReason::Closed(reason) if reason.contains("no proof")),
             "{lost}"
         );
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peercam_client::{Answer, ClientError, p2p::Ask};
-use peercam_net::p2p::{Connection, Endpoint, Lost, Stream};
+use peercam_net::p2p::{CloseReason, Connection, Endpoint, Stream};
 use peercam_proto::{
     credential::PairingUri,
     flv::{Reader, TagBody, VideoPacket},
@@ -117,8 +117,11 @@ async fn who_dials_a_device_that_is_shutting_down_is_told_at_once() {
         Ok(late) => in_time(late.closed()).await,
         Err(refused) => refused,
     };
-    assert_eq!(refused, Lost::ShuttingDown);
-    assert_eq!(in_time(connection.closed()).await, Lost::ShuttingDown);
+    assert_eq!(refused, CloseReason::ShuttingDown);
+    assert_eq!(
+        in_time(connection.closed()).await,
+        CloseReason::ShuttingDown
+    );
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
     asked.write_all(answer).await.unwrap();
     assert_eq!(command.await.unwrap().body, "done");
@@ -509,7 +512,10 @@ async fn what_was_sent_is_never_sent_again_and_what_was_asked_is() {
         );
         // It is asked a second time, and that is all.
         let asked = session.send(Ask::get("/healthz?x")).await.err();
-        assert!(matches!(asked, Some(ClientError::Lost(_))), "{asked:?}");
+        assert!(
+            matches!(asked, Some(ClientError::CloseReason(_))),
+            "{asked:?}"
+        );
         let last = session.send(Ask::get("/last"));
         let _ = tokio::time::timeout(Duration::from_secs(5), last).await;
         session.close().await;

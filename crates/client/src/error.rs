@@ -4,7 +4,7 @@
 
 use std::{fmt, io, net::SocketAddr};
 
-use peercam_net::p2p::Lost;
+use peercam_net::p2p::CloseReason;
 
 use super::exchange::RequestError;
 
@@ -23,14 +23,14 @@ pub enum ClientError {
     #[error("the device cannot be reached: {lost}{}", advice(lost))]
     NotDialled {
         /// Reason of the endpoint.
-        lost: Lost,
+        lost: CloseReason,
     },
     /// The viewer's own endpoint cannot be had.
     #[error("this machine gives no UDP port for P2P: {0}")]
     NoEndpoint(String),
     /// The connection was lost before the answer came.
     #[error("the connection to the device was lost: {0}")]
-    Lost(Lost),
+    CloseReason(CloseReason),
     /// Something else answers there. It was sent nothing secret.
     #[error(
         "what answers at {0} is no peercam listener with access = \"token\"; nothing secret was sent to it"
@@ -120,9 +120,9 @@ impl ClientError {
             Self::NoAddress => Code::BadPeerInfo,
             Self::Unreachable(_) | Self::NotTheDevice(_) | Self::Timeout(_) => Code::NotConnected,
             Self::NotDialled {
-                lost: Lost::Incompatible,
+                lost: CloseReason::Incompatible,
             } => Code::Incompatible,
-            Self::NotDialled { .. } | Self::Lost(_) => Code::NotConnected,
+            Self::NotDialled { .. } | Self::CloseReason(_) => Code::NotConnected,
             Self::NoEndpoint(_) => Code::NoNetwork,
             Self::NotAccepted => Code::BadPeerInfo,
             Self::Broken | Self::TooMuch => Code::Unopened,
@@ -150,7 +150,7 @@ impl ClientError {
             Self::Timeout(_) | Self::Broken | Self::TooMuch | Self::NotAccepted => {
                 Self::OutcomeUnknown(Box::new(self))
             }
-            Self::Lost(_) => Self::OutcomeUnknown(Box::new(self)),
+            Self::CloseReason(_) => Self::OutcomeUnknown(Box::new(self)),
             other => other,
         }
     }
@@ -167,14 +167,14 @@ impl From<RequestError> for ClientError {
 }
 
 /// Advice about a device that cannot be dialled.
-fn advice(lost: &Lost) -> &'static str {
+fn advice(lost: &CloseReason) -> &'static str {
     match lost {
-        Lost::Silent => {
+        CloseReason::Silent => {
             "; is it on, and connected to its relay? peercam doctor @URI says what this side sees"
         }
-        Lost::Incompatible => "; update the older one of the two",
-        Lost::ShuttingDown => "; it may be starting again",
-        Lost::Closed(_) | Lost::ClosedHere | Lost::Other(_) => "",
+        CloseReason::Incompatible => "; update the older one of the two",
+        CloseReason::ShuttingDown => "; it may be starting again",
+        CloseReason::Closed(_) | CloseReason::ClosedHere | CloseReason::Other(_) => "",
     }
 }
 

@@ -10,7 +10,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use peercam_net::{
     Activity, Connections, Known, Standing,
-    p2p::{Admission, Admissions, Connection, Endpoint, Incoming, Lost, Stream},
+    p2p::{
+        CloseReason, Connection, Endpoint, HandshakeDecision, HandshakeLimiter, Incoming, Stream,
+    },
 };
 use peercam_proto::{credential::EndpointId, farewell, network::Peer, text::Printable};
 use peercam_task::boundary::{self, Guarded, Panicked, Part, Pause, contain};
@@ -93,7 +95,7 @@ impl Service {
     /// Accepts peers until `stop` is cancelled, or the endpoint is no more, or may be in a state
     /// that nobody knows.
     async fn accept(&self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let mut admissions = Admissions::new(self.known.clone(), Instant::now());
+        let mut admissions = HandshakeLimiter::new(self.known.clone(), Instant::now());
         let panics = boundary::library_panics();
         loop {
             let incoming = tokio::select! {
@@ -106,13 +108,13 @@ impl Service {
             let unauthenticated = self.connections.unauthenticated();
             let knock = (incoming.peer().source(), incoming.has_address());
             let ticket = match admissions.next(knock, unauthenticated, now) {
-                Admission::Handshake(ticket) => ticket,
-                Admission::ShowAddress => {
+                HandshakeDecision::Accept(ticket) => ticket,
+                HandshakeDecision::Retry => {
                     // A Retry (RFC 9000 §8.1.2), which costs no state.
                     incoming.ask_for_address();
                     continue;
                 }
-                Admission::NotNow => {
+                HandshakeDecision::Ignore => {
                     incoming.ignore();
                     continue;
                 }
@@ -206,7 +208,7 @@ impl Service {
         connection: &Connection,
         authenticated: &Arc<AuthenticatedConnection>,
         stop: CancellationToken,
-    ) -> Lost {
+    ) -> CloseReason {
         let mut requests = JoinSet::new();
         loop {
             tokio::select! {

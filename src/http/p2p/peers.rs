@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use peercam_net::p2p::{Connection, Lost, Traffic};
+use peercam_net::p2p::{CloseReason, Connection, Traffic};
 use peercam_task::boundary::Guarded;
 use prometheus_client::{
     collector::Collector,
@@ -98,13 +98,13 @@ impl Peers {
         self.path_changes.inc();
     }
 
-    pub(super) fn closed(&self, lost: &Lost) {
+    pub(super) fn closed(&self, lost: &CloseReason) {
         let reason = match lost {
-            Lost::Closed(_) | Lost::ShuttingDown => "viewer left",
-            Lost::ClosedHere => "ended by the device",
-            Lost::Silent => "silent",
-            Lost::Incompatible => "incompatible",
-            Lost::Other(_) => "broken",
+            CloseReason::Closed(_) | CloseReason::ShuttingDown => "viewer left",
+            CloseReason::ClosedHere => "ended by the device",
+            CloseReason::Silent => "silent",
+            CloseReason::Incompatible => "incompatible",
+            CloseReason::Other(_) => "broken",
         };
         self.closed.get_or_create(&Reason { reason }).inc();
     }

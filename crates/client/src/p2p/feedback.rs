@@ -5,7 +5,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use peercam_net::p2p::{Connection, Lost, Stream};
+use peercam_net::p2p::{CloseReason, Connection, Stream};
 use peercam_proto::feedback::{Feedback, MAX_FEEDBACK};
 use peercam_task::boundary::{Part, contain};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ pub trait OnFeedback: Send + Sync {
 }
 
 /// Takes what the device says on this connection until that is no more.
-pub(super) async fn listen(connection: &Connection, handler: Arc<dyn OnFeedback>) -> Lost {
+pub(super) async fn listen(connection: &Connection, handler: Arc<dyn OnFeedback>) -> CloseReason {
     let mut messages = JoinSet::new();
     loop {
         tokio::select! {

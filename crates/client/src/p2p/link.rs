@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use peercam_net::p2p::{Connection, Lost, Stream};
+use peercam_net::p2p::{CloseReason, Connection, Stream};
 use peercam_proto::credential::{
     BodyKind, EXPORTER_LABEL, EndpointId, PairingUri, Signed, Transport,
 };
@@ -92,10 +92,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(connection: Connection, viewer: EndpointId) -> Result<Self, Lost> {
+    pub(super) fn new(connection: Connection, viewer: EndpointId) -> Result<Self, CloseReason> {
         let binding = connection.export(EXPORTER_LABEL, b"");
         Ok(Self {
-            binding: binding.ok_or_else(|| Lost::Other("it has no keying material".to_owned()))?,
+            binding: binding
+                .ok_or_else(|| CloseReason::Other("it has no keying material".to_owned()))?,
             connection,
             viewer,
             counter: AtomicU32::new(0),
@@ -122,12 +123,12 @@ impl Link {
         let does_something = does_something(&request.method);
         // Until there is a stream, nothing has been sent.
         let stream = in_time(self.connection.open()).await?;
-        let stream = stream.map_err(ClientError::Lost)?;
+        let stream = stream.map_err(ClientError::CloseReason)?;
         let sent = self.exchange(uri, stream, request).await;
         sent.map_err(|error| {
             // Where the connection is gone, that is why.
             let error = match (error, self.connection.close_reason()) {
-                (ClientError::Broken, Some(lost)) => ClientError::Lost(lost),
+                (ClientError::Broken, Some(lost)) => ClientError::CloseReason(lost),
                 (error, _) => error,
             };
             match error {

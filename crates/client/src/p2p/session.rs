@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_net::p2p::{Endpoint, Hints, Lost, Relays, Role};
+use peercam_net::p2p::{CloseReason, Endpoint, Hints, Relays, Role};
 use peercam_proto::credential::PairingUri;
 use peercam_task::boundary::{self, Part};
 use tokio::sync::watch;
@@ -117,7 +117,7 @@ impl Session {
         let link = self.link(PATIENCE).await?;
         let sent = link.send(&self.shared.uri, request).await;
         match (sent, again) {
-            (Err(ClientError::Lost(_)), Some(again)) => {
+            (Err(ClientError::CloseReason(_)), Some(again)) => {
                 let link = self.link(PATIENCE).await?;
                 link.send(&self.shared.uri, again).await
             }
@@ -151,7 +151,7 @@ impl Session {
                 }
                 // It fails by itself if it does.
                 State::Dialling => None,
-                State::Up(_) => Some(Down::Lost(Lost::Silent)),
+                State::Up(_) => Some(Down::CloseReason(CloseReason::Silent)),
                 State::Down(down) => Some(down.clone()),
             };
             let is_final = matches!(why, Some(Down::Refused { .. } | Down::NotAccepted));
@@ -167,7 +167,7 @@ impl Session {
             };
             if !changed {
                 return Err(ClientError::NotDialled {
-                    lost: Lost::ClosedHere,
+                    lost: CloseReason::ClosedHere,
                 });
             }
         }

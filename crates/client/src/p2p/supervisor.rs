@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_net::p2p::{Connection, Endpoint, Hints, Lost, Path};
+use peercam_net::p2p::{CloseReason, Connection, Endpoint, Hints, Path};
 use peercam_proto::{credential::PairingUri, feedback::Feedback};
 use peercam_task::boundary::{Part, contain};
 use tokio::{sync::watch, task::JoinSet};
@@ -56,7 +56,7 @@ pub(super) enum State {
 /// Reason that there is no connection; the device is being dialled again.
 #[derive(Clone, Debug)]
 pub(super) enum Down {
-    Lost(Lost),
+    CloseReason(CloseReason),
     NotAccepted,
     Refused { status: u16, reason: String },
 }
@@ -64,7 +64,7 @@ pub(super) enum Down {
 impl From<Down> for ClientError {
     fn from(down: Down) -> Self {
         match down {
-            Down::Lost(lost) => Self::NotDialled { lost },
+            Down::CloseReason(lost) => Self::NotDialled { lost },
             Down::NotAccepted => Self::NotAccepted,
             Down::Refused { status, reason } => Self::Refused { status, reason },
         }
@@ -112,7 +112,7 @@ impl Supervisor {
                     link = new;
                 }
                 Next::Nothing(down) => {
-                    let is_refused = !matches!(down, Down::Lost(_));
+                    let is_refused = !matches!(down, Down::CloseReason(_));
                     link.connection().close("refused");
                     self.say_down(down);
                     if is_refused {
@@ -157,8 +157,8 @@ impl Supervisor {
                     Some(dialled) = dials.join_next() => {
                         let dialled = match dialled {
                             Ok(Ok(dialled)) => dialled,
-                            Ok(Err(error)) => Err(Lost::Other(error.to_string())),
-                            Err(error) => Err(Lost::Other(error.to_string())),
+                            Ok(Err(error)) => Err(CloseReason::Other(error.to_string())),
+                            Err(error) => Err(CloseReason::Other(error.to_string())),
                         };
                         let link = dialled
                             .and_then(|connection| Link::new(connection, self.endpoint.id()));
@@ -173,13 +173,13 @@ impl Supervisor {
         }
     }
 
-    fn note_failure(&self, lost: Lost) {
+    fn note_failure(&self, lost: CloseReason) {
         match &*self.state.borrow() {
             State::Up(_) => return,
-            State::Down(Down::Lost(known)) if *known == lost => return,
+            State::Down(Down::CloseReason(known)) if *known == lost => return,
             State::Dialling | State::Down(_) => {}
         }
-        self.say_down(Down::Lost(lost));
+        self.say_down(Down::CloseReason(lost));
     }
 
     /// Serves a connection until it is lost, or there is a better one.
@@ -194,9 +194,9 @@ impl Supervisor {
         });
         tokio::select! {
             down = self.say_hello(link) => Next::Nothing(down),
-            lost = feedback::listen(connection, on_feedback) => Next::Nothing(Down::Lost(lost)),
+            lost = feedback::listen(connection, on_feedback) => Next::Nothing(Down::CloseReason(lost)),
             new = self.dial_when_silent(connection) => Next::Replaced(new),
-            () = say_path => Next::Nothing(Down::Lost(connection.closed().await)),
+            () = say_path => Next::Nothing(Down::CloseReason(connection.closed().await)),
             never = self.seek_direct(connection) => match never {},
         }
     }

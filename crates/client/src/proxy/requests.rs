@@ -247,7 +247,9 @@ fn failure(error: &ClientError) -> Response<ProxyBody> {
         ClientError::Refused { status, .. } => {
             StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
         }
-        ClientError::NotDialled { .. } | ClientError::Lost(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ClientError::NotDialled { .. } | ClientError::CloseReason(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ClientError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         ClientError::BadTarget(_) => StatusCode::BAD_REQUEST,
         _ => StatusCode::BAD_GATEWAY,

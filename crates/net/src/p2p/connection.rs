@@ -1,6 +1,6 @@
 //! A connection to another endpoint: its streams, its paths, and how it ended.
 //!
-//! Errors of iroh become [`Lost`] here and are seen nowhere else.
+//! Errors of iroh become [`CloseReason`] here and are seen nowhere else.
 
 use std::{fmt, net::SocketAddr, pin::Pin, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct Connection {
 
 /// The connection is no more, or never came to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lost {
+pub enum CloseReason {
     /// The other end closed it, and why.
     #[error("the other end closed the connection: {0}")]
     Closed(String),
@@ -99,8 +99,8 @@ impl Connection {
     /// something has been written to it.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn open(&self) -> Result<Stream, Lost> {
+    /// [`CloseReason`].
+    pub async fn open(&self) -> Result<Stream, CloseReason> {
         let opened = self.inner.open_bi().await;
         opened.map(Stream::new).map_err(|error| lost(&error))
     }
@@ -108,8 +108,8 @@ impl Connection {
     /// Waits for a stream of the other end.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn accept(&self) -> Result<Stream, Lost> {
+    /// [`CloseReason`].
+    pub async fn accept(&self) -> Result<Stream, CloseReason> {
         let accepted = self.inner.accept_bi().await;
         accepted.map(Stream::new).map_err(|error| lost(&error))
     }
@@ -126,12 +126,12 @@ impl Connection {
     }
 
     /// Waits until the connection is no more.
-    pub async fn closed(&self) -> Lost {
+    pub async fn closed(&self) -> CloseReason {
         lost(&self.inner.closed().await)
     }
 
     /// Returns why the connection is no more; `None` while it is open.
-    pub fn close_reason(&self) -> Option<Lost> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.inner.close_reason().map(|error| lost(&error))
     }
 
@@ -222,29 +222,29 @@ impl fmt::Display for Path {
 /// The alert of TLS for a peer that speaks none of our protocols (RFC 7301).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-pub(super) fn lost(error: &ConnectionError) -> Lost {
+pub(super) fn lost(error: &ConnectionError) -> CloseReason {
     match error {
         ConnectionError::ApplicationClosed(close) if close.error_code == SHUTTING_DOWN => {
-            Lost::ShuttingDown
+            CloseReason::ShuttingDown
         }
         // Nobody else refuses: who has no place does not answer.
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
         {
-            Lost::ShuttingDown
+            CloseReason::ShuttingDown
         }
         ConnectionError::ApplicationClosed(close) => {
-            Lost::Closed(text::line(&String::from_utf8_lossy(&close.reason), 256))
+            CloseReason::Closed(text::line(&String::from_utf8_lossy(&close.reason), 256))
         }
-        ConnectionError::LocallyClosed => Lost::ClosedHere,
-        ConnectionError::TimedOut | ConnectionError::Reset => Lost::Silent,
-        ConnectionError::VersionMismatch => Lost::Incompatible,
+        ConnectionError::LocallyClosed => CloseReason::ClosedHere,
+        ConnectionError::TimedOut | ConnectionError::Reset => CloseReason::Silent,
+        ConnectionError::VersionMismatch => CloseReason::Incompatible,
         ConnectionError::ConnectionClosed(close)
             if u64::from(close.error_code) == 0x100 + u64::from(NO_APPLICATION_PROTOCOL) =>
         {
-            Lost::Incompatible
+            CloseReason::Incompatible
         }
         // The peer may have given its reason here too.
-        other => Lost::Other(text::line(&other.to_string(), 256)),
+        other => CloseReason::Other(text::line(&other.to_string(), 256)),
     }
 }

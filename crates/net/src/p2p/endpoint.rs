@@ -21,7 +21,7 @@ use peercam_proto::{
 use peercam_task::boundary::{Guarded, Part, contain};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use super::{Connection, Lost, Role, connection::lost};
+use super::{CloseReason, Connection, Role, connection::lost};
 use crate::tcp;
 
 /// The protocol that is spoken, with its version.
@@ -317,10 +317,10 @@ impl Endpoint {
     /// Dials a device. That begins with every hint at once.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn dial(&self, device: EndpointId, hints: &Hints) -> Result<Connection, Lost> {
+    /// [`CloseReason`].
+    pub async fn dial(&self, device: EndpointId, hints: &Hints) -> Result<Connection, CloseReason> {
         let key = PublicKey::from_bytes(device.as_bytes())
-            .map_err(|_| Lost::Other("the device's id is no key".to_owned()))?;
+            .map_err(|_| CloseReason::Other("the device's id is no key".to_owned()))?;
         let mut address = EndpointAddr::new(key);
         for url in hints.relays.iter().filter_map(|url| url.parse().ok()) {
             address = address.with_relay_url(url);
@@ -330,13 +330,13 @@ impl Endpoint {
         }
         let dialling = self.inner();
         let dialled = tokio::time::timeout(HANDSHAKE_TIME, dialling.connect(address, ALPN));
-        let connection = dialled.await.map_err(|_| Lost::Silent)?;
+        let connection = dialled.await.map_err(|_| CloseReason::Silent)?;
         connection
             .map(Connection::new)
             .map_err(|error| match &error {
                 ConnectError::Connecting { source, .. } => connecting(source),
                 ConnectError::Connection { source, .. } => lost(source),
-                other => Lost::Other(format!("{other:#}")),
+                other => CloseReason::Other(format!("{other:#}")),
             })
     }
 
@@ -379,11 +379,11 @@ impl Incoming {
     /// Completes the handshake.
     ///
     /// # Errors
-    /// [`Lost`].
-    pub async fn accept(self) -> Result<Connection, Lost> {
+    /// [`CloseReason`].
+    pub async fn accept(self) -> Result<Connection, CloseReason> {
         let accepting = self.inner.accept().map_err(|error| lost(&error))?;
         let accepted = tokio::time::timeout(HANDSHAKE_TIME, accepting).await;
-        let connection = accepted.map_err(|_| Lost::Silent)?;
+        let connection = accepted.map_err(|_| CloseReason::Silent)?;
         connection
             .map(Connection::new)
             .map_err(|error| connecting(&error))
@@ -406,9 +406,9 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-fn connecting(error: &ConnectingError) -> Lost {
+fn connecting(error: &ConnectingError) -> CloseReason {
     match error {
         ConnectingError::ConnectionError { source, .. } => lost(source),
-        other => Lost::Other(format!("{other:#}")),
+        other => CloseReason::Other(format!("{other:#}")),
     }
 }

@@ -5,16 +5,16 @@
 //! Nobody's servers but the relays of the configuration are contacted; there is no lookup of any
 //! kind, because a viewer has what it needs from its pairing URI.
 
-mod admission;
 mod connection;
 mod endpoint;
+mod handshake;
 mod settings;
 mod stream;
 
-pub use admission::{Admission, Admissions};
-pub use connection::{Connection, Lost, Path, Traffic};
+pub use connection::{CloseReason, Connection, Path, Traffic};
 pub use endpoint::{
     BindError, Endpoint, Hints, Incoming, ParseRelayError, RelayState, Relays, endpoint_id,
 };
+pub use handshake::{HandshakeDecision, HandshakeLimiter};
 pub use settings::{Role, SEND_WINDOW, UNAUTHENTICATED_WINDOW, VIEWER_WINDOW};
 pub use stream::{IsLong, Stream};

@@ -45,14 +45,14 @@ const MAX_SOURCES: usize = 512;
 
 /// Decision about a handshake that a peer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum HandshakeDecision {
     /// The handshake goes on.
-    Handshake(Ticket),
+    Accept(Ticket),
     /// A Retry (RFC 9000 §8.1.2): the peer validates its address first, which costs it a round trip
     /// and the device nothing.
-    ShowAddress,
+    Retry,
     /// No answer now; the peer's own repetition comes later.
-    NotNow,
+    Ignore,
 }
 
 /// Bounds what strangers cost: a handshake is a few milliseconds of a small processor.
@@ -64,7 +64,7 @@ pub enum Admission {
 /// itself lately does not wait at all. What is over is not answered, and QUIC knocks again after a
 /// second.
 #[derive(Debug)]
-pub struct Admissions {
+pub struct HandshakeLimiter {
     first_of_all: Bucket,
     all: Bucket,
     first: Sources,
@@ -73,7 +73,7 @@ pub struct Admissions {
     known: Known,
 }
 
-impl Admissions {
+impl HandshakeLimiter {
     /// Full buckets.
     pub fn new(known: Known, now: Instant) -> Self {
         Self {
@@ -93,26 +93,26 @@ impl Admissions {
         (source, has_address): (Source, bool),
         unauthenticated: usize,
         now: Instant,
-    ) -> Admission {
+    ) -> HandshakeDecision {
         if !has_address && unauthenticated > 0 {
-            return Admission::ShowAddress;
+            return HandshakeDecision::Retry;
         }
         if self.known.take(source, now) {
-            return Admission::Handshake(Ticket::Known);
+            return HandshakeDecision::Accept(Ticket::Known);
         }
         let has_first = self.first_of_all.left(FIRST_OF_ALL, now) >= 1.0;
         if has_first && self.first.take(source, false, now) {
             self.first_of_all.take(FIRST_OF_ALL, 0.0, now);
-            return Admission::Handshake(Ticket::Turn);
+            return HandshakeDecision::Accept(Ticket::Turn);
         }
         let left = self.all.left(ALL, now);
         let is_let_in = left >= 1.0 && self.turns.take(source, false, now)
             || left >= 1.0 + KEPT && self.own.take(source, false, now);
         if !is_let_in {
-            return Admission::NotNow;
+            return HandshakeDecision::Ignore;
         }
         self.all.take(ALL, 0.0, now);
-        Admission::Handshake(Ticket::None)
+        HandshakeDecision::Accept(Ticket::None)
     }
 }
 
@@ -128,16 +128,21 @@ mod tests {
         Source::of(Ipv4Addr::from_bits(number).into())
     }
 
-    fn let_in(admissions: &mut Admissions, from: Source, now: Instant, count: usize) -> usize {
+    fn let_in(
+        admissions: &mut HandshakeLimiter,
+        from: Source,
+        now: Instant,
+        count: usize,
+    ) -> usize {
         let verdicts = (0..count).map(|_| admissions.next((from, true), 0, now));
-        let verdicts = verdicts.filter(|verdict| matches!(verdict, Admission::Handshake(_)));
+        let verdicts = verdicts.filter(|verdict| matches!(verdict, HandshakeDecision::Accept(_)));
         verdicts.count()
     }
 
     #[test]
     fn a_flood_is_cut_and_leaves_room_for_others() {
         let start = Instant::now();
-        let mut admissions = Admissions::new(Known::default(), start);
+        let mut admissions = HandshakeLimiter::new(Known::default(), start);
         let mut let_in = |from, now, count| let_in(&mut admissions, from, now, count);
         assert_eq!(let_in(source(1), start, 1000), 41);
         assert_eq!(let_in(source(2), start, 1000), 2, "half is kept for turns");
@@ -152,19 +157,19 @@ mod tests {
     #[test]
     fn strangers_have_to_show_their_address() {
         let now = Instant::now();
-        let mut admissions = Admissions::new(Known::default(), now);
+        let mut admissions = HandshakeLimiter::new(Known::default(), now);
         let mut next =
             |has, unauthenticated| admissions.next((source(1), has), unauthenticated, now);
-        assert_eq!(next(false, 0), Admission::Handshake(Ticket::Turn));
-        assert_eq!(next(false, 1), Admission::ShowAddress);
-        assert!(matches!(next(true, 1), Admission::Handshake(_)));
+        assert_eq!(next(false, 0), HandshakeDecision::Accept(Ticket::Turn));
+        assert_eq!(next(false, 1), HandshakeDecision::Retry);
+        assert!(matches!(next(true, 1), HandshakeDecision::Accept(_)));
     }
 
     #[test]
     fn two_hundred_sources_do_not_keep_another_one_waiting() {
         let start = Instant::now();
         let known = Known::default();
-        let mut admissions = Admissions::new(known.clone(), start);
+        let mut admissions = HandshakeLimiter::new(known.clone(), start);
         for second in 0..60 {
             let from = start + second * SECOND;
             let mut flooded = 0;
