@@ -13,7 +13,7 @@ use peercam_client::{
 };
 use peercam_proto::{
     feedback::Feedback,
-    guard::{Allowed, Origin},
+    origin_policy::{Allowed, Origin},
 };
 use peercam_task::boundary::{self, Part};
 use tokio::signal::unix::{SignalKind, signal};

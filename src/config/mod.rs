@@ -31,7 +31,7 @@ pub use error::ConfigError;
 pub use p2p::{P2p, RelayCaError};
 use peercam_hal::SoundPolicy;
 use peercam_net::Timeouts;
-use peercam_proto::{flv::HevcForm, guard::Origin, media::ChannelId};
+use peercam_proto::{flv::HevcForm, media::ChannelId, origin_policy::Origin};
 #[cfg(feature = "record")]
 pub use record::Record;
 pub use signalling::{Handler, UserDefine};

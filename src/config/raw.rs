@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use peercam_proto::{flv::HevcForm, guard::Origin};
+use peercam_proto::{flv::HevcForm, origin_policy::Origin};
 use serde::Deserialize;
 use toml::Spanned;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use peercam_net::{Connections, Entrance, Metrics, Timeouts, UnauthenticatedLimits, tcp::Listener};
-use peercam_proto::guard::Allowed;
+use peercam_proto::origin_policy::Allowed;
 
 use crate::{
     access::Authority,

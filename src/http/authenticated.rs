@@ -14,7 +14,7 @@ use peercam_proto::{
     cookie,
     credential::{BodyKind, ClaimsError, Target},
     error::{Error, ErrorKind},
-    guard,
+    origin_policy,
     query::Query,
     route::Route,
     sealed::{Keys, Opener},
@@ -161,7 +161,7 @@ impl AuthenticatedConnection {
             let mut response = Response::new(Body::whole(bytes::Bytes::new()));
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             let headers = response.headers_mut();
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
             return response;
         }
         let query = target.rest.unwrap_or_default();

@@ -5,7 +5,7 @@ use peercam_proto::{
     self as proto,
     command::{Reply, Status},
     error::Error,
-    guard,
+    origin_policy,
 };
 
 use super::body::Body;
@@ -35,7 +35,7 @@ fn headers(content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
     headers
 }
 

@@ -1,6 +1,6 @@
 use http::{HeaderValue, Response, header};
 use peercam_proto::{
-    guard,
+    origin_policy,
     sealed::{DirectionKeys, Head, Sealer},
 };
 
@@ -25,6 +25,6 @@ pub(super) fn seal(response: Response<Body>, keys: DirectionKeys) -> Response<Bo
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(RECORDS));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
     response
 }

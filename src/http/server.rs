@@ -18,7 +18,7 @@ use peercam_net::{
     Activity, Connections, Entrance, Standing,
     tcp::{self, Connection, Listener},
 };
-use peercam_proto::{guard::Allowed, network::Peer, request_line::Forms};
+use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
 use peercam_task::boundary::{Panicked, Part, contain, restarting};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

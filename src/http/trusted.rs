@@ -17,8 +17,8 @@ use peercam_proto::{
     credential::Rank,
     error::Error,
     feedback::Feedback,
-    guard::{self, Allowed},
     local::{CallRequest, CallWait, EventRequest, LocalRoute},
+    origin_policy::{self, Allowed},
     query::Query,
     refusal::check_method,
     request_line::Form,
@@ -114,7 +114,7 @@ impl Peer {
         } = self;
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
-        let origin = match guard::check(&parts.headers, &form, allowed) {
+        let origin = match origin_policy::check(&parts.headers, &form, allowed) {
             Ok(origin) => origin,
             Err(error) => {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
@@ -149,7 +149,8 @@ impl Peer {
             Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
                 let mut response = Response::new(Body::whole(Bytes::new()));
                 *response.status_mut() = StatusCode::NO_CONTENT;
-                *response.headers_mut() = guard::preflight(route.allowed_methods(), &parts.headers);
+                *response.headers_mut() =
+                    origin_policy::preflight(route.allowed_methods(), &parts.headers);
                 app.count(path, response.status());
                 response
             }

@@ -23,7 +23,7 @@ use peercam_net::{
     Activity, Connections, Metrics, Standing, Timeouts,
     tcp::{self, Connection, Listener},
 };
-use peercam_proto::{guard::Allowed, network::Peer, request_line::Forms};
+use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
 use peercam_task::boundary::{self, Part, contain};
 use tokio::{net::TcpStream, task::JoinSet};
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use peercam_proto::{
     credential::Target,
     error::{Error, ErrorKind},
-    guard,
+    origin_policy,
     refusal::{self, check_method},
     request_line::Form,
 };
@@ -85,7 +85,7 @@ pub(super) async fn answer(
     (request, form): (Request<Incoming>, Form),
 ) -> Response<ProxyBody> {
     let (parts, body) = request.into_parts();
-    let origin = match guard::check(&parts.headers, &form, &rules.allowed) {
+    let origin = match origin_policy::check(&parts.headers, &form, &rules.allowed) {
         Ok(origin) => origin,
         Err(error) => return fenced(refusal(&error)),
     };
@@ -94,7 +94,7 @@ pub(super) async fn answer(
         Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
             let mut response = Response::new(whole(String::new()));
             *response.status_mut() = StatusCode::NO_CONTENT;
-            *response.headers_mut() = guard::preflight(route.methods(), &parts.headers);
+            *response.headers_mut() = origin_policy::preflight(route.methods(), &parts.headers);
             response
         }
         Ok(route) => match check_method(route.methods(), &parts.method) {
@@ -113,7 +113,7 @@ pub(super) async fn answer(
 /// An answer of which a browser makes nothing, whatever the device wrote into it.
 fn fenced(mut response: Response<ProxyBody>) -> Response<ProxyBody> {
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, guard::NO_SNIFF);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
     headers.insert(header::CONTENT_SECURITY_POLICY, passed::NOTHING);
     response
 }

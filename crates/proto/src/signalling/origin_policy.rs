@@ -68,7 +68,7 @@ pub fn check<'a>(
     form: &Form,
     allowed: &'a Allowed,
 ) -> Result<Option<&'a HeaderValue>, Error> {
-    let mut told = Told::of(headers);
+    let mut told = RequestOrigin::of(headers);
     told.host = told.host.or(form.host());
     check_host(&told, form, allowed)?;
     if let Some(name) = told.forwarded {
@@ -108,7 +108,7 @@ pub fn check<'a>(
 
 /// Headers of a request that tell where it comes from; of each name the first.
 #[derive(Default)]
-struct Told<'a> {
+struct RequestOrigin<'a> {
     host: Option<&'a HeaderValue>,
     has_more_hosts: bool,
     /// A header that proxies add.
@@ -122,7 +122,7 @@ struct Told<'a> {
     of_browser: Option<&'a HeaderName>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RequestOrigin<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut told = Self::default();
         // Most requests have few: reading them once is less than looking for each of these.
@@ -201,7 +201,7 @@ fn is_page_of(page: &HeaderValue, host: Option<&HeaderValue>) -> bool {
 
 /// A name that somebody's DNS made point here is refused, and one that it could make point here is
 /// refused from browsers: the page may be of that very name.
-fn check_host(told: &Told<'_>, form: &Form, allowed: &Allowed) -> Result<(), Error> {
+fn check_host(told: &RequestOrigin<'_>, form: &Form, allowed: &Allowed) -> Result<(), Error> {
     let (Some(host), false) = (told.host, told.has_more_hosts) else {
         return Err(Error::bad_request(
             "the request needs exactly one Host header, or a whole URL in its line in place of it",
