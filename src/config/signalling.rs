@@ -8,7 +8,7 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use super::{Speaker, checks::within, error::Problem, units::Span};
-use crate::{http::HandlerAddress, talk};
+use crate::{http::WebhookAddress, talk};
 
 /// The name of what `wx_call_start` and the like mean, beside the topics.
 const CALL: &str = "call";
@@ -28,7 +28,7 @@ pub struct Handler {
     /// `name`: of a topic, or a command's first word; `*` is what nobody else does.
     pub name: String,
     /// `url`: where the program listens.
-    pub address: HandlerAddress,
+    pub address: WebhookAddress,
     /// `timeout`: to answer. Default: 1.5 s.
     pub timeout: Duration,
 }
@@ -168,13 +168,13 @@ impl RawHandler {
 }
 
 /// `http://127.0.0.1:PORT/PATH` or `unix:/PATH`
-fn address(url: &Spanned<String>) -> Result<HandlerAddress, Problem> {
+fn address(url: &Spanned<String>) -> Result<WebhookAddress, Problem> {
     const NEEDED: &str =
         "\"http://127.0.0.1:PORT/PATH\" or \"unix:/PATH\" is needed: programs on this device only";
     let problem = || Problem::at(url.span(), NEEDED);
     if let Some(path) = url.get_ref().strip_prefix("unix:") {
         return if path.starts_with('/') {
-            Ok(HandlerAddress::Unix(PathBuf::from(path)))
+            Ok(WebhookAddress::Unix(PathBuf::from(path)))
         } else {
             Err(problem())
         };
@@ -192,7 +192,7 @@ fn address(url: &Spanned<String>) -> Result<HandlerAddress, Problem> {
                 Some(query) => format!("{}?{query}", parsed.path()),
                 None => parsed.path().to_owned(),
             };
-            Ok(HandlerAddress::Http((ip, port).into(), path))
+            Ok(WebhookAddress::Http((ip, port).into(), path))
         }
         None => Err(problem()),
     }

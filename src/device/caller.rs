@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use peercam_proto::{
     credential::{Channels, Claims, CredentialId, Issuer, Need, Rank, Rights, Scopes},
     error::Error,
-    local::has_form_of_session_id,
+    firmware_api::has_form_of_session_id,
     route::Labels,
     text,
 };

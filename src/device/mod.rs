@@ -28,7 +28,7 @@ use peercam_proto::{
     credential::{Channels, Need},
     error::{Error, ErrorKind},
     feedback::{CallSignal, Feedback, FeedbackKind},
-    local::EventRequest,
+    firmware_api::EventRequest,
     media::ChannelId,
     refusal,
 };

@@ -17,7 +17,7 @@ use peercam_proto::{
     credential::Rank,
     error::Error,
     feedback::Feedback,
-    local::{CallRequest, CallWait, EventRequest, LocalRoute},
+    firmware_api::{CallRequest, CallWait, EventRequest, FirmwareRoute},
     origin_policy::{self, Allowed},
     query::Query,
     refusal::check_method,
@@ -125,7 +125,7 @@ impl Peer {
         };
         if *is_local
             && origin.is_none()
-            && let Some(route) = LocalRoute::of_path(path)
+            && let Some(route) = FirmwareRoute::of_path(path)
         {
             let body = RequestBody::clear(body);
             let query = parts.uri.query().unwrap_or_default();
@@ -185,43 +185,43 @@ impl Peer {
 async fn local(
     app: &App,
     places: &LocalPlaces,
-    route: LocalRoute<'_>,
+    route: FirmwareRoute<'_>,
     method: &Method,
     query: &str,
     mut body: RequestBody,
 ) -> Result<Response<Body>, Error> {
     let allowed = match route {
-        LocalRoute::Feedback { .. } | LocalRoute::Event => "POST",
-        LocalRoute::Sessions | LocalRoute::Speaker => "GET",
-        LocalRoute::Call => "GET, POST",
+        FirmwareRoute::Feedback { .. } | FirmwareRoute::Event => "POST",
+        FirmwareRoute::Sessions | FirmwareRoute::Speaker => "GET",
+        FirmwareRoute::Call => "GET, POST",
     };
     check_method(allowed, method)?;
-    if route == LocalRoute::Call && method == Method::GET {
+    if route == FirmwareRoute::Call && method == Method::GET {
         let wait = CallWait::decode(&Query::parse(query)?)?;
         let text = call(app, wait, &places.wait()?).await;
         return Ok(reply::json(StatusCode::OK, text));
     }
     let _place = places.take(true)?;
     let text = match route {
-        LocalRoute::Feedback { session } => {
+        FirmwareRoute::Feedback { session } => {
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
             app.device.tell(session, message).await?
         }
-        LocalRoute::Event => {
+        FirmwareRoute::Event => {
             let event = EventRequest::decode(&Query::parse(query)?)?;
             app.device.note_event(event)?;
             r#"{"status":"0"}"#.to_owned()
         }
-        LocalRoute::Speaker => {
+        FirmwareRoute::Speaker => {
             let heard = app.device.heard(Query::parse(query)?.channel()?)?;
             return Ok(speaker(&heard));
         }
-        LocalRoute::Call => {
+        FirmwareRoute::Call => {
             let CallRequest { channel, what } = CallRequest::decode(&Query::parse(query)?)?;
             app.device.move_call(channel, what)?;
             r#"{"status":"0"}"#.to_owned()
         }
-        LocalRoute::Sessions => {
+        FirmwareRoute::Sessions => {
             let sessions = app.device.sessions().into_iter().map(|session| {
                 json!({
                     "session": session.session,

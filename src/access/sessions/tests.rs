@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use peercam_proto::{
     credential::{Channels, Claims, CredentialId, Scope, Scopes},
-    local::has_form_of_session_id,
+    firmware_api::has_form_of_session_id,
 };
 
 use super::*;

@@ -4,7 +4,7 @@ pub mod call;
 pub mod command;
 pub mod farewell;
 pub mod feedback;
-pub mod local;
+pub mod firmware_api;
 pub mod network;
 pub mod origin_policy;
 pub mod peer_info;

@@ -7,7 +7,7 @@ use crate::{call::DeviceMove, error::Error, media::ChannelId, query::Query, rout
 
 /// A path that only programs on the device itself may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalRoute<'a> {
+pub enum FirmwareRoute<'a> {
     /// `/…/forward/<session>/…/feedback`: a message to a viewer.
     Feedback {
         /// The session's id.
@@ -23,7 +23,7 @@ pub enum LocalRoute<'a> {
     Speaker,
 }
 
-impl<'a> LocalRoute<'a> {
+impl<'a> FirmwareRoute<'a> {
     /// The local route of a path, if it is one.
     pub fn of_path(path: &'a str) -> Option<Self> {
         Some(match last_part(path) {
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn paths_of_the_device_itself() {
-        let session = |path| match LocalRoute::of_path(path) {
-            Some(LocalRoute::Feedback { session }) => Some(session),
+        let session = |path| match FirmwareRoute::of_path(path) {
+            Some(FirmwareRoute::Feedback { session }) => Some(session),
             _ => None,
         };
         for (path, expected) in [
@@ -179,9 +179,12 @@ mod tests {
         ] {
             assert_eq!(session(path), expected, "{path}");
         }
-        assert_eq!(LocalRoute::of_path("/sessions"), Some(LocalRoute::Sessions));
-        assert_eq!(LocalRoute::of_path("/sessions/x"), None);
-        assert_eq!(LocalRoute::of_path("/event"), Some(LocalRoute::Event));
+        assert_eq!(
+            FirmwareRoute::of_path("/sessions"),
+            Some(FirmwareRoute::Sessions)
+        );
+        assert_eq!(FirmwareRoute::of_path("/sessions/x"), None);
+        assert_eq!(FirmwareRoute::of_path("/event"), Some(FirmwareRoute::Event));
     }
 
     #[test]

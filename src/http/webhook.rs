@@ -19,7 +19,7 @@ use crate::device::{Caller, CustomHandler};
 
 /// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HandlerAddress {
+pub enum WebhookAddress {
     /// HTTP on loopback: address and path.
     Http(SocketAddr, String),
     /// HTTP on a Unix socket.
@@ -33,14 +33,14 @@ pub enum HandlerAddress {
 /// the last two are null where nothing had to be proved. It answers 200 with what the viewer is told:
 /// at most 16 KiB of text.
 #[derive(Clone, Debug)]
-pub struct LocalHandler {
-    address: Arc<HandlerAddress>,
+pub struct CommandWebhook {
+    address: Arc<WebhookAddress>,
     timeout: Duration,
 }
 
-impl LocalHandler {
+impl CommandWebhook {
     /// The program at this address, which has so long to answer.
-    pub fn new(address: HandlerAddress, timeout: Duration) -> Self {
+    pub fn new(address: WebhookAddress, timeout: Duration) -> Self {
         Self {
             address: Arc::new(address),
             timeout,
@@ -49,10 +49,10 @@ impl LocalHandler {
 
     async fn ask(&self, text: String) -> Result<String, Error> {
         let (address, host, path) = match &*self.address {
-            HandlerAddress::Http(address, path) => {
+            WebhookAddress::Http(address, path) => {
                 (Address::from(*address), &*address.to_string(), &**path)
             }
-            HandlerAddress::Unix(path) => (Address::Unix(path.clone()), "localhost", "/"),
+            WebhookAddress::Unix(path) => (Address::Unix(path.clone()), "localhost", "/"),
         };
         let limits = Limits {
             body: Some(MAX_REPLY),
@@ -94,7 +94,7 @@ impl LocalHandler {
     }
 }
 
-impl CustomHandler for LocalHandler {
+impl CustomHandler for CommandWebhook {
     fn handle<'a>(
         &'a self,
         caller: &'a Caller,
