@@ -1,6 +1,6 @@
 //! `audio` of a channel, and words in general.
 
-use peercam_hal::SoundPolicy;
+use peercam_hal::AudioPolicy;
 use toml::Spanned;
 
 use super::{
@@ -22,7 +22,7 @@ pub(super) fn needed(value: Option<Spanned<String>>, what: &str) -> Problem {
 pub(super) fn policy(
     channel: Option<Spanned<String>>,
     source: &mut Source,
-) -> Result<SoundPolicy, Problem> {
+) -> Result<AudioPolicy, Problem> {
     let of_source = match source.kind.get_ref() {
         // Of JPEGs it is an option that they have not got.
         SourceKind::Sim | SourceKind::Jpeg => None,
@@ -36,18 +36,18 @@ pub(super) fn policy(
     };
     match word(value.as_ref()) {
         None => Ok(match word(source.audio.as_ref()) {
-            Some("none") => SoundPolicy::Off,
-            _ => SoundPolicy::default(),
+            Some("none") => AudioPolicy::Off,
+            _ => AudioPolicy::default(),
         }),
-        Some("aac") if cfg!(feature = "aac") => Ok(SoundPolicy::Aac),
+        Some("aac") if cfg!(feature = "aac") => Ok(AudioPolicy::Aac),
         Some("aac") => Err(needed(
             value,
             "this program was built without the feature aac",
         )),
-        Some("silence") => Ok(SoundPolicy::Silence),
+        Some("silence") => Ok(AudioPolicy::Silence),
         // The second words are older.
-        Some("pass" | "camera") => Ok(SoundPolicy::Pass),
-        Some("off" | "none") => Ok(SoundPolicy::Off),
+        Some("pass" | "camera") => Ok(AudioPolicy::Pass),
+        Some("off" | "none") => Ok(AudioPolicy::Off),
         Some(_) => Err(needed(value, "silence, aac, pass or off is needed")),
     }
 }

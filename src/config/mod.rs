@@ -29,7 +29,7 @@ use std::{
 pub use error::ConfigError;
 #[cfg(feature = "p2p")]
 pub use p2p::{P2p, RelayCaError};
-use peercam_hal::SoundPolicy;
+use peercam_hal::AudioPolicy;
 use peercam_net::Timeouts;
 use peercam_proto::{flv::HevcForm, media::ChannelId, origin_policy::Origin};
 #[cfg(feature = "record")]
@@ -159,7 +159,7 @@ pub struct Channel {
     /// `source`: where its picture comes from.
     pub source: Source,
     /// `audio`: what viewers get of its sound. Default: AAC, and silence where there is none.
-    pub sound: SoundPolicy,
+    pub sound: AudioPolicy,
     /// `speaker`: what plays what is talked. Default: the camera's own speaker, at any rate.
     pub speaker: Speaker,
     /// `record`: what of it is recorded. Default (`None`): as `[record]` says.
@@ -264,7 +264,7 @@ impl Config {
             id: ChannelId(0),
             name: "camera 0".to_owned(),
             source: Source::Sim(peercam_hal::sim::Config::default()),
-            sound: SoundPolicy::default(),
+            sound: AudioPolicy::default(),
             speaker: Speaker::default(),
             #[cfg(feature = "record")]
             record: None,

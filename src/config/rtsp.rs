@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peercam_hal::{
-    SoundPolicy,
+    AudioPolicy,
     rtsp::{
         Config, Credentials, JpegConfig, Password, Transport, parse_jpeg_url, parse_still_url,
         parse_url,
@@ -22,7 +22,7 @@ use super::{
 const LONGEST_LINGER: Duration = Duration::from_secs(600);
 
 impl Source {
-    pub(super) fn rtsp(self, sound: SoundPolicy) -> Result<Config, Problem> {
+    pub(super) fn rtsp(self, sound: AudioPolicy) -> Result<Config, Problem> {
         let kind = self.kind.span();
         let Some(main) = self.url.as_ref().map(url).transpose()? else {
             return Err(Problem::at(kind, "an rtsp source needs a url"));
@@ -53,7 +53,7 @@ impl Source {
             transport,
             always,
             linger: linger(self.linger)?,
-            sound: sound != SoundPolicy::Off,
+            sound: sound != AudioPolicy::Off,
             room: peercam_hal::Room::default(),
         })
     }

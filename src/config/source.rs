@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peercam_hal::SoundPolicy;
+use peercam_hal::AudioPolicy;
 use peercam_proto::media::ChannelId;
 use serde::Deserialize;
 use toml::Spanned;
@@ -131,7 +131,7 @@ impl Channel {
 
 impl Source {
     #[cfg_attr(not(feature = "rtsp"), expect(unused_variables))]
-    fn check(self, base: &Path, sound: SoundPolicy) -> Result<super::Source, Problem> {
+    fn check(self, base: &Path, sound: AudioPolicy) -> Result<super::Source, Problem> {
         self.refuse_foreign_options()?;
         let kind = *self.kind.get_ref();
         match kind {

@@ -9,7 +9,7 @@ use peercam_hal::rtsp::{self, JpegCamera, RtspCamera};
 use peercam_hal::sim::SimCamera;
 use peercam_hal::socket::{self, SocketHal};
 use peercam_hal::{
-    Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithSound, WithSpeaker,
+    Camera, ExecSpeaker, HalError, MediaInput, OneRate, Talkback, WithAudio, WithSpeaker,
     clock::Clock, file::FileCamera,
 };
 use peercam_proto::media::{ChannelId, Quality};
@@ -44,7 +44,7 @@ pub(super) fn cameras(
                 _ => camera(channel)?,
             };
             let camera: Arc<dyn Camera> =
-                Arc::new(WithSound::new(camera, channel.id, channel.sound));
+                Arc::new(WithAudio::new(camera, channel.id, channel.sound));
             let camera = with_speaker(camera, channel)?;
             Ok(live::Channel {
                 id: channel.id,

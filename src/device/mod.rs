@@ -21,7 +21,7 @@ mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use peercam_hal::{HalError, Heard};
+use peercam_hal::{HalError, PlayedAudio};
 use peercam_proto::{
     call::DeviceMove,
     command::{ChannelState, Command, Reply, Window},
@@ -184,7 +184,7 @@ impl Device {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
-    pub fn heard(&self, channel: ChannelId) -> Result<Heard, Error> {
+    pub fn heard(&self, channel: ChannelId) -> Result<PlayedAudio, Error> {
         self.hub.check_channel(channel, &Channels::All)?;
         self.talkers.heard(channel)
     }

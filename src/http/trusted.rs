@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use peercam_hal::Heard;
+use peercam_hal::PlayedAudio;
 use peercam_net::places::{Claim, Place, Places};
 use peercam_proto::{
     call::CallState,
@@ -269,7 +269,7 @@ async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Place) -> S
 
 /// Answers with the sound that a speaker has played, as a WAV; in the head when it began and how
 /// loud it is now.
-fn speaker(heard: &Heard) -> Response<Body> {
+fn speaker(heard: &PlayedAudio) -> Response<Body> {
     let body = Body::whole(heard.wav().into());
     let mut response = reply::with_type(StatusCode::OK, "audio/wav", body);
     let headers = [

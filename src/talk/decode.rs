@@ -1,7 +1,7 @@
 use bytes::{BufMut, BytesMut};
 use peercam_proto::{
     error::{Error, ErrorKind},
-    media::{SoundCoding, SoundFormat},
+    media::{AudioCoding, AudioFormat},
 };
 
 /// Reason that a block is not played.
@@ -35,17 +35,17 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if this program has none.
-    pub(super) fn of(format: &SoundFormat) -> Result<Self, Error> {
+    pub(super) fn of(format: &AudioFormat) -> Result<Self, Error> {
         match &format.coding {
-            SoundCoding::Pcm => Ok(Self::Nothing),
-            SoundCoding::PcmA => Ok(Self::G711(audio_codec_algorithms::decode_alaw)),
-            SoundCoding::PcmU => Ok(Self::G711(audio_codec_algorithms::decode_ulaw)),
-            SoundCoding::Aac(config) => Self::aac(config, format),
+            AudioCoding::Pcm => Ok(Self::Nothing),
+            AudioCoding::PcmA => Ok(Self::G711(audio_codec_algorithms::decode_alaw)),
+            AudioCoding::PcmU => Ok(Self::G711(audio_codec_algorithms::decode_ulaw)),
+            AudioCoding::Aac(config) => Self::aac(config, format),
         }
     }
 
     #[cfg(feature = "aac")]
-    fn aac(config: &[u8], format: &SoundFormat) -> Result<Self, Error> {
+    fn aac(config: &[u8], format: &AudioFormat) -> Result<Self, Error> {
         let mut options = syom::DecodeOptions::audio();
         // A talk has no length; its end is its own.
         options.max_duration_secs = f64::from(u32::MAX);
@@ -60,7 +60,7 @@ impl Decoder {
     }
 
     #[cfg(not(feature = "aac"))]
-    fn aac(_: &[u8], _: &SoundFormat) -> Result<Self, Error> {
+    fn aac(_: &[u8], _: &AudioFormat) -> Result<Self, Error> {
         let reason = "the speaker takes no AAC, and this program was built without the feature aac; send G.711 or PCM";
         Err(unsupported(reason.to_owned()))
     }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use peercam_proto::media::{MediaTime, SoundBlock};
+use peercam_proto::media::{AudioBlock, MediaTime};
 
 /// Makes an even flow of blocks that come unevenly. Pure: the clock is the caller's.
 ///
@@ -17,7 +17,7 @@ pub(super) struct Jitter {
     /// Microseconds.
     lead: i64,
     bound: i64,
-    waiting: VecDeque<SoundBlock>,
+    waiting: VecDeque<AudioBlock>,
     /// Playing time of the blocks that wait.
     waiting_micros: i64,
     state: Flow,
@@ -67,7 +67,7 @@ impl Jitter {
     }
 
     /// Takes a block in.
-    pub(super) fn push(&mut self, block: SoundBlock, now: MediaTime) {
+    pub(super) fn push(&mut self, block: AudioBlock, now: MediaTime) {
         self.waiting_micros += block.micros;
         // What is before it waits at most for the bound.
         let most = self.bound + block.micros;
@@ -101,7 +101,7 @@ impl Jitter {
     }
 
     /// The block that is due at `now`.
-    pub(super) fn pop(&mut self, now: MediaTime) -> Option<SoundBlock> {
+    pub(super) fn pop(&mut self, now: MediaTime) -> Option<AudioBlock> {
         if self.due()? > now {
             return None;
         }
@@ -163,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use peercam_proto::media::{SoundCoding, SoundFormat};
+    use peercam_proto::media::{AudioCoding, AudioFormat};
 
     const BLOCK: i64 = 20_000;
     const BOUND: i64 = 200_000;
@@ -172,10 +172,10 @@ mod tests {
         MediaTime::from_micros(micros)
     }
 
-    fn block(number: u32) -> SoundBlock {
-        SoundBlock {
-            format: Arc::new(SoundFormat {
-                coding: SoundCoding::Pcm,
+    fn block(number: u32) -> AudioBlock {
+        AudioBlock {
+            format: Arc::new(AudioFormat {
+                coding: AudioCoding::Pcm,
                 sample_rate: 8_000,
                 channels: 1,
             }),
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    fn number(block: &SoundBlock) -> u32 {
+    fn number(block: &AudioBlock) -> u32 {
         u32::from_be_bytes(*block.data.first_chunk().expect("a number"))
     }
 

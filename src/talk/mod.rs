@@ -25,7 +25,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam_hal::{BoxFuture, Heard, Talkback, clock::Clock};
+use peercam_hal::{BoxFuture, PlayedAudio, Talkback, clock::Clock};
 use peercam_net::places::{Claim, NoPlace, Place, Places};
 use peercam_proto::{
     credential::Rank,
@@ -240,7 +240,7 @@ impl Talkers {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
-    pub fn heard(&self, channel: ChannelId) -> Result<Heard, Error> {
+    pub fn heard(&self, channel: ChannelId) -> Result<PlayedAudio, Error> {
         let heard = self.speaker(channel)?.hardware.heard();
         heard.ok_or_else(|| {
             let reason =

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use peercam_hal::{HalError, TalkSink};
 use peercam_proto::{
     error::{Error, ErrorKind},
-    media::{MediaTime, SoundBlock, SoundCoding, SoundFormat},
+    media::{AudioBlock, AudioCoding, AudioFormat, MediaTime},
     voice::{Declared, Upload},
 };
 use peercam_task::boundary::{self, Panicked, Part, contain};
@@ -25,7 +25,7 @@ use super::{
 
 /// An open speaker, and what it takes.
 struct Open {
-    format: Arc<SoundFormat>,
+    format: Arc<AudioFormat>,
     sink: Box<dyn TalkSink>,
     decoder: Decoder,
 }
@@ -91,8 +91,8 @@ impl Turn {
         const RATE: u32 = 16_000;
         const PERIOD: usize = 16;
         const LENGTH: usize = RATE as usize / 5;
-        let format = SoundFormat {
-            coding: SoundCoding::Pcm,
+        let format = AudioFormat {
+            coding: AudioCoding::Pcm,
             sample_rate: RATE,
             channels: 1,
         };
@@ -110,13 +110,13 @@ impl Turn {
     }
 
     /// Goes on with sound of this format.
-    async fn reopen(&self, before: Option<Open>, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+    async fn reopen(&self, before: Option<Open>, format: &Arc<AudioFormat>) -> Result<Open, Error> {
         let Some(Open { mut sink, .. }) = before else {
             return self.open(format).await;
         };
         let refused = |error| refused(&error);
         let decoder = match (sink.change(format), &format.coding) {
-            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+            (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
                 if sink.change(&as_pcm(format)).map_err(refused)? {
                     Some(Decoder::of(format)?)
                 } else {
@@ -141,7 +141,7 @@ impl Turn {
 
     /// Opens the speaker for sound of this format, or for what can be made of it. One that was
     /// taken over may still play what its talker said last.
-    async fn open(&self, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+    async fn open(&self, format: &Arc<AudioFormat>) -> Result<Open, Error> {
         const LOOK: Duration = Duration::from_millis(20);
         let until = Instant::now() + HANDOVER;
         loop {
@@ -156,10 +156,10 @@ impl Turn {
         }
     }
 
-    fn try_open(&self, format: &Arc<SoundFormat>) -> Result<Open, Error> {
+    fn try_open(&self, format: &Arc<AudioFormat>) -> Result<Open, Error> {
         let speaker = &self.speaker;
         let (sink, decoder) = match (speaker.open(format), &format.coding) {
-            (Err(HalError::Unsupported(_)), coding) if *coding != SoundCoding::Pcm => {
+            (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
                 let decoder = Decoder::of(format)?;
                 (speaker.open(&as_pcm(format)), decoder)
             }
@@ -405,7 +405,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    async fn play_block(&mut self, block: &SoundBlock) -> Result<(), Error> {
+    async fn play_block(&mut self, block: &AudioBlock) -> Result<(), Error> {
         let is_other = |speaker: &Open| speaker.format != block.format;
         if self.speaker.as_ref().is_none_or(is_other) {
             let before = self.speaker.take();
@@ -451,9 +451,9 @@ impl Drop for Talk<'_> {
     }
 }
 
-fn as_pcm(format: &SoundFormat) -> SoundFormat {
-    SoundFormat {
-        coding: SoundCoding::Pcm,
+fn as_pcm(format: &AudioFormat) -> AudioFormat {
+    AudioFormat {
+        coding: AudioCoding::Pcm,
         ..*format
     }
 }

@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use peercam_hal::{HalError, TalkSink};
-use peercam_proto::{media::SoundFormat, voice::Declared};
+use peercam_proto::{media::AudioFormat, voice::Declared};
 use peercam_task::boundary::Panicked;
 use tokio::sync::{Notify, oneshot};
 
@@ -24,7 +24,7 @@ struct Loud(Arc<Notify>, Deed);
 struct Open(Arc<Notify>, Deed);
 
 impl Talkback for Loud {
-    fn open(&self, _format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+    fn open(&self, _format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
         if self.1 == Deed::IsBusy {
             self.0.notify_one();
             return Err(HalError::Busy);

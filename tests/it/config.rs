@@ -343,7 +343,7 @@ fn single_pictures_are_not_recorded() {
 
 #[test]
 fn audio_is_said_by_the_channel_or_its_source() {
-    use peercam_hal::SoundPolicy::{Aac, Off, Pass, Silence};
+    use peercam_hal::AudioPolicy::{Aac, Off, Pass, Silence};
     let sim = "kind = \"sim\"";
     let rtsp = "kind = \"rtsp\", url = \"rtsp://x/\"";
     let socket = "kind = \"socket\", path = \"x\"";

@@ -7,8 +7,8 @@ use std::{
 };
 
 use peercam_hal::{
-    Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SoundPolicy, SourceEvent,
-    Talkback, WithSound,
+    AudioPolicy, Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SourceEvent,
+    Talkback, WithAudio,
     clock::Clock,
     file::FileCamera,
     rtsp::{self, RtspCamera},
@@ -16,7 +16,7 @@ use peercam_hal::{
     socket::{self, SocketCamera, SocketHal},
 };
 use peercam_proto::media::{
-    AudioCodec, ChannelId, Frame, Quality, SoundCoding, SoundFormat, TrackKind, Tracks,
+    AudioCodec, AudioCoding, AudioFormat, ChannelId, Frame, Quality, TrackKind, Tracks,
 };
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) async fn next_picture(input: &mut MediaInput) -> Frame {
 /// The rules of `hal::MediaSource`, over some seconds of a source. Whatever its sound is, viewers
 /// get AAC.
 async fn keeps_the_contract(camera: Arc<dyn Camera>, clock: Clock) {
-    let camera = WithSound::new(camera, ChannelId(0), SoundPolicy::default());
+    let camera = WithAudio::new(camera, ChannelId(0), AudioPolicy::default());
     for _ in 0..2 {
         let mut input = camera.open(Quality::Standard).unwrap();
         let SourceEvent::Online(tracks) = next(&mut input).await else {
@@ -365,8 +365,8 @@ async fn firmware_may_come_and_go_and_change_its_picture() {
     firmware.told(|told| told == "watch 0").await;
 }
 
-fn sound(coding: SoundCoding) -> SoundFormat {
-    SoundFormat {
+fn sound(coding: AudioCoding) -> AudioFormat {
+    AudioFormat {
         coding,
         sample_rate: 16_000,
         channels: 1,
@@ -377,17 +377,17 @@ fn sound(coding: SoundCoding) -> SoundFormat {
 fn speaker_keeps_the_contract(speaker: &dyn Talkback) {
     assert_eq!(speaker.check(), Ok(()));
     let mut sink = speaker
-        .open(&sound(SoundCoding::Pcm))
+        .open(&sound(AudioCoding::Pcm))
         .expect("PCM is always taken");
-    let taken = speaker.open(&sound(SoundCoding::Pcm)).err();
+    let taken = speaker.open(&sound(AudioCoding::Pcm)).err();
     assert_eq!(taken, Some(HalError::Busy));
     for _ in 0..1000 {
         sink.push(&[1; 640]);
     }
     drop(sink);
-    let other = speaker.open(&sound(SoundCoding::PcmU)).err();
+    let other = speaker.open(&sound(AudioCoding::PcmU)).err();
     assert!(matches!(other, Some(HalError::Unsupported(_))), "{other:?}");
-    assert!(speaker.open(&sound(SoundCoding::Pcm)).is_ok(), "free again");
+    assert!(speaker.open(&sound(AudioCoding::Pcm)).is_ok(), "free again");
 }
 
 #[tokio::test]

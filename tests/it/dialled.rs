@@ -42,15 +42,15 @@ pub(crate) async fn session_with(
 
 /// Keeps what a device says.
 #[derive(Default)]
-pub(crate) struct Heard(Mutex<Vec<String>>);
+pub(crate) struct PlayedAudio(Mutex<Vec<String>>);
 
-impl Heard {
+impl PlayedAudio {
     pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl OnFeedback for Heard {
+impl OnFeedback for PlayedAudio {
     fn on_feedback(&self, message: &Feedback) -> bool {
         self.0.lock().unwrap().push(message.text().to_owned());
         true

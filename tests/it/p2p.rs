@@ -17,7 +17,7 @@ use peercam_proto::{
 };
 
 use crate::{
-    dialled::{Heard, RawPeer, device, session, session_with},
+    dialled::{PlayedAudio, RawPeer, device, session, session_with},
     paired::Device,
     support::{Daemon, HANG, program, request},
 };
@@ -111,7 +111,7 @@ async fn a_stream_ends_in_order_when_the_device_stops() {
 async fn the_device_tells_its_viewer_something_and_gets_the_reply() {
     let device = device("");
     let uri = device.pair(&["phone"]);
-    let heard = Arc::new(Heard::default());
+    let heard = Arc::new(PlayedAudio::default());
     let identity = Identity::random().unwrap();
     let id = identity.id().to_string();
     let session = session_with(&uri, identity, Some(heard.clone())).await;

@@ -9,7 +9,7 @@ use peercam_proto::credential::{BodyKind, PairingUri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    dialled::{Heard, RawPeer, device, endpoint, session_with},
+    dialled::{PlayedAudio, RawPeer, device, endpoint, session_with},
     hostile::scaled,
     paired::RawViewer,
     support::{Answer, HANG},
@@ -198,7 +198,7 @@ async fn nobody_tells_viewers_something_from_outside() {
     let device = device("");
     let uri = device.pair(&["a", "--scope", "all"]);
     let victim = device.pair(&["b"]);
-    let heard = Arc::new(Heard::default());
+    let heard = Arc::new(PlayedAudio::default());
     let identity = Identity::random().unwrap();
     let session = session_with(&victim, identity, Some(heard.clone())).await;
     let request = peercam_client::p2p::Ask::get("/healthz");
@@ -250,7 +250,7 @@ async fn evil_device(uri: &PairingUri) -> (Endpoint, PairingUri) {
 async fn a_device_can_tell_its_viewer_something_and_nothing_else() {
     let device = device("");
     let (evil, uri) = evil_device(&device.pair(&["phone"])).await;
-    let heard = Arc::new(Heard::default());
+    let heard = Arc::new(PlayedAudio::default());
     let identity = Identity::random().unwrap();
     let accept = async { evil.accept().await.unwrap().accept().await.unwrap() };
     let (connection, _session) =

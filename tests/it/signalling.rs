@@ -526,7 +526,7 @@ mod over_p2p {
     };
 
     use super::*;
-    use crate::dialled::{self, Heard};
+    use crate::dialled::{self, PlayedAudio};
 
     async fn text(mut answer: Answer) -> Value {
         let body = answer
@@ -541,7 +541,7 @@ mod over_p2p {
         text(session.send(ask).await.expect("an answer")).await
     }
 
-    async fn has_heard(heard: &Heard, words: &str) {
+    async fn has_heard(heard: &PlayedAudio, words: &str) {
         let wait = async {
             while !heard.all().iter().any(|text| text.contains(words)) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -555,10 +555,14 @@ mod over_p2p {
     async fn the_device_rings_and_the_first_to_answer_talks() {
         let device = dialled::device("[access]\nmax_sessions = 4\n");
         let address = device.daemon.address;
-        let (one, two) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
+        let (one, two) = (
+            Arc::new(PlayedAudio::default()),
+            Arc::new(PlayedAudio::default()),
+        );
         let mut sessions = Vec::new();
         for (name, heard) in [("one", &one), ("two", &two)] {
-            let listening: Arc<dyn peercam_client::p2p::OnFeedback> = Arc::<Heard>::clone(heard);
+            let listening: Arc<dyn peercam_client::p2p::OnFeedback> =
+                Arc::<PlayedAudio>::clone(heard);
             let uri = device.pair(&[name]);
             let session =
                 dialled::session_with(&uri, Identity::random().unwrap(), Some(listening)).await;

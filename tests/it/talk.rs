@@ -10,7 +10,7 @@ use peercam_hal::{
 };
 use peercam_proto::{
     credential::PairingUri,
-    media::{Quality, SoundFormat},
+    media::{AudioFormat, Quality},
 };
 use tokio::{io::AsyncWriteExt, sync::oneshot};
 
@@ -131,7 +131,7 @@ impl Camera for Bad {
 }
 
 impl Talkback for BadSpeaker {
-    fn open(&self, _format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+    fn open(&self, _format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
         Ok(Box::new(Self))
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_proto::media::{Quality, SoundCoding, SoundFormat};
+use peercam_proto::media::{AudioCoding, AudioFormat, Quality};
 use peercam_task::boundary::{self, Part};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
@@ -71,7 +71,7 @@ impl Talkback for ExecSpeaker {
         }
     }
 
-    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+    fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
         check_format(format)?;
         let mut state = self.line.state();
         if !state.is_free() {
@@ -111,9 +111,9 @@ impl Drop for ExecSpeaker {
     }
 }
 
-fn check_format(format: &SoundFormat) -> Result<(), HalError> {
+fn check_format(format: &AudioFormat) -> Result<(), HalError> {
     match format.coding {
-        SoundCoding::Pcm => Ok(()),
+        AudioCoding::Pcm => Ok(()),
         _ => Err(HalError::Unsupported(format.coding.as_str().to_owned())),
     }
 }
@@ -132,7 +132,7 @@ impl TalkSink for Sink {
         self.line.changed.notify_all();
     }
 
-    fn change(&mut self, format: &SoundFormat) -> Result<bool, HalError> {
+    fn change(&mut self, format: &AudioFormat) -> Result<bool, HalError> {
         check_format(format)?;
         let mut state = self.line.state();
         if state.part(self.key).is_none() {

@@ -15,7 +15,7 @@
 //! | `sim` | `sim`: the simulated camera |
 //! | `socket` | `socket`: firmware that pushes frames into a Unix socket |
 //! | `exec` | `ExecSpeaker`: a speaker that is a program |
-//! | `sound` | `WithSound`, `OneRate`: which sound viewers get, and speakers of one rate |
+//! | `sound` | `WithAudio`, `OneRate`: which sound viewers get, and speakers of one rate |
 //! | `aac` | `sound`, and G.711 of a camera becomes AAC |
 //!
 //! A camera whose encoder is asked for pictures; `examples/camera.rs` of the daemon is one with a
@@ -100,6 +100,8 @@
 
 #[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
+#[cfg(feature = "sound")]
+mod audio;
 mod camera;
 mod controls;
 #[cfg(feature = "exec")]
@@ -111,8 +113,6 @@ mod one_rate;
 mod recordings;
 #[cfg(feature = "sound")]
 mod resample;
-#[cfg(feature = "sound")]
-mod sound;
 mod source;
 mod storage;
 mod talkback;
@@ -141,12 +141,12 @@ pub use controls::{
 };
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use storage::{Storage, StorageState};
-pub use talkback::{Heard, TalkSink, Talkback};
+pub use talkback::{PlayedAudio, TalkSink, Talkback};
 
 // What stands around it.
+#[cfg(feature = "sound")]
+pub use audio::{AudioPolicy, WithAudio};
 #[cfg(feature = "exec")]
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
 #[cfg(feature = "sound")]
 pub use one_rate::OneRate;
-#[cfg(feature = "sound")]
-pub use sound::{SoundPolicy, WithSound};

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use peercam_proto::media::{SoundCoding, SoundFormat};
+use peercam_proto::media::{AudioCoding, AudioFormat};
 
-use super::{HalError, Heard, TalkSink, Talkback, resample::Resampler};
+use super::{HalError, PlayedAudio, TalkSink, Talkback, resample::Resampler};
 
 /// A speaker that takes one rate only: what comes at another one is made so.
 pub struct OneRate {
@@ -34,13 +34,13 @@ impl OneRate {
 
 impl Form {
     /// Returns the format in which the speaker gets this one.
-    fn of(self, format: &SoundFormat) -> Result<SoundFormat, HalError> {
-        let taken = SoundFormat {
+    fn of(self, format: &AudioFormat) -> Result<AudioFormat, HalError> {
+        let taken = AudioFormat {
             sample_rate: self.sample_rate,
             channels: if self.is_mono { 1 } else { format.channels },
             coding: format.coding.clone(),
         };
-        if taken != *format && format.coding != SoundCoding::Pcm {
+        if taken != *format && format.coding != AudioCoding::Pcm {
             let coding = format.coding.as_str();
             return Err(HalError::Unsupported(format!("{coding} of another rate")));
         }
@@ -53,7 +53,7 @@ impl Talkback for OneRate {
         self.speaker.check()
     }
 
-    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+    fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
         let taken = self.form.of(format)?;
         Ok(Box::new(Sink {
             sink: self.speaker.open(&taken)?,
@@ -63,15 +63,15 @@ impl Talkback for OneRate {
         }))
     }
 
-    fn heard(&self) -> Option<Heard> {
+    fn heard(&self) -> Option<PlayedAudio> {
         self.speaker.heard()
     }
 }
 
 /// Conversion from one form of PCM to another.
 struct Conversion {
-    from: SoundFormat,
-    to: SoundFormat,
+    from: AudioFormat,
+    to: AudioFormat,
     resampler: Resampler,
     from_channels: usize,
     /// Set if all channels become one; otherwise they stay apart.
@@ -81,7 +81,7 @@ struct Conversion {
 
 impl Conversion {
     /// `None` if it is taken as it is.
-    fn needed(from: &SoundFormat, to: &SoundFormat) -> Option<Self> {
+    fn needed(from: &AudioFormat, to: &AudioFormat) -> Option<Self> {
         (from != to).then(|| Self {
             from: from.clone(),
             to: to.clone(),
@@ -116,7 +116,7 @@ struct Sink {
     sink: Box<dyn TalkSink>,
     form: Form,
     /// Format for which the speaker is open.
-    taken: SoundFormat,
+    taken: AudioFormat,
     conversion: Option<Conversion>,
 }
 
@@ -131,7 +131,7 @@ impl TalkSink for Sink {
         }
     }
 
-    fn change(&mut self, format: &SoundFormat) -> Result<bool, HalError> {
+    fn change(&mut self, format: &AudioFormat) -> Result<bool, HalError> {
         let taken = self.form.of(format)?;
         if taken != self.taken && !self.sink.change(&taken)? {
             return Ok(false);
@@ -160,10 +160,10 @@ mod tests {
 
     struct Speaker(Log);
 
-    struct Open(Log, SoundFormat);
+    struct Open(Log, AudioFormat);
 
     impl Talkback for Speaker {
-        fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+        fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
             Ok(Box::new(Open(Arc::clone(&self.0), format.clone())))
         }
     }
@@ -175,7 +175,7 @@ mod tests {
             log.lock().push(entry);
         }
 
-        fn change(&mut self, format: &SoundFormat) -> Result<bool, HalError> {
+        fn change(&mut self, format: &AudioFormat) -> Result<bool, HalError> {
             self.1 = format.clone();
             Ok(true)
         }
@@ -185,7 +185,7 @@ mod tests {
     struct Tape(Arc<Guarded<Vec<u8>>>);
 
     impl Talkback for Tape {
-        fn open(&self, _format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+        fn open(&self, _format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
             Ok(Box::new(Self(Arc::clone(&self.0))))
         }
     }
@@ -205,8 +205,8 @@ mod tests {
             for _ in 0..3 {
                 if is_told {
                     // The first is what a decoder is asked for before it gives PCM.
-                    let aac = SoundFormat {
-                        coding: SoundCoding::PcmA,
+                    let aac = AudioFormat {
+                        coding: AudioCoding::PcmA,
                         ..pcm(8_000, 1)
                     };
                     assert!(sink.change(&aac).is_err());
@@ -219,9 +219,9 @@ mod tests {
         assert_eq!(heard(true), heard(false));
     }
 
-    fn pcm(sample_rate: u32, channels: u8) -> SoundFormat {
-        SoundFormat {
-            coding: SoundCoding::Pcm,
+    fn pcm(sample_rate: u32, channels: u8) -> AudioFormat {
+        AudioFormat {
+            coding: AudioCoding::Pcm,
             sample_rate,
             channels,
         }
@@ -250,8 +250,8 @@ mod tests {
         }
         // What it might decode itself has the right rate, or is decoded before it comes.
         let speaker = OneRate::new(Arc::new(Speaker(Log::default())), 8_000, true);
-        let law = |sample_rate| SoundFormat {
-            coding: SoundCoding::PcmA,
+        let law = |sample_rate| AudioFormat {
+            coding: AudioCoding::PcmA,
             ..pcm(sample_rate, 1)
         };
         assert!(speaker.open(&law(8_000)).is_ok());

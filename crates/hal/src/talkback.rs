@@ -1,4 +1,4 @@
-use peercam_proto::media::SoundFormat;
+use peercam_proto::media::AudioFormat;
 
 use super::HalError;
 
@@ -20,10 +20,10 @@ pub trait Talkback: Send + Sync {
     /// # Errors
     /// [`HalError::Busy`] while somebody else holds it; [`HalError::Unsupported`] for a format it
     /// does not play.
-    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError>;
+    fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError>;
 
     /// Returns the sound that it has played lately, if it keeps that.
-    fn heard(&self) -> Option<Heard> {
+    fn heard(&self) -> Option<PlayedAudio> {
         None
     }
 }
@@ -39,7 +39,7 @@ pub trait TalkSink: Send {
     ///
     /// # Errors
     /// As [`Talkback::open`].
-    fn change(&mut self, _format: &SoundFormat) -> Result<bool, HalError> {
+    fn change(&mut self, _format: &AudioFormat) -> Result<bool, HalError> {
         Ok(false)
     }
 
@@ -50,7 +50,7 @@ pub trait TalkSink: Send {
 
 /// Sound that a speaker has played: mono PCM, up to now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heard {
+pub struct PlayedAudio {
     /// Samples per second.
     pub sample_rate: u32,
     /// The samples; silence where nothing was played.
@@ -59,7 +59,7 @@ pub struct Heard {
     pub start_millis: i64,
 }
 
-impl Heard {
+impl PlayedAudio {
     /// Loudness of the last tenth of a second: the root mean square, of which 1 is full scale.
     pub fn level(&self) -> f64 {
         let count = (self.sample_rate / 10) as usize;

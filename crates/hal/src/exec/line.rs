@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_proto::media::SoundFormat;
+use peercam_proto::media::AudioFormat;
 
 use super::GRACE;
 
@@ -66,7 +66,7 @@ impl State {
     }
 
     /// Begins a part behind the one that is played; its key.
-    pub(super) fn append(&mut self, format: &SoundFormat) -> u64 {
+    pub(super) fn append(&mut self, format: &AudioFormat) -> u64 {
         self.last_key += 1;
         let part = Part {
             key: self.last_key,

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn pcm() -> SoundFormat {
-    SoundFormat {
-        coding: SoundCoding::Pcm,
+fn pcm() -> AudioFormat {
+    AudioFormat {
+        coding: AudioCoding::Pcm,
         sample_rate: 8_000,
         channels: 1,
     }
@@ -82,7 +82,7 @@ fn a_talk_whose_format_changes_is_played_by_one_program_after_the_other() {
         "echo {{rate}} >> {0}; cat >> {0}; echo >> {0}",
         path.display()
     ));
-    let faster = SoundFormat {
+    let faster = AudioFormat {
         sample_rate: 16_000,
         ..pcm()
     };
@@ -189,7 +189,7 @@ fn a_program_that_ends_is_started_again() {
 #[test]
 fn what_has_no_room_is_lost_in_whole_samples() {
     let line = Line::default();
-    let stereo = SoundFormat {
+    let stereo = AudioFormat {
         sample_rate: 4,
         channels: 2,
         ..pcm()

@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, MutexGuard, atomic::Ordering},
 };
 
-use peercam_proto::media::{MediaTime, SoundCoding, SoundFormat};
+use peercam_proto::media::{AudioCoding, AudioFormat, MediaTime};
 
 use super::{Fault, shared::Shared};
-use crate::{HalError, Heard, TalkSink, Talkback};
+use crate::{HalError, PlayedAudio, TalkSink, Talkback};
 
 /// Length of its memory, in seconds.
 const MEMORY: i64 = 10;
@@ -86,8 +86,8 @@ fn memory(shared: &Shared) -> MutexGuard<'_, Memory> {
 }
 
 impl Talkback for SimSpeaker {
-    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
-        if format.coding != SoundCoding::Pcm {
+    fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
+        if format.coding != AudioCoding::Pcm {
             return Err(HalError::Unsupported(format.coding.as_str().to_owned()));
         }
         if !(1..=2).contains(&format.channels) || !(8_000..=48_000).contains(&format.sample_rate) {
@@ -112,7 +112,7 @@ impl Talkback for SimSpeaker {
         }))
     }
 
-    fn heard(&self) -> Option<Heard> {
+    fn heard(&self) -> Option<PlayedAudio> {
         let clock = self.shared.clock;
         let (now, wall) = (clock.now(), clock.wall_millis());
         let mut memory = memory(&self.shared);
@@ -123,7 +123,7 @@ impl Talkback for SimSpeaker {
         let sounded = memory.samples.len().saturating_sub(waiting);
         let samples: Vec<i16> = memory.samples.iter().take(sounded).copied().collect();
         let start_millis = wall - samples.len() as i64 * 1000 / i64::from(RATE);
-        Some(Heard {
+        Some(PlayedAudio {
             sample_rate: RATE,
             samples,
             start_millis,
@@ -175,9 +175,9 @@ mod tests {
         sim::{Config, SimCamera},
     };
 
-    fn pcm(sample_rate: u32, channels: u8) -> SoundFormat {
-        SoundFormat {
-            coding: SoundCoding::Pcm,
+    fn pcm(sample_rate: u32, channels: u8) -> AudioFormat {
+        AudioFormat {
+            coding: AudioCoding::Pcm,
             sample_rate,
             channels,
         }
@@ -193,8 +193,8 @@ mod tests {
         assert!(speaker.open(&pcm(16_000, 1)).is_ok());
         for format in [
             pcm(1, 9),
-            SoundFormat {
-                coding: SoundCoding::PcmA,
+            AudioFormat {
+                coding: AudioCoding::PcmA,
                 ..pcm(8_000, 1)
             },
         ] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use peercam_proto::{
     hal_socket::{TalkCoding, ToFirmware},
-    media::{SoundCoding, SoundFormat},
+    media::{AudioCoding, AudioFormat},
 };
 
 use super::{
@@ -118,12 +118,12 @@ impl Talkback for SocketParts {
         self.0.able("talkback", |has| has.speaker).map(|_| ())
     }
 
-    fn open(&self, format: &SoundFormat) -> Result<Box<dyn TalkSink>, HalError> {
+    fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
         let link = self.0.able("talkback", |has| has.speaker)?;
         let none = Bytes::new();
         let (coding, config) = match &format.coding {
-            SoundCoding::Pcm => (TalkCoding::Pcm, &none),
-            SoundCoding::Aac(config) if self.0.abilities().speaker_aac => (TalkCoding::Aac, config),
+            AudioCoding::Pcm => (TalkCoding::Pcm, &none),
+            AudioCoding::Aac(config) if self.0.abilities().speaker_aac => (TalkCoding::Aac, config),
             other => return Err(HalError::Unsupported(other.as_str().to_owned())),
         };
         if !self.0.take_speaker() {

@@ -3,14 +3,14 @@
 //! Belongs here: plain values without behaviour of their own. Does not belong here: containers
 //! (`proto::flv`), sources (`hal`), anything that knows a socket, a file or a clock.
 
+mod audio;
 mod delivery;
-mod sound;
 mod stream;
 mod time;
 mod track;
 
+pub use audio::{AudioBlock, AudioCoding, AudioFormat};
 pub use delivery::{Content, Delivery};
-pub use sound::{SoundBlock, SoundCoding, SoundFormat};
 pub use stream::{ChannelId, ParseQualityError, Quality, StreamId};
 pub use time::MediaTime;
 pub use track::{AudioCodec, AudioTrack, TrackKind, Tracks, VideoCodec, VideoTrack};

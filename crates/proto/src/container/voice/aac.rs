@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::damaged;
 use crate::{
     error::Error,
-    media::{SoundCoding, SoundFormat},
+    media::{AudioCoding, AudioFormat},
 };
 
 /// Samples per channel in an access unit.
@@ -91,7 +91,7 @@ impl AacConfig {
     }
 
     /// Converts to the format of a speaker, which has at most two channels.
-    pub(super) fn format(self, config: Bytes) -> Result<SoundFormat, Error> {
+    pub(super) fn format(self, config: Bytes) -> Result<AudioFormat, Error> {
         if self.channels > 2 {
             let reason = format!(
                 "AAC with {} channels is not played; 1 or 2 are",
@@ -99,8 +99,8 @@ impl AacConfig {
             );
             return Err(damaged(reason));
         }
-        Ok(SoundFormat {
-            coding: SoundCoding::Aac(config),
+        Ok(AudioFormat {
+            coding: AudioCoding::Aac(config),
             sample_rate: self.sample_rate,
             channels: self.channels,
         })

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    media::{SoundBlock, SoundCoding, SoundFormat},
+    media::{AudioBlock, AudioCoding, AudioFormat},
 };
 
 /// Bytes of a head without CRC.
@@ -21,7 +21,7 @@ const HEAD: usize = 7;
 pub(super) struct Adts {
     buffer: BytesMut,
     /// Format of the last head, and the duration of a unit of it.
-    known: Option<(Arc<SoundFormat>, i64)>,
+    known: Option<(Arc<AudioFormat>, i64)>,
 }
 
 struct AdtsHead {
@@ -80,7 +80,7 @@ impl Adts {
         self.buffer.len()
     }
 
-    pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
+    pub(super) fn next_block(&mut self) -> Result<Option<AudioBlock>, Error> {
         let Some(bytes) = self.buffer.first_chunk::<HEAD>() else {
             return Ok(None);
         };
@@ -100,8 +100,8 @@ impl Adts {
         let data = Bytes::copy_from_slice(&self.buffer[..unit]);
         self.buffer.advance(unit);
         let config = config_of_adts(head.profile, head.rate_index, head.channels);
-        let is_known = |(format, _): &&(Arc<SoundFormat>, i64)| {
-            format.coding == SoundCoding::Aac(config.clone())
+        let is_known = |(format, _): &&(Arc<AudioFormat>, i64)| {
+            format.coding == AudioCoding::Aac(config.clone())
         };
         let (format, micros) = match self.known.as_ref().filter(is_known) {
             Some(known) => known.clone(),
@@ -112,7 +112,7 @@ impl Adts {
                 self.known.insert((format, parsed.unit_micros())).clone()
             }
         };
-        Ok(Some(SoundBlock {
+        Ok(Some(AudioBlock {
             format,
             data,
             micros,

@@ -11,7 +11,7 @@ use super::{aac::AacConfig, cut_off, damaged, pcm::Pcm};
 use crate::{
     error::Error,
     flv::{AudioPacket, Reader, TagBody},
-    media::{AudioCodec, SoundBlock, SoundCoding, SoundFormat},
+    media::{AudioBlock, AudioCodec, AudioCoding, AudioFormat},
 };
 
 /// Incremental parser of the audio tags of an FLV stream.
@@ -23,7 +23,7 @@ pub(super) struct FlvSound {
     /// Set if the last PCM tag had no code for its rate.
     is_of_presumed_rate: bool,
     /// AAC format, and the duration of an access unit in microseconds.
-    aac: Option<(Arc<SoundFormat>, i64)>,
+    aac: Option<(Arc<AudioFormat>, i64)>,
     /// PCM and G.711, cut into blocks regardless of tags.
     samples: Option<Pcm>,
     skipped_pictures: u64,
@@ -80,7 +80,7 @@ impl FlvSound {
         self.skipped_pictures
     }
 
-    pub(super) fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
+    pub(super) fn next_block(&mut self) -> Result<Option<AudioBlock>, Error> {
         loop {
             if let Some(block) = self.samples.as_mut().and_then(Pcm::next_block) {
                 return Ok(Some(block));
@@ -115,7 +115,7 @@ impl FlvSound {
                         ));
                     }
                     if !data.is_empty() {
-                        return Ok(Some(SoundBlock {
+                        return Ok(Some(AudioBlock {
                             format: Arc::clone(format),
                             // A copy: a block that waits must not hold what came with it.
                             data: Bytes::copy_from_slice(&data),
@@ -125,8 +125,8 @@ impl FlvSound {
                 }
                 TagBody::Audio(codec, AudioPacket::Frame { stereo, data }) => {
                     let coding = match codec {
-                        AudioCodec::PcmA => SoundCoding::PcmA,
-                        AudioCodec::PcmU | AudioCodec::Aac => SoundCoding::PcmU,
+                        AudioCodec::PcmA => AudioCoding::PcmA,
+                        AudioCodec::PcmU | AudioCodec::Aac => AudioCoding::PcmU,
                     };
                     self.take(coding, G711_RATE, stereo, &data);
                 }
@@ -138,15 +138,15 @@ impl FlvSound {
                 } => {
                     self.is_of_presumed_rate = sample_rate.is_none();
                     let rate = sample_rate.unwrap_or(self.sample_rate);
-                    self.take(SoundCoding::Pcm, rate, stereo, &data);
+                    self.take(AudioCoding::Pcm, rate, stereo, &data);
                 }
             }
         }
     }
 
     /// Appends samples. A tag of another format begins anew, without what was short of a block.
-    fn take(&mut self, coding: SoundCoding, sample_rate: u32, stereo: bool, data: &Bytes) {
-        let format = SoundFormat {
+    fn take(&mut self, coding: AudioCoding, sample_rate: u32, stereo: bool, data: &Bytes) {
+        let format = AudioFormat {
             coding,
             sample_rate,
             channels: 1 + u8::from(stereo),

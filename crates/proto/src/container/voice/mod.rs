@@ -21,7 +21,7 @@ use bytes::{Bytes, BytesMut};
 use self::{adts::Adts, flv::FlvSound, pcm::Pcm, signature::Start, wav::WavHead};
 use crate::{
     error::{Error, ErrorKind},
-    media::{SoundBlock, SoundCoding, SoundFormat},
+    media::{AudioBlock, AudioCoding, AudioFormat},
 };
 
 /// Bytes of a piece that are parsed at a time.
@@ -50,7 +50,7 @@ pub struct Upload {
 /// Each change restarts a speaker, a decoder and the resampler between them.
 #[derive(Debug)]
 struct Changes {
-    format: Option<Arc<SoundFormat>>,
+    format: Option<Arc<AudioFormat>>,
     /// Sound not spent on a change yet, in microseconds.
     spare: i64,
 }
@@ -61,8 +61,8 @@ impl Changes {
     /// Upper bound of `spare`: a change of headsets makes several changes at once.
     const MOST: i64 = 8 * Self::COST;
 
-    fn note(&mut self, block: &SoundBlock) -> Result<(), Error> {
-        let is_other = |format: &Arc<SoundFormat>| *format != block.format;
+    fn note(&mut self, block: &AudioBlock) -> Result<(), Error> {
+        let is_other = |format: &Arc<AudioFormat>| *format != block.format;
         if self.format.as_ref().is_some_and(is_other) {
             self.spare -= Self::COST;
         }
@@ -186,7 +186,7 @@ impl Upload {
     /// # Errors
     /// [`ErrorKind::UnsupportedMedia`] for a format that is not taken; [`Error::bad_request`] that
     /// says what is damaged or cannot be played.
-    pub fn next_block(&mut self) -> Result<Option<SoundBlock>, Error> {
+    pub fn next_block(&mut self) -> Result<Option<AudioBlock>, Error> {
         loop {
             if let Some(block) = self.block_of_container()? {
                 self.changes.note(&block)?;
@@ -201,7 +201,7 @@ impl Upload {
         }
     }
 
-    fn block_of_container(&mut self) -> Result<Option<SoundBlock>, Error> {
+    fn block_of_container(&mut self) -> Result<Option<AudioBlock>, Error> {
         if matches!(self.container, Container::Unknown(_)) {
             self.begin(false)?;
         }
@@ -233,8 +233,8 @@ impl Upload {
             Start::Foreign(name) => return Err(not_taken(format!("this is {name}"))),
             Start::Nothing => {
                 let order = self.declared.order()?;
-                let format = SoundFormat {
-                    coding: SoundCoding::Pcm,
+                let format = AudioFormat {
+                    coding: AudioCoding::Pcm,
                     sample_rate: self.sample_rate,
                     channels: self.declared.channels(),
                 };

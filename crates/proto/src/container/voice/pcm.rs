@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::declared::ByteOrder;
-use crate::media::{SoundBlock, SoundCoding, SoundFormat};
+use crate::media::{AudioBlock, AudioCoding, AudioFormat};
 
 /// Duration of a block, in milliseconds: the default of RTP for audio (RFC 3551, 4.2).
 const BLOCK_MILLIS: usize = 20;
@@ -13,7 +13,7 @@ const BLOCK_MILLIS: usize = 20;
 /// Samples of a continuous stream, cut into blocks.
 #[derive(Debug)]
 pub(super) struct Pcm {
-    format: Arc<SoundFormat>,
+    format: Arc<AudioFormat>,
     order: ByteOrder,
     buffer: BytesMut,
     /// Bytes of sound still to come, if known.
@@ -23,12 +23,12 @@ pub(super) struct Pcm {
 
 impl Pcm {
     /// Creates one whose sound reaches to the end of the body.
-    pub(super) fn new(format: SoundFormat) -> Self {
+    pub(super) fn new(format: AudioFormat) -> Self {
         Self::of_length(format, None)
     }
 
     /// Creates one of `length` bytes of sound; bytes behind them are ignored.
-    pub(super) fn of_length(format: SoundFormat, length: Option<u64>) -> Self {
+    pub(super) fn of_length(format: AudioFormat, length: Option<u64>) -> Self {
         Self {
             format: Arc::new(format),
             order: ByteOrder::Little,
@@ -44,7 +44,7 @@ impl Pcm {
         self
     }
 
-    pub(super) fn format(&self) -> &SoundFormat {
+    pub(super) fn format(&self) -> &AudioFormat {
         &self.format
     }
 
@@ -69,7 +69,7 @@ impl Pcm {
         self.has_ended = true;
     }
 
-    pub(super) fn next_block(&mut self) -> Option<SoundBlock> {
+    pub(super) fn next_block(&mut self) -> Option<AudioBlock> {
         let sample = sample_size(&self.format);
         let rate = self.format.sample_rate as usize;
         let block = (rate * BLOCK_MILLIS / 1000).max(1) * sample;
@@ -88,7 +88,7 @@ impl Pcm {
             return None;
         }
         let micros = micros(&self.format, data.len());
-        Some(SoundBlock {
+        Some(AudioBlock {
             format: Arc::clone(&self.format),
             data,
             micros,
@@ -130,16 +130,16 @@ fn smoother(bytes: &[u8], channels: usize) -> Option<ByteOrder> {
 }
 
 /// Bytes of one sample of all channels; 1 for what has no samples of equal size.
-fn sample_size(format: &SoundFormat) -> usize {
+fn sample_size(format: &AudioFormat) -> usize {
     let one = match format.coding {
-        SoundCoding::Pcm => 2,
-        SoundCoding::PcmA | SoundCoding::PcmU | SoundCoding::Aac(_) => 1,
+        AudioCoding::Pcm => 2,
+        AudioCoding::PcmA | AudioCoding::PcmU | AudioCoding::Aac(_) => 1,
     };
     one * usize::from(format.channels.max(1))
 }
 
 /// Duration of so many bytes, in microseconds.
-fn micros(format: &SoundFormat, bytes: usize) -> i64 {
+fn micros(format: &AudioFormat, bytes: usize) -> i64 {
     let samples = (bytes / sample_size(format)) as i64;
     samples * 1_000_000 / i64::from(format.sample_rate.max(1))
 }

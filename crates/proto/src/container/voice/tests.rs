@@ -12,11 +12,11 @@ use crate::{
 mod formats;
 
 /// Every block of a body that comes in pieces of this size.
-fn blocks(body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
+fn blocks(body: &[u8], piece: usize) -> Result<Vec<AudioBlock>, Error> {
     blocks_of(Declared::default(), body, piece)
 }
 
-fn blocks_of(declared: Declared, body: &[u8], piece: usize) -> Result<Vec<SoundBlock>, Error> {
+fn blocks_of(declared: Declared, body: &[u8], piece: usize) -> Result<Vec<AudioBlock>, Error> {
     let mut upload = Upload::new(16_000, declared);
     let mut found = Vec::new();
     for piece in body.chunks(piece.max(1)) {
@@ -32,11 +32,11 @@ fn blocks_of(declared: Declared, body: &[u8], piece: usize) -> Result<Vec<SoundB
     Ok(found)
 }
 
-fn micros(blocks: &[SoundBlock]) -> i64 {
+fn micros(blocks: &[AudioBlock]) -> i64 {
     blocks.iter().map(|block| block.micros).sum()
 }
 
-fn sound(blocks: &[SoundBlock]) -> Vec<u8> {
+fn sound(blocks: &[AudioBlock]) -> Vec<u8> {
     blocks
         .iter()
         .flat_map(|block| block.data.to_vec())
@@ -70,7 +70,7 @@ fn adts_is_told_by_its_head() {
         assert_eq!((format.sample_rate, format.channels), (16_000, 1));
         // Object type 2, index 8, one channel.
         let config = Bytes::from_static(&[0x14, 0x08]);
-        assert_eq!(format.coding, SoundCoding::Aac(config));
+        assert_eq!(format.coding, AudioCoding::Aac(config));
     }
     let broken = [adts(&[1; 100]), vec![0; 20]].concat();
     let error = blocks(&broken, 50).expect_err("garbage behind a frame");
@@ -85,7 +85,7 @@ fn bare_samples_are_cut_into_blocks() {
         assert_eq!(sound(&found), body);
         assert_eq!(found.len(), 11, "ten blocks of 20 ms and a rest");
         assert!((200_000..200_100).contains(&micros(&found)));
-        assert_eq!(found[0].format.coding, SoundCoding::Pcm);
+        assert_eq!(found[0].format.coding, AudioCoding::Pcm);
     }
     assert_eq!(blocks(&[7], 1), Ok(vec![]), "half a sample is none");
     assert_eq!(sound(&blocks(&[1, 2, 3, 4], 1).expect("PCM")), [1, 2, 3, 4]);
@@ -108,9 +108,9 @@ fn wav(tag: u16, channels: u16, rate: u32, bits: u16, length: u32) -> Vec<u8> {
 #[test]
 fn wav_files_say_what_they_are() {
     for (tag, bits, coding, size) in [
-        (1, 16, SoundCoding::Pcm, 4),
-        (6, 8, SoundCoding::PcmA, 2),
-        (7, 8, SoundCoding::PcmU, 2),
+        (1, 16, AudioCoding::Pcm, 4),
+        (6, 8, AudioCoding::PcmA, 2),
+        (7, 8, AudioCoding::PcmU, 2),
     ] {
         let samples = vec![5; 800 * size];
         let trailer = b"LIST\0\0\0\0".to_vec();
@@ -189,7 +189,7 @@ fn flv_brings_aac_g711_and_pcm() {
     assert_eq!((found.len(), micros(&found)), (2, 128_000));
     let ulaw = flv(AudioCodec::PcmU, &[], &[&[0xff; 160]]);
     let found = blocks(&ulaw, 10).expect("FLV");
-    assert_eq!(found[0].format.coding, SoundCoding::PcmU);
+    assert_eq!(found[0].format.coding, AudioCoding::PcmU);
     assert_eq!(
         (found[0].format.sample_rate, micros(&found)),
         (8_000, 20_000)
@@ -208,7 +208,7 @@ fn flv_brings_aac_g711_and_pcm() {
             "{}",
             block.micros
         );
-        assert_eq!(block.format.coding, SoundCoding::Pcm);
+        assert_eq!(block.format.coding, AudioCoding::Pcm);
         assert_eq!(block.format.sample_rate, rate);
         assert_eq!(upload.skipped_pictures(), 1);
     }

@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use super::damaged;
 use crate::{
     error::Error,
-    media::{SoundCoding, SoundFormat},
+    media::{AudioCoding, AudioFormat},
 };
 
 /// Incremental parser of the head of a WAV (RIFF WAVE, Microsoft and IBM 1991), chunk by chunk. No
@@ -17,12 +17,12 @@ pub(super) struct WavHead {
     position: u64,
     /// Bytes still to come of a chunk that is skipped.
     skipping: u64,
-    format: Option<SoundFormat>,
+    format: Option<AudioFormat>,
 }
 
 /// Result of the head: the format, and the start of the sound.
 pub(super) struct Wav {
-    pub(super) format: SoundFormat,
+    pub(super) format: AudioFormat,
     /// Bytes of sound; `None` if the file does not know, as one written to a pipe.
     pub(super) length: Option<u64>,
     /// First bytes of the sound.
@@ -110,7 +110,7 @@ impl WavHead {
     }
 }
 
-fn format_of(chunk: &[u8]) -> Result<SoundFormat, Error> {
+fn format_of(chunk: &[u8]) -> Result<AudioFormat, Error> {
     let word = |at: usize| match chunk.get(at..at + 2) {
         Some(two) => Ok(u16::from_le_bytes([two[0], two[1]])),
         None => Err(damaged("the WAV is damaged: its format is too short")),
@@ -122,9 +122,9 @@ fn format_of(chunk: &[u8]) -> Result<SoundFormat, Error> {
     let sample_rate = u32::from(word(4)?) | u32::from(word(6)?) << 16;
     let channels = word(2)?;
     let coding = match (tag, word(14)?) {
-        (PCM, 16) => SoundCoding::Pcm,
-        (ALAW, 8) => SoundCoding::PcmA,
-        (ULAW, 8) => SoundCoding::PcmU,
+        (PCM, 16) => AudioCoding::Pcm,
+        (ALAW, 8) => AudioCoding::PcmA,
+        (ULAW, 8) => AudioCoding::PcmU,
         (tag, bits) => {
             return Err(damaged(format!(
                 "the WAV has format {tag} with {bits} bits; PCM with 16 and G.711 are played"
@@ -136,7 +136,7 @@ fn format_of(chunk: &[u8]) -> Result<SoundFormat, Error> {
             "the WAV has {channels} channels at {sample_rate} Hz; 1 or 2 at 4 to 192 kHz are played"
         )));
     }
-    Ok(SoundFormat {
+    Ok(AudioFormat {
         coding,
         sample_rate,
         channels: channels as u8,

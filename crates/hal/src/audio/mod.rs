@@ -9,15 +9,15 @@ use std::{collections::VecDeque, sync::Arc};
 
 use peercam_proto::media::{ChannelId, Quality, StreamId};
 
-use self::path::SoundPath;
+use self::path::AudioPath;
 use super::{BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent};
 
 /// Policy for a camera's sound: the form in which viewers get it.
 ///
-/// Whatever it is but [`SoundPolicy::Off`]: sound that a camera promises and does not send is made
+/// Whatever it is but [`AudioPolicy::Off`]: sound that a camera promises and does not send is made
 /// up for with silence, because players that are told of sound wait for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SoundPolicy {
+pub enum AudioPolicy {
     /// Sound as the camera sends it.
     Pass,
     /// AAC; made of G.711, which browsers and mini-programs do not play. Without the feature `aac`
@@ -31,15 +31,15 @@ pub enum SoundPolicy {
 }
 
 /// A camera whose sound is as a policy says.
-pub struct WithSound {
+pub struct WithAudio {
     camera: Arc<dyn Camera>,
     channel: ChannelId,
-    policy: SoundPolicy,
+    policy: AudioPolicy,
 }
 
-impl WithSound {
+impl WithAudio {
     /// `camera`, which is that of `channel`, with sound as `policy` says.
-    pub fn new(camera: Arc<dyn Camera>, channel: ChannelId, policy: SoundPolicy) -> Self {
+    pub fn new(camera: Arc<dyn Camera>, channel: ChannelId, policy: AudioPolicy) -> Self {
         Self {
             camera,
             channel,
@@ -48,7 +48,7 @@ impl WithSound {
     }
 }
 
-impl Camera for WithSound {
+impl Camera for WithAudio {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
         let MediaInput { source, control } = self.camera.open(quality)?;
         let source = Sounding {
@@ -57,7 +57,7 @@ impl Camera for WithSound {
                 channel: self.channel,
                 quality,
             },
-            path: SoundPath::new(self.policy),
+            path: AudioPath::new(self.policy),
             made: VecDeque::new(),
         };
         Ok(MediaInput {
@@ -79,8 +79,8 @@ impl Camera for WithSound {
 struct Sounding {
     source: Box<dyn MediaSource>,
     stream: StreamId,
-    path: SoundPath,
-    /// Events made of the last one. Bound: see [`SoundPath::push`].
+    path: AudioPath,
+    /// Events made of the last one. Bound: see [`AudioPath::push`].
     made: VecDeque<SourceEvent>,
 }
 

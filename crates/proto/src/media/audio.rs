@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 /// Format of sound on its way to a speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SoundFormat {
+pub struct AudioFormat {
     /// Coding of its samples.
-    pub coding: SoundCoding,
+    pub coding: AudioCoding,
     /// Samples per second and channel.
     pub sample_rate: u32,
     /// 1 = mono, 2 = interleaved stereo.
@@ -15,7 +15,7 @@ pub struct SoundFormat {
 
 /// Coding of samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SoundCoding {
+pub enum AudioCoding {
     /// Signed 16-bit little-endian PCM.
     Pcm,
     /// G.711 A-law.
@@ -26,7 +26,7 @@ pub enum SoundCoding {
     Aac(Bytes),
 }
 
-impl SoundCoding {
+impl AudioCoding {
     /// Returns the name that people know it by.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -40,9 +40,9 @@ impl SoundCoding {
 
 /// A block of sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SoundBlock {
+pub struct AudioBlock {
     /// Its format, shared by successive blocks.
-    pub format: Arc<SoundFormat>,
+    pub format: Arc<AudioFormat>,
     /// Its samples, coded as `format` says.
     pub data: Bytes,
     /// Duration, in microseconds.

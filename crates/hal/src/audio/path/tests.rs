@@ -34,16 +34,16 @@ fn stereo() -> AudioTrack {
 
 /// A path and what has come out of it.
 struct Script {
-    path: SoundPath,
+    path: AudioPath,
     told: Vec<Tracks>,
     /// Events in the order in which they came; times in microseconds.
     frames: Vec<(TrackKind, i64, Bytes)>,
 }
 
 impl Script {
-    fn new(policy: SoundPolicy, audio: Option<AudioTrack>) -> Self {
+    fn new(policy: AudioPolicy, audio: Option<AudioTrack>) -> Self {
         let mut script = Self {
-            path: SoundPath::new(policy),
+            path: AudioPath::new(policy),
             told: Vec::new(),
             frames: Vec::new(),
         };
@@ -107,7 +107,7 @@ impl Script {
 
 #[test]
 fn silence_keeps_step_with_pictures_for_hours() {
-    let mut script = Script::new(SoundPolicy::Silence, None);
+    let mut script = Script::new(AudioPolicy::Silence, None);
     let track = script.track().expect("silence is announced");
     assert_eq!(
         Some(track),
@@ -142,7 +142,7 @@ fn silence_keeps_step_with_pictures_for_hours() {
 
 #[test]
 fn a_standstill_is_not_made_up_for() {
-    let mut script = Script::new(SoundPolicy::Silence, None);
+    let mut script = Script::new(AudioPolicy::Silence, None);
     script.pictures((0..=1000).step_by(40));
     script.pictures((9000..=10_000).step_by(40));
     let sounds = script.sounds();
@@ -157,11 +157,11 @@ fn a_standstill_is_not_made_up_for() {
 
 #[test]
 fn rare_pictures_have_no_holes_in_their_silence() {
-    let mut script = Script::new(SoundPolicy::Silence, None);
+    let mut script = Script::new(AudioPolicy::Silence, None);
     script.pictures((0..60_000).step_by(1000));
     assert!(script.steps_from(0).iter().all(|&step| step == 64_000));
     // So rare that it cannot be told from a standstill: each has a little.
-    let mut script = Script::new(SoundPolicy::Silence, None);
+    let mut script = Script::new(AudioPolicy::Silence, None);
     script.pictures((0..60_000).step_by(2000));
     assert_eq!(script.sounds().len(), 29);
 }
@@ -169,11 +169,11 @@ fn rare_pictures_have_no_holes_in_their_silence() {
 #[test]
 fn sound_that_never_comes_is_made_up_for() {
     for (policy, announced) in [
-        (SoundPolicy::Silence, a_law()),
-        (SoundPolicy::Aac, a_law()),
-        (SoundPolicy::Aac, stereo()),
-        (SoundPolicy::Pass, a_law()),
-        (SoundPolicy::Pass, stereo()),
+        (AudioPolicy::Silence, a_law()),
+        (AudioPolicy::Aac, a_law()),
+        (AudioPolicy::Aac, stereo()),
+        (AudioPolicy::Pass, a_law()),
+        (AudioPolicy::Pass, stereo()),
     ] {
         let mut script = Script::new(policy, Some(announced.clone()));
         let track = script.track().expect("it was announced").clone();
@@ -201,7 +201,7 @@ fn sound_that_never_comes_is_made_up_for() {
 fn nothing_is_added_to_real_sound() {
     for late in [0, 300, 2000] {
         // Blocks of 64 ms, which come by so much later than their pictures.
-        let mut script = Script::new(SoundPolicy::Silence, Some(stereo()));
+        let mut script = Script::new(AudioPolicy::Silence, Some(stereo()));
         let mut sounds = Vec::new();
         for number in 0..1500 {
             script.pictures([number * STEP]);
@@ -220,7 +220,7 @@ fn nothing_is_added_to_real_sound() {
 
 #[test]
 fn silence_and_sound_do_not_overlap() {
-    let mut script = Script::new(SoundPolicy::Silence, Some(stereo()));
+    let mut script = Script::new(AudioPolicy::Silence, Some(stereo()));
     let block = |script: &mut Script, millis| script.frame(TrackKind::Audio, millis, b"sound");
     // It comes for 3 s, is away for 5 and comes again.
     for millis in (0..20_000).step_by(40) {
@@ -249,7 +249,7 @@ fn silence_and_sound_do_not_overlap() {
 
 #[test]
 fn sound_that_begins_later_takes_the_place_of_silence() {
-    let mut script = Script::new(SoundPolicy::Silence, None);
+    let mut script = Script::new(AudioPolicy::Silence, None);
     script.pictures((0..=2000).step_by(40));
     script.push(SourceEvent::TracksChanged(announcing(Some(stereo()))));
     assert_eq!(script.track(), Some(&stereo()));
@@ -272,12 +272,12 @@ fn sound_that_begins_later_takes_the_place_of_silence() {
 #[test]
 fn policies_are_what_they_say() {
     let none: Option<&AudioTrack> = None;
-    for policy in [SoundPolicy::Pass, SoundPolicy::Aac, SoundPolicy::Off] {
+    for policy in [AudioPolicy::Pass, AudioPolicy::Aac, AudioPolicy::Off] {
         let mut script = Script::new(policy, None);
         script.pictures((0..5000).step_by(40));
         assert_eq!((script.track(), script.sounds().len()), (none, 0));
     }
-    let mut script = Script::new(SoundPolicy::Off, Some(a_law()));
+    let mut script = Script::new(AudioPolicy::Off, Some(a_law()));
     script.pictures((0..5000).step_by(40));
     script.frame(TrackKind::Audio, 5000, &[0xd5; 320]);
     assert_eq!((script.track(), script.sounds().len()), (none, 0));
@@ -291,11 +291,11 @@ fn policies_are_what_they_say() {
     } else {
         AudioCodec::PcmA
     };
-    assert_eq!(made(SoundPolicy::Pass), Some(AudioCodec::PcmA));
-    assert_eq!(made(SoundPolicy::Aac), Some(aac));
-    assert_eq!(made(SoundPolicy::Silence), Some(aac));
+    assert_eq!(made(AudioPolicy::Pass), Some(AudioCodec::PcmA));
+    assert_eq!(made(AudioPolicy::Aac), Some(aac));
+    assert_eq!(made(AudioPolicy::Silence), Some(aac));
     // Sound alone is sound enough.
-    let mut alone = Script::new(SoundPolicy::Silence, None);
+    let mut alone = Script::new(AudioPolicy::Silence, None);
     alone.push(SourceEvent::Online(Tracks::default()));
     assert_eq!(alone.track(), None);
 }
@@ -304,7 +304,7 @@ fn policies_are_what_they_say() {
 #[cfg(feature = "aac")]
 #[test]
 fn a_new_picture_does_not_interrupt_the_sound() {
-    let mut script = Script::new(SoundPolicy::Silence, Some(a_law()));
+    let mut script = Script::new(AudioPolicy::Silence, Some(a_law()));
     for millis in (0..4000).step_by(40) {
         script.pictures([millis]);
         script.frame(TrackKind::Audio, millis, &[0xd5; 320]);
@@ -321,11 +321,11 @@ fn a_new_picture_does_not_interrupt_the_sound() {
 #[test]
 fn canned_units_decode_to_silence() {
     for track in [
-        Script::new(SoundPolicy::Silence, None).track().cloned(),
+        Script::new(AudioPolicy::Silence, None).track().cloned(),
         Some(stereo()),
     ] {
         let track = track.expect("silence");
-        let mut script = Script::new(SoundPolicy::Silence, Some(track.clone()));
+        let mut script = Script::new(AudioPolicy::Silence, Some(track.clone()));
         script.pictures((0..3000).step_by(40));
         let units = script.frames.iter().filter(|one| one.0 == TrackKind::Audio);
         let units: Vec<_> = units.map(|one| one.2.clone()).collect();

@@ -4,12 +4,12 @@ use peercam_proto::media::{AudioTrack, Frame, TrackKind, Tracks};
 
 #[cfg(feature = "aac")]
 use super::transcode::Transcoder;
-use super::{SoundPolicy, silence::Silence};
+use super::{AudioPolicy, silence::Silence};
 use crate::SourceEvent;
 
 /// The way of one source's sound.
-pub(super) struct SoundPath {
-    policy: SoundPolicy,
+pub(super) struct AudioPath {
+    policy: AudioPolicy,
     /// Tracks that the camera announced.
     announced: Option<AudioTrack>,
     #[cfg(feature = "aac")]
@@ -26,8 +26,8 @@ enum Complaint {
     Made,
 }
 
-impl SoundPath {
-    pub(super) fn new(policy: SoundPolicy) -> Self {
+impl AudioPath {
+    pub(super) fn new(policy: AudioPolicy) -> Self {
         Self {
             policy,
             announced: None,
@@ -77,14 +77,14 @@ impl SoundPath {
     /// The tracks as viewers get them.
     fn tracks(&mut self, tracks: Tracks) -> Tracks {
         let Tracks { video, audio } = tracks;
-        let announced = audio.filter(|_| self.policy != SoundPolicy::Off);
+        let announced = audio.filter(|_| self.policy != AudioPolicy::Off);
         #[cfg(feature = "aac")]
         if announced != self.announced {
             self.transcoder = match self.policy {
-                SoundPolicy::Aac | SoundPolicy::Silence => {
+                AudioPolicy::Aac | AudioPolicy::Silence => {
                     announced.as_ref().and_then(Transcoder::new)
                 }
-                SoundPolicy::Pass | SoundPolicy::Off => None,
+                AudioPolicy::Pass | AudioPolicy::Off => None,
             };
         }
         self.announced = announced;
@@ -93,7 +93,7 @@ impl SoundPath {
         #[cfg(not(feature = "aac"))]
         let made: Option<&AudioTrack> = None;
         let sounding = made.or(self.announced.as_ref()).cloned();
-        let adds_silence = self.policy == SoundPolicy::Silence && video.is_some();
+        let adds_silence = self.policy == AudioPolicy::Silence && video.is_some();
         let audio = match sounding {
             Some(track) => {
                 self.silence.stand_in_for(&track);
