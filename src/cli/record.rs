@@ -128,7 +128,7 @@ fn line(found: &Found) -> String {
         " (date not known)"
     };
     let what = match (name.content, name.whole) {
-        (Content::Picture, Some(whole)) => format!("still  {:>10}", whole.size),
+        (Content::Snapshot, Some(whole)) => format!("still  {:>10}", whole.size),
         (Content::Video, Some(whole)) => format!(
             "{:5.1} s  {:>10}",
             f64::from(whole.duration_millis) / 1000.0,

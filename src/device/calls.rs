@@ -12,7 +12,7 @@ use std::{
 
 use peercam_hal::clock::Clock;
 use peercam_proto::{
-    call::{Call, CallState, DeviceMove, Effect, Party, ViewerMove},
+    call::{Call, CallRequest, CallState, DeviceCallAction, Effect, Party},
     error::{Error, ErrorKind},
     feedback::Feedback,
     media::ChannelId,
@@ -102,12 +102,12 @@ impl Calls {
     /// Applies what a viewer does about the call.
     ///
     /// # Errors
-    /// As [`Call::viewer_moves`].
-    pub fn viewer_moves(
+    /// As [`Call::apply_request`].
+    pub fn apply_request(
         &self,
         caller: &Caller,
         channel: ChannelId,
-        what: ViewerMove,
+        what: CallRequest,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let answers = caller.proof.as_ref().map(|_| caller.answers());
@@ -116,14 +116,14 @@ impl Calls {
             rank: caller.rank(),
             answers: answers.as_deref(),
         };
-        self.change(|call| call.viewer_moves(party, (what, channel), now))
+        self.change(|call| call.apply_request(party, (what, channel), now))
     }
 
     /// Applies what the device does about the call.
     ///
     /// # Errors
     /// As [`Call::device_moves`].
-    pub fn device_moves(&self, what: DeviceMove) -> Result<(), Error> {
+    pub fn device_moves(&self, what: DeviceCallAction) -> Result<(), Error> {
         self.change(|call| call.device_moves(what))
     }
 
@@ -217,7 +217,7 @@ impl CallTask {
             }
         }
         // There may be none.
-        let _ = calls.device_moves(DeviceMove::HangUp);
+        let _ = calls.device_moves(DeviceCallAction::HangUp);
         calls.shown.send_modify(|shown| shown.closed = true);
         while let Ok(effects) = self.effects.try_recv() {
             sayer.perform(effects);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use peercam_hal::{
-    BoxFuture, Commands, HalError, MakerCommand, PictureControl, PtzPosition, Upkeep,
+    BoxFuture, Commands, HalError, ImagingControl, Maintenance, MakerCommand, PtzPosition,
 };
 use peercam_proto::{
     command::{
@@ -26,7 +26,7 @@ use peercam_proto::{
 };
 use peercam_task::boundary::Guarded;
 
-use super::{Caller, Device, Standby, camera_error, ptz::Motors};
+use super::{Caller, Device, Standby, camera_error, ptz::PtzController};
 
 /// Does commands that a maker defined.
 pub trait CustomHandler: Send + Sync {
@@ -56,11 +56,11 @@ const CONFIRM: Duration = Duration::from_secs(60);
 
 /// The parts that panels steer.
 pub(super) struct Panels {
-    pub(super) motors: Motors,
-    pub(super) pictures: BTreeMap<ChannelId, Arc<dyn PictureControl>>,
+    pub(super) ptz: PtzController,
+    pub(super) pictures: BTreeMap<ChannelId, Arc<dyn ImagingControl>>,
     /// Firmware that knows commands of its maker.
     pub(super) firmware: BTreeMap<ChannelId, Arc<dyn Commands>>,
-    pub(super) upkeep: BTreeMap<ChannelId, Arc<dyn Upkeep>>,
+    pub(super) maintenance: BTreeMap<ChannelId, Arc<dyn Maintenance>>,
     pub(super) standby: Standby,
     pub(super) commands: CustomCommands,
     /// The word that formatting the card waits for.
@@ -104,11 +104,11 @@ impl Device {
         let is_allowed = commands.allowed.contains(name);
         match &command.meaning {
             Meaning::Step(direction, speed) if is_allowed => {
-                self.panels.motors.step(channel, *direction, *speed)?;
+                self.panels.ptz.step(channel, *direction, *speed)?;
                 return Ok(Reply::Done);
             }
             Meaning::Call(what) if is_allowed => {
-                self.calls.viewer_moves(caller, channel, *what)?;
+                self.calls.apply_request(caller, channel, *what)?;
                 return Ok(Reply::Done);
             }
             Meaning::Panel(topic) if is_allowed => match StandardCommand::of(topic) {
@@ -192,10 +192,12 @@ impl Device {
     ) -> Result<PanelReply, Error> {
         let panels = &self.panels;
         Ok(match panel {
-            StandardCommand::Press(direction) => {
-                place(panels.motors.press(channel, &caller.viewer, direction)?)
-            }
-            StandardCommand::Release => place(panels.motors.release(channel)?),
+            StandardCommand::Press(direction) => place(panels.ptz.continuous_move(
+                channel,
+                &caller.viewer,
+                direction,
+            )?),
+            StandardCommand::Release => place(panels.ptz.stop(channel)?),
             StandardCommand::GetStatus => PanelReply::Status {
                 working: self.hub.is_working(channel),
                 viewers: self.viewers.count(),
@@ -221,11 +223,11 @@ impl Device {
                 Box::pin(self.format(channel, confirm)).await?
             }
             StandardCommand::Reboot => {
-                let upkeep = panels.upkeep.get(&channel).ok_or_else(|| {
+                let maintenance = panels.maintenance.get(&channel).ok_or_else(|| {
                     let reason = format!("the camera of channel {channel} cannot be started again");
                     Error::new(ErrorKind::Unsupported, reason)
                 })?;
-                let asked = upkeep.reboot().await;
+                let asked = maintenance.reboot().await;
                 asked.map_err(|error| camera_error(channel, &error))?;
                 PanelReply::Done
             }
@@ -245,8 +247,8 @@ impl Device {
         channel: ChannelId,
         confirm: Option<String>,
     ) -> Result<PanelReply, Error> {
-        let upkeep = self.panels.upkeep.get(&channel);
-        if self.recordings.recording().is_none() && upkeep.is_none() {
+        let maintenance = self.panels.maintenance.get(&channel);
+        if self.recordings.recording().is_none() && maintenance.is_none() {
             let reason = "nothing is recorded here ([record] in the configuration)";
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
@@ -257,10 +259,10 @@ impl Device {
             let reason = "this is not the word that was given within the last 60 s; send sd_format without data.confirm for one";
             return Err(Error::new(ErrorKind::Conflict, reason));
         }
-        match (self.recordings.recording(), upkeep) {
+        match (self.recordings.recording(), maintenance) {
             (Some(recording), _) if recording.erase().await => Ok(PanelReply::Done),
-            (None, Some(upkeep)) => {
-                let formatted = upkeep.format().await;
+            (None, Some(maintenance)) => {
+                let formatted = maintenance.format().await;
                 formatted.map_err(|error| camera_error(channel, &error))?;
                 Ok(PanelReply::Done)
             }

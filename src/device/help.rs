@@ -83,7 +83,7 @@ impl Device {
         let commands = &panels.commands;
         let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);
         let is_allowed = |name: &str| commands.allowed.contains(name);
-        let turns = any(&|channel| panels.motors.has(*channel));
+        let turns = any(&|channel| panels.ptz.has(*channel));
         if is_allowed(CALL) && may(Need::Scope(Scope::Voice)) {
             offer.words.extend([
                 "wx_call_start",
@@ -114,10 +114,10 @@ impl Device {
         let has = |name: TopicName| match name {
             TopicName::Ptz => turns,
             TopicName::MirrorFlip => any(&|channel| panels.pictures.contains_key(channel)),
-            TopicName::Reboot => any(&|channel| panels.upkeep.contains_key(channel)),
+            TopicName::Reboot => any(&|channel| panels.maintenance.contains_key(channel)),
             TopicName::SdFormat => {
                 self.recordings.recording().is_some()
-                    || any(&|channel| panels.upkeep.contains_key(channel))
+                    || any(&|channel| panels.maintenance.contains_key(channel))
             }
             TopicName::BindStatus => any(&|channel| self.talkers.has(*channel)),
             TopicName::GetStatus

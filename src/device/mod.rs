@@ -23,7 +23,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use peercam_hal::{HalError, PlayedAudio};
 use peercam_proto::{
-    call::DeviceMove,
+    call::DeviceCallAction,
     command::{ChannelState, Command, Reply, Window},
     credential::{Channels, Need},
     error::{Error, ErrorKind},
@@ -45,7 +45,7 @@ pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
 pub use viewers::{Media, Viewers};
 
-use self::{custom::Panels, ptz::Motors};
+use self::{custom::Panels, ptz::PtzController};
 use crate::{
     live::{Channel, Hub},
     playback::Players,
@@ -130,17 +130,17 @@ impl Device {
                 .map(|channel| (channel.id, channel.camera.parts()))
         };
         let firmware = cameras().filter_map(|(id, camera)| Some((id, camera.commands?)));
-        let upkeep = cameras().filter_map(|(id, camera)| Some((id, camera.upkeep?)));
-        let motors = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
-        let motors = Motors::new(motors.collect(), parts.presence.clone());
+        let maintenance = cameras().filter_map(|(id, camera)| Some((id, camera.maintenance?)));
+        let ptz = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
+        let ptz = PtzController::new(ptz.collect(), parts.presence.clone());
         let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
         let stills = cameras().filter(|(_, camera)| camera.snapshot.is_some());
         let stills = stills.map(|(id, _)| id).collect();
         let panels = Panels {
-            motors,
+            ptz,
             pictures: pictures.collect(),
             firmware: firmware.collect(),
-            upkeep: upkeep.collect(),
+            maintenance: maintenance.collect(),
             standby: parts.standby,
             commands: parts.commands,
             confirm: Default::default(),
@@ -161,7 +161,7 @@ impl Device {
 
     /// Lets go of what moves and sounds.
     pub fn close(&self) {
-        self.panels.motors.close();
+        self.panels.ptz.close();
         self.talkers.close();
     }
 
@@ -193,8 +193,8 @@ impl Device {
     ///
     /// # Errors
     /// As [`Calls::ring`] and [`Calls::device_moves`].
-    pub fn move_call(&self, channel: ChannelId, what: DeviceMove) -> Result<(), Error> {
-        if what != DeviceMove::Ring {
+    pub fn move_call(&self, channel: ChannelId, what: DeviceCallAction) -> Result<(), Error> {
+        if what != DeviceCallAction::Ring {
             return self.calls.device_moves(what);
         }
         self.hub.check_channel(channel, &Channels::All)?;
@@ -337,7 +337,7 @@ impl Device {
             ),
             Command::Call { channel, what } => {
                 check(channel)?;
-                self.calls.viewer_moves(caller, channel, what)?;
+                self.calls.apply_request(caller, channel, what)?;
                 Reply::Done
             }
             Command::Custom { channel, command } => {

@@ -32,8 +32,8 @@ const STEP: Duration = Duration::from_millis(300);
 /// Motors of all channels, each with the task that stops it: a camera that was told to turn stops
 /// when it is told so, when the viewer that told it has left, or after 10 s.
 #[derive(Clone)]
-pub(super) struct Motors {
-    motors: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
+pub(super) struct PtzController {
+    ptz: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
     presence: Presence,
     turning: Arc<Guarded<Turning>>,
 }
@@ -47,10 +47,10 @@ struct Turning {
     closed: bool,
 }
 
-impl Motors {
-    pub(super) fn new(motors: BTreeMap<ChannelId, Arc<dyn Ptz>>, presence: Presence) -> Self {
+impl PtzController {
+    pub(super) fn new(ptz: BTreeMap<ChannelId, Arc<dyn Ptz>>, presence: Presence) -> Self {
         Self {
-            motors: Arc::new(motors),
+            ptz: Arc::new(ptz),
             presence,
             // A motor that panics is turned no more, and the others are not concerned.
             turning: Arc::new(Guarded::whole(Turning::default())),
@@ -58,7 +58,7 @@ impl Motors {
     }
 
     fn motor(&self, channel: ChannelId) -> Result<&Arc<dyn Ptz>, Error> {
-        self.motors.get(&channel).ok_or_else(|| {
+        self.ptz.get(&channel).ok_or_else(|| {
             let reason = format!("the camera of channel {channel} does not turn");
             Error::new(ErrorKind::Unsupported, reason)
         })
@@ -66,7 +66,7 @@ impl Motors {
 
     /// Returns whether the camera of a channel turns.
     pub(super) fn has(&self, channel: ChannelId) -> bool {
-        self.motors.contains_key(&channel)
+        self.ptz.contains_key(&channel)
     }
 
     fn turning(&self) -> MutexGuard<'_, Turning> {
@@ -74,7 +74,7 @@ impl Motors {
     }
 
     /// Turns until it is told to stop. Gives where it is, and whether it is at the end there.
-    pub(super) fn press(
+    pub(super) fn continuous_move(
         &self,
         channel: ChannelId,
         viewer: &str,
@@ -123,10 +123,10 @@ impl Motors {
         motor
             .start(motion(direction, speed))
             .map_err(|error| camera_error(channel, &error))?;
-        let (motors, motor) = (self.clone(), Arc::clone(motor));
+        let (ptz, motor) = (self.clone(), Arc::clone(motor));
         let stop = async move {
             held.await;
-            let turning = motors.turning();
+            let turning = ptz.turning();
             // One that came after it must not be stopped by it.
             let current = turning.stops.get(&channel).map(|(number, _)| *number);
             if current == Some(number) {
@@ -139,7 +139,7 @@ impl Motors {
     }
 
     /// Stops. Gives where it is, and whether it is at any end.
-    pub(super) fn release(&self, channel: ChannelId) -> Result<(PtzPosition, bool), Error> {
+    pub(super) fn stop(&self, channel: ChannelId) -> Result<(PtzPosition, bool), Error> {
         let motor = self.motor(channel)?;
         let mut turning = self.turning();
         turning.stops.remove(&channel);
@@ -160,7 +160,7 @@ impl Motors {
         let mut turning = self.turning();
         turning.closed = true;
         turning.stops.clear();
-        self.motors.values().for_each(|motor| motor.stop());
+        self.ptz.values().for_each(|motor| motor.stop());
     }
 }
 
@@ -224,11 +224,11 @@ mod tests {
         }
     }
 
-    fn motors(presence: &Presence) -> (Motors, Arc<Noted>) {
+    fn ptz(presence: &Presence) -> (PtzController, Arc<Noted>) {
         let noted = Arc::new(Noted::default());
         let motor: Arc<dyn Ptz> = Arc::<Noted>::clone(&noted);
-        let motors = BTreeMap::from([(ChannelId(0), motor)]);
-        (Motors::new(motors, presence.clone()), noted)
+        let ptz = BTreeMap::from([(ChannelId(0), motor)]);
+        (PtzController::new(ptz, presence.clone()), noted)
     }
 
     const LEFT: PtzMotion = PtzMotion {
@@ -240,10 +240,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_there_to_stop_it_stops_it() {
         let presence = Presence::new(());
-        let (motors, noted) = motors(&presence);
+        let (ptz, noted) = ptz(&presence);
         let attending = presence.attend("viewer");
-        let (_, is_at_end) = motors
-            .press(ChannelId(0), "viewer", Direction::Left)
+        let (_, is_at_end) = ptz
+            .continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         assert!(!is_at_end);
         // A finger that stays.
@@ -252,8 +252,7 @@ mod tests {
         tokio::time::sleep(2 * LOOK).await;
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         // A viewer that leaves.
-        motors
-            .press(ChannelId(0), "viewer", Direction::Left)
+        ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         drop(attending);
         for _ in 0..1000 {
@@ -270,27 +269,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_press_takes_the_place_of_the_first() {
         let presence = Presence::new(());
-        let (motors, noted) = motors(&presence);
+        let (ptz, noted) = ptz(&presence);
         let _attending = presence.attend("viewer");
-        motors
-            .press(ChannelId(0), "viewer", Direction::Left)
+        ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         tokio::time::sleep(LONGEST / 2).await;
-        motors
-            .press(ChannelId(0), "viewer", Direction::Up)
+        ptz.continuous_move(ChannelId(0), "viewer", Direction::Up)
             .expect("it turns");
         tokio::time::sleep(LONGEST * 3 / 4).await;
         assert_eq!(noted.last().map(|motion| motion.tilt), Some(1));
-        let (_, is_at_end) = motors.release(ChannelId(0)).expect("it turns");
+        let (_, is_at_end) = ptz.stop(ChannelId(0)).expect("it turns");
         assert!(is_at_end, "to the right");
         assert_eq!(noted.last(), Some(PtzMotion::default()));
-        motors
-            .step(ChannelId(0), Direction::Down, Speed::USUAL)
+        ptz.step(ChannelId(0), Direction::Down, Speed::USUAL)
             .expect("it turns");
         assert_eq!(noted.last().map(|motion| motion.tilt), Some(-1));
         tokio::time::sleep(2 * STEP).await;
         assert_eq!(noted.last(), Some(PtzMotion::default()));
-        let none = motors.release(ChannelId(1)).map_err(|error| error.kind());
+        let none = ptz.stop(ChannelId(1)).map_err(|error| error.kind());
         assert_eq!(none.err(), Some(ErrorKind::Unsupported));
     }
 }

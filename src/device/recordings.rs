@@ -250,7 +250,7 @@ fn second_behind(millis: i64) -> i64 {
 fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String {
     let extension = match content {
         Content::Video => "mp4",
-        Content::Picture => "jpg",
+        Content::Snapshot => "jpg",
     };
     format!("{channel}-{start_millis}.{extension}")
 }
@@ -260,7 +260,7 @@ fn file_name(channel: ChannelId, start_millis: i64, content: Content) -> String 
 pub fn parse_file_name(name: &str) -> Option<(ChannelId, i64, Content)> {
     let (rest, content) = match name.strip_suffix(".mp4") {
         Some(rest) => (rest, Content::Video),
-        None => (name.strip_suffix(".jpg")?, Content::Picture),
+        None => (name.strip_suffix(".jpg")?, Content::Snapshot),
     };
     let (channel, start) = rest.split_once('-')?;
     let (channel, start) = (ChannelId(channel.parse().ok()?), start.parse().ok()?);

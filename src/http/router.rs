@@ -322,7 +322,7 @@ impl App {
                     })?;
                 let content_type = match content {
                     Content::Video => "video/mp4",
-                    Content::Picture => "image/jpeg",
+                    Content::Snapshot => "image/jpeg",
                 };
                 let headers = request.headers;
                 let mut response =

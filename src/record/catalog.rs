@@ -302,7 +302,7 @@ impl Catalog {
             .filter(|entry| match entry.content {
                 Content::Video => entry.duration_millis > 0 && entry.end_millis() > window.start,
                 // The second in which it was taken counts: lists tell whole seconds.
-                Content::Picture => entry.start_millis + 999 >= window.start,
+                Content::Snapshot => entry.start_millis + 999 >= window.start,
             });
         let recordings = overlapping.map(|entry| Recording {
             start_millis: entry.start_millis,

@@ -48,7 +48,7 @@ impl FileName {
         if name.len() > MAX_NAME {
             return None;
         }
-        let (name, content) = [Content::Video, Content::Picture]
+        let (name, content) = [Content::Video, Content::Snapshot]
             .into_iter()
             .find_map(|content| Some((name.strip_suffix(extension(content))?, content)))?;
         let (name, is_open) = match name.strip_suffix(".open") {
@@ -104,7 +104,7 @@ impl fmt::Display for FileName {
 const fn extension(content: Content) -> &'static str {
     match content {
         Content::Video => ".mp4",
-        Content::Picture => ".jpg",
+        Content::Snapshot => ".jpg",
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
         };
         assert_eq!(undated.to_string(), "1763708400123_60040_7u_30000000.mp4");
         let still = FileName {
-            content: Content::Picture,
+            content: Content::Snapshot,
             whole,
             ..open
         };
@@ -233,7 +233,7 @@ mod tests {
                 start_millis,
                 kind,
                 is_dated,
-                content: if is_video { Content::Video } else { Content::Picture },
+                content: if is_video { Content::Video } else { Content::Snapshot },
                 whole: whole.map(|(duration_millis, size)| Whole { duration_millis, size }),
             };
             let text = name.to_string();

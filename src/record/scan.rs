@@ -213,7 +213,7 @@ fn mend(disk: &dyn Disk, directory: &Path, name: FileName) -> io::Result<Option<
     let path = directory.join(name.to_string());
     let whole = match name.content {
         // A still is whole or a draft.
-        Content::Picture => None,
+        Content::Snapshot => None,
         Content::Video => cut(disk, &path)?,
     };
     let Some((whole, sizes, cut)) = whole else {

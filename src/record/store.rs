@@ -359,12 +359,12 @@ impl Store {
         let size = jpeg.len() as u64;
         self.make_room(size + SLACK)?;
         let mut entry = Entry {
-            start_millis: self.free_start(channel, start_millis, Content::Picture),
+            start_millis: self.free_start(channel, start_millis, Content::Snapshot),
             duration_millis: 0,
             kind,
             size,
             hole_kib: 0,
-            content: Content::Picture,
+            content: Content::Snapshot,
             is_dated,
             is_open: true,
         };

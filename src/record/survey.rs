@@ -103,8 +103,8 @@ impl Survey {
         }
         let read = |buffer: &mut [u8], offset| read_full(&file, buffer, offset);
         match (found.name.content, found.name.whole) {
-            (Content::Picture, None) => Ok(Verdict::Unfinished(0)),
-            (Content::Picture, Some(_)) => check_picture(&read, size),
+            (Content::Snapshot, None) => Ok(Verdict::Unfinished(0)),
+            (Content::Snapshot, Some(_)) => check_picture(&read, size),
             (Content::Video, whole) => Ok(match check_video(&read, size) {
                 Ok((_, end)) if end == size && whole.is_some() => Verdict::Whole,
                 Ok((millis, _)) if whole.is_none() => Verdict::Unfinished(millis),

@@ -3,7 +3,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use peercam_proto::media::Quality;
 
 use super::{
-    Commands, MediaInput, PictureControl, Ptz, RecordingIndex, Snapshot, Storage, Talkback, Upkeep,
+    Commands, ImagingControl, Maintenance, MediaInput, Ptz, RecordingIndex, Snapshot, Storage,
+    Talkback,
 };
 
 /// Memory that a camera's stream may take on its way in, in bytes.
@@ -57,7 +58,7 @@ pub struct Parts {
     /// The pan/tilt motor.
     pub ptz: Option<Arc<dyn Ptz>>,
     /// Control of how the picture is taken.
-    pub picture: Option<Arc<dyn PictureControl>>,
+    pub picture: Option<Arc<dyn ImagingControl>>,
     /// The speaker.
     pub talkback: Option<Arc<dyn Talkback>>,
     /// Still pictures.
@@ -71,7 +72,7 @@ pub struct Parts {
     /// Commands that its maker defined.
     pub commands: Option<Arc<dyn Commands>>,
     /// Maintenance: restart, and formatting of the card.
-    pub upkeep: Option<Arc<dyn Upkeep>>,
+    pub maintenance: Option<Arc<dyn Maintenance>>,
 }
 
 /// Reason why a part of the hardware does not do what it was asked to.

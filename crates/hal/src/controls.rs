@@ -44,7 +44,7 @@ pub struct PtzPosition {
 }
 
 /// Control of how pictures are taken, whichever quality they have.
-pub trait PictureControl: Send + Sync {
+pub trait ImagingControl: Send + Sync {
     /// Turns the picture by 180°, as for a camera that hangs from the ceiling, or back.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ pub struct MakerCommand<'a> {
 }
 
 /// Maintenance of a camera.
-pub trait Upkeep: Send + Sync {
+pub trait Maintenance: Send + Sync {
     /// Has it start again.
     fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>>;
 

@@ -137,7 +137,7 @@ pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceE
 
 // Its other parts.
 pub use controls::{
-    Commands, MakerCommand, PictureControl, Ptz, PtzMotion, PtzPosition, Snapshot, Upkeep,
+    Commands, ImagingControl, Maintenance, MakerCommand, Ptz, PtzMotion, PtzPosition, Snapshot,
 };
 pub use recordings::{Page, Query, Recording, RecordingFile, RecordingIndex, RecordingReader};
 pub use storage::{Storage, StorageState};

@@ -172,7 +172,7 @@ async fn a_day_is_told_whole_and_piece_by_piece() {
     let stills: Vec<_> = list
         .iter()
         .map(|one| Recording {
-            content: Content::Picture,
+            content: Content::Snapshot,
             ..*one
         })
         .collect();
@@ -183,7 +183,7 @@ async fn a_day_is_told_whole_and_piece_by_piece() {
     for (content, count) in [
         (None, 2880),
         (Some(Content::Video), 1440),
-        (Some(Content::Picture), 1440),
+        (Some(Content::Snapshot), 1440),
     ] {
         let (text, longest) = told(&recordings, day.clone(), Listed::Files(content)).await;
         assert!(!text.contains("more") && longest < 32 << 10, "{longest}");
@@ -354,7 +354,7 @@ async fn files_are_told_with_names_that_stay() {
     .await;
     assert_eq!(text, reply.encode());
     let none = recordings
-        .newest_files(ChannelId(0), Some(Content::Picture), None)
+        .newest_files(ChannelId(0), Some(Content::Snapshot), None)
         .await;
     assert_eq!(none.expect("a list").encode(), r#"{"file_list":[]}"#);
     let unknown = recordings.newest_files(ChannelId(1), None, None).await;
@@ -365,7 +365,7 @@ async fn files_are_told_with_names_that_stay() {
 fn only_names_of_ours_name_a_file() {
     assert_eq!(
         parse_file_name("3-1705984440500.jpg"),
-        Some((ChannelId(3), 1_705_984_440_500, Content::Picture))
+        Some((ChannelId(3), 1_705_984_440_500, Content::Snapshot))
     );
     for name in [
         "",

@@ -16,7 +16,7 @@ use super::{
     scene::{self, Canvas, View},
     shared::{Shared, size},
 };
-use crate::{BoxFuture, HalError, PictureControl, Snapshot, Storage, StorageState};
+use crate::{BoxFuture, HalError, ImagingControl, Snapshot, Storage, StorageState};
 
 /// Control of how pictures are taken.
 pub(super) struct SimPicture {
@@ -29,7 +29,7 @@ impl SimPicture {
     }
 }
 
-impl PictureControl for SimPicture {
+impl ImagingControl for SimPicture {
     fn set_flipped(&self, flipped: bool) -> Result<(), HalError> {
         self.shared.flipped.store(flipped, Ordering::Relaxed);
         Ok(())

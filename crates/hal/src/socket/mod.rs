@@ -266,7 +266,7 @@ impl Camera for SocketCamera {
             talkback: Some(Arc::clone(&parts) as _),
             snapshot: Some(Arc::clone(&parts) as _),
             commands: Some(Arc::clone(&parts) as _),
-            upkeep: Some(parts),
+            maintenance: Some(parts),
             storage: None,
             recordings: None,
             stills_only: false,

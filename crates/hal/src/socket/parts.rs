@@ -14,8 +14,8 @@ use super::{
     link::{Link, STILL_TIME, UPKEEP_TIME},
 };
 use crate::{
-    BoxFuture, Commands, HalError, MakerCommand, PictureControl, Ptz, PtzMotion, PtzPosition,
-    Snapshot, TalkSink, Talkback, Upkeep,
+    BoxFuture, Commands, HalError, ImagingControl, Maintenance, MakerCommand, Ptz, PtzMotion,
+    PtzPosition, Snapshot, TalkSink, Talkback,
 };
 
 /// All parts of a channel.
@@ -40,7 +40,7 @@ impl Ptz for SocketParts {
     }
 }
 
-impl PictureControl for SocketParts {
+impl ImagingControl for SocketParts {
     fn set_flipped(&self, flipped: bool) -> Result<(), HalError> {
         let link = self.0.able("turning its picture", |has| has.flip)?;
         self.0.set_flipped(flipped);
@@ -95,7 +95,7 @@ impl Commands for SocketParts {
     }
 }
 
-impl Upkeep for SocketParts {
+impl Maintenance for SocketParts {
     fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async {
             let link = self.0.able("starting again", |has| has.reboot)?;

@@ -19,7 +19,7 @@ pub struct Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Content {
     /// A still.
-    Picture,
+    Snapshot,
     /// Picture and sound.
     Video,
 }

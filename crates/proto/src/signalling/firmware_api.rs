@@ -3,7 +3,9 @@
 
 use std::{str::FromStr, time::Duration};
 
-use crate::{call::DeviceMove, error::Error, media::ChannelId, query::Query, route::last_part};
+use crate::{
+    call::DeviceCallAction, error::Error, media::ChannelId, query::Query, route::last_part,
+};
 
 /// A path that only programs on the device itself may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub struct CallRequest {
     /// `channel`; 0 if missing.
     pub channel: ChannelId,
     /// `do`: ring, answer, reject, busy or hang_up.
-    pub what: DeviceMove,
+    pub what: DeviceCallAction,
 }
 
 impl CallRequest {
@@ -107,11 +109,11 @@ impl CallRequest {
     /// [`Error::bad_request`] naming the one that is damaged.
     pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
         let what = match query.value("do")?.unwrap_or_default() {
-            "ring" => DeviceMove::Ring,
-            "answer" => DeviceMove::Answer,
-            "reject" => DeviceMove::Reject,
-            "busy" => DeviceMove::Busy,
-            "hang_up" => DeviceMove::HangUp,
+            "ring" => DeviceCallAction::Ring,
+            "answer" => DeviceCallAction::Answer,
+            "reject" => DeviceCallAction::Reject,
+            "busy" => DeviceCallAction::Busy,
+            "hang_up" => DeviceCallAction::HangUp,
             _ => {
                 return Err(Error::bad_request(
                     "the parameter do is one of ring, answer, reject, busy, hang_up",
@@ -221,7 +223,7 @@ mod tests {
             call("do=hang_up&channel=3"),
             Ok(CallRequest {
                 channel: ChannelId(3),
-                what: DeviceMove::HangUp,
+                what: DeviceCallAction::HangUp,
             })
         );
         assert!(call("do=dance").is_err() && call("").is_err());

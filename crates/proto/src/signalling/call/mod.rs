@@ -17,7 +17,7 @@ use crate::{
 
 /// Action of a viewer on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViewerMove {
+pub enum CallRequest {
     /// `wx_call_start`: it rings the device.
     Start,
     /// `call_answer`: it takes the device's call.
@@ -36,7 +36,7 @@ pub enum ViewerMove {
 
 /// Action on a call of the device's owner, or of a program for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceMove {
+pub enum DeviceCallAction {
     /// The button: ring everybody who can be told.
     Ring,
     /// Take a viewer's call.
@@ -191,10 +191,10 @@ impl Call {
     /// [`ErrorKind::NotFound`] if it has no part in a call, [`ErrorKind::Busy`] if another one is
     /// in it, or if it rings again and again in vain; [`ErrorKind::Conflict`] if this cannot be
     /// done now.
-    pub fn viewer_moves(
+    pub fn apply_request(
         &mut self,
         party: Party<'_>,
-        (what, channel): (ViewerMove, ChannelId),
+        (what, channel): (CallRequest, ChannelId),
         now: MediaTime,
     ) -> Moved {
         let viewer = party.viewer;
@@ -203,7 +203,7 @@ impl Call {
         }
         let is_part = self.viewers().iter().any(|part| part == viewer);
         match (&mut self.state, what) {
-            (CallState::Idle, ViewerMove::Start) => {
+            (CallState::Idle, CallRequest::Start) => {
                 self.rings.begin(party, self.ring, now)?;
                 self.rank = party.rank;
                 self.state = CallState::Called {
@@ -215,17 +215,20 @@ impl Call {
             }
             (CallState::Idle, _) => Err(no_call()),
             // Whoever has no part in the call is refused; what follows is about the caller's own.
-            (_, ViewerMove::Start) if !is_part => Err(busy()),
+            (_, CallRequest::Start) if !is_part => Err(busy()),
             (_, _) if !is_part => Err(not_part()),
             // Both ring each other: that is an answer.
-            (CallState::Calling { .. }, ViewerMove::Start | ViewerMove::Answer) => {
+            (CallState::Calling { .. }, CallRequest::Start | CallRequest::Answer) => {
                 Ok(self.answered_by(party))
             }
             // The document has `call_hang_up` after answering only; here it is also what a viewer that
             // has left counts as having said.
             (
                 CallState::Calling { viewers, .. },
-                ViewerMove::Reject | ViewerMove::Busy | ViewerMove::Timeout | ViewerMove::HangUp,
+                CallRequest::Reject
+                | CallRequest::Busy
+                | CallRequest::Timeout
+                | CallRequest::HangUp,
             ) => {
                 viewers.retain(|other| other != viewer);
                 if viewers.is_empty() {
@@ -233,20 +236,22 @@ impl Call {
                 }
                 Ok(Vec::new())
             }
-            (CallState::Called { .. }, ViewerMove::Start)
-            | (CallState::Talking { .. }, ViewerMove::Start | ViewerMove::Answer) => Ok(Vec::new()),
+            (CallState::Called { .. }, CallRequest::Start)
+            | (CallState::Talking { .. }, CallRequest::Start | CallRequest::Answer) => {
+                Ok(Vec::new())
+            }
             (
                 CallState::Called { .. },
-                ViewerMove::Cancel | ViewerMove::HangUp | ViewerMove::Timeout,
+                CallRequest::Cancel | CallRequest::HangUp | CallRequest::Timeout,
             ) => {
                 self.state = CallState::Idle;
                 Ok(Vec::new())
             }
-            (CallState::Talking { .. }, ViewerMove::HangUp | ViewerMove::Busy) => {
+            (CallState::Talking { .. }, CallRequest::HangUp | CallRequest::Busy) => {
                 self.state = CallState::Idle;
                 Ok(vec![Effect::EndTalk(viewer.to_owned())])
             }
-            (CallState::Calling { .. }, ViewerMove::Cancel) => {
+            (CallState::Calling { .. }, CallRequest::Cancel) => {
                 Err(conflict("it is the device that calls; call_reject says no"))
             }
             (CallState::Called { .. }, _) => Err(conflict(
@@ -262,7 +267,7 @@ impl Call {
     fn take_over(
         &mut self,
         party: Party<'_>,
-        what: ViewerMove,
+        what: CallRequest,
         channel: ChannelId,
         now: MediaTime,
     ) -> Option<Vec<Effect>> {
@@ -274,7 +279,7 @@ impl Call {
         let (of, mut effects) = match &self.state {
             // Those that are rung have not said yet that they want it.
             CallState::Calling { .. } => {
-                let is_answer = matches!(what, ViewerMove::Start | ViewerMove::Answer);
+                let is_answer = matches!(what, CallRequest::Start | CallRequest::Answer);
                 return is_answer.then(|| self.answered_by(party));
             }
             CallState::Called {
@@ -294,20 +299,20 @@ impl Call {
         }
         let is_talking = matches!(self.state, CallState::Talking { .. });
         self.state = match what {
-            ViewerMove::Start => CallState::Called {
+            CallRequest::Start => CallState::Called {
                 channel,
                 viewer: viewer.to_owned(),
                 until: now.plus_micros(self.ring),
             },
             // It was rung too, and somebody else was faster.
-            ViewerMove::Answer if is_talking => CallState::Talking {
+            CallRequest::Answer if is_talking => CallState::Talking {
                 channel: of,
                 viewer: viewer.to_owned(),
             },
-            ViewerMove::HangUp | ViewerMove::Reject => CallState::Idle,
+            CallRequest::HangUp | CallRequest::Reject => CallState::Idle,
             _ => return None,
         };
-        if let (ViewerMove::Reject, Some(Effect::Tell(_, signal))) = (what, effects.first_mut()) {
+        if let (CallRequest::Reject, Some(Effect::Tell(_, signal))) = (what, effects.first_mut()) {
             *signal = CallSignal::Reject;
         }
         self.rank = party.rank;
@@ -317,8 +322,8 @@ impl Call {
     /// The device takes its part.
     ///
     /// # Errors
-    /// As [`Call::viewer_moves`]. [`DeviceMove::Ring`] is [`Call::ring`].
-    pub fn device_moves(&mut self, what: DeviceMove) -> Moved {
+    /// As [`Call::apply_request`]. [`DeviceCallAction::Ring`] is [`Call::ring`].
+    pub fn device_moves(&mut self, what: DeviceCallAction) -> Moved {
         // Taking the state leaves `Idle`: an arm that ends the call has nothing more to set.
         match (std::mem::take(&mut self.state), what) {
             (CallState::Idle, _) => Err(no_call()),
@@ -326,23 +331,24 @@ impl Call {
                 CallState::Called {
                     channel, viewer, ..
                 },
-                DeviceMove::Answer,
+                DeviceCallAction::Answer,
             ) => {
                 self.rings.taken(&viewer);
                 let told = Effect::Tell(viewer.clone(), CallSignal::Answer);
                 self.state = CallState::Talking { channel, viewer };
                 Ok(vec![told])
             }
-            (CallState::Called { viewer, .. }, DeviceMove::Reject | DeviceMove::HangUp) => {
-                Ok(vec![Effect::Tell(viewer, CallSignal::Reject)])
-            }
-            (CallState::Called { viewer, .. }, DeviceMove::Busy) => {
+            (
+                CallState::Called { viewer, .. },
+                DeviceCallAction::Reject | DeviceCallAction::HangUp,
+            ) => Ok(vec![Effect::Tell(viewer, CallSignal::Reject)]),
+            (CallState::Called { viewer, .. }, DeviceCallAction::Busy) => {
                 Ok(vec![Effect::Tell(viewer, CallSignal::Busy)])
             }
-            (CallState::Calling { viewers, .. }, DeviceMove::HangUp) => {
+            (CallState::Calling { viewers, .. }, DeviceCallAction::HangUp) => {
                 Ok(tell_all(viewers, CallSignal::Cancel))
             }
-            (CallState::Talking { viewer, .. }, DeviceMove::HangUp) => Ok(vec![
+            (CallState::Talking { viewer, .. }, DeviceCallAction::HangUp) => Ok(vec![
                 Effect::Tell(viewer.clone(), CallSignal::HangUp),
                 Effect::EndTalk(viewer),
             ]),
@@ -368,13 +374,13 @@ impl Call {
     /// A viewer has left, which is as if it had hung up.
     pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
         // A guest takes nothing over, and hanging up reads neither channel nor time.
-        let hangs_up = (ViewerMove::HangUp, ChannelId::default());
+        let hangs_up = (CallRequest::HangUp, ChannelId::default());
         let party = Party {
             viewer,
             rank: Rank::Guest,
             answers: None,
         };
-        let moved = self.viewer_moves(party, hangs_up, MediaTime::default());
+        let moved = self.apply_request(party, hangs_up, MediaTime::default());
         moved.unwrap_or_default()
     }
 

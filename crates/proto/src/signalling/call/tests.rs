@@ -1,8 +1,8 @@
 //! Calls as tables of events: the effects of each event, and the state behind the last.
 
+use CallRequest as Viewer;
 use CallSignal as Signal;
-use DeviceMove as Device;
-use ViewerMove as Viewer;
+use DeviceCallAction as Device;
 
 use super::*;
 
@@ -13,8 +13,8 @@ const RING: i64 = 30_000_000;
 enum Happens {
     /// The device rings a and b.
     Rings,
-    Moves(&'static str, ViewerMove),
-    Does(DeviceMove),
+    Moves(&'static str, CallRequest),
+    Does(DeviceCallAction),
     Leaves(&'static str),
     Expires,
 }
@@ -37,7 +37,7 @@ fn happen(call: &mut Call, what: Happens) -> Moved {
     let channel = ChannelId(1);
     match what {
         Rings => call.ring(channel, vec!["a".into(), "b".into()], at(0)),
-        Moves(viewer, what) => call.viewer_moves(guest(viewer), (what, channel), at(0)),
+        Moves(viewer, what) => call.apply_request(guest(viewer), (what, channel), at(0)),
         Does(what) => call.device_moves(what),
         Leaves(viewer) => Ok(call.left(viewer)),
         Expires => Ok(call.expire(at(RING))),
@@ -212,7 +212,7 @@ fn the_owner_has_a_call_before_guests() {
             happen(&mut call, *what).expect("a way to this state");
         }
         let from = stands(&call);
-        let moved = call.viewer_moves(owner("o"), (what, ChannelId(1)), at(0));
+        let moved = call.apply_request(owner("o"), (what, ChannelId(1)), at(0));
         let moved = moved.map_err(|error| error.kind());
         assert_eq!(moved, expected, "{from}: {what:?}");
         assert_eq!(stands(&call), then, "{from}: {what:?}");
@@ -220,7 +220,7 @@ fn the_owner_has_a_call_before_guests() {
         if call.viewers().contains(&"o".to_owned()) {
             for other in [guest("a"), owner("p")] {
                 let start = (Viewer::Start, ChannelId(1));
-                let refused = call.viewer_moves(other, start, at(0));
+                let refused = call.apply_request(other, start, at(0));
                 assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Busy));
             }
         }
@@ -232,7 +232,7 @@ fn a_guest_does_not_keep_the_device_ringing() {
     let minute = 60_000_000;
     let mut call = Call::new(RING);
     let rings = |call: &mut Call, party, now| {
-        let rang = call.viewer_moves(party, (Viewer::Start, ChannelId(1)), at(now));
+        let rang = call.apply_request(party, (Viewer::Start, ChannelId(1)), at(now));
         call.expire(at(now + RING));
         rang.map_err(|error| error.kind())
     };
@@ -264,7 +264,7 @@ fn a_guest_does_not_keep_the_device_ringing() {
     // One that is taken was not in vain.
     for now in 0..9 {
         assert!(
-            call.viewer_moves(guest("d"), (Viewer::Start, ChannelId(1)), at(late + now))
+            call.apply_request(guest("d"), (Viewer::Start, ChannelId(1)), at(late + now))
                 .is_ok()
         );
         assert!(call.device_moves(Device::Answer).is_ok());
@@ -283,14 +283,14 @@ fn guests_of_one_back_end_do_not_keep_the_device_ringing_either() {
             rank: Rank::Guest,
             answers: Some("shop"),
         };
-        let rang = call.viewer_moves(party, (Viewer::Start, ChannelId(1)), now);
+        let rang = call.apply_request(party, (Viewer::Start, ChannelId(1)), now);
         rung += usize::from(rang.is_ok());
         // Most give up at once, and another one comes.
         call.left(&viewer);
     }
     assert_eq!(rung, 8, "as one guest would");
     let late = at(3600 * 1_000_000);
-    let other = call.viewer_moves(guest("a"), (Viewer::Start, ChannelId(1)), late);
+    let other = call.apply_request(guest("a"), (Viewer::Start, ChannelId(1)), late);
     assert!(
         other.is_ok(),
         "who was paired on the device is none of them"
@@ -307,13 +307,13 @@ fn whoever_stands_at_the_door_comes_before_guests_and_not_before_the_owner() {
         let mut call = Call::new(RING);
         let party = Party { rank, ..guest("a") };
         let start = (Viewer::Start, ChannelId(1));
-        call.viewer_moves(party, start, at(0)).expect("idle");
+        call.apply_request(party, start, at(0)).expect("idle");
         let nobody = call.ring(ChannelId(1), vec![], at(0));
         assert!(nobody.is_err() && stands(&call) == "called by a");
         let rings = call.ring(ChannelId(1), vec!["b".into()], at(0));
         assert_eq!(rings.is_err(), is_owner, "{rank:?}");
         assert_eq!(
-            call.viewer_moves(guest("b"), (Viewer::Answer, ChannelId(1)), at(0))
+            call.apply_request(guest("b"), (Viewer::Answer, ChannelId(1)), at(0))
                 .is_err(),
             is_owner
         );

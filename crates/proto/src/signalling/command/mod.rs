@@ -56,7 +56,7 @@ use std::time::Duration;
 
 use self::json::MAX_NAME;
 use crate::{
-    call::ViewerMove,
+    call::CallRequest,
     error::Error,
     media::{ChannelId, Content, Quality},
     query::Query,
@@ -120,7 +120,7 @@ pub enum Command {
         /// The channel that it is about.
         channel: ChannelId,
         /// Move of the caller in the call.
-        what: ViewerMove,
+        what: CallRequest,
     },
     /// `user_define`.
     Custom {
@@ -254,14 +254,14 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
     })
 }
 
-fn viewer_move(cmd: &str) -> Option<ViewerMove> {
+fn viewer_move(cmd: &str) -> Option<CallRequest> {
     Some(match cmd {
-        "call_answer" => ViewerMove::Answer,
-        "call_hang_up" => ViewerMove::HangUp,
-        "call_cancel" => ViewerMove::Cancel,
-        "call_reject" => ViewerMove::Reject,
-        "call_busy" => ViewerMove::Busy,
-        "call_timeout" => ViewerMove::Timeout,
+        "call_answer" => CallRequest::Answer,
+        "call_hang_up" => CallRequest::HangUp,
+        "call_cancel" => CallRequest::Cancel,
+        "call_reject" => CallRequest::Reject,
+        "call_busy" => CallRequest::Busy,
+        "call_timeout" => CallRequest::Timeout,
         _ => return None,
     })
 }
@@ -281,7 +281,7 @@ fn content(query: &Query<'_>) -> Result<Option<Content>, Error> {
     match query.value_of_any(&["file_type", "type"])? {
         None | Some("") => Ok(None),
         Some("0" | "video") => Ok(Some(Content::Video)),
-        Some("1" | "picture") => Ok(Some(Content::Picture)),
+        Some("1" | "picture") => Ok(Some(Content::Snapshot)),
         Some(_) => Err(Error::bad_request(
             "the parameter file_type is 0 (video) or 1 (picture)",
         )),
@@ -363,7 +363,7 @@ mod tests {
                 "action=inner_define&cmd=call_answer",
                 Ok(Command::Call {
                     channel: ChannelId(0),
-                    what: ViewerMove::Answer,
+                    what: CallRequest::Answer,
                 }),
             ),
         ] {

@@ -340,9 +340,9 @@ pub fn encode_file(file: &FileEntry, dialect: ListDialect) -> String {
     to_json(&FileJson {
         file_type: match (dialect, file.content) {
             (ListDialect::Numbers, Content::Video) => "0",
-            (ListDialect::Numbers, Content::Picture) => "1",
+            (ListDialect::Numbers, Content::Snapshot) => "1",
             (ListDialect::Words, Content::Video) => "video",
-            (ListDialect::Words, Content::Picture) => "picture",
+            (ListDialect::Words, Content::Snapshot) => "picture",
         },
         file_name: &file.name,
         file_size: file.size,

@@ -182,7 +182,7 @@ fn a_long_list_stops_at_its_last_whole_entry() {
 #[test]
 fn files_are_written_in_both_dialects() {
     let file = FileEntry {
-        content: Content::Picture,
+        content: Content::Snapshot,
         name: "0-1.jpg".to_owned(),
         size: 1024,
         times: ["a".to_owned(), "b".to_owned()],
