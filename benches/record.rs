@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::record::{
-    Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store,
+    CardWriter, Catalog, Cutting, Date, Fragment, Limits, Metrics, WriteJob,
     disk::SystemDisk,
     name::{FileName, Whole, channel_directory, day_directory},
 };
@@ -91,7 +91,7 @@ fn index() {
     drop(store);
 }
 
-fn store(root: &Path) -> (Store, Catalog) {
+fn store(root: &Path) -> (CardWriter, Catalog) {
     let catalog = Catalog::new(root.to_owned());
     let limits = Limits {
         max_size: 1 << 50,
@@ -99,7 +99,7 @@ fn store(root: &Path) -> (Store, Catalog) {
         min_free: 0,
     };
     let disk = Box::new(SystemDisk::new(None));
-    let mut store = Store::new(
+    let mut store = CardWriter::new(
         disk,
         catalog.clone(),
         limits,
@@ -139,7 +139,7 @@ fn writing() {
                 after_gap: false,
             };
             media += fragment.size() as u64;
-            let is_written = store.perform(&Job::Fragment {
+            let is_written = store.perform(&WriteJob::Fragment {
                 channel: ChannelId(channel),
                 cutting: Cutting {
                     fragment,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use peercam_proto::{media::Content, text::Printable};
 
 use super::{Failure, load};
-use crate::record::{Found, Survey, Verdict};
+use crate::record::{CardCheck, CheckResult, Found};
 
 /// What is to be done with a card.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -43,7 +43,7 @@ impl RecordOptions {
     fn each(
         self,
         config: Option<&Path>,
-        mut act: impl FnMut(&Survey, &Found),
+        mut act: impl FnMut(&CardCheck, &Found),
     ) -> Result<(), Failure> {
         let directory = match self.directory {
             Some(directory) => directory,
@@ -56,7 +56,7 @@ impl RecordOptions {
             },
         };
         let gone_through =
-            Survey::new(&directory).and_then(|card| card.files(&mut |found| act(&card, found)));
+            CardCheck::new(&directory).and_then(|card| card.files(&mut |found| act(&card, found)));
         gone_through.map_err(Failure::io(directory.display().to_string()))
     }
 
@@ -88,14 +88,14 @@ impl RecordOptions {
             }
             let verdict = card
                 .check(found)
-                .unwrap_or_else(|error| Verdict::Damaged(error.to_string()));
+                .unwrap_or_else(|error| CheckResult::Damaged(error.to_string()));
             let text = match verdict {
-                Verdict::Whole => return,
-                Verdict::Unfinished(millis) => {
+                CheckResult::Whole => return,
+                CheckResult::Unfinished(millis) => {
                     unfinished += 1;
                     format!("unfinished, {millis} ms of it play")
                 }
-                Verdict::Damaged(reason) => {
+                CheckResult::Damaged(reason) => {
                     damaged += 1;
                     format!("damaged: {reason}")
                 }

@@ -15,7 +15,9 @@ use super::{
     source::SourceKind,
     units::{Size, Span},
 };
-use crate::record::{Config, Cut, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode};
+use crate::record::{
+    Config, LARGEST_FRAGMENT, Limits, MAX_FRAGMENT, MOST_FILES, Mode, SegmentPolicy,
+};
 
 /// `[record]`, if it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Record {
                 path,
                 mount: None,
                 quality: Quality::Super,
-                cut: Cut {
+                cut: SegmentPolicy {
                     segment: Duration::from_secs(60),
                     pre_roll: Duration::from_secs(5),
                     most_pre_roll: 2 << 20,

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Mode,
+    card_writer::WriteJob,
     catalog::{Catalog, State},
-    cutter::{Cutter, Fragment},
+    fragmenter::{Fragment, Fragmenter},
     interleave::Interleaver,
-    segmenter::{Cut, Cutting, Date, Segmenter, Wanted},
-    store::Job,
+    segmenter::{Cutting, Date, SegmentPolicy, Segmenter, Wanted},
     writer::Queue,
 };
 use crate::live::{Hub, Subscription};
@@ -59,7 +59,7 @@ pub(super) struct ChannelRecorder {
 /// State of a channel's frames on their way.
 struct Progress {
     interleaver: Interleaver,
-    cutter: Cutter,
+    fragmenter: Fragmenter,
     segmenter: Segmenter,
     /// Offset of the dates of an unset clock, in milliseconds; looked up once.
     guess: Option<i64>,
@@ -68,10 +68,10 @@ struct Progress {
 
 impl ChannelRecorder {
     /// Records until it is told to stop, and ends its file then.
-    pub(super) async fn run(self, cut: Cut, largest: usize) {
+    pub(super) async fn run(self, cut: SegmentPolicy, largest: usize) {
         let mut progress = Progress {
             interleaver: Interleaver::new(largest / 3),
-            cutter: Cutter::new(largest),
+            fragmenter: Fragmenter::new(largest),
             segmenter: Segmenter::new(cut),
             guess: None,
             stills: JoinSet::new(),
@@ -130,7 +130,7 @@ impl ChannelRecorder {
                 Ok(true) => {}
                 Err(_) => {
                     self.cut_rest(progress);
-                    let rest = progress.cutter.finish(None);
+                    let rest = progress.fragmenter.finish(None);
                     self.write_all(rest, progress);
                 }
             }
@@ -152,7 +152,7 @@ impl ChannelRecorder {
     /// Cuts what has nothing to wait for.
     fn cut(&self, progress: &mut Progress) {
         while let Some((frame, new_tracks)) = progress.interleaver.pop() {
-            let fragment = progress.cutter.push(frame, new_tracks);
+            let fragment = progress.fragmenter.push(frame, new_tracks);
             self.write_all(fragment, progress);
         }
     }
@@ -166,7 +166,7 @@ impl ChannelRecorder {
     /// Notes that frames were lost behind all there is.
     fn lose(&self, progress: &mut Progress) {
         self.cut_rest(progress);
-        let rest = progress.cutter.lose();
+        let rest = progress.fragmenter.lose();
         self.write_all(rest, progress);
     }
 
@@ -174,7 +174,7 @@ impl ChannelRecorder {
     fn write_rest(&self, progress: &mut Progress) {
         self.lose(progress);
         progress.segmenter.lost();
-        self.queue.push(Job::Close(self.channel));
+        self.queue.push(WriteJob::Close(self.channel));
     }
 
     fn write_all(&self, fragment: Option<Fragment>, progress: &mut Progress) {
@@ -183,7 +183,7 @@ impl ChannelRecorder {
         let wanted = self.wanted(fragment.start());
         let (closes, cuttings) = progress.segmenter.push(fragment, wanted, date);
         if closes {
-            self.queue.push(Job::Close(self.channel));
+            self.queue.push(WriteJob::Close(self.channel));
         }
         let mut has_hole = false;
         for mut cutting in cuttings {
@@ -203,7 +203,7 @@ impl ChannelRecorder {
         let is_dated = cutting.date.is_known;
         let (begins, kind) = (cutting.begins, cutting.kind);
         let channel = self.channel;
-        if !self.queue.push(Job::Fragment { channel, cutting }) {
+        if !self.queue.push(WriteJob::Fragment { channel, cutting }) {
             progress.segmenter.lost();
             return false;
         }
@@ -215,7 +215,7 @@ impl ChannelRecorder {
             let still = async move {
                 match timeout(STILL, snapshot.capture()).await {
                     Ok(Ok(jpeg)) => {
-                        queue.push(Job::Picture {
+                        queue.push(WriteJob::Picture {
                             channel,
                             start_millis,
                             is_dated,

@@ -6,11 +6,11 @@ use peercam_proto::media::ChannelId;
 use tokio::sync::oneshot;
 
 use super::{
+    card_writer::CardWriter,
     catalog::Key,
     disk::Visit,
     name::{FileName, channel_directory},
     scan,
-    store::Store,
 };
 
 /// All recordings being deleted.
@@ -21,7 +21,7 @@ pub(super) struct Erasing {
 }
 
 impl Erasing {
-    pub(super) fn begin(store: &mut Store, reply: oneshot::Sender<bool>) -> Self {
+    pub(super) fn begin(store: &mut CardWriter, reply: oneshot::Sender<bool>) -> Self {
         let left = store.all();
         tracing::warn!(
             files = left.len(),
@@ -35,7 +35,7 @@ impl Erasing {
     }
 
     /// Deletes some of them; returns whether those were the last ones.
-    pub(super) fn go_on(&mut self, store: &mut Store) -> bool {
+    pub(super) fn go_on(&mut self, store: &mut CardWriter) -> bool {
         const AT_A_TIME: usize = 16;
         for _ in 0..AT_A_TIME {
             match self.left.pop() {
@@ -52,7 +52,7 @@ impl Erasing {
     }
 }
 
-impl Store {
+impl CardWriter {
     /// Ends every file and gives all there are, the newest last, to be deleted one by one.
     fn all(&mut self) -> Vec<Key> {
         self.finish();

@@ -12,7 +12,7 @@ use peercam_proto::{
     media::{MediaTime, Tracks},
 };
 
-use super::{catalog::Entry, cutter::Fragment, disk::DiskFile, failure::Failure};
+use super::{catalog::Entry, disk::DiskFile, failure::Failure, fragmenter::Fragment};
 
 /// A file that grows.
 pub(super) struct Growing {

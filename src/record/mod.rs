@@ -12,12 +12,14 @@
 
 mod beneath;
 mod calls;
+mod card_check;
+mod card_writer;
 mod catalog;
 mod channel;
-mod cutter;
 pub mod disk;
 mod erase;
 mod failure;
+mod fragmenter;
 mod fragments;
 mod grow;
 mod index;
@@ -28,14 +30,14 @@ mod reader;
 mod readers;
 mod scan;
 mod segmenter;
-mod store;
-mod survey;
 mod writer;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+pub use card_check::{CardCheck, CheckResult, Found};
+pub use card_writer::{CardWriter, Limits, WriteJob};
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
-pub use cutter::{Cutter, Fragment, MAX_FRAGMENT};
+pub use fragmenter::{Fragment, Fragmenter, MAX_FRAGMENT};
 pub use fragments::LARGEST_FRAGMENT;
 use jiff::Timestamp;
 pub use metrics::Metrics;
@@ -43,9 +45,7 @@ use peercam_hal::{Camera, RecordingIndex, clock::Clock};
 use peercam_proto::media::{ChannelId, Quality};
 use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
-pub use segmenter::{Cut, Cutting, Date, Segmenter, Wanted};
-pub use store::{Job, Limits, Store};
-pub use survey::{Found, Survey, Verdict};
+pub use segmenter::{Cutting, Date, SegmentPolicy, Segmenter, Wanted};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -85,7 +85,7 @@ pub struct Config {
     /// The picture that is recorded.
     pub quality: Quality,
     /// Rule by which segments are cut.
-    pub cut: Cut,
+    pub cut: SegmentPolicy,
     /// Bounds of what may be taken of the card.
     pub limits: Limits,
     /// Length of an event that does not say.
@@ -137,7 +137,7 @@ struct Running {
 }
 
 /// Records a channel until it is told to stop, whatever panics.
-async fn keep_recording(recorder: ChannelRecorder, cut: Cut, fragment: usize) {
+async fn keep_recording(recorder: ChannelRecorder, cut: SegmentPolicy, fragment: usize) {
     let (part, stop) = (Part::Recorder, recorder.stop.clone());
     let name = format!("channel {}", recorder.channel);
     restarting((part, name), &stop, || recorder.clone().run(cut, fragment)).await;
@@ -178,7 +178,7 @@ impl Recorder {
             let storage = recorded.camera.parts().storage?;
             Some((recorded.channel, storage))
         });
-        let store = Store::new(
+        let store = CardWriter::new(
             Box::new(Watched {
                 disk,
                 calls: calls.clone(),

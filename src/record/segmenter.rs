@@ -7,11 +7,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use peercam_proto::media::MediaTime;
 
-use super::cutter::Fragment;
+use super::fragmenter::Fragment;
 
 /// Rule by which segments are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct SegmentPolicy {
     /// Length of a segment, up to the next key frame.
     pub segment: Duration,
     /// Time from before an event that is kept, where only events are recorded.
@@ -65,11 +65,11 @@ const STEP_MILLIS: i64 = 2_000;
 /// Decides which fragments are written and where segments begin.
 #[derive(Debug)]
 pub struct Segmenter {
-    cut: Cut,
+    cut: SegmentPolicy,
     /// Start, kind and date of the segment that is open.
     open: Option<(MediaTime, u32, Date)>,
-    /// Fragments that are kept ready while nothing is recorded. Bound: [`Cut::pre_roll`] and
-    /// [`Cut::most_pre_roll`]; the oldest goes.
+    /// Fragments that are kept ready while nothing is recorded. Bound: [`SegmentPolicy::pre_roll`] and
+    /// [`SegmentPolicy::most_pre_roll`]; the oldest goes.
     ready: VecDeque<Fragment>,
     /// Set if a fragment was lost: those that depend on it are of no use.
     is_broken: bool,
@@ -77,7 +77,7 @@ pub struct Segmenter {
 
 impl Segmenter {
     /// One that has nothing yet.
-    pub fn new(cut: Cut) -> Self {
+    pub fn new(cut: SegmentPolicy) -> Self {
         Self {
             cut,
             open: None,

@@ -79,7 +79,7 @@ fn recorder(gate: &Gate) -> Recorder {
         path: PathBuf::from("/card"),
         mount: None,
         quality: Quality::Super,
-        cut: Cut {
+        cut: SegmentPolicy {
             segment: Duration::from_secs(60),
             pre_roll: Duration::ZERO,
             most_pre_roll: 0,

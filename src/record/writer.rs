@@ -17,10 +17,10 @@ use peercam_task::boundary::{self, Part, Pause};
 use tokio::sync::oneshot;
 
 use super::{
+    card_writer::{CardWriter, WriteJob},
     catalog::State,
     erase::Erasing,
     metrics::Metrics,
-    store::{Job, Store},
 };
 
 /// Jobs that wait at a time, however small they are.
@@ -35,7 +35,7 @@ const FORGET: Duration = Duration::from_secs(60);
 
 /// Work of the thread.
 enum Work {
-    Job(Job),
+    WriteJob(WriteJob),
     /// Delete all recordings, and say whether that was done.
     Erase(oneshot::Sender<bool>),
 }
@@ -59,7 +59,7 @@ impl Queue {
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn start(
-        store: Store,
+        store: CardWriter,
         clock: Clock,
         most: usize,
         metrics: Metrics,
@@ -88,11 +88,11 @@ impl Queue {
     }
 
     /// Hands a job to the thread; returns whether there was room for it.
-    pub(super) fn push(&self, job: Job) -> bool {
+    pub(super) fn push(&self, job: WriteJob) -> bool {
         let weight = weight_of(&job);
         let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
         let is_full = before > 0 && before + weight > self.most;
-        let is_taken = !is_full && self.jobs.try_send(Work::Job(job)).is_ok();
+        let is_taken = !is_full && self.jobs.try_send(Work::WriteJob(job)).is_ok();
         if !is_taken {
             self.waiting.fetch_sub(weight, Ordering::AcqRel);
             self.metrics.lost_slow.inc();
@@ -132,11 +132,11 @@ impl Steady {
     }
 }
 
-fn weight_of(job: &Job) -> usize {
+fn weight_of(job: &WriteJob) -> usize {
     match job {
-        Job::Fragment { cutting, .. } => cutting.fragment.weight(),
-        Job::Picture { jpeg, .. } => jpeg.len(),
-        Job::Close(_) => 0,
+        WriteJob::Fragment { cutting, .. } => cutting.fragment.weight(),
+        WriteJob::Picture { jpeg, .. } => jpeg.len(),
+        WriteJob::Close(_) => 0,
     }
 }
 
@@ -151,7 +151,7 @@ struct Writer {
 impl Writer {
     /// Writes until the queue is no more. After a panic it begins with a look at the card, and what was
     /// open is forgotten.
-    fn keep(&self, mut store: Store) {
+    fn keep(&self, mut store: CardWriter) {
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
@@ -172,9 +172,9 @@ impl Writer {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.jobs.recv_timeout(left) {
-                Ok(Work::Job(job)) => {
+                Ok(Work::WriteJob(job)) => {
                     drop(self.take(&job));
-                    if let Job::Fragment { .. } = job {
+                    if let WriteJob::Fragment { .. } = job {
                         self.metrics.lost_card.inc();
                     }
                 }
@@ -187,11 +187,11 @@ impl Writer {
     }
 
     /// A job that is in hand, until what is returned is dropped.
-    fn take(&self, job: &Job) -> InHand<'_> {
+    fn take(&self, job: &WriteJob) -> InHand<'_> {
         InHand(self, weight_of(job))
     }
 
-    fn write(&self, store: &mut Store) {
+    fn write(&self, store: &mut CardWriter) {
         let Self {
             jobs,
             clock,
@@ -218,9 +218,10 @@ impl Writer {
                 // Whoever asked was told that it was not done.
                 Ok(Work::Erase(reply)) if reply.is_closed() => {}
                 Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(store, reply)),
-                Ok(Work::Job(job)) => {
+                Ok(Work::WriteJob(job)) => {
                     let _in_hand = self.take(&job);
-                    let is_written = store.perform(&job) && matches!(job, Job::Fragment { .. });
+                    let is_written =
+                        store.perform(&job) && matches!(job, WriteJob::Fragment { .. });
                     if is_written {
                         pause = RETRY[0];
                     }
@@ -305,9 +306,9 @@ mod tests {
             min_free: 0,
         };
         let disk = Box::new(SystemDisk::new(None));
-        let store = Store::new(disk, catalog.clone(), limits, storages, metrics.clone());
+        let store = CardWriter::new(disk, catalog.clone(), limits, storages, metrics.clone());
         let (queue, ended) = Queue::start(store, Clock::start(), 1 << 20, metrics).unwrap();
-        let picture = |start: i64| Job::Picture {
+        let picture = |start: i64| WriteJob::Picture {
             channel: ChannelId(0),
             start_millis: start,
             is_dated: true,

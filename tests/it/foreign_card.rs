@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peercam::record::{Catalog, Limits, Metrics, Store, disk::SystemDisk};
+use peercam::record::{CardWriter, Catalog, Limits, Metrics, disk::SystemDisk};
 use peercam_proto::media::ChannelId;
 use serde_json::Value;
 
@@ -40,10 +40,10 @@ impl Foreign {
         path
     }
 
-    fn store(&self, limits: Limits) -> (Store, Catalog) {
+    fn store(&self, limits: Limits) -> (CardWriter, Catalog) {
         let catalog = Catalog::new(self.root());
         let disk = Box::new(SystemDisk::new(None));
-        let mut store = Store::new(
+        let mut store = CardWriter::new(
             disk,
             catalog.clone(),
             limits,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peercam::record::{Catalog, Metrics, Store, Survey, Verdict, disk::SystemDisk};
+use peercam::record::{CardCheck, CardWriter, Catalog, CheckResult, Metrics, disk::SystemDisk};
 use peercam_proto::{fmp4::Head, media::ChannelId};
 
 use crate::{
@@ -14,11 +14,11 @@ use crate::{
     power::{Camera, ENDLESS, Told, everything},
 };
 
-fn store(root: &Path) -> (Store, Catalog) {
+fn store(root: &Path) -> (CardWriter, Catalog) {
     let catalog = Catalog::new(root.to_owned());
     let disk = Box::new(SystemDisk::new(None));
     let metrics = Metrics::default();
-    let mut store = Store::new(disk, catalog.clone(), ENDLESS, BTreeMap::new(), metrics);
+    let mut store = CardWriter::new(disk, catalog.clone(), ENDLESS, BTreeMap::new(), metrics);
     store.look();
     assert!(!store.is_failed());
     (store, catalog)
@@ -44,13 +44,13 @@ fn only(root: &Path, catalog: &Catalog) -> PathBuf {
         panic!("{listed:?}")
     };
     assert_eq!(one.end_millis - one.start_millis, 20_000);
-    let survey = Survey::new(root).unwrap();
+    let survey = CardCheck::new(root).unwrap();
     let mut found = Vec::new();
     survey.files(&mut |file| found.push(file.clone())).unwrap();
     let [file] = &found[..] else {
         panic!("{found:?}")
     };
-    assert_eq!(survey.check(file).unwrap(), Verdict::Whole);
+    assert_eq!(survey.check(file).unwrap(), CheckResult::Whole);
     file.path.clone()
 }
 

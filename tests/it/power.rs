@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::record::{
-    Catalog, Cutting, Date, Fragment, Job, Limits, Metrics, Store, name::FileName,
+    CardWriter, Catalog, Cutting, Date, Fragment, Limits, Metrics, WriteJob, name::FileName,
 };
 use peercam_hal::{Page, Query};
 use peercam_proto::{
@@ -30,11 +30,11 @@ const AVCC: &[u8] = &[
     0x68, 0xce, 0x3c, 0x80,
 ];
 
-fn store(card: &Card, limits: Limits) -> (Store, Catalog) {
+fn store(card: &Card, limits: Limits) -> (CardWriter, Catalog) {
     let catalog = Catalog::new(PathBuf::from(ROOT));
     let disk = Box::new(card.clone());
     let metrics = Metrics::default();
-    let store = Store::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
+    let store = CardWriter::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
     (store, catalog)
 }
 
@@ -69,7 +69,7 @@ impl Camera {
         }
     }
 
-    pub(crate) fn next(&mut self, random: &mut Random, begins: bool) -> Job {
+    pub(crate) fn next(&mut self, random: &mut Random, begins: bool) -> WriteJob {
         self.made += 1;
         let start = i64::from(self.made) * 1_000_000;
         let frames = (0..1 + random.below(4) as i64).map(|index| {
@@ -83,7 +83,7 @@ impl Camera {
                 data: data.into(),
             }
         });
-        Job::Fragment {
+        WriteJob::Fragment {
             channel: ChannelId(0),
             cutting: Cutting {
                 fragment: Fragment {
@@ -459,7 +459,7 @@ fn what_others_left_on_a_card_is_in_nobodys_way() {
     };
     let disk = Box::new(peercam::record::disk::SystemDisk::new(None));
     let metrics = Metrics::default();
-    let mut store = Store::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
+    let mut store = CardWriter::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
     store.look();
     assert!(!store.is_failed());
     let (mut camera, mut random) = (Camera::new(), Random(1));

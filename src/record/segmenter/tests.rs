@@ -5,7 +5,7 @@ use peercam_proto::media::{Frame, TrackKind, Tracks};
 
 use super::*;
 
-const CUT: Cut = Cut {
+const CUT: SegmentPolicy = SegmentPolicy {
     segment: Duration::from_secs(10),
     pre_roll: Duration::from_secs(3),
     most_pre_roll: 10_000,
@@ -55,7 +55,7 @@ fn push_all(
 
 #[test]
 fn a_segment_begins_with_a_key_when_the_one_before_is_long_enough() {
-    let mut segmenter = Segmenter::new(Cut {
+    let mut segmenter = Segmenter::new(SegmentPolicy {
         segment: Duration::from_secs(9),
         ..CUT
     });
@@ -122,7 +122,7 @@ fn an_event_has_what_was_before_it() {
 
 #[test]
 fn what_is_kept_ready_is_bounded_in_bytes() {
-    let mut segmenter = Segmenter::new(Cut {
+    let mut segmenter = Segmenter::new(SegmentPolicy {
         pre_roll: Duration::from_secs(60),
         ..CUT
     });

@@ -50,7 +50,7 @@ impl Fragment {
 
 /// Cuts a stream's frames into fragments.
 #[derive(Debug)]
-pub struct Cutter {
+pub struct Fragmenter {
     /// A fragment weighs no more, in bytes, unless it is a single picture and what sounds with it,
     /// and with that no more than twice as much: it is read as a whole.
     largest: usize,
@@ -66,7 +66,7 @@ pub struct Cutter {
     gap_ahead: bool,
 }
 
-impl Cutter {
+impl Fragmenter {
     /// One that has nothing yet, for fragments of at most this weight.
     pub fn new(largest: usize) -> Self {
         Self {

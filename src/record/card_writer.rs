@@ -48,7 +48,7 @@ impl Limits {
 
 /// A job of the recorder's thread.
 #[derive(Debug)]
-pub enum Job {
+pub enum WriteJob {
     /// Write this.
     Fragment {
         /// Its channel.
@@ -82,7 +82,7 @@ const MOST_DELETED: usize = 64;
 const MOST_DELETED_FOR_FULL: usize = 2;
 
 /// The card, with the files on it that grow.
-pub struct Store {
+pub struct CardWriter {
     pub(super) disk: Box<dyn Disk>,
     pub(super) catalog: Catalog,
     limits: Limits,
@@ -92,8 +92,8 @@ pub struct Store {
     metrics: Metrics,
 }
 
-impl Store {
-    /// A card whose files are under the catalogue's root. [`Store::look`] comes first.
+impl CardWriter {
+    /// A card whose files are under the catalogue's root. [`CardWriter::look`] comes first.
     pub fn new(
         disk: Box<dyn Disk>,
         catalog: Catalog,
@@ -159,10 +159,10 @@ impl Store {
     }
 
     /// Does a job; returns whether it was done. What is not done is counted and said once.
-    pub fn perform(&mut self, job: &Job) -> bool {
+    pub fn perform(&mut self, job: &WriteJob) -> bool {
         let frames = match job {
-            Job::Fragment { cutting, .. } => cutting.fragment.frames.len(),
-            Job::Close(_) | Job::Picture { .. } => 0,
+            WriteJob::Fragment { cutting, .. } => cutting.fragment.frames.len(),
+            WriteJob::Close(_) | WriteJob::Picture { .. } => 0,
         };
         let done = if self.is_failed() {
             Ok(false)
@@ -187,8 +187,8 @@ impl Store {
     }
 
     /// Closes the file of a fragment that was left out: what follows cannot go on behind a hole.
-    fn close_behind_hole(&mut self, job: &Job) {
-        if let Job::Fragment { channel, .. } = job
+    fn close_behind_hole(&mut self, job: &WriteJob) {
+        if let WriteJob::Fragment { channel, .. } = job
             && let Err(failure) = self.close(*channel)
         {
             self.fail(&failure);
@@ -216,11 +216,11 @@ impl Store {
         self.catalog.set_state(state);
     }
 
-    fn try_to(&mut self, job: &Job) -> Result<bool, Failure> {
+    fn try_to(&mut self, job: &WriteJob) -> Result<bool, Failure> {
         match job {
-            Job::Fragment { channel, cutting } => self.write(*channel, cutting),
-            Job::Close(channel) => self.close(*channel).map(|()| true),
-            Job::Picture {
+            WriteJob::Fragment { channel, cutting } => self.write(*channel, cutting),
+            WriteJob::Close(channel) => self.close(*channel).map(|()| true),
+            WriteJob::Picture {
                 channel,
                 start_millis,
                 is_dated,
@@ -457,7 +457,7 @@ impl Store {
     pub fn finish(&mut self) {
         let channels: Vec<ChannelId> = self.open.keys().copied().collect();
         for channel in channels {
-            self.perform(&Job::Close(channel));
+            self.perform(&WriteJob::Close(channel));
         }
     }
 }

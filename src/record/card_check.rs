@@ -31,7 +31,7 @@ pub struct Found {
 
 /// Result of a closer look at a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckResult {
     /// Written to its end, and not changed since.
     Whole,
     /// Being written when the power went, or now: so much of it plays, in milliseconds. A recorder
@@ -43,12 +43,12 @@ pub enum Verdict {
 
 /// A card that is looked at.
 #[derive(Debug)]
-pub struct Survey {
+pub struct CardCheck {
     path: PathBuf,
     root: Directory,
 }
 
-impl Survey {
+impl CardCheck {
     /// The card whose recordings are in this directory.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Survey {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn check(&self, found: &Found) -> io::Result<Verdict> {
+    pub fn check(&self, found: &Found) -> io::Result<CheckResult> {
         let (file, sizes) = self.root.open(&found.inside, OFlags::RDONLY)?;
         let size = sizes.bytes;
         if let Some(whole) = found.name.whole
@@ -99,20 +99,20 @@ impl Survey {
         {
             let promised = whole.size;
             let reason = format!("it has {size} bytes, and its name says {promised}");
-            return Ok(Verdict::Damaged(reason));
+            return Ok(CheckResult::Damaged(reason));
         }
         let read = |buffer: &mut [u8], offset| read_full(&file, buffer, offset);
         match (found.name.content, found.name.whole) {
-            (Content::Snapshot, None) => Ok(Verdict::Unfinished(0)),
+            (Content::Snapshot, None) => Ok(CheckResult::Unfinished(0)),
             (Content::Snapshot, Some(_)) => check_picture(&read, size),
             (Content::Video, whole) => Ok(match check_video(&read, size) {
-                Ok((_, end)) if end == size && whole.is_some() => Verdict::Whole,
-                Ok((millis, _)) if whole.is_none() => Verdict::Unfinished(millis),
+                Ok((_, end)) if end == size && whole.is_some() => CheckResult::Whole,
+                Ok((millis, _)) if whole.is_none() => CheckResult::Unfinished(millis),
                 Ok((millis, end)) => {
-                    Verdict::Damaged(format!("behind byte {end}, after {millis} ms"))
+                    CheckResult::Damaged(format!("behind byte {end}, after {millis} ms"))
                 }
                 Err(ReadError::Io(error)) => return Err(error),
-                Err(ReadError::Damaged(damaged)) => Verdict::Damaged(damaged.0.to_owned()),
+                Err(ReadError::Damaged(damaged)) => CheckResult::Damaged(damaged.0.to_owned()),
             }),
         }
     }
@@ -132,12 +132,12 @@ fn check_video(file: &impl ReadAt, size: u64) -> Result<(u32, u64), ReadError> {
 }
 
 /// Checks that a still begins and ends as JPEG files do.
-fn check_picture(file: &impl ReadAt, size: u64) -> io::Result<Verdict> {
+fn check_picture(file: &impl ReadAt, size: u64) -> io::Result<CheckResult> {
     let (mut first, mut last) = ([0; 2], [0; 2]);
     file.read_at(&mut first, 0)?;
     file.read_at(&mut last, size.saturating_sub(2))?;
     Ok(match (first, last) {
-        ([0xff, 0xd8], [0xff, 0xd9]) => Verdict::Whole,
-        _ => Verdict::Damaged("it is no whole JPEG file".to_owned()),
+        ([0xff, 0xd8], [0xff, 0xd9]) => CheckResult::Whole,
+        _ => CheckResult::Damaged("it is no whole JPEG file".to_owned()),
     })
 }
