@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::access::{Authority, Metrics, SignedRequest, Store, TokenVerifier};
+use peercam::access::{Authority, Metrics, SecretStore, SignedRequest, TokenVerifier};
 use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::{
@@ -160,7 +160,7 @@ fn seconds_per_gb(bytes: usize, mut work: impl FnMut()) -> f64 {
 /// CPU seconds of the server per gigabyte that it delivers.
 fn cpu_per_gb(is_sealed: bool) -> f64 {
     let server = Server::start("serve-peercam");
-    let store = Store::open(&support::data_dir_of(server.id())).expect("the server's");
+    let store = SecretStore::open(&support::data_dir_of(server.id())).expect("the server's");
     let holder = holder(&store);
     let connect = || {
         if is_sealed {
@@ -180,7 +180,7 @@ struct Holder {
     device: EndpointId,
 }
 
-fn holder(store: &Store) -> Holder {
+fn holder(store: &SecretStore) -> Holder {
     let secrets = store.secrets().expect("in order");
     let claims = Claims {
         id: CredentialId::new([1; 16]),
@@ -241,7 +241,7 @@ impl Holder {
 fn proofs() -> [f64; 2] {
     let directory = support::data_dir();
     std::fs::create_dir_all(&directory).expect("a directory");
-    let store = Store::open(&directory).expect("made");
+    let store = SecretStore::open(&directory).expect("made");
     let authority =
         Authority::new(&store, Clock::start(), 4, Metrics::default()).expect("in order");
     let authority = Arc::new(authority);

@@ -19,7 +19,7 @@ use iroh::{
     Endpoint, EndpointAddr, RelayMode, SecretKey,
     endpoint::{QuicTransportConfig, presets},
 };
-use peercam::{access::Store, config::Config, daemon::Daemon};
+use peercam::{access::SecretStore, config::Config, daemon::Daemon};
 use peercam_client::p2p::{Ask, Identity, Options, Session};
 use peercam_hal::{
     BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent, clock::Clock,
@@ -136,7 +136,7 @@ async fn measure(sender: u32, mut next: impl AsyncFnMut() -> usize) -> Round {
 
 /// One viewer of the device, at the head of its live stream.
 async fn watch(device: &Server) -> Round {
-    let store = Store::open(&support::data_dir_of(device.id())).expect("the device's");
+    let store = SecretStore::open(&support::data_dir_of(device.id())).expect("the device's");
     let secrets = store.secrets().expect("in order");
     let claims = Claims {
         id: CredentialId::new([1; 16]),

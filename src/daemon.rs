@@ -37,7 +37,7 @@ use self::{
     user::custom_commands,
 };
 use crate::{
-    access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, Store},
+    access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, SecretStore},
     budget::Budget,
     config::{Channel, Config, Listen, ListenAccess},
     device::{self, CallTask, Calls, Device, Outbox, Presence, Standby, Viewers},
@@ -59,7 +59,7 @@ pub struct Daemon {
     #[cfg(feature = "p2p")]
     known: Known,
     data_dir: DataDir,
-    store: Store,
+    store: SecretStore,
     authority: Arc<Authority>,
     #[cfg(feature = "p2p")]
     p2p: Option<p2p::P2p>,
@@ -148,7 +148,7 @@ impl Daemon {
 
         let data_dir = DataDir::open(&config.data_dir)?;
         let lock = data_dir.lock()?;
-        let store = Store::open(data_dir.path())?;
+        let store = SecretStore::open(data_dir.path())?;
         let max_sessions = config.access.max_sessions;
         let authority = Arc::new(Authority::new(&store, clock, max_sessions, access_metrics)?);
         let notes = watchdog::noted(data_dir.path());
@@ -436,7 +436,7 @@ impl Daemon {
 pub fn check(config: &Config) -> Result<(), StartError> {
     Budget::of(config)?;
     DataDir::check(&config.data_dir)?;
-    Store::check(&config.data_dir)?;
+    SecretStore::check(&config.data_dir)?;
     #[cfg(feature = "p2p")]
     p2p::check(config)?;
     let clock = Clock::start();

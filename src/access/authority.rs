@@ -2,7 +2,7 @@
 //!
 //! Invariants: a credential is checked against the lists as they are at that moment, when it is let
 //! in and for as long as its session runs; and while the list of revocations cannot be read, nobody
-//! is let in. Files are [`Store`]'s, MACs [`TokenVerifier`](super::Gate)'s.
+//! is let in. Files are [`SecretStore`]'s, MACs [`TokenVerifier`](super::Gate)'s.
 
 use std::{sync::Arc, time::Instant};
 
@@ -23,7 +23,7 @@ use super::{
     offenders::{Closed, Offenders},
     revocations::Revocations,
     sessions::Sessions,
-    store::{Secrets, Store, StoreError, random},
+    store::{SecretStore, Secrets, StoreError, random},
 };
 
 /// A running daemon's knowledge of access: its secrets, who was revoked, who is there.
@@ -64,7 +64,7 @@ impl Authority {
     /// # Errors
     /// [`StoreError`] if anything in it is not in order.
     pub fn new(
-        store: &Store,
+        store: &SecretStore,
         clock: Clock,
         max_sessions: usize,
         metrics: Metrics,

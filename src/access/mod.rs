@@ -4,7 +4,7 @@
 //! router, and the table of sessions. Does not belong here: the shapes of credentials and tokens
 //! (`proto::credential`), HTTP.
 //!
-//! [`Store`] is the files, [`Authority`] what a running daemon knows of them, [`TokenVerifier`] one connection
+//! [`SecretStore`] is the files, [`Authority`] what a running daemon knows of them, [`TokenVerifier`] one connection
 //! on which requests authenticate, [`Sessions`] the viewers that did.
 
 mod authority;
@@ -31,7 +31,7 @@ pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{CONNECTIONS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions};
-pub use store::{Secrets, Store, StoreError, random};
+pub use store::{SecretStore, Secrets, StoreError, random};
 pub use verifier::{
     ExportError, SecureChannel, SignedRequest, TokenVerifier, Unauthenticated, Verified,
 };

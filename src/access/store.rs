@@ -36,7 +36,7 @@ use super::{
 /// The directory is made as a whole at the first start, or not at all. Beside it, `access.lock` is
 /// held by whoever makes it or changes one of the two lists.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct SecretStore {
     directory: PathBuf,
 }
 
@@ -94,7 +94,7 @@ const ACCESS: &str = "access.key";
 const REVOKED: &str = "revoked.json";
 const PAIRED: &str = "paired.json";
 
-impl Store {
+impl SecretStore {
     /// The store in this data directory, which exists.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Store {
     /// The store in this data directory, if there is one.
     ///
     /// # Errors
-    /// [`StoreError::NoDevice`] if there is none; else as [`Store::open`].
+    /// [`StoreError::NoDevice`] if there is none; else as [`SecretStore::open`].
     pub fn existing(data_dir: &Path) -> Result<Self, StoreError> {
         let store = Self {
             directory: data_dir.join("access"),
@@ -341,16 +341,16 @@ fn check(name: &str, secret: &[u8; 32]) -> String {
 mod tests {
     use super::*;
 
-    fn id(store: &Store) -> Result<EndpointId, StoreError> {
+    fn id(store: &SecretStore) -> Result<EndpointId, StoreError> {
         store.secrets().map(|secrets| secrets.device())
     }
 
     #[test]
     fn secrets_are_made_once_and_are_each_device_its_own() {
         let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
-        let first = id(&Store::open(one.path()).expect("made")).expect("readable");
-        let again = id(&Store::open(one.path()).expect("opened")).expect("readable");
-        let other = id(&Store::open(two.path()).expect("made")).expect("readable");
+        let first = id(&SecretStore::open(one.path()).expect("made")).expect("readable");
+        let again = id(&SecretStore::open(one.path()).expect("opened")).expect("readable");
+        let other = id(&SecretStore::open(two.path()).expect("made")).expect("readable");
         assert_eq!(first, again);
         assert_ne!(first, other);
     }
@@ -359,7 +359,7 @@ mod tests {
     fn what_is_damaged_or_missing_is_never_made_anew() {
         for name in [IDENTITY, ACCESS] {
             let directory = tempfile::tempdir().expect("a directory");
-            let store = Store::open(directory.path()).expect("made");
+            let store = SecretStore::open(directory.path()).expect("made");
             let path = directory.path().join("access").join(name);
             let good = fs::read(&path).expect("readable");
             for at in 0..good.len() {
@@ -376,7 +376,7 @@ mod tests {
             fs::write(&path, b"").expect("writes");
             assert!(matches!(id(&store), Err(StoreError::Damaged(_))), "empty");
             fs::remove_file(&path).expect("removes");
-            let reopened = Store::open(directory.path()).expect("the directory is there");
+            let reopened = SecretStore::open(directory.path()).expect("the directory is there");
             assert!(matches!(id(&reopened), Err(StoreError::File(_))), "missing");
         }
     }
@@ -387,7 +387,7 @@ mod tests {
         let making = directory.path().join("access.making");
         fs::create_dir(&making).expect("makes");
         fs::write(making.join(IDENTITY), b"half").expect("writes");
-        id(&Store::open(directory.path()).expect("made")).expect("whole");
+        id(&SecretStore::open(directory.path()).expect("made")).expect("whole");
         assert!(!making.exists());
     }
 }

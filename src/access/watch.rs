@@ -7,7 +7,7 @@ use super::{
     authority::Authority,
     files::FileError,
     revocations::Revocations,
-    store::{Store, StoreError},
+    store::{SecretStore, StoreError},
 };
 
 /// Interval between looks at the lists. Whoever is revoked is out within twice this.
@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Has `authority` learn what changes in `store`, end sessions whose time is over, and report who
 /// keeps failing. Never returns.
-pub async fn watch(store: Store, authority: Arc<Authority>) {
+pub async fn watch(store: SecretStore, authority: Arc<Authority>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Nothing is known of the file that was read at the start: it is read once more.
@@ -53,7 +53,7 @@ pub async fn watch(store: Store, authority: Arc<Authority>) {
 }
 
 /// Reads the list on a thread of its own; `None` if there is none to be had at the moment.
-fn read_apart(store: &Store) -> Option<oneshot::Receiver<Result<Revocations, StoreError>>> {
+fn read_apart(store: &SecretStore) -> Option<oneshot::Receiver<Result<Revocations, StoreError>>> {
     let (sender, receiver) = oneshot::channel();
     let store = store.clone();
     let read = move || drop(sender.send(store.revocations()));
@@ -82,7 +82,7 @@ enum Version {
 }
 
 impl Version {
-    fn of(store: &Store) -> Self {
+    fn of(store: &SecretStore) -> Self {
         match std::fs::symlink_metadata(store.revocations_path()) {
             Ok(data) => Self::Is {
                 inode: data.ino(),

@@ -19,7 +19,7 @@ use super::{
     way::{Hidden, Way, pairing_uri, run},
 };
 use crate::{
-    access::{DataDir, Store},
+    access::{DataDir, SecretStore},
     config::{Config, ListenAccess},
 };
 
@@ -186,7 +186,7 @@ fn look_at_device(config: &Config, report: &mut Report) -> Result<(), Failure> {
         Ok(()) => Report::good(format_args!("data_dir: {path} can be used")),
         Err(error) => report.bad(error),
     }
-    if let Err(error) = Store::check(&config.data_dir) {
+    if let Err(error) = SecretStore::check(&config.data_dir) {
         report.bad(error);
     }
     let existing = config.data_dir.ancestors().find(|path| path.exists());

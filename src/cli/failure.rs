@@ -20,7 +20,7 @@ pub enum Failure {
     DataDir(#[from] DataDirError),
     /// The device's secrets cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    SecretStore(#[from] StoreError),
     /// A viewer is not paired or revoked.
     #[error(transparent)]
     Pair(#[from] PairError),

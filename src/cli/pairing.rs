@@ -23,7 +23,7 @@ use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
 use super::{Failure, mint_key::at_most};
 use crate::{
-    access::{DataDir, PairError, Pairing, Revoked, Store, StoreError},
+    access::{DataDir, PairError, Pairing, Revoked, SecretStore, StoreError},
     config::{Config, ListenAccess, duration},
 };
 
@@ -162,15 +162,15 @@ impl Device {
     }
 
     /// Its secrets, made if it has none yet.
-    pub(super) fn open(&self) -> Result<(DataDir, Store), Failure> {
+    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), Failure> {
         let data_dir = DataDir::open(&self.config.data_dir)?;
-        let store = Store::open(data_dir.path())?;
+        let store = SecretStore::open(data_dir.path())?;
         Ok((data_dir, store))
     }
 
     /// Its secrets, if there is such a device.
-    fn existing(&self) -> Result<(DataDir, Store), Failure> {
-        let store = Store::existing(&self.config.data_dir)?;
+    fn existing(&self) -> Result<(DataDir, SecretStore), Failure> {
+        let store = SecretStore::existing(&self.config.data_dir)?;
         Ok((DataDir::open(&self.config.data_dir)?, store))
     }
 }
@@ -359,7 +359,7 @@ fn show(uri: &str) -> io::Result<()> {
     out.flush()
 }
 
-fn list(store: &Store) -> Result<(), Failure> {
+fn list(store: &SecretStore) -> Result<(), Failure> {
     let (pairings, now) = (store.pairings()?, Clock::start().date());
     let mut text = String::new();
     for pairing in pairings.iter() {

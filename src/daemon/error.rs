@@ -24,7 +24,7 @@ pub enum StartError {
     DataDir(#[from] DataDirError),
     /// The device's secrets, or the list of who was revoked, cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    SecretStore(#[from] StoreError),
     /// The UDP port cannot be had.
     #[error("p2p: cannot listen on UDP port {port}: {error}")]
     P2p {
