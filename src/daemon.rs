@@ -44,7 +44,7 @@ use crate::{
     http::{self, App},
     live::{self, Hub, Stills},
     log,
-    playback::Players,
+    playback::PlaybackSessions,
     talk::{self, Talkers},
 };
 
@@ -191,7 +191,7 @@ impl Daemon {
             let indexes = channels.iter().filter_map(index).collect();
             device::Recordings::new(indexes, zone, Default::default())
         };
-        let players = Players::default();
+        let players = PlaybackSessions::default();
         let talk_metrics = talk::Metrics::default();
         talk_metrics.register(&mut registry);
         let speakers = channels.iter();

@@ -250,7 +250,11 @@ impl Budget {
                 (times(own_viewers, viewer), times(wants.max_viewers, viewer)),
                 6,
             ),
-            demand(Part::Players, (player, times(wants.max_viewers, player)), 3),
+            demand(
+                Part::PlaybackSessions,
+                (player, times(wants.max_viewers, player)),
+                3,
+            ),
             demand(
                 Part::Downloads,
                 (DOWNLOAD, times(wants.max_viewers, DOWNLOAD)),
@@ -311,7 +315,7 @@ impl Budget {
             picture,
             live: bytes(Part::Live),
             viewers,
-            players: (bytes(Part::Players) / player).min(wants.max_viewers),
+            players: (bytes(Part::PlaybackSessions) / player).min(wants.max_viewers),
             downloads: (bytes(Part::Downloads) / DOWNLOAD).min(wants.max_viewers),
             connections: (bytes(Part::Connections) / CONNECTION).min(wants.max_connections),
             send_buffer: (kernel.0 < kernel.1).then(|| kernel.0 / viewers.max(1)),
@@ -364,7 +368,7 @@ impl Budget {
         match part {
             Part::Live => format!("pictures of up to {}", size(self.picture)),
             Part::Viewers => format!("{} at a time", self.viewers),
-            Part::Players => format!("{} at a time", self.players),
+            Part::PlaybackSessions => format!("{} at a time", self.players),
             Part::Downloads => format!("{} at a time", self.downloads),
             Part::P2p => format!("{} on their way to each viewer", size(self.p2p_window)),
             Part::Connections => format!("{} at a time", self.connections),

@@ -11,7 +11,7 @@ pub enum Part {
     /// Frames on their way to live viewers.
     Viewers,
     /// Fragments on their way to viewers of recordings.
-    Players,
+    PlaybackSessions,
     /// Blocks of files on their way to those who download them.
     Downloads,
     /// Windows and state of QUIC connections.
@@ -38,7 +38,7 @@ impl Part {
         match self {
             Self::Live => "live streams",
             Self::Viewers => "live viewers",
-            Self::Players => "playbacks",
+            Self::PlaybackSessions => "playbacks",
             Self::Downloads => "downloads",
             Self::P2p => "P2P connections",
             Self::Connections => "TCP connections",

@@ -48,7 +48,7 @@ pub use viewers::{Media, Viewers};
 use self::{custom::Panels, ptz::PtzController};
 use crate::{
     live::{Channel, Hub},
-    playback::Players,
+    playback::PlaybackSessions,
     talk::Talkers,
 };
 
@@ -85,7 +85,7 @@ pub struct Device {
     viewers: Viewers,
     outbox: Option<Arc<dyn Outbox>>,
     recordings: Recordings,
-    players: Players,
+    players: PlaybackSessions,
     talkers: Talkers,
     calls: Calls,
     presence: Presence,
@@ -107,7 +107,7 @@ pub struct Parts {
     /// Recordings of all channels.
     pub recordings: Recordings,
     /// Playbacks under way.
-    pub players: Players,
+    pub players: PlaybackSessions,
     /// Speakers.
     pub talkers: Talkers,
     /// Calls.
@@ -225,7 +225,7 @@ impl Device {
     }
 
     /// Playbacks under way.
-    pub fn players(&self) -> &Players {
+    pub fn players(&self) -> &PlaybackSessions {
         &self.players
     }
 

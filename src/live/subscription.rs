@@ -42,7 +42,7 @@ pub struct Subscription {
     position: Position,
     /// Media time that is timestamp 0, once the first frame was taken.
     base_micros: Option<i64>,
-    squeeze: Option<Squeeze>,
+    squeeze: Option<GopBurst>,
     known_tracks: Option<Arc<Tracks>>,
     skipped_frames: u64,
     /// Position at which it fell out of the ring, until it goes on.
@@ -59,7 +59,7 @@ enum Position {
 
 /// The part of a GOP that is sent faster than it was recorded.
 #[derive(Debug)]
-struct Squeeze {
+struct GopBurst {
     /// Number of the first frame that is sent at its own time.
     until: u64,
     next_millis: u32,
@@ -218,7 +218,7 @@ impl Subscription {
         // the GOP for as long as it watches.
         let behind_micros = (pictures.len() as i64 - 1) * 1000;
         self.base_micros = Some(newest.time.as_micros() - behind_micros);
-        self.squeeze = Some(Squeeze {
+        self.squeeze = Some(GopBurst {
             until: ring.published(),
             next_millis: 0,
             compositions: squeezed_compositions(&pictures).into_iter(),

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     early::{Early, Key},
-    player::{Order, Player},
+    player::{Player, PlayerCommand},
     source::Source,
 };
 
@@ -54,23 +54,23 @@ pub enum Item {
 
 /// Everybody's players: one for each viewer and channel.
 #[derive(Clone)]
-pub struct Players {
+pub struct PlaybackSessions {
     known: Arc<Guarded<Known>>,
 }
 
 #[derive(Default)]
 struct Known {
-    players: HashMap<Key, Remote>,
+    players: HashMap<Key, PlayerHandle>,
     early: Early,
     started: u64,
     closed: bool,
 }
 
 /// Handle of a player, by which it is given commands.
-struct Remote {
+struct PlayerHandle {
     number: u64,
     window: Range<i64>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<PlayerCommand>,
     replaced: CancellationToken,
 }
 
@@ -91,12 +91,12 @@ pub struct Playback {
 
 /// A player's entry, for as long as it is there.
 struct Place {
-    players: Players,
+    players: PlaybackSessions,
     key: Key,
     number: u64,
 }
 
-impl Default for Players {
+impl Default for PlaybackSessions {
     fn default() -> Self {
         Self {
             known: Arc::new(Guarded::new(Known::default(), |known| {
@@ -107,7 +107,7 @@ impl Default for Players {
     }
 }
 
-impl Players {
+impl PlaybackSessions {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock()
     }
@@ -149,9 +149,9 @@ impl Players {
             for command in known.early.take(&key, &window, Instant::now()) {
                 // There is room for them all, and who gave them has its answer.
                 let (reply, _) = oneshot::channel();
-                let _ = orders.try_send(Order { command, reply });
+                let _ = orders.try_send(PlayerCommand { command, reply });
             }
-            let remote = Remote {
+            let remote = PlayerHandle {
                 number,
                 window,
                 orders,
@@ -213,7 +213,7 @@ impl Players {
         } = &mut *self.known();
         if let Some(remote) = players.get(key) {
             let (reply, replied) = oneshot::channel();
-            match remote.orders.try_send(Order { command, reply }) {
+            match remote.orders.try_send(PlayerCommand { command, reply }) {
                 Ok(()) => {
                     early.given(key, command, &remote.window, now);
                     return Ok(Told::Player(replied));

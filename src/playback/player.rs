@@ -31,7 +31,7 @@ const EARLIEST_DATE: i64 = 1_000_000_000_000;
 const SAME_INTERVAL: i64 = 1_000;
 
 /// A command and where its answer goes.
-pub(super) struct Order {
+pub(super) struct PlayerCommand {
     pub(super) command: PlaybackCommand,
     pub(super) reply: oneshot::Sender<Result<u64, Error>>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Player {
     head: Playhead,
     clock: Clock,
     items: mpsc::Sender<Item>,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<PlayerCommand>,
     replaced: CancellationToken,
     /// The next frame.
     next: Option<Found>,
@@ -58,7 +58,7 @@ impl Player {
         start_millis: i64,
         clock: Clock,
         items: mpsc::Sender<Item>,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<PlayerCommand>,
         replaced: CancellationToken,
     ) -> Self {
         Self {
@@ -201,7 +201,7 @@ impl Player {
         }
     }
 
-    async fn follow(&mut self, order: Order) -> Result<(), HalError> {
+    async fn follow(&mut self, order: PlayerCommand) -> Result<(), HalError> {
         let result = match self.perform(order.command).await {
             Ok(result) => result,
             Err(error) => {
