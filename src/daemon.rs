@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::error::StartError;
 use self::{
-    cameras::{Workshop, cameras},
+    cameras::{CameraFactory, cameras},
     listen::{bind, lan_hints},
     registry::registry,
     services::{publish_changes, service, sweep},
@@ -75,14 +75,14 @@ pub struct Daemon {
 type UdpHints = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
 
 /// Ways to dial the device, and to tell its viewers something.
-struct Reach {
+struct Reachability {
     outbox: Option<Arc<dyn Outbox>>,
     peer_info: Option<PeerInfo>,
     udp_hints: UdpHints,
     relays: Vec<String>,
 }
 
-impl Default for Reach {
+impl Default for Reachability {
     /// Not at all.
     fn default() -> Self {
         Self {
@@ -106,10 +106,10 @@ impl Daemon {
     /// [`StartError`], one clear line.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let budget = Budget::of(&config)?;
-        let workshop = Workshop::new(&budget);
+        let factory = CameraFactory::new(&budget);
         let registry = registry(&config);
-        let registry = workshop.counting(registry);
-        let camera = |clock, channel: &Channel| workshop.camera(clock, channel);
+        let registry = factory.counting(registry);
+        let camera = |clock, channel: &Channel| factory.camera(clock, channel);
         Self::assemble(config, budget, camera, registry).await
     }
 
@@ -171,10 +171,10 @@ impl Daemon {
         #[cfg(feature = "p2p")]
         let reach = match &p2p {
             Some(p2p) => p2p.reach(&authority, &config),
-            None => Reach::default(),
+            None => Reachability::default(),
         };
         #[cfg(not(feature = "p2p"))]
-        let reach = Reach::default();
+        let reach = Reachability::default();
         let stills = Stills::new(&hub, &channels, budget.picture, &mut registry);
         let zone = config.device.timezone.clone();
         let mut listeners = Vec::new();

@@ -15,8 +15,8 @@ use peercam_net::p2p::{Endpoint, Relays, Role};
 use peercam_proto::{credential::PairingUri, text::Printable};
 
 use super::{
-    Failure,
-    way::{Hidden, Way, pairing_uri, run},
+    CliError,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
 };
 use crate::{
     access::{DataDir, SecretStore},
@@ -41,9 +41,9 @@ const CLOCK_TOLERANCE: u64 = 60;
 pub struct DoctorOptions {
     /// A device's pairing URI (@FILE, or - for the input): looks from the viewer's side.
     /// Without one, it looks at the device of --config.
-    uri: Option<Hidden>,
+    uri: Option<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
 }
 
 /// Findings, printed line by line as they come.
@@ -71,17 +71,17 @@ impl Report {
         Self::say("BAD", &text);
     }
 
-    fn verdict(self) -> Result<(), Failure> {
+    fn verdict(self) -> Result<(), CliError> {
         match self.failures {
             0 => Ok(()),
-            1 => Err(Failure::Usage("one thing does not work".to_owned())),
-            count => Err(Failure::Usage(format!("{count} things do not work"))),
+            1 => Err(CliError::Usage("one thing does not work".to_owned())),
+            count => Err(CliError::Usage(format!("{count} things do not work"))),
         }
     }
 }
 
 impl DoctorOptions {
-    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), Failure> {
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let mut report = Report::default();
         match &self.uri {
             Some(_) => {
@@ -97,7 +97,7 @@ impl DoctorOptions {
         report.verdict()
     }
 
-    async fn look_as_viewer(&self, uri: PairingUri, report: &mut Report) -> Result<(), Failure> {
+    async fn look_as_viewer(&self, uri: PairingUri, report: &mut Report) -> Result<(), CliError> {
         let options = self.way.options(&uri, None)?;
         clock(report);
         if uri.relays.is_empty() {
@@ -107,7 +107,7 @@ impl DoctorOptions {
         } else {
             let authorities = options.relay_authorities.as_deref();
             let relays = Relays::new(uri.relays.clone(), uri.relay_token.clone(), authorities)
-                .map_err(|error| Failure::Usage(error.to_string()))?;
+                .map_err(|error| CliError::Usage(error.to_string()))?;
             relays_from_here(&relays, report).await?;
         }
         let began = Instant::now();
@@ -178,7 +178,7 @@ fn clock(report: &mut Report) {
 }
 
 /// Checks all of a device that can be seen without the network.
-fn look_at_device(config: &Config, report: &mut Report) -> Result<(), Failure> {
+fn look_at_device(config: &Config, report: &mut Report) -> Result<(), CliError> {
     Report::good("the configuration is right");
     clock(report);
     let path = config.data_dir.display();
@@ -239,7 +239,7 @@ fn look_at_device(config: &Config, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn look_at_relays(config: &Config, report: &mut Report) -> Result<(), Failure> {
+async fn look_at_relays(config: &Config, report: &mut Report) -> Result<(), CliError> {
     let Some(p2p) = &config.p2p else {
         Report::note("P2P is off ([p2p] enabled): viewers need to reach a listener");
         return Ok(());
@@ -260,7 +260,7 @@ async fn look_at_relays(config: &Config, report: &mut Report) -> Result<(), Fail
 }
 
 /// Checks that a relay can be used from this machine, and UDP beside it.
-async fn relays_from_here(relays: &Relays, report: &mut Report) -> Result<(), Failure> {
+async fn relays_from_here(relays: &Relays, report: &mut Report) -> Result<(), CliError> {
     let identity = Identity::random()?;
     let endpoint = match Endpoint::bind(identity.key(), Role::Viewer, 0, relays).await {
         Ok(endpoint) => endpoint,

@@ -14,10 +14,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
-    Failure,
+    CliError,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
     interrupt::until_interrupted,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
 };
 
 /// Options of `peercam download`.
@@ -26,9 +26,9 @@ pub struct DownloadOptions {
     /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read), and the recording's name as the device lists it.
     #[arg(num_args = 1..=2, required = true, value_names = ["URI", "NAME"])]
-    arguments: Vec<Hidden>,
+    arguments: Vec<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
     /// The camera.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -39,11 +39,11 @@ pub struct DownloadOptions {
 }
 
 impl DownloadOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let mut arguments = self.arguments.iter().rev();
-        let name = arguments.next().map_or("", Hidden::expose);
+        let name = arguments.next().map_or("", SecretArg::expose);
         if name == "-" || name.starts_with('@') || name.starts_with("peercam:") {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "the name of the recording is missing: peercam download URI NAME".to_owned(),
             ));
         }
@@ -53,7 +53,7 @@ impl DownloadOptions {
         };
         if output.exists() {
             let exists = io::ErrorKind::AlreadyExists.into();
-            return Err(Failure::io(output.display().to_string())(exists));
+            return Err(CliError::io(output.display().to_string())(exists));
         }
         let uri = pairing_uri(arguments.next())?;
         run(async {
@@ -64,7 +64,7 @@ impl DownloadOptions {
         })
     }
 
-    async fn fetch(&self, viewer: &mut Viewer, name: &str, output: &Path) -> Result<(), Failure> {
+    async fn fetch(&self, viewer: &mut Viewer, name: &str, output: &Path) -> Result<(), CliError> {
         let part = PathBuf::from(format!("{}.part", output.display()));
         let has = part.metadata().map_or(0, |data| data.len());
         let target = format!(
@@ -72,36 +72,36 @@ impl DownloadOptions {
             ChannelId(self.channel),
             utf8_percent_encode(name, NON_ALPHANUMERIC)
         );
-        let asking = || Failure::asking(Code::NoDownload);
+        let asking = || CliError::asking(Code::NoDownload);
         let answer = viewer.media(&target).await.map_err(asking())?;
         let mut answer = answer.checked().await.map_err(asking())?;
         // It bounds what is written.
         let rest = answer.length().ok_or_else(|| {
             let reason = "the device does not say how long the recording is, so it is not fetched";
-            Failure::Usage(reason.to_owned())
+            CliError::Usage(reason.to_owned())
         })?;
         let mut file = open(&part)?;
         let mut progress = Progress::start(has, Some(has.saturating_add(rest)));
         while let Some(piece) = answer.piece().await.map_err(asking())? {
             progress.add(piece.len());
             file.write_all(&piece)
-                .map_err(Failure::io(part.display().to_string()))?;
+                .map_err(CliError::io(part.display().to_string()))?;
         }
         progress.end();
         file.sync_all()
-            .map_err(Failure::io(part.display().to_string()))?;
+            .map_err(CliError::io(part.display().to_string()))?;
         // Nothing that was made meanwhile is overwritten.
         renameat_with(CWD, &part, CWD, output, RenameFlags::NOREPLACE)
-            .map_err(|error| Failure::io(output.display().to_string())(error.into()))
+            .map_err(|error| CliError::io(output.display().to_string())(error.into()))
     }
 }
 
-fn open(part: &Path) -> Result<File, Failure> {
+fn open(part: &Path) -> Result<File, CliError> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(part);
-    file.map_err(Failure::io(part.display().to_string()))
+    file.map_err(CliError::io(part.display().to_string()))
 }

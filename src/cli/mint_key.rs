@@ -6,7 +6,7 @@ use clap::Args;
 use peercam_proto::credential::{Ceiling, Channels, Issuer, Scopes};
 
 use super::{
-    Failure,
+    CliError,
     pairing::{ChannelsArgument, Device, USUAL_SCOPES, channels, scopes},
 };
 use crate::{access::PairError, config::duration};
@@ -43,9 +43,9 @@ fn longest(text: &str) -> Result<Longest, &'static str> {
 }
 
 impl MintKeyOptions {
-    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
+    pub(super) fn perform(self, device: &Device) -> Result<(), CliError> {
         if self.issuer == Issuer::local() {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "local is this device itself; choose another name for a back end".to_owned(),
             ));
         }
@@ -61,7 +61,7 @@ impl MintKeyOptions {
             if let Some(ceiling) = &ceiling {
                 revocations.set_ceiling(&self.issuer, ceiling.clone());
             }
-            Ok::<_, Failure>((epoch, ceiling))
+            Ok::<_, CliError>((epoch, ceiling))
         })?;
         eprintln!(
             "peercam: whoever has this key can pair viewers of the device in {}: {}. --scope, --channel and --expires-within change that, within a second, also for those it has paired. End it, and all of them, with: peercam revoke{} --all --issuer {}",
@@ -71,7 +71,7 @@ impl MintKeyOptions {
             self.issuer
         );
         let key = secrets.mint_key(self.issuer, epoch).expose();
-        writeln!(io::stdout(), "{key}").map_err(Failure::io("the key cannot be written"))
+        writeln!(io::stdout(), "{key}").map_err(CliError::io("the key cannot be written"))
     }
 
     /// Ceiling of the back end from now on: as it is said, and for the rest as it was before.

@@ -4,10 +4,12 @@
 //! here: anything that the daemon or the library needs.
 
 #[cfg(feature = "client")]
+mod connect;
+#[cfg(feature = "client")]
 mod doctor;
 #[cfg(feature = "client")]
 mod download;
-mod failure;
+mod error;
 mod interrupt;
 mod mint_key;
 mod pairing;
@@ -23,14 +25,16 @@ mod snapshot;
 mod talk;
 #[cfg(feature = "client")]
 mod viewer;
-#[cfg(feature = "client")]
-mod way;
 
+#[cfg(feature = "client")]
+pub use connect::ConnectOptions;
+#[cfg(feature = "client")]
+pub use connect::IdentityOptions;
 #[cfg(feature = "client")]
 pub use doctor::DoctorOptions;
 #[cfg(feature = "client")]
 pub use download::DownloadOptions;
-pub use failure::Failure;
+pub use error::CliError;
 pub use mint_key::MintKeyOptions;
 use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};
@@ -45,10 +49,6 @@ pub use snapshot::SnapshotOptions;
 pub use talk::TalkOptions;
 #[cfg(feature = "client")]
 pub use viewer::{CommandOptions, PullOptions};
-#[cfg(feature = "client")]
-pub use way::IdentityOptions;
-#[cfg(feature = "client")]
-pub use way::Way;
 
 use std::path::{Path, PathBuf};
 
@@ -126,8 +126,8 @@ impl Command {
     /// configuration that was named.
     ///
     /// # Errors
-    /// [`Failure`], one clear line.
-    pub fn perform(self, path: Option<&Path>) -> Result<(), Failure> {
+    /// [`CliError`], one clear line.
+    pub fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         match self {
             Self::Run | Self::Check => Ok(()),
             Self::Pair(options) => options.perform(&Device::load(path)?),
@@ -159,8 +159,8 @@ impl Command {
 /// The configuration that was named, or the one of a `peercam` without any.
 ///
 /// # Errors
-/// [`Failure::Config`]; [`Failure::Usage`] if there is none and this build has no simulated camera.
-pub fn load(path: Option<&Path>) -> Result<Config, Failure> {
+/// [`CliError::Config`]; [`CliError::Usage`] if there is none and this build has no simulated camera.
+pub fn load(path: Option<&Path>) -> Result<Config, CliError> {
     match path {
         Some(path) => Ok(Config::load(path)?),
         None => default_config(),
@@ -168,13 +168,13 @@ pub fn load(path: Option<&Path>) -> Result<Config, Failure> {
 }
 
 #[cfg(feature = "sim")]
-fn default_config() -> Result<Config, Failure> {
+fn default_config() -> Result<Config, CliError> {
     Ok(Config::simulated_camera())
 }
 
 #[cfg(not(feature = "sim"))]
-fn default_config() -> Result<Config, Failure> {
-    Err(Failure::Usage(
+fn default_config() -> Result<Config, CliError> {
+    Err(CliError::Usage(
         "this build has no simulated camera; name a configuration with --config FILE".to_owned(),
     ))
 }

@@ -21,7 +21,7 @@ use peercam_proto::{
 };
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-use super::{Failure, mint_key::at_most};
+use super::{CliError, mint_key::at_most};
 use crate::{
     access::{DataDir, PairError, Pairing, Revoked, SecretStore, StoreError},
     config::{Config, ListenAccess, duration},
@@ -140,7 +140,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn load(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn load(path: Option<&Path>) -> Result<Self, CliError> {
         let option = path.map(|path| format!(" --config {}", path.display()));
         Ok(Self {
             config: super::load(path)?,
@@ -162,28 +162,28 @@ impl Device {
     }
 
     /// Its secrets, made if it has none yet.
-    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), Failure> {
+    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), CliError> {
         let data_dir = DataDir::open(&self.config.data_dir)?;
         let store = SecretStore::open(data_dir.path())?;
         Ok((data_dir, store))
     }
 
     /// Its secrets, if there is such a device.
-    fn existing(&self) -> Result<(DataDir, SecretStore), Failure> {
+    fn existing(&self) -> Result<(DataDir, SecretStore), CliError> {
         let store = SecretStore::existing(&self.config.data_dir)?;
         Ok((DataDir::open(&self.config.data_dir)?, store))
     }
 }
 
 impl PairOptions {
-    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
+    pub(super) fn perform(self, device: &Device) -> Result<(), CliError> {
         match self.name {
             Some(_) => self.pair(device),
             None => list(&device.existing()?.1),
         }
     }
 
-    fn pair(self, device: &Device) -> Result<(), Failure> {
+    fn pair(self, device: &Device) -> Result<(), CliError> {
         let (data_dir, store) = device.open()?;
         let now = Clock::start().date();
         let claims = Claims {
@@ -195,7 +195,7 @@ impl PairOptions {
             peer: self.peer,
         };
         if claims.encode().len() > peercam_proto::credential::MAX_CLAIMS {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "that is too much for one credential; use fewer channels or a shorter name"
                     .to_owned(),
             ));
@@ -209,7 +209,7 @@ impl PairOptions {
                 .admit_issuer(&Issuer::local())
                 .map_err(PairError::from)?;
             pairings.add(claims.clone(), epoch, now)?;
-            Ok::<_, Failure>(epoch)
+            Ok::<_, CliError>(epoch)
         })?;
         let uri = PairingUri {
             credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
@@ -220,14 +220,14 @@ impl PairOptions {
             lan: hints.lan,
         };
         remark(&claims, &uri, device);
-        show(&uri.expose()).map_err(Failure::io("the URI cannot be written"))
+        show(&uri.expose()).map_err(CliError::io("the URI cannot be written"))
     }
 }
 
 impl Expiry {
-    fn at(self, now: Option<u64>) -> Result<u64, Failure> {
+    fn at(self, now: Option<u64>) -> Result<u64, CliError> {
         let now = now.ok_or_else(|| {
-            Failure::Usage(
+            CliError::Usage(
                 "the clock of this machine is not set, so it is not known when that ends; set it, or pair without --expires".to_owned(),
             )
         })?;
@@ -238,7 +238,7 @@ impl Expiry {
         if at > now {
             Ok(at)
         } else {
-            Err(Failure::Usage("that has ended already".to_owned()))
+            Err(CliError::Usage("that has ended already".to_owned()))
         }
     }
 }
@@ -359,7 +359,7 @@ fn show(uri: &str) -> io::Result<()> {
     out.flush()
 }
 
-fn list(store: &SecretStore) -> Result<(), Failure> {
+fn list(store: &SecretStore) -> Result<(), CliError> {
     let (pairings, now) = (store.pairings()?, Clock::start().date());
     let mut text = String::new();
     for pairing in pairings.iter() {
@@ -381,7 +381,7 @@ fn list(store: &SecretStore) -> Result<(), Failure> {
     }
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
-        .map_err(Failure::io("the list cannot be written"))
+        .map_err(CliError::io("the list cannot be written"))
 }
 
 fn line(pairing: &Pairing, now: Option<u64>) -> String {
@@ -410,7 +410,7 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
 }
 
 impl RevokeOptions {
-    pub(super) fn perform(self, device: &Device) -> Result<(), Failure> {
+    pub(super) fn perform(self, device: &Device) -> Result<(), CliError> {
         let (data_dir, store) = device.existing()?;
         let is_lost = matches!(
             store.revocations(),
@@ -436,7 +436,7 @@ impl RevokeOptions {
         let now = Clock::start().date();
         let ended = store.update(|revocations, pairings| {
             let ended = pairings.revoke(&whom, revocations, now)?;
-            Ok::<_, Failure>(ended)
+            Ok::<_, CliError>(ended)
         })?;
         let running = match data_dir.running() {
             Some(_) => "; the running daemon ends what they watch within a second",
@@ -450,7 +450,7 @@ impl RevokeOptions {
     }
 }
 
-fn random_id() -> Result<CredentialId, Failure> {
+fn random_id() -> Result<CredentialId, CliError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
     Ok(CredentialId::new(bytes))

@@ -19,8 +19,8 @@ use peercam_task::boundary::{self, Part};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    FFPLAY, Failure,
-    way::{Hidden, Way, pairing_uri, run},
+    CliError, FFPLAY,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
 };
 
 /// Options of `peercam proxy`.
@@ -28,7 +28,7 @@ use super::{
 pub struct ProxyOptions {
     /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read.
-    uri: Option<Hidden>,
+    uri: Option<SecretArg>,
     /// Where players and scripts of this machine find it.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:34568")]
     listen: SocketAddr,
@@ -50,7 +50,7 @@ pub struct ProxyOptions {
     #[arg(long, value_name = "URL")]
     feedback_url: Option<FeedbackUrl>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
 }
 
 /// Lines that wait for whoever reads the output; what is more is not printed.
@@ -89,7 +89,7 @@ impl OnFeedback for Printed {
 }
 
 impl ProxyOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let uri = pairing_uri(self.uri.as_ref())?;
         let mut options = self
             .way
@@ -112,9 +112,9 @@ impl ProxyOptions {
             let place = || format!("--listen {}", self.listen);
             let proxy = Proxy::bind(self.listen, rules)
                 .await
-                .map_err(Failure::io(place()))?;
+                .map_err(CliError::io(place()))?;
             let session = Session::open(uri, options).await?;
-            announce(proxy.address()).map_err(Failure::io("the address cannot be written"))?;
+            announce(proxy.address()).map_err(CliError::io("the address cannot be written"))?;
             tokio::select! {
                 () = proxy.serve(session.clone()) => {}
                 _ = interrupt.recv() => {}
@@ -126,8 +126,8 @@ impl ProxyOptions {
     }
 }
 
-fn listen_to(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
-    signal(kind).map_err(Failure::io("signals cannot be listened to"))
+fn listen_to(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
+    signal(kind).map_err(CliError::io("signals cannot be listened to"))
 }
 
 /// Says where it is, for scripts, and to a person what to paste into a player.

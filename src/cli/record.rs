@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use peercam_proto::{media::Content, text::Printable};
 
-use super::{Failure, load};
+use super::{CliError, load};
 use crate::record::{CardCheck, CheckResult, Found};
 
 /// What is to be done with a card.
@@ -30,7 +30,7 @@ pub struct RecordOptions {
 }
 
 impl RecordCommand {
-    pub(super) fn perform(self, config: Option<&Path>) -> Result<(), Failure> {
+    pub(super) fn perform(self, config: Option<&Path>) -> Result<(), CliError> {
         match self {
             Self::Ls(options) => options.list(config),
             Self::Check(options) => options.check(config),
@@ -44,23 +44,23 @@ impl RecordOptions {
         self,
         config: Option<&Path>,
         mut act: impl FnMut(&CardCheck, &Found),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let directory = match self.directory {
             Some(directory) => directory,
             None => match load(config)?.record {
                 Some(record) => record.config.path,
                 None => {
                     let reason = "the configuration has no [record]; name a directory";
-                    return Err(Failure::Usage(reason.to_owned()));
+                    return Err(CliError::Usage(reason.to_owned()));
                 }
             },
         };
         let gone_through =
             CardCheck::new(&directory).and_then(|card| card.files(&mut |found| act(&card, found)));
-        gone_through.map_err(Failure::io(directory.display().to_string()))
+        gone_through.map_err(CliError::io(directory.display().to_string()))
     }
 
-    fn list(self, config: Option<&Path>) -> Result<(), Failure> {
+    fn list(self, config: Option<&Path>) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
         let (mut files, mut bytes, mut millis) = (0, 0_u64, 0);
         self.each(config, |_, found| {
@@ -77,7 +77,7 @@ impl RecordOptions {
         Ok(())
     }
 
-    fn check(self, config: Option<&Path>) -> Result<(), Failure> {
+    fn check(self, config: Option<&Path>) -> Result<(), CliError> {
         let is_watched = io::stderr().is_terminal();
         let mut out = io::stdout().lock();
         let (mut files, mut damaged, mut unfinished) = (0, 0, 0);
@@ -114,7 +114,7 @@ impl RecordOptions {
         );
         match damaged {
             0 => Ok(()),
-            damaged => Err(Failure::Usage(format!("{damaged} files are damaged"))),
+            damaged => Err(CliError::Usage(format!("{damaged} files are damaged"))),
         }
     }
 }

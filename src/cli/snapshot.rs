@@ -14,9 +14,9 @@ use peercam_proto::{jpeg, media::ChannelId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
-    Failure,
+    CliError,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
     interrupt::until_interrupted,
-    way::{Hidden, Way, pairing_uri, run},
 };
 
 /// The largest picture that is taken, in bytes.
@@ -27,9 +27,9 @@ const LARGEST: usize = 16 << 20;
 pub struct SnapshotOptions {
     /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read.
-    uri: Option<Hidden>,
+    uri: Option<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
     /// The camera.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -40,19 +40,19 @@ pub struct SnapshotOptions {
 }
 
 impl SnapshotOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let file = self
             .output
             .as_deref()
             .filter(|path| path.as_os_str() != "-");
         if self.output.is_none() && io::stdout().is_terminal() {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "name a file with --output: peercam snapshot @URI -o picture.jpg".to_owned(),
             ));
         }
         if let Some(path) = file.filter(|path| path.exists()) {
             let exists = io::ErrorKind::AlreadyExists.into();
-            return Err(Failure::io(path.display().to_string())(exists));
+            return Err(CliError::io(path.display().to_string())(exists));
         }
         let uri = pairing_uri(self.uri.as_ref())?;
         let still = run(async {
@@ -62,23 +62,23 @@ impl SnapshotOptions {
             fetched
         })?;
         match file {
-            Some(path) => keep(path, &still).map_err(Failure::io(path.display().to_string())),
+            Some(path) => keep(path, &still).map_err(CliError::io(path.display().to_string())),
             None => {
                 let mut output = io::stdout().lock();
                 let written = output.write_all(&still).and_then(|()| output.flush());
-                written.map_err(Failure::io("the picture cannot be written"))
+                written.map_err(CliError::io("the picture cannot be written"))
             }
         }
     }
 
-    async fn fetch(&self, viewer: &mut Viewer) -> Result<Bytes, Failure> {
+    async fn fetch(&self, viewer: &mut Viewer) -> Result<Bytes, CliError> {
         let target = format!("/snapshot.jpg?channel={}", ChannelId(self.channel));
         let answer = viewer.get(&target).await;
-        let mut answer = answer.map_err(Failure::asking(Code::NoStream))?;
+        let mut answer = answer.map_err(CliError::asking(Code::NoStream))?;
         let still = answer.collect(LARGEST).await?;
         match jpeg::length(&still) {
             Ok(length) => Ok(still.slice(..length)),
-            Err(why) => Err(Failure::Usage(format!(
+            Err(why) => Err(CliError::Usage(format!(
                 "what the device sent as a picture is none: {why}"
             ))),
         }

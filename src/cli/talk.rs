@@ -14,10 +14,10 @@ use peercam_task::boundary::{self, Part};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Failure,
+    CliError,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
     interrupt::until_interrupted,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
 };
 
 /// Bytes of one read, and number of reads that wait for the network.
@@ -30,9 +30,9 @@ pub struct TalkOptions {
     /// The device's pairing URI (@FILE reads it from a file; without it, PEERCAM_URI is read), and
     /// the sound: a WAV, FLV (AAC, G.711, PCM) or ADTS file, or - for the input.
     #[arg(num_args = 1..=2, required = true, value_names = ["URI", "FILE"])]
-    arguments: Vec<Hidden>,
+    arguments: Vec<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
     /// The camera whose speaker it is.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -46,11 +46,11 @@ pub struct TalkOptions {
 }
 
 impl TalkOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let mut arguments = self.arguments.iter().rev();
-        let file = arguments.next().map_or("", Hidden::expose);
+        let file = arguments.next().map_or("", SecretArg::expose);
         if file.starts_with('@') || file.starts_with("peercam:") {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "the sound is missing: peercam talk @URI hello.wav".to_owned(),
             ));
         }
@@ -66,7 +66,7 @@ impl TalkOptions {
             viewer.close().await;
             talked
         })?;
-        writeln!(io::stdout(), "{answer}").map_err(Failure::io("the answer cannot be written"))
+        writeln!(io::stdout(), "{answer}").map_err(CliError::io("the answer cannot be written"))
     }
 
     async fn talk(
@@ -74,24 +74,24 @@ impl TalkOptions {
         viewer: &mut Viewer,
         path: &Path,
         source: Box<dyn Read + Send>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CliError> {
         let (pieces, waiting) = mpsc::channel(WAITING);
         // A thread that nobody waits for: a terminal may never end.
         let (sender, read_to_end) = oneshot::channel();
         let reading = move || sender.send(read(source, &pieces));
-        boundary::thread(Part::Service, "read", reading).map_err(Failure::io("a thread"))?;
+        boundary::thread(Part::Service, "read", reading).map_err(CliError::io("a thread"))?;
         let recorded = u8::from(self.recorded || path != Path::new("-"));
         let channel = ChannelId(self.channel);
         let rate = self.sample_rate;
         let target = format!("/voice?channel={channel}&recorded={recorded}&sample_rate={rate}");
         let answer = viewer.send(&target, upload::stream(waiting)).await;
-        let mut answer = answer.map_err(Failure::asking(Code::NoVoice))?;
+        let mut answer = answer.map_err(CliError::asking(Code::NoVoice))?;
         let text = answer.collect(1 << 16).await;
         let text = text.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?;
         // A device that hung up has not taken all.
         let mut read_to_end = read_to_end;
         if let Ok(read) = read_to_end.try_recv() {
-            read.map_err(Failure::io(path.display().to_string()))?;
+            read.map_err(CliError::io(path.display().to_string()))?;
         }
         Ok(text::Json(&String::from_utf8_lossy(&text)).to_string())
     }
@@ -104,8 +104,8 @@ fn sample_rate(text: &str) -> Result<u32, String> {
 }
 
 /// Opens a file, if the device could know what it is.
-fn sound_file(path: &str) -> Result<Box<dyn Read + Send>, Failure> {
-    let failed = || Failure::io(path.to_owned());
+fn sound_file(path: &str) -> Result<Box<dyn Read + Send>, CliError> {
+    let failed = || CliError::io(path.to_owned());
     let mut file = File::open(path).map_err(failed())?;
     let mut head = Vec::new();
     let first = (&mut file).take(12).read_to_end(&mut head);
@@ -117,7 +117,7 @@ fn sound_file(path: &str) -> Result<Box<dyn Read + Send>, Failure> {
         .iter()
         .any(|end| path.ends_with(end));
     if !is_known && !is_bare {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "{path} is no WAV, FLV or ADTS; ffmpeg -i {path} sound.wav makes one (a file of bare PCM ends in .pcm)"
         )));
     }

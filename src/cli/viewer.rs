@@ -16,10 +16,10 @@ use peercam_proto::{
 };
 
 use super::{
-    FFPLAY, Failure,
+    CliError, FFPLAY,
+    connect::{ConnectOptions, SecretArg, pairing_uri, run},
     interrupt::until_interrupted,
     progress::Progress,
-    way::{Hidden, Way, pairing_uri, run},
 };
 
 /// Timeout for a live stream that delivers nothing.
@@ -31,9 +31,9 @@ pub struct CommandOptions {
     /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read), and the command: 'action=inner_define&cmd=get_nvr_list'.
     #[arg(num_args = 1..=2, required = true, value_names = ["URI", "COMMAND"])]
-    arguments: Vec<Hidden>,
+    arguments: Vec<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
 }
 
 /// Options of `peercam pull`.
@@ -41,9 +41,9 @@ pub struct CommandOptions {
 pub struct PullOptions {
     /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
     /// PEERCAM_URI is read.
-    uri: Option<Hidden>,
+    uri: Option<SecretArg>,
     #[command(flatten)]
-    way: Way,
+    way: ConnectOptions,
     /// The camera.
     #[arg(long, default_value_t = 0)]
     channel: u16,
@@ -59,11 +59,11 @@ pub struct PullOptions {
 }
 
 impl CommandOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let mut arguments = self.arguments.iter().rev();
-        let command = arguments.next().map_or("", Hidden::expose);
+        let command = arguments.next().map_or("", SecretArg::expose);
         if command == "-" || command.starts_with('@') || command.starts_with("peercam:") {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'"
                     .to_owned(),
             ));
@@ -77,25 +77,25 @@ impl CommandOptions {
         })?;
         let text = String::from_utf8_lossy(&answer);
         writeln!(io::stdout(), "{}", Json(text.trim_end_matches('\0')))
-            .map_err(Failure::io("the answer cannot be written"))
+            .map_err(CliError::io("the answer cannot be written"))
     }
 }
 
-async fn ask(viewer: &mut Viewer, command: &str) -> Result<bytes::Bytes, Failure> {
+async fn ask(viewer: &mut Viewer, command: &str) -> Result<bytes::Bytes, CliError> {
     let mut answer = viewer.post("/command", command.as_bytes()).await?;
     let answered = answer.collect(1 << 20).await;
     Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
 }
 
 impl PullOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         if self.output.is_none() && io::stdout().is_terminal() {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "name a file with --output, or pipe it into a player: peercam pull @URI | {FFPLAY} -"
             )));
         }
         if let Some(path) = self.output.as_ref().filter(|path| path.exists()) {
-            return Err(Failure::io(path.display().to_string())(
+            return Err(CliError::io(path.display().to_string())(
                 io::ErrorKind::AlreadyExists.into(),
             ));
         }
@@ -108,14 +108,14 @@ impl PullOptions {
         })
     }
 
-    async fn pull(&self, viewer: &mut Viewer) -> Result<(), Failure> {
+    async fn pull(&self, viewer: &mut Viewer) -> Result<(), CliError> {
         let target = format!(
             "/ipc.flv?action=live&channel={}&quality={}",
             ChannelId(self.channel),
             self.quality
         );
         let answer = viewer.media(&target).await;
-        let answer = answer.map_err(Failure::asking(Code::NoStream))?;
+        let answer = answer.map_err(CliError::asking(Code::NoStream))?;
         // Made only now that there is something to put into it.
         let output = self.open_output()?;
         self.save(answer, output, viewer.is_kept()).await
@@ -128,8 +128,8 @@ impl PullOptions {
         mut answer: Answer,
         mut output: Box<dyn Write>,
         is_kept: bool,
-    ) -> Result<(), Failure> {
-        let unwritable = || Failure::io("the stream cannot be written");
+    ) -> Result<(), CliError> {
+        let unwritable = || CliError::io("the stream cannot be written");
         let mut progress = Progress::start(0, None);
         let end = self
             .seconds
@@ -157,7 +157,7 @@ impl PullOptions {
         output.flush().map_err(unwritable())
     }
 
-    fn open_output(&self) -> Result<Box<dyn Write>, Failure> {
+    fn open_output(&self) -> Result<Box<dyn Write>, CliError> {
         match &self.output {
             Some(path) => {
                 let file = OpenOptions::new()
@@ -165,7 +165,7 @@ impl PullOptions {
                     .create_new(true)
                     .mode(0o600)
                     .open(path);
-                let file = file.map_err(Failure::io(path.display().to_string()))?;
+                let file = file.map_err(CliError::io(path.display().to_string()))?;
                 Ok(Box::new(file))
             }
             None => Ok(Box::new(io::stdout())),

@@ -125,7 +125,7 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 }
 
 /// Makes the cameras that a configuration names, in the daemon's runtime.
-pub(super) struct Workshop {
+pub(super) struct CameraFactory {
     /// Memory of each stream.
     room: peercam_hal::Room,
     /// Sockets that are listened on already, by their path.
@@ -133,7 +133,7 @@ pub(super) struct Workshop {
     socket_metrics: socket::Metrics,
 }
 
-impl Workshop {
+impl CameraFactory {
     /// Cameras that keep as much as the budget allows.
     pub(super) fn new(budget: &Budget) -> Self {
         Self {

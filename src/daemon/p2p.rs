@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Reach, StartError, service};
+use super::{Reachability, StartError, service};
 use crate::{
     access::Authority,
     budget::{Budget, P2P_STRANGERS},
@@ -89,15 +89,15 @@ impl P2p {
         }))
     }
 
-    /// The device's [`Reach`] over P2P.
-    pub(super) fn reach(&self, authority: &Arc<Authority>, config: &Config) -> Reach {
+    /// The device's [`Reachability`] over P2P.
+    pub(super) fn reach(&self, authority: &Arc<Authority>, config: &Config) -> Reachability {
         let names = (
             config.device.product_id.as_str(),
             config.device.device_name.as_str(),
         );
         let outbox = PeerOutbox::new(Arc::clone(authority), self.peers.clone(), names);
         let endpoint = self.endpoint.clone();
-        Reach {
+        Reachability {
             outbox: Some(Arc::new(outbox)),
             peer_info: Some(PeerInfo::of(self.endpoint.id())),
             udp_hints: Arc::new(move || endpoint.hints()),

@@ -19,7 +19,7 @@ use peercam_proto::{media::ChannelId, media::Quality, text::Printable};
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;
-use super::{Failure, interrupt::until_interrupted, progress::Progress};
+use super::{CliError, interrupt::until_interrupted, progress::Progress};
 
 /// Timeout for firmware that is to connect.
 const FIRMWARE: Duration = Duration::from_secs(60);
@@ -48,13 +48,13 @@ pub struct ProbeOptions {
 }
 
 impl ProbeOptions {
-    pub(super) fn perform(self) -> Result<(), Failure> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(Failure::io("the runtime"))?;
+            .map_err(CliError::io("the runtime"))?;
         let observed = runtime.block_on(until_interrupted(self.look()))?;
-        report(&observed).map_err(Failure::io("the output"))
+        report(&observed).map_err(CliError::io("the output"))
     }
 
     /// The source as text, without anything that may be a password.
@@ -66,24 +66,24 @@ impl ProbeOptions {
         self.what.clone()
     }
 
-    async fn look(&self) -> Result<Observed, Failure> {
+    async fn look(&self) -> Result<Observed, CliError> {
         let clock = Clock::start();
         let (camera, patience) = self.camera(clock)?;
         let mut input = camera
             .open(Quality::Super)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", self.shown())))?;
+            .map_err(|error| CliError::Usage(format!("{}: {error}", self.shown())))?;
         self.observe(&mut input, clock, patience).await
     }
 
     /// The camera, and how long it may take to deliver.
-    fn camera(&self, clock: Clock) -> Result<(Box<dyn Camera>, Duration), Failure> {
+    fn camera(&self, clock: Clock) -> Result<(Box<dyn Camera>, Duration), CliError> {
         if self.what.contains("://") {
             return Ok((self.rtsp(clock)?, CAMERA));
         }
         let path = Path::new(&self.what);
         if path.is_file() {
             let camera = FileCamera::new(clock, path.to_owned());
-            let camera = camera.map_err(|error| Failure::Usage(error.to_string()))?;
+            let camera = camera.map_err(|error| CliError::Usage(error.to_string()))?;
             return Ok((Box::new(camera), CAMERA));
         }
         let is_media = |extension| matches!(extension, "flv" | "mp4" | "m4v" | "mov");
@@ -91,7 +91,7 @@ impl ProbeOptions {
         let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
         if path.is_dir() {
             let reason = format!("{}: a directory is no camera", self.what);
-            return Err(Failure::Usage(reason));
+            return Err(CliError::Usage(reason));
         }
         // A socket that is made by mistake would be waited at for a minute.
         if extension.is_some_and(is_media) || !directory.is_some_and(Path::is_dir) {
@@ -99,19 +99,19 @@ impl ProbeOptions {
                 "{}: there is no such file, and no directory for a socket of that name; cameras are rtsp://HOST/PATH, sockets DIRECTORY/NAME",
                 self.what
             );
-            return Err(Failure::Usage(reason));
+            return Err(CliError::Usage(reason));
         }
         self.socket(clock, path)
     }
 
     #[cfg(feature = "rtsp")]
-    fn rtsp(&self, clock: Clock) -> Result<Box<dyn Camera>, Failure> {
-        let url = rtsp::parse_url(&self.what).map_err(Failure::Usage)?;
+    fn rtsp(&self, clock: Clock) -> Result<Box<dyn Camera>, CliError> {
+        let url = rtsp::parse_url(&self.what).map_err(CliError::Usage)?;
         let credentials = match self.user.clone() {
             None => None,
             Some(user) => {
                 let password = std::env::var("PEERCAM_CAMERA_PASSWORD").map_err(|_| {
-                    Failure::Usage(format!(
+                    CliError::Usage(format!(
                         "the password of {user:?} is taken from PEERCAM_CAMERA_PASSWORD, which is not set"
                     ))
                 })?;
@@ -138,12 +138,12 @@ impl ProbeOptions {
     }
 
     #[cfg(not(feature = "rtsp"))]
-    fn rtsp(&self, _clock: Clock) -> Result<Box<dyn Camera>, Failure> {
+    fn rtsp(&self, _clock: Clock) -> Result<Box<dyn Camera>, CliError> {
         let reason = "this program was built without the feature rtsp";
-        Err(Failure::Usage(reason.to_owned()))
+        Err(CliError::Usage(reason.to_owned()))
     }
 
-    fn socket(&self, clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), Failure> {
+    fn socket(&self, clock: Clock, path: &Path) -> Result<(Box<dyn Camera>, Duration), CliError> {
         let config = socket::Config {
             path: path.to_owned(),
             mode: 0o600,
@@ -155,7 +155,7 @@ impl ProbeOptions {
             socket::Metrics::default(),
             peercam_hal::Room::default(),
         )
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+        .map_err(|error| CliError::Usage(error.to_string()))?;
         eprintln!(
             "waiting {} s for firmware to connect to {} (channel 0)",
             FIRMWARE.as_secs(),
@@ -170,7 +170,7 @@ impl ProbeOptions {
         input: &mut MediaInput,
         clock: Clock,
         patience: Duration,
-    ) -> Result<Observed, Failure> {
+    ) -> Result<Observed, CliError> {
         let mut observed = Observed::default();
         let began = clock.now();
         let give_up = Instant::now() + patience;
@@ -185,7 +185,7 @@ impl ProbeOptions {
             };
             match timeout_at(deadline, input.source.next()).await {
                 Err(_) if until.is_some() => break,
-                Err(_) => return Err(Failure::Usage(format!("{}: {reason}", self.shown()))),
+                Err(_) => return Err(CliError::Usage(format!("{}: {reason}", self.shown()))),
                 Ok(SourceEvent::Online(tracks) | SourceEvent::TracksChanged(tracks)) => {
                     observed.take_tracks(tracks);
                 }
@@ -196,11 +196,11 @@ impl ProbeOptions {
                     } else {
                         ""
                     };
-                    return Err(Failure::Usage(format!("{}: {why}{hint}", self.shown())));
+                    return Err(CliError::Usage(format!("{}: {why}{hint}", self.shown())));
                 }
                 #[cfg(feature = "rtsp")]
                 Ok(SourceEvent::Offline(why)) if rtsp::is_fault(&why) => {
-                    return Err(Failure::Usage(format!("{}: {why}", self.shown())));
+                    return Err(CliError::Usage(format!("{}: {why}", self.shown())));
                 }
                 Ok(SourceEvent::Offline(why)) => reason = why,
                 Ok(SourceEvent::Frame(frame)) => {

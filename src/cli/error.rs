@@ -11,7 +11,7 @@ use crate::{
 
 /// Reason that a short command did not work.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CliError {
     /// The configuration is not in order.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -67,7 +67,7 @@ fn suffix(error: &ClientError, refused: Option<Code>) -> String {
 }
 
 #[cfg(feature = "client")]
-impl From<ClientError> for Failure {
+impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         Self::Client {
             error,
@@ -76,7 +76,7 @@ impl From<ClientError> for Failure {
     }
 }
 
-impl Failure {
+impl CliError {
     /// A failure while something was asked for; a refusal is called `refused`.
     #[cfg(feature = "client")]
     pub(super) fn asking(refused: Code) -> impl FnOnce(ClientError) -> Self {

@@ -13,7 +13,7 @@ use peercam_client::Viewer;
 use peercam_client::p2p::{Identity, Options};
 use peercam_proto::credential::PairingUri;
 
-use super::Failure;
+use super::CliError;
 
 /// Environment variable with the pairing URI, if no argument gives it.
 const URI_VARIABLE: &str = "PEERCAM_URI";
@@ -22,21 +22,21 @@ const MAX_URI: u64 = 16 << 10;
 
 /// An argument that may be a secret: it cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Hidden(String);
+pub(super) struct SecretArg(String);
 
-impl From<String> for Hidden {
+impl From<String> for SecretArg {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for SecretArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }
 }
 
-impl Hidden {
+impl SecretArg {
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
@@ -44,7 +44,7 @@ impl Hidden {
 
 /// Options of every viewer.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Way {
+pub struct ConnectOptions {
     /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
     /// credential that was paired for one viewer (pair --peer).
     #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
@@ -54,9 +54,9 @@ pub struct Way {
     relay_ca: Option<PathBuf>,
 }
 
-impl Way {
+impl ConnectOptions {
     /// Connects to a device.
-    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, Failure> {
+    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, CliError> {
         let options = self.options(&uri, None)?;
         Ok(Viewer::open(uri, options).await?)
     }
@@ -67,14 +67,14 @@ impl Way {
         &self,
         uri: &PairingUri,
         place: Option<&str>,
-    ) -> Result<Options, Failure> {
+    ) -> Result<Options, CliError> {
         let identity = match (&self.identity, place) {
             (Some(path), _) => Identity::in_file(path)?,
             (None, Some(place)) => Identity::at(&uri.credential, place),
             (None, None) => Identity::random()?,
         };
         let read =
-            |path: &PathBuf| std::fs::read(path).map_err(Failure::io(path.display().to_string()));
+            |path: &PathBuf| std::fs::read(path).map_err(CliError::io(path.display().to_string()));
         Ok(Options {
             identity,
             relay_authorities: self.relay_ca.as_ref().map(read).transpose()?,
@@ -91,18 +91,18 @@ pub struct IdentityOptions {
 }
 
 impl IdentityOptions {
-    pub(super) fn perform(&self) -> Result<(), Failure> {
+    pub(super) fn perform(&self) -> Result<(), CliError> {
         use std::io::Write;
         let id = Identity::in_file(&self.file)?.id();
-        writeln!(io::stdout(), "{id}").map_err(Failure::io("the id cannot be written"))
+        writeln!(io::stdout(), "{id}").map_err(CliError::io("the id cannot be written"))
     }
 }
 
 /// Takes the URI from where the person said it is.
-pub(super) fn pairing_uri(argument: Option<&Hidden>) -> Result<PairingUri, Failure> {
-    let text = match argument.map(Hidden::expose) {
+pub(super) fn pairing_uri(argument: Option<&SecretArg>) -> Result<PairingUri, CliError> {
+    let text = match argument.map(SecretArg::expose) {
         None => std::env::var(URI_VARIABLE).map_err(|_| {
-            Failure::Usage(format!(
+            CliError::Usage(format!(
                 "no device is named; give its pairing URI as @FILE, as - for the input, or in {URI_VARIABLE}"
             ))
         })?,
@@ -120,9 +120,9 @@ pub(super) fn pairing_uri(argument: Option<&Hidden>) -> Result<PairingUri, Failu
     Ok(PairingUri::parse(&text)?)
 }
 
-fn read_file(path: &Path) -> Result<String, Failure> {
+fn read_file(path: &Path) -> Result<String, CliError> {
     let name = path.display().to_string();
-    let mut file = std::fs::File::open(path).map_err(Failure::io(&*name))?;
+    let mut file = std::fs::File::open(path).map_err(CliError::io(&*name))?;
     let is_open = file.metadata().is_ok_and(|data| data.mode() & 0o077 != 0);
     if is_open {
         eprintln!("peercam: others on this machine can read {name}: chmod 600 {name}");
@@ -130,17 +130,17 @@ fn read_file(path: &Path) -> Result<String, Failure> {
     read(&mut file, &name)
 }
 
-fn read(source: &mut impl Read, name: &str) -> Result<String, Failure> {
+fn read(source: &mut impl Read, name: &str) -> Result<String, CliError> {
     let mut text = String::new();
     let read = source.take(MAX_URI).read_to_string(&mut text);
-    read.map_err(Failure::io(name)).map(|_| text)
+    read.map_err(CliError::io(name)).map(|_| text)
 }
 
 /// Runs one client to its end.
-pub(super) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::io("the runtime does not start"))?;
+        .map_err(CliError::io("the runtime does not start"))?;
     runtime.block_on(work)
 }
