@@ -17,8 +17,8 @@ use std::{
 
 use peercam::{config::Config, daemon::Daemon};
 use peercam_hal::{
-    BoxFuture, Camera, Commands, HalError, MakerCommand, MediaInput, MediaSource, Parts, Query,
-    Recording, RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
+    BoxFuture, Camera, Capabilities, Commands, HalError, MakerCommand, MediaInput, MediaSource,
+    Query, Recording, RecordingFile, RecordingIndex, RecordingReader, SourceEvent,
     clock::Clock,
     sim::{self, SimCamera},
 };
@@ -58,11 +58,11 @@ impl Camera for Bad {
         })
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             recordings: Some(Arc::new(BadCard)),
             commands: Some(Arc::new(BadCommands)),
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::live::{Channel, Config, Hub, Metrics, Place, Stills};
-use peercam_hal::{BoxFuture, Camera, HalError, MediaInput, Parts, Snapshot, clock::Clock};
+use peercam_hal::{BoxFuture, Camera, Capabilities, HalError, MediaInput, Snapshot, clock::Clock};
 use peercam_proto::{
     error::{Error, ErrorKind},
     jpeg,
@@ -108,11 +108,11 @@ impl Camera for Scripted {
         Err(HalError::Missing)
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             snapshot: Some(Arc::new(Self(Arc::clone(&self.0)))),
             stills_only: self.0.only,
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use peercam::{config::Config, daemon::Daemon};
 use peercam_hal::{
-    Camera, HalError, MediaInput, Parts, TalkSink, Talkback,
+    Camera, Capabilities, HalError, MediaInput, TalkSink, Talkback,
     clock::Clock,
     sim::{self, SimCamera},
 };
@@ -122,10 +122,10 @@ impl Camera for Bad {
         self.0.open(quality)
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             talkback: Some(Arc::new(BadSpeaker)),
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 }

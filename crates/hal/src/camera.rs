@@ -42,8 +42,8 @@ pub trait Camera: Send + Sync + 'static {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError>;
 
     /// Parts of the camera beside a picture. Asked once, at the start.
-    fn parts(&self) -> Parts {
-        Parts::default()
+    fn parts(&self) -> Capabilities {
+        Capabilities::default()
     }
 
     /// Reason why it would not deliver a picture now, as a sentence, if that is known without trying.
@@ -54,7 +54,7 @@ pub trait Camera: Send + Sync + 'static {
 
 /// Parts of a camera beside a picture. Default: none.
 #[derive(Clone, Default)]
-pub struct Parts {
+pub struct Capabilities {
     /// The pan/tilt motor.
     pub ptz: Option<Arc<dyn Ptz>>,
     /// Control of how the picture is taken.

@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use self::line::{Line, State};
-use super::{Camera, HalError, MediaInput, Parts, TalkSink, Talkback};
+use super::{Camera, Capabilities, HalError, MediaInput, TalkSink, Talkback};
 
 /// A program that ends is started again after so long, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -325,8 +325,8 @@ impl Camera for WithSpeaker {
         self.camera.open(quality)
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             talkback: Some(Arc::clone(&self.speaker)),
             ..self.camera.parts()
         }

@@ -1,6 +1,6 @@
 //! A camera as the daemon sees it: small traits that hardware, simulators and files implement.
 //!
-//! A [`Camera`] is one channel. It hands out pictures and [`Parts`]; `None` means that the hardware
+//! A [`Camera`] is one channel. It hands out pictures and [`Capabilities`]; `None` means that the hardware
 //! has no such part. Parts of one camera may share state: the simulated pan motor moves the
 //! simulated picture. Every trait is object-safe, and none of their methods may block the caller
 //! unless its text says so.
@@ -132,7 +132,7 @@ pub mod sim;
 pub mod socket;
 
 // A camera and its pictures.
-pub use camera::{BoxFuture, Camera, HalError, Parts, Room};
+pub use camera::{BoxFuture, Camera, Capabilities, HalError, Room};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 
 // Its other parts.

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 use peercam_proto::media::{ChannelId, Quality, StreamId};
 
 use self::path::AudioPath;
-use super::{BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent};
+use super::{BoxFuture, Camera, Capabilities, HalError, MediaInput, MediaSource, SourceEvent};
 
 /// Policy for a camera's sound: the form in which viewers get it.
 ///
@@ -66,7 +66,7 @@ impl Camera for WithAudio {
         })
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> Capabilities {
         self.camera.parts()
     }
 

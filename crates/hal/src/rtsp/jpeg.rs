@@ -6,7 +6,7 @@ use peercam_proto::media::Quality;
 use url::Url;
 
 use super::{Credentials, still::HttpStill};
-use crate::{Camera, HalError, MediaInput, Parts};
+use crate::{Camera, Capabilities, HalError, MediaInput};
 
 /// Address of a camera's JPEGs, and the user who asks for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +33,11 @@ impl Camera for JpegCamera {
         Err(HalError::Unsupported("moving pictures".to_owned()))
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             snapshot: Some(Arc::clone(&self.0) as _),
             stills_only: true,
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 }

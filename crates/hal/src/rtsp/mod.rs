@@ -27,7 +27,7 @@ pub use jpeg::{JpegCamera, JpegConfig};
 pub use still::{parse_jpeg_url, parse_still_url};
 
 use self::still::HttpStill;
-use super::{Camera, HalError, MediaInput, Parts, Room, feed::Feed};
+use super::{Camera, Capabilities, HalError, MediaInput, Room, feed::Feed};
 use crate::clock::Clock;
 
 /// A camera's address and how it is read.
@@ -172,10 +172,10 @@ impl Camera for RtspCamera {
         Ok(feed.open().into())
     }
 
-    fn parts(&self) -> Parts {
-        Parts {
+    fn parts(&self) -> Capabilities {
+        Capabilities {
             snapshot: self.still.clone().map(|still| still as _),
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 

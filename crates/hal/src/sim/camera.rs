@@ -12,7 +12,7 @@ use super::{
     speaker::SimSpeaker,
 };
 use crate::{
-    BoxFuture, Camera, HalError, MediaInput, MediaSource, Parts, SourceEvent, clock::Clock,
+    BoxFuture, Camera, Capabilities, HalError, MediaInput, MediaSource, SourceEvent, clock::Clock,
 };
 
 /// A camera whose picture is drawn. Its render thread runs while any of its pictures is read.
@@ -64,15 +64,15 @@ impl Camera for SimCamera {
         })
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> Capabilities {
         let shared = || Arc::clone(&self.shared);
-        Parts {
+        Capabilities {
             ptz: Some(Arc::new(self.shared.motor.clone())),
             picture: Some(Arc::new(SimPicture::new(shared()))),
             talkback: Some(Arc::new(SimSpeaker::new(shared()))),
             snapshot: Some(Arc::new(SimSnapshot::new(shared()))),
             storage: Some(Arc::new(SimStorage::new(shared()))),
-            ..Parts::default()
+            ..Capabilities::default()
         }
     }
 }

@@ -36,7 +36,7 @@ pub use metrics::Metrics;
 
 use self::{channel::Channel, parts::SocketParts};
 use super::{
-    BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, Parts, Room,
+    BoxFuture, Camera, Capabilities, ControlOutcome, HalError, MediaInput, MediaSource, Room,
     SourceControl, SourceEvent, feed::FeedSource,
 };
 use crate::clock::Clock;
@@ -258,9 +258,9 @@ impl Camera for SocketCamera {
         })
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> Capabilities {
         let parts = Arc::new(SocketParts(Arc::clone(&self.channel)));
-        Parts {
+        Capabilities {
             ptz: Some(Arc::clone(&parts) as _),
             picture: Some(Arc::clone(&parts) as _),
             talkback: Some(Arc::clone(&parts) as _),

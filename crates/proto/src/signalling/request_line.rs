@@ -108,7 +108,7 @@ pub fn rewrite(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-struct Parts<'a> {
+struct RequestLine<'a> {
     method: &'a [u8],
     target: &'a [u8],
     version_and_end: &'a [u8],
@@ -116,7 +116,7 @@ struct Parts<'a> {
 
 /// Splits at the first and the last space. RFC 9112 §3 allows two in all, but panels leave spaces in
 /// their JSON, and these survive.
-fn split(line: &[u8]) -> Option<Parts<'_>> {
+fn split(line: &[u8]) -> Option<RequestLine<'_>> {
     let first = line.iter().position(|&byte| byte == b' ')?;
     let last = line.iter().rposition(|&byte| byte == b' ')?;
     let method = &line[..first];
@@ -129,7 +129,7 @@ fn split(line: &[u8]) -> Option<Parts<'_>> {
     }
     let target = line.get(first + 1..last)?.trim_ascii();
     let routable = target.starts_with(b"/") || after_scheme(target).is_some();
-    routable.then_some(Parts {
+    routable.then_some(RequestLine {
         method,
         target,
         version_and_end,
