@@ -13,10 +13,10 @@ use peercam_proto::credential::{CredentialId, Issuer};
 use super::{holder::Holder, recent::Recent};
 
 /// Faults within a minute that close a credential for a minute.
-const MOST: usize = 3;
+const MAX_FAULTS: usize = 3;
 /// Faults that close all credentials of one back end, which can make as many as it likes: more than
 /// one viewer of it can cause, who is closed before.
-const MOST_OF_BACK_END: usize = 3 * MOST;
+const MOST_OF_BACK_END: usize = 3 * MAX_FAULTS;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Credentials and back ends that are known for it.
 const KNOWN: usize = 64;
@@ -61,7 +61,7 @@ impl Offenders {
             faults.note(most, now);
             faults.are_too_many(most, now)
         };
-        let is_closed = note(Some(holder.claims.id), MOST);
+        let is_closed = note(Some(holder.claims.id), MAX_FAULTS);
         let is_of_back_end = holder.issuer != Issuer::LOCAL;
         if is_of_back_end && note(None, MOST_OF_BACK_END) {
             return Some(Closed::BackEnd);
@@ -79,7 +79,7 @@ impl Offenders {
         if are_too_many(None, MOST_OF_BACK_END) {
             return Some(Closed::BackEnd);
         }
-        are_too_many(Some(holder.claims.id), MOST).then_some(Closed::Credential)
+        are_too_many(Some(holder.claims.id), MAX_FAULTS).then_some(Closed::Credential)
     }
 }
 

@@ -30,7 +30,7 @@ const SEEN_TIME: Duration = Duration::from_secs(3);
 /// Timeout for finding a direct path.
 const DIRECT_TIME: Duration = Duration::from_secs(5);
 /// Interval between looks at the endpoint's state.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Space that a device should have for its data, in bytes.
 const ENOUGH_SPACE: u64 = 16 << 20;
 /// Seconds by which two clocks may differ.
@@ -313,6 +313,6 @@ async fn wait_for<T>(time: Duration, look: impl Fn() -> Option<T>) -> Option<T> 
         if found.is_some() || Instant::now() >= end {
             return found;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

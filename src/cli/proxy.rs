@@ -54,7 +54,7 @@ pub struct ProxyOptions {
 }
 
 /// Lines that wait for whoever reads the output; what is more is not printed.
-const WAITING: usize = 64;
+const QUEUE_LEN: usize = 64;
 
 /// Prints what the device says, and hands it on.
 struct Printed {
@@ -66,7 +66,7 @@ impl Printed {
     /// Prints on a thread of its own: nobody reading the output is no reason to stop. It ends with
     /// the program.
     fn new(events: Events) -> Self {
-        let (lines, waiting) = std::sync::mpsc::sync_channel::<String>(WAITING);
+        let (lines, waiting) = std::sync::mpsc::sync_channel::<String>(QUEUE_LEN);
         let print = move || {
             for line in waiting {
                 // A closed output takes nothing away from the others who are told.

@@ -22,7 +22,7 @@ use super::{
 
 /// Bytes of one read, and number of reads that wait for the network.
 const BLOCK: usize = 4 << 10;
-const WAITING: usize = 4;
+const QUEUE_LEN: usize = 4;
 
 /// Options of `peercam talk`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl TalkOptions {
         path: &Path,
         source: Box<dyn Read + Send>,
     ) -> Result<String, CliError> {
-        let (pieces, waiting) = mpsc::channel(WAITING);
+        let (pieces, waiting) = mpsc::channel(QUEUE_LEN);
         // A thread that nobody waits for: a terminal may never end.
         let (sender, read_to_end) = oneshot::channel();
         let reading = move || sender.send(read(source, &pieces));

@@ -29,13 +29,13 @@ use super::{Caller, Outbox, Presence};
 use crate::talk::Talkers;
 
 /// Moves whose effects were not looked at yet. More are lost, and the log says so.
-const WAITING: usize = 64;
+const QUEUE_LEN: usize = 64;
 /// Messages that wait for one viewer while it is being told something else; the oldest is lost.
 const UNSAID: usize = 4;
 /// Interval of the check whether the viewers of a call are still there.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time after its last request for which a viewer without a session counts as there.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// The device's call, for whoever has a part in it.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ pub struct CallTask {
 impl Calls {
     /// No call; one that comes rings so long. The keeper has to run.
     pub fn new(clock: Clock, ring: Duration) -> (Self, CallTask) {
-        let (sender, effects) = mpsc::channel(WAITING);
+        let (sender, effects) = mpsc::channel(QUEUE_LEN);
         let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);
         let calls = Self {
             clock,
@@ -204,10 +204,10 @@ impl CallTask {
                     let now = calls.clock.now();
                     self.settle(|call| call.expire(now));
                 }
-                () = tokio::time::sleep(LOOK), if !is_idle => {
+                () = tokio::time::sleep(POLL_INTERVAL), if !is_idle => {
                     let viewers = calls.call().viewers().to_vec();
                     for viewer in viewers {
-                        if !presence.is_there(&viewer, GRACE) {
+                        if !presence.is_there(&viewer, GRACE_PERIOD) {
                             tracing::info!(viewer, "a viewer has left its call");
                             self.settle(|call| call.left(&viewer));
                         }

@@ -23,11 +23,11 @@ use super::{Presence, camera_error};
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Interval of the check whether the viewer that holds the button is still there.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Time after its last request for which a viewer without a session counts as there.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 /// Duration of a step.
-const STEP: Duration = Duration::from_millis(300);
+const STEP_DURATION: Duration = Duration::from_millis(300);
 
 /// Motors of all channels, each with the task that stops it: a camera that was told to turn stops
 /// when it is told so, when the viewer that told it has left, or after 10 s.
@@ -84,9 +84,9 @@ impl PtzController {
         let (presence, viewer) = (self.presence.clone(), viewer.to_owned());
         let held = async move {
             let mut left = LONGEST;
-            while presence.is_there(&viewer, GRACE) && !left.is_zero() {
-                tokio::time::sleep(LOOK).await;
-                left = left.saturating_sub(LOOK);
+            while presence.is_there(&viewer, GRACE_PERIOD) && !left.is_zero() {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                left = left.saturating_sub(POLL_INTERVAL);
             }
         };
         self.turn(channel, motor, direction, Speed::USUAL, held)?;
@@ -102,7 +102,13 @@ impl PtzController {
         speed: Speed,
     ) -> Result<(), Error> {
         let motor = self.motor(channel)?;
-        self.turn(channel, motor, direction, speed, tokio::time::sleep(STEP))
+        self.turn(
+            channel,
+            motor,
+            direction,
+            speed,
+            tokio::time::sleep(STEP_DURATION),
+        )
     }
 
     fn turn(
@@ -247,9 +253,9 @@ mod tests {
             .expect("it turns");
         assert!(!is_at_end);
         // A finger that stays.
-        tokio::time::sleep(LONGEST - LOOK).await;
+        tokio::time::sleep(LONGEST - POLL_INTERVAL).await;
         assert_eq!(noted.last(), Some(LEFT));
-        tokio::time::sleep(2 * LOOK).await;
+        tokio::time::sleep(2 * POLL_INTERVAL).await;
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         // A viewer that leaves.
         ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
@@ -258,7 +264,7 @@ mod tests {
         for _ in 0..1000 {
             // Its last request becomes old by the real clock.
             std::thread::sleep(Duration::from_millis(5));
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             if noted.last() != Some(LEFT) {
                 break;
             }
@@ -284,7 +290,7 @@ mod tests {
         ptz.step(ChannelId(0), Direction::Down, Speed::USUAL)
             .expect("it turns");
         assert_eq!(noted.last().map(|motion| motion.tilt), Some(-1));
-        tokio::time::sleep(2 * STEP).await;
+        tokio::time::sleep(2 * STEP_DURATION).await;
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         let none = ptz.stop(ChannelId(1)).map_err(|error| error.kind());
         assert_eq!(none.err(), Some(ErrorKind::Unsupported));

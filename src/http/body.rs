@@ -31,7 +31,7 @@ use crate::device::Place;
 
 /// Bytes that are sealed at a time: a viewer's private copy of data on its way to it is bounded by
 /// this, however large the batch that waits.
-const BITE: usize = 4 * MAX_RECORD;
+const SEAL_CHUNK: usize = 4 * MAX_RECORD;
 
 /// Every answer's body. A stream that ends in order ends with the chunked terminator; one that is
 /// cut off has none, and its viewer can tell (RFC 9112 §8).
@@ -241,7 +241,7 @@ impl SealedBody {
         }
         // A body whose end is known goes with its last record: a short answer is one record and one
         // write, and not an empty record behind it.
-        let is_whole = self.pending.remaining() <= BITE && self.inner.is_at_end();
+        let is_whole = self.pending.remaining() <= SEAL_CHUNK && self.inner.is_at_end();
         if is_whole || has_ended {
             let last = self
                 .sealer
@@ -249,7 +249,7 @@ impl SealedBody {
                 .map(|sealer| sealer.last(&mut self.pending));
             return Poll::Ready(Some(last.unwrap_or_default()));
         }
-        Poll::Ready(Some(sealer.data(&mut self.pending, BITE)))
+        Poll::Ready(Some(sealer.data(&mut self.pending, SEAL_CHUNK)))
     }
 
     /// Returns whether the last record was made.

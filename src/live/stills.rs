@@ -29,7 +29,7 @@ use super::{Channel, Hub};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Timeout of a camera: shorter than the one that a firmware has for its answers, so that this is
 /// the one that is reported.
-const PATIENCE: Duration = Duration::from_secs(4);
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The still cameras of all channels.
 ///
@@ -149,7 +149,7 @@ impl Slot {
     async fn capture(&self) -> Taken {
         let (channel, name) = (self.channel, format!("{}/still", self.channel));
         let capture = contain(Part::Camera, name, self.camera.capture());
-        let (taken, outcome) = match timeout(PATIENCE, capture).await {
+        let (taken, outcome) = match timeout(SNAPSHOT_TIMEOUT, capture).await {
             Err(_) => {
                 let reason = format!("the camera of channel {channel} gave no still within 4 s");
                 (Err(Error::new(ErrorKind::NoAnswer, reason)), "late")

@@ -19,11 +19,11 @@ use tracing_subscriber::fmt::{
 };
 
 /// Bytes that may wait to be written.
-const MOST: usize = 64 << 10;
+const QUEUE_BYTES: usize = 64 << 10;
 /// Bytes that a line takes beside its own.
 const COST: usize = 64;
 /// Interval at which a flush looks whether all is written.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Lines that were lost since the process started, for its metrics.
 static LOST: AtomicUsize = AtomicUsize::new(0);
@@ -78,7 +78,7 @@ impl Queue {
     pub(super) fn push(&self, text: &[u8]) {
         let State { waiting, lost } = &*self.state;
         let size = Line::size(text);
-        let has_room = waiting.fetch_add(size, Ordering::AcqRel) + size <= MOST;
+        let has_room = waiting.fetch_add(size, Ordering::AcqRel) + size <= QUEUE_BYTES;
         if has_room {
             let line = Line {
                 lost_before: lost.swap(0, Ordering::AcqRel),
@@ -99,7 +99,7 @@ impl Queue {
     pub(super) fn flush(&self, time: Duration) {
         let began = Instant::now();
         while self.state.waiting.load(Ordering::Acquire) > 0 && began.elapsed() < time {
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }
@@ -163,12 +163,14 @@ mod tests {
         let line = [b'x'; 1000 - COST];
         let before = lost();
         // As many as there is room for, and ten.
-        for _ in 0..MOST / 1000 + 10 {
+        for _ in 0..QUEUE_BYTES / 1000 + 10 {
             queue.push(&line);
         }
         queue.flush(Duration::ZERO);
         assert!(lost() - before >= 10);
-        let texts: Vec<_> = (0..MOST / 1000).map(|_| read.recv().unwrap()).collect();
+        let texts: Vec<_> = (0..QUEUE_BYTES / 1000)
+            .map(|_| read.recv().unwrap())
+            .collect();
         let said = read.recv().unwrap();
         assert!(
             said.contains(" WARN ") && said.ends_with("were lost lines=10\n"),
@@ -184,7 +186,7 @@ mod tests {
     fn what_is_lost_is_said_where_it_was() {
         let (queue, read) = slow();
         queue.push(b"first\n");
-        queue.push(&[b'x'; MOST]);
+        queue.push(&[b'x'; QUEUE_BYTES]);
         queue.push(b"last\n");
         let [first, lost, last] = [(); 3].map(|()| read.recv().unwrap());
         assert_eq!((&*first, &*last), ("first\n", "last\n"));

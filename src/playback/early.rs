@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(2);
 const OVERTAKEN: Duration = Duration::from_millis(500);
 /// Viewers and channels for which something waits. Of more, the one goes for which nothing new has
 /// come for longest.
-const MOST: usize = 16;
+const MAX_WAITING: usize = 16;
 
 /// Commands that wait: for each viewer and channel where the playback is to begin, and how fast.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Early {
 
     fn put(&mut self, key: &Key, seek: Option<Kept>, pace: Option<Kept>) {
         self.remove(key);
-        if self.waiting.len() == MOST {
+        if self.waiting.len() == MAX_WAITING {
             self.waiting.remove(0);
         }
         let key = key.clone();
@@ -204,11 +204,11 @@ mod tests {
     fn it_is_bounded_and_the_oldest_goes() {
         let mut early = Early::default();
         let now = Instant::now();
-        for number in 0..=MOST {
+        for number in 0..=MAX_WAITING {
             early.keep(&key(&number.to_string()), seek(7), now);
             early.keep(&key("0"), seek(7), now);
         }
-        assert_eq!(early.waiting.len(), MOST);
+        assert_eq!(early.waiting.len(), MAX_WAITING);
         assert_eq!(taken(&mut early, "1", now), []);
         assert_eq!(taken(&mut early, "0", now), [seek(7)]);
         assert_eq!(taken(&mut early, "2", now), [seek(7)]);

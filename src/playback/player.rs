@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Interval of the check, in a pause, whether there is still something to go on with.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Smallest number that is a date in milliseconds; a smaller one is a distance.
 const EARLIEST_DATE: i64 = 1_000_000_000_000;
 /// Tolerance within which an interval is that of the recording, in microseconds.
@@ -155,7 +155,7 @@ impl Player {
                     }));
                 }
                 // What is being deleted ends in a pause too.
-                () = tokio::time::sleep(LOOK), if self.head.is_paused() => {}
+                () = tokio::time::sleep(POLL_INTERVAL), if self.head.is_paused() => {}
                 () = items.closed() => return Ok(None),
                 () = std::future::ready(()), if goes_on => {}
             }

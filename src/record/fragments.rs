@@ -19,7 +19,7 @@ use super::catalog::LONGEST_MILLIS;
 /// 1 MiB at most, or one picture, which has 2 MiB, and the sound that belongs to it.
 pub const LARGEST_FRAGMENT: usize = 3 << 20;
 /// Fragments that are looked for in one file: an hour of them, four in a second.
-pub(super) const MOST: usize = 16 << 10;
+pub(super) const MAX_FRAGMENTS: usize = 16 << 10;
 /// Fragments at the end of a file that are looked at for one that is as it was sealed.
 const MOST_UNSEALED: usize = 64;
 
@@ -206,7 +206,7 @@ pub(super) fn whole_part(file: &impl ReadAt, size: u64) -> io::Result<Option<Who
     // worse is no reason to read all of it.
     let mut unsealed = VecDeque::new();
     let mut offset = head.size as u64;
-    for _ in 0..MOST {
+    for _ in 0..MAX_FRAGMENTS {
         let located = match read_fragment(file, &head.tracks, offset, size) {
             Ok(Some(located)) => located,
             Err(ReadError::Io(error)) => return Err(error),

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Timeout of waiting for a card that is being looked at.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The recordings of one channel.
 pub(super) struct ChannelIndex {
@@ -35,7 +35,7 @@ impl ChannelIndex {
         if *states.borrow() == State::Starting {
             // What came of it is seen below.
             let settled = states.wait_for(|state| *state != State::Starting);
-            let _ = tokio::time::timeout(PATIENCE, settled).await;
+            let _ = tokio::time::timeout(CATALOG_TIMEOUT, settled).await;
         }
         match &*states.borrow() {
             State::Ready | State::Stuck(_) => Ok(()),

@@ -11,7 +11,7 @@ use peercam_proto::media::{Frame, MediaTime, TrackKind, Tracks};
 
 /// Distance at which a track that is behind is not waited for: sound that is silent, a picture that
 /// stands still.
-const PATIENCE: i64 = 1_000_000;
+const MAX_WAIT_MICROS: i64 = 1_000_000;
 
 /// A frame and the tracks, if they are others than before.
 type Arrival = (Frame, Option<Arc<Tracks>>);
@@ -131,7 +131,7 @@ impl Interleaver {
         };
         !other.waiting.is_empty()
             || reached >= first
-            || newest.micros_since(reached) >= PATIENCE
+            || newest.micros_since(reached) >= MAX_WAIT_MICROS
             || self.weight > self.heaviest
     }
 

@@ -23,7 +23,7 @@ use rustix::{
 use super::{
     catalog::{Catalog, Entry, Key, Lease},
     disk::read_full,
-    fragments::{Located, MOST, ReadError, read_fragment, read_head},
+    fragments::{Located, MAX_FRAGMENTS, ReadError, read_fragment, read_head},
     readers::{Readers, Reading},
 };
 
@@ -33,7 +33,7 @@ const AT_A_TIME: usize = 256;
 /// are read: the one whose frames are sent together with the one ahead, that of the frames on their
 /// way to the viewer, and the places of all the fragments.
 pub const fn player_memory(largest: usize) -> usize {
-    2 * largest + MOST * size_of::<Place>()
+    2 * largest + MAX_FRAGMENTS * size_of::<Place>()
 }
 
 /// Time for which a file may be between two names.
@@ -187,7 +187,7 @@ impl Player {
         if let Some(entry) = self.catalog.entry(self.key) {
             self.sealed = self.sealed.max(entry.size);
         }
-        while self.known_to < self.sealed && self.places.len() < MOST {
+        while self.known_to < self.sealed && self.places.len() < MAX_FRAGMENTS {
             let (file, tracks) = (Arc::clone(&self.file), Arc::clone(&self.tracks));
             let (from, sealed) = (self.known_to, self.sealed);
             let found = move || places(&file, &tracks, from, sealed);

@@ -27,7 +27,7 @@ const THREADS: usize = 4;
 /// Bytes of a thread's stack: nothing that they call is deep.
 const STACK: usize = 256 << 10;
 /// Timeout of waiting for one of them to be free.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FREE_READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the card for viewers. Cheap to clone; the threads end with the last one.
 ///
@@ -121,7 +121,11 @@ impl Readers {
         &self,
         work: impl FnOnce() -> Result<T, HalError> + Send + 'static,
     ) -> Result<T, HalError> {
-        let place = timeout(PATIENCE, Arc::clone(&self.0.places).acquire_owned()).await;
+        let place = timeout(
+            FREE_READER_TIMEOUT,
+            Arc::clone(&self.0.places).acquire_owned(),
+        )
+        .await;
         let Ok(Ok(place)) = place else {
             let reason = "the card does not keep up with what it is asked; try again later";
             return Err(HalError::Failed(reason.to_owned()));

@@ -142,7 +142,7 @@ impl Turn {
     /// Opens the speaker for sound of this format, or for what can be made of it. One that was
     /// taken over may still play what its talker said last.
     async fn open(&self, format: &Arc<AudioFormat>) -> Result<Open, Error> {
-        const LOOK: Duration = Duration::from_millis(20);
+        const POLL_INTERVAL: Duration = Duration::from_millis(20);
         let until = Instant::now() + HANDOVER;
         loop {
             match self.try_open(format) {
@@ -152,7 +152,7 @@ impl Turn {
                         && Instant::now() < until => {}
                 opened => return opened,
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

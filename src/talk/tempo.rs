@@ -13,7 +13,7 @@ use peercam_proto::{media::MediaTime, voice::SAMPLE_RATES};
 #[derive(Debug, Default)]
 pub(super) struct Tempo {
     window: Option<Arrivals>,
-    /// Time and sound of the window's steps, each at least [`STEP`] behind the one before.
+    /// Time and sound of the window's steps, each at least [`STEP_MICROS`] behind the one before.
     steps: Vec<(i64, i64)>,
     all: Option<Arrivals>,
     before: Option<Verdict>,
@@ -52,7 +52,7 @@ pub(super) struct Presumed {
 /// A window lasts at least so long, in microseconds.
 const WINDOW: i64 = 1_000_000;
 /// Shortest step of a window, in microseconds, which bounds their number.
-const STEP: i64 = 20_000;
+const STEP_MICROS: i64 = 20_000;
 /// A clock is off by no more, in hundredths; arrivals are a little uneven.
 const TOLERANCE: i64 = 4;
 /// Most that may have come in the middle beyond or below an even flow, in hundredths.
@@ -111,7 +111,7 @@ impl Tempo {
             if self
                 .steps
                 .last()
-                .is_none_or(|(when, _)| lasted >= when + STEP)
+                .is_none_or(|(when, _)| lasted >= when + STEP_MICROS)
             {
                 self.steps.push((lasted, window.micros));
             }

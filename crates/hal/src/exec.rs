@@ -25,9 +25,9 @@ use super::{Camera, Capabilities, HalError, MediaInput, TalkSink, Talkback};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Interval at which a program is looked at.
-const STEP: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Time that the program has after the talk, to play what it was given. Nobody else talks meanwhile.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 /// Time that the thread has to kill the program when the speaker is dropped.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -259,7 +259,7 @@ impl Worker {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.line.is_over(STEP, None) {
+                    if self.line.is_over(POLL_INTERVAL, None) {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                 }
@@ -273,7 +273,7 @@ impl Worker {
     fn end(&self, child: &mut Child, program: &str) -> String {
         let deadline = match self.line.state().deadline() {
             Some(deadline) => deadline,
-            None => Instant::now() + GRACE,
+            None => Instant::now() + GRACE_PERIOD,
         };
         loop {
             match child.try_wait() {
@@ -281,7 +281,7 @@ impl Worker {
                 Ok(Some(status)) => return status.to_string(),
                 Err(error) => return error.to_string(),
             }
-            if self.line.is_over(STEP, Some(deadline)) {
+            if self.line.is_over(POLL_INTERVAL, Some(deadline)) {
                 break;
             }
         }

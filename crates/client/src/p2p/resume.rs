@@ -14,7 +14,7 @@ use crate::{Answer, ClientError};
 
 /// Pieces that wait for the one who takes the body. What is more waits at the device, which skips
 /// for a viewer that is too slow.
-const WAITING: usize = 8;
+const QUEUE_LEN: usize = 8;
 /// Time that a stream may stand still because its connection was lost, before it is given up.
 const GIVE_UP: Duration = Duration::from_secs(120);
 /// Pause from one answer of a device to the next time it is asked for the same stream, whatever it
@@ -71,7 +71,7 @@ impl Session {
         let kind = Kind::of(target)
             .filter(|kind| answer.status() == 200 && !(is_ranged && *kind == Kind::Download));
         let Some(kind) = kind else { return Ok(answer) };
-        let (sender, pieces) = mpsc::channel(WAITING);
+        let (sender, pieces) = mpsc::channel(QUEUE_LEN);
         let (status, headers) = (answer.status(), answer.headers().clone());
         let stream = Stream {
             session: self.clone(),

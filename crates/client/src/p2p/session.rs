@@ -22,7 +22,7 @@ use super::{
 use crate::{Answer, ClientError};
 
 /// Time that a request waits for a connection that is being made or made again.
-const PATIENCE: Duration = Duration::from_secs(12);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time during which the first dials may fail: a device under attack may not take the first one.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 /// Timeout of telling the device that it leaves.
@@ -114,11 +114,11 @@ impl Session {
     /// [`ClientError`] if there was no answer.
     pub async fn send(&self, request: Ask<'_>) -> Result<Answer, ClientError> {
         let again = request.again();
-        let link = self.link(PATIENCE).await?;
+        let link = self.link(CONNECTION_TIMEOUT).await?;
         let sent = link.send(&self.shared.uri, request).await;
         match (sent, again) {
             (Err(ClientError::CloseReason(_)), Some(again)) => {
-                let link = self.link(PATIENCE).await?;
+                let link = self.link(CONNECTION_TIMEOUT).await?;
                 link.send(&self.shared.uri, again).await
             }
             (sent, _) => sent,

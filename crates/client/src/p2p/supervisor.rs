@@ -21,14 +21,14 @@ use crate::ClientError;
 /// It sends something every second, so a stream that stands still is no silence.
 const SILENCE: Duration = Duration::from_secs(4);
 /// Interval at which that is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// A device that does not answer is dialled again beside the dial that waits: QUIC repeats itself
 /// ever more slowly, and a device that starts is to be found at once.
 const STAGGER: Duration = Duration::from_secs(1);
 /// Dials at a time.
 const MAX_DIALS: usize = 4;
 /// Time during which the device is dialled with all haste.
-const HASTE: Duration = Duration::from_secs(30);
+const FAST_RETRY_FOR: Duration = Duration::from_secs(30);
 /// The pause between dials after that.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same after the device has refused: it will hardly think otherwise soon.
@@ -145,7 +145,7 @@ impl Supervisor {
                 let dial = async move { endpoint.dial(device, &hints).await };
                 dials.spawn(contain(Part::Connection, "dialling the device", dial));
             }
-            let pause = if began.elapsed() < HASTE {
+            let pause = if began.elapsed() < FAST_RETRY_FOR {
                 STAGGER
             } else {
                 PAUSE
@@ -248,11 +248,11 @@ impl Supervisor {
                 };
                 let end = Instant::now() + SEEK_TIME;
                 while !is_direct() && Instant::now() < end {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 second.close("looked for a path");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -261,7 +261,7 @@ impl Supervisor {
 async fn silent_for(connection: &Connection, time: Duration) -> u64 {
     let (mut count, mut since) = (connection.traffic().datagrams, Instant::now());
     while since.elapsed() < time {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let now = connection.traffic().datagrams;
         if now != count {
             (count, since) = (now, Instant::now());
@@ -273,7 +273,7 @@ async fn silent_for(connection: &Connection, time: Duration) -> u64 {
 /// Waits until more has come than that.
 async fn more_than(connection: &Connection, count: u64) {
     while connection.traffic().datagrams == count {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use crate::p2p::OnFeedback;
 
 /// Messages that wait for one reader. A reader for which there are more loses the newest.
-const WAITING: usize = 64;
+const QUEUE_LEN: usize = 64;
 /// Readers at a time; a further one displaces the oldest.
 const MAX_READERS: usize = 16;
 /// Interval at which a reader is shown that its connection lives.
@@ -39,7 +39,7 @@ struct Readers {
 impl Events {
     /// Reads along from now on.
     pub fn subscribe(&self) -> mpsc::Receiver<Arc<str>> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+        let (sender, receiver) = mpsc::channel(QUEUE_LEN);
         let readers = &mut self.lock().others;
         readers.retain(|reader| !reader.is_closed());
         if readers.len() >= MAX_READERS {
@@ -51,7 +51,7 @@ impl Events {
 
     /// Reads along as the one that stays.
     pub(super) fn subscribe_for_good(&self) -> mpsc::Receiver<Arc<str>> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+        let (sender, receiver) = mpsc::channel(QUEUE_LEN);
         self.lock().kept = Some(sender);
         receiver
     }

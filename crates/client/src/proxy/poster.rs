@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use url::Url;
 
 /// Timeout of the server that is told.
-const TIME: Duration = Duration::from_secs(2);
+const POST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Address for what the device says: one fixed `http://` URL; redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ async fn post(url: &FeedbackUrl, message: &str) -> Result<(), String> {
     let slow = || "it takes longer than 2 s".to_owned();
     let limits = Limits {
         body: None,
-        deadline: Instant::now() + TIME,
+        deadline: Instant::now() + POST_TIMEOUT,
     };
     let stream = dial(&url.address, limits.deadline).await;
     let stream = stream.map_err(|error| match error {

@@ -9,10 +9,10 @@ use std::{
 
 use peercam_proto::media::AudioFormat;
 
-use super::GRACE;
+use super::GRACE_PERIOD;
 
 /// Sound that waits for the program, at most so long; the oldest is lost.
-const ROOM: Duration = Duration::from_millis(500);
+const QUEUE_DURATION: Duration = Duration::from_millis(500);
 
 /// Sound on its way to the thread, and where the thread is.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Line {
     pub(super) changed: Condvar,
 }
 
-/// The talk that is played and the one that follows, at most one part each. Bound: [`ROOM`] of sound in each part;
+/// The talk that is played and the one that follows, at most one part each. Bound: [`QUEUE_DURATION`] of sound in each part;
 /// the oldest is lost.
 #[derive(Default)]
 pub(super) struct State {
@@ -49,7 +49,7 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn push(&mut self, block: &[u8]) {
         let frame = 2 * usize::from(self.channels.max(1));
-        let room = self.sample_rate as usize * frame * ROOM.as_millis() as usize / 1000;
+        let room = self.sample_rate as usize * frame * QUEUE_DURATION.as_millis() as usize / 1000;
         self.bytes.extend(block);
         let length = self.bytes.len();
         let over = length.saturating_sub(room);
@@ -112,7 +112,7 @@ impl State {
 
     /// Time at which the program is given up, some time after the talk.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ended().map(|ended| ended + GRACE)
+        self.ended().map(|ended| ended + GRACE_PERIOD)
     }
 }
 

@@ -9,13 +9,13 @@ use std::{fs, future::Future, pin::pin, time::Duration};
 use super::session::Failure;
 
 /// Time that something may take before it is looked at, and the interval from then on.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Bytes by which the process may grow while the library reads one thing, if it has grown at
 /// each of the last looks: others grow meanwhile too, but by fits.
-const MOST: usize = 8 << 20;
+const MAX_GROWTH_BYTES: usize = 8 << 20;
 const LOOKS: usize = 4;
 /// Bytes by which it may grow however it did.
-const MOST_AT_ONCE: usize = 2 * MOST;
+const MOST_AT_ONCE: usize = 2 * MAX_GROWTH_BYTES;
 
 /// Does `work`, unless the process grows too much from shortly after its beginning on. Cancel-safe
 /// if `work` is.
@@ -36,7 +36,7 @@ async fn bounded_by<T>(
     let mut work = pin!(work);
     let (mut before, mut last, mut rising) = (None, 0, 0);
     loop {
-        if let Ok(done) = tokio::time::timeout(LOOK, work.as_mut()).await {
+        if let Ok(done) = tokio::time::timeout(POLL_INTERVAL, work.as_mut()).await {
             return Ok(done);
         }
         // Where the system does not say, time is the only bound.
@@ -44,7 +44,7 @@ async fn bounded_by<T>(
         rising = if now > last { rising + 1 } else { 0 };
         last = now;
         let grown = now.saturating_sub(*before.get_or_insert(now));
-        if grown > MOST_AT_ONCE || (grown > MOST && rising > LOOKS) {
+        if grown > MOST_AT_ONCE || (grown > MAX_GROWTH_BYTES && rising > LOOKS) {
             let reason = "it sends one thing without an end, and memory fills";
             return Err(Failure::Other(reason.to_owned()));
         }

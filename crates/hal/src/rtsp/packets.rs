@@ -27,7 +27,7 @@ pub(super) const fn most(room: Room) -> usize {
 /// Cost of a packet or a NAL unit beside its bytes.
 const PART: usize = 64;
 /// Room for a packet to begin with.
-const ROOM: usize = 16 << 10;
+const FIRST_CAPACITY: usize = 16 << 10;
 
 /// A camera that plays, packet by packet.
 pub(super) struct Packets {
@@ -85,7 +85,7 @@ impl Packets {
             let Assembly(depacketizer) = assembly?;
             Some(Track {
                 depacketizer,
-                buffer: DepacketizeBuf::new(ROOM),
+                buffer: DepacketizeBuf::new(FIRST_CAPACITY),
                 aggregate: match stream.encoding_name() {
                     "h264" => Some((24, 0)),
                     "h265" => Some((48, 1)),

@@ -17,7 +17,7 @@ const RATE: u32 = 16_000;
 /// Delay with which it begins to sound after silence, in microseconds.
 const START: i64 = 60_000;
 /// Sound that may wait for the speaker, in microseconds; a fuller one loses its oldest.
-const ROOM: i64 = 500_000;
+const QUEUE_MICROS: i64 = 500_000;
 
 /// A speaker that one talker can hold.
 pub(super) struct SimSpeaker {
@@ -56,11 +56,13 @@ impl Memory {
         self.until = self.until.map(|until| until.plus_micros(micros));
         // What does not fit pushes out the oldest of what waits.
         let waiting = self.until.map_or(0, |until| until.micros_since(now));
-        let over = samples_in((waiting - ROOM).max(0));
+        let over = samples_in((waiting - QUEUE_MICROS).max(0));
         let waiting_from = self.samples.len().saturating_sub(samples_in(waiting));
         self.samples
             .drain(waiting_from..(waiting_from + over).min(self.samples.len()));
-        self.until = self.until.map(|until| until.min(now.plus_micros(ROOM)));
+        self.until = self
+            .until
+            .map(|until| until.min(now.plus_micros(QUEUE_MICROS)));
         self.forget();
     }
 
@@ -222,7 +224,7 @@ mod tests {
             (0..32_000).map(|sample| (sample / 100) as i16),
             at(1_210_000),
         );
-        assert_eq!(memory.until, Some(at(1_210_000 + ROOM)));
+        assert_eq!(memory.until, Some(at(1_210_000 + QUEUE_MICROS)));
         assert_eq!(memory.samples.back(), Some(&319));
         memory.fall_silent(at(60_000_000));
         assert_eq!(memory.samples.len(), 160_000);

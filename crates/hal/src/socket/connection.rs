@@ -26,7 +26,7 @@ use super::{
 use crate::timeline::Timeline;
 
 /// Time to say hello, and to end a message that was begun.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time to take the reason why it is sent away.
 const FAREWELL: Duration = Duration::from_millis(200);
 /// Room for a body to begin with; it doubles.
@@ -160,7 +160,7 @@ impl Connection {
         &mut self,
         read: &mut OwnedReadHalf,
     ) -> Result<std::convert::Infallible, Ended> {
-        let hello = timeout(PATIENCE, receive(read, &self.shared, Head::is_hello)).await;
+        let hello = timeout(MESSAGE_TIMEOUT, receive(read, &self.shared, Head::is_hello)).await;
         match hello.map_err(|_| Ended::NoHello)?? {
             FromFirmware::Hello { version: 0, .. } => return Err(Ended::NoHello),
             FromFirmware::Hello { version, .. } if version != VERSION => {
@@ -311,7 +311,7 @@ async fn receive(
         let body = read_body(read, head.length, &shared.large).await?;
         Ok::<_, Ended>(FromFirmware::parse(head, body)?)
     };
-    match timeout(PATIENCE, rest).await {
+    match timeout(MESSAGE_TIMEOUT, rest).await {
         Ok(Err(Ended::Io(error))) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Err(Ended::Torn)
         }

@@ -42,7 +42,7 @@ use super::{
 use crate::clock::Clock;
 
 /// Connections of one socket at a time.
-const MOST: usize = 16;
+const MAX_CONNECTIONS_PER_SOCKET: usize = 16;
 /// Bytes of a message that are read whatever others do.
 const SMALL: usize = 64 << 10;
 
@@ -225,8 +225,10 @@ fn admit(shared: &Shared, socket: &UnixStream, open: usize) -> Result<(), String
             peer.uid()
         ));
     }
-    if open >= MOST {
-        return Err(format!("{MOST} firmwares are connected already"));
+    if open >= MAX_CONNECTIONS_PER_SOCKET {
+        return Err(format!(
+            "{MAX_CONNECTIONS_PER_SOCKET} firmwares are connected already"
+        ));
     }
     Ok(())
 }

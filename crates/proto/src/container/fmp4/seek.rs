@@ -9,15 +9,15 @@ use crate::media::{TrackKind, Tracks};
 
 /// Upper bound of the references of an index. If a file has more groups of pictures, a reference
 /// covers two, four … of them.
-const MOST: usize = 1000;
+const MAX_ENTRIES: usize = 1000;
 /// Bytes of a `sidx` without references.
 const INDEX_HEAD: usize = BOX_HEAD + 24;
 /// Bytes of a reference of a `sidx`.
 const EACH: usize = 12;
 /// Bytes that a head keeps for the index. The rest of them is a `free` box.
-pub(super) const ROOM: usize = INDEX_HEAD + MOST * EACH + BOX_HEAD;
+pub(super) const ROOM: usize = INDEX_HEAD + MAX_ENTRIES * EACH + BOX_HEAD;
 /// Memory of an index while its file grows, in bytes.
-pub const INDEX_MEMORY: usize = MOST * size_of::<Reference>();
+pub const INDEX_MEMORY: usize = MAX_ENTRIES * size_of::<Reference>();
 /// Alignment of the room in the file. The head of its `free` box is rewritten when the index takes
 /// the end of the room; eight aligned bytes lie in one sector, so that a loss of power never leaves
 /// half of a head.
@@ -169,7 +169,7 @@ impl Index {
                 return last.join(bytes, u32::from(shown.is_key));
             }
         }
-        if self.references.len() == MOST {
+        if self.references.len() == MAX_ENTRIES {
             self.halve()?;
         }
         self.references.push(Reference {
@@ -240,7 +240,7 @@ impl Index {
             start,
             // `first_offset`: the first fragment is right behind.
             0,
-            // 16 bits reserved, 16 bits of `reference_count`, which is at most `MOST`.
+            // 16 bits reserved, 16 bits of `reference_count`, which is at most `MAX_ENTRIES`.
             u32::try_from(self.references.len()).ok()?,
         ] {
             text.extend_from_slice(&number.to_be_bytes());

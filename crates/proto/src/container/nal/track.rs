@@ -16,7 +16,7 @@ const BOX_HEADER: usize = 8;
 /// Upper bound of a parameter set, in bytes. A larger one is ignored.
 const LARGEST: usize = 4096;
 /// Upper bound of the parameter sets of one kind.
-const MOST: usize = 16;
+const MAX_PARAMETER_SETS: usize = 16;
 
 /// Error for pictures of an encoder that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +40,10 @@ impl ParameterSets {
     /// Adds one of an access unit, unless it is there already or exceeds a bound.
     pub(super) fn add(&mut self, place: usize, unit: &[u8]) {
         let sets = &mut self.0[place];
-        if sets.len() < MOST && unit.len() <= LARGEST && !sets.iter().any(|set| set == unit) {
+        if sets.len() < MAX_PARAMETER_SETS
+            && unit.len() <= LARGEST
+            && !sets.iter().any(|set| set == unit)
+        {
             sets.push(unit.to_vec());
         }
     }

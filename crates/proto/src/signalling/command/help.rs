@@ -138,7 +138,7 @@ impl Offer {
     fn near(&self, asked: &str) -> Vec<&str> {
         let asked: Vec<char> = asked
             .chars()
-            .take(MOST)
+            .take(MAX_LETTERS)
             .flat_map(char::to_lowercase)
             .collect();
         let enough = match asked.len() {
@@ -158,13 +158,13 @@ impl Offer {
 }
 
 /// No name is compared beyond so many letters.
-const MOST: usize = 64;
+const MAX_LETTERS: usize = 64;
 
 /// Returns the Levenshtein distance: letters to add, leave out or change to make one of the other.
 fn distance(asked: &[char], name: &str) -> usize {
     // Wagner and Fischer's algorithm, of whose table one row is kept.
     let mut row: Vec<usize> = (0..=asked.len()).collect();
-    for (line, letter) in name.chars().take(MOST).enumerate() {
+    for (line, letter) in name.chars().take(MAX_LETTERS).enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], line + 1);
         for (column, other) in asked.iter().enumerate() {
             let changed = diagonal + usize::from(letter != *other);

@@ -133,7 +133,7 @@ fn an_index_of_many_fragments_tells_several_as_one() {
     for count in 1..=7200_u32 {
         let second = i64::from(count) - 1;
         index.add(1000, shown(second, true));
-        assert!(index.references.len() <= MOST);
+        assert!(index.references.len() <= MAX_ENTRIES);
         if count % 617 == 0 {
             let (_, _, references) = told(&filled(&text, &index.fill(&blanks, count * 1000)));
             let references = references.expect("an index");
@@ -141,7 +141,7 @@ fn an_index_of_many_fragments_tells_several_as_one() {
                 .iter()
                 .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
             assert_eq!(sums, (count * 1000, count * 90_000), "nothing is left out");
-            assert!(references.len() >= MOST / 2 || references.len() == count as usize);
+            assert!(references.len() >= MAX_ENTRIES / 2 || references.len() == count as usize);
         }
     }
 }
