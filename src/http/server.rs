@@ -138,7 +138,7 @@ async fn accept(
             }
             continue;
         };
-        let talk = talk(
+        let talk = serve_connection(
             stream,
             address,
             activity.clone(),
@@ -161,7 +161,7 @@ fn refuse(mut stream: TcpStream) {
 }
 
 /// Serves one connection to its end.
-async fn talk(
+async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
     activity: Activity,

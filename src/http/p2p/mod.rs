@@ -127,14 +127,21 @@ impl Service {
                 incoming.ignore();
                 continue;
             };
-            let talk = self.clone().talk(incoming, activity.clone(), stop.clone());
+            let talk = self
+                .clone()
+                .serve_connection(incoming, activity.clone(), stop.clone());
             let talk = tasks.spawn(contain(Part::Connection, peer, talk));
             activity.served_by(talk.abort_handle());
         }
     }
 
     /// Serves one connection to its end.
-    async fn talk(self, incoming: Incoming, activity: Activity, stop: CancellationToken) {
+    async fn serve_connection(
+        self,
+        incoming: Incoming,
+        activity: Activity,
+        stop: CancellationToken,
+    ) {
         // It is never ended for waiting: how long a peer may be silent is QUIC's to say.
         let _serving = activity.serve(Instant::now());
         let connection = match incoming.accept().await {

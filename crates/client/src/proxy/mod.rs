@@ -105,7 +105,7 @@ impl Proxy {
                         let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
                         let Some(activity) = admitted else { continue };
                         let ends = (listener.address(), address);
-                        let talk = talk(
+                        let talk = serve_connection(
                             stream, ends, activity.clone(), session.clone(), rules.clone(),
                         );
                         activity.served_by(tasks.spawn(contain(Part::Connection, address, talk)));
@@ -122,7 +122,7 @@ impl Proxy {
     }
 }
 
-async fn talk(
+async fn serve_connection(
     stream: TcpStream,
     (own, peer): (SocketAddr, SocketAddr),
     activity: Activity,
