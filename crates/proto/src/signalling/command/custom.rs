@@ -291,7 +291,7 @@ mod tests {
             r#"{"topic":"x","data":{},"data":{}}"#,
             r#"{"topic":"sd_format"} ,"#,
             r#"{"topic":"reboot",}"#,
-            r#"{"PanelMessage":"sd_format"}"#,
+            r#"{"Topic":"sd_format"}"#,
             r#"{"topic":"x","TOPIC":"sd_format"}"#,
             r#"{"topic":"sd_format""#,
             "\u{feff}{\"topic\":\"sd_format\"}",
