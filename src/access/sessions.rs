@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use peercam_net::places;
+use peercam_net::permits;
 use peercam_proto::{
     credential::EndpointId,
     encoding::base64,
@@ -17,7 +17,7 @@ use peercam_proto::{
 use peercam_task::boundary::{Vital, VitalGuard};
 
 use super::{holder::Holder, metrics::Metrics, store::random};
-use crate::device::{Places, SessionCount};
+use crate::device::{SessionCount, UseCount};
 
 /// Viewers that may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
@@ -60,7 +60,7 @@ struct Slot {
     id: SessionId,
     since: Instant,
     key: Key,
-    requests: Places,
+    requests: UseCount,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
 }
@@ -103,7 +103,7 @@ pub struct Session {
     key: Key,
     serial: u64,
     /// Requests that it has under way.
-    pub requests: Places,
+    pub requests: UseCount,
 }
 
 /// Work for a viewer that may outlast its connections, such as playing what it said last. Takes no
@@ -162,7 +162,7 @@ impl Sessions {
             }
             None => {
                 self.metrics.sessions.inc();
-                let requests = Places::default();
+                let requests = UseCount::default();
                 table.slots.push(Slot {
                     id: fresh.clone(),
                     since: Instant::now(),
@@ -329,7 +329,7 @@ impl Table {
             .iter()
             .map(|(rank, answers)| (*rank, &**answers))
             .collect();
-        places::lent(&taken, self.max, (holder.rank(), &holder.answers()))
+        permits::lent(&taken, self.max, (holder.rank(), &holder.answers()))
     }
 }
 

@@ -311,7 +311,7 @@ fn answer(topic: &PanelMessage, done: Result<&PanelReply, &Error>) -> Reply {
 }
 
 fn place((position, is_at_end): (PtzPosition, bool)) -> PanelReply {
-    PanelReply::Place {
+    PanelReply::PtzStatus {
         position: Position {
             x: position.x,
             y: position.y,

@@ -10,13 +10,13 @@ mod custom;
 mod help;
 mod listing;
 mod outbox;
-mod places;
 mod presence;
 mod ptz;
 mod recordings;
 mod remote;
 mod standby;
 mod status;
+mod use_count;
 mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -39,10 +39,10 @@ pub use card::{CardState, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
 pub use listing::{Listed, Listing};
 pub use outbox::{Outbox, SessionInfo};
-pub use places::{Place, Places};
 pub use presence::{Attending, Presence, SessionCount};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
+pub use use_count::{InUse, UseCount};
 pub use viewers::{Media, Viewers};
 
 use self::{custom::Panels, ptz::PtzController};

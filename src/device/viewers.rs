@@ -3,7 +3,7 @@
 //! Keeps: no more viewers at a time than `max`, a credential no more than its share, and the owner
 //! is let in all the same. Ranks and who gives way are in `peercam_net::places`.
 
-use peercam_net::places::{Claim, NoPlace, Place, Places};
+use peercam_net::permits::{Claim, NoPermit, Permit, Permits};
 use peercam_proto::error::{Error, ErrorKind};
 
 use super::Caller;
@@ -16,10 +16,10 @@ use super::Caller;
 /// no share, and gets the place of somebody else where there is none.
 #[derive(Clone, Debug)]
 pub struct Viewers {
-    places: Places,
+    places: Permits,
     share: usize,
-    players: Places,
-    downloads: Places,
+    players: Permits,
+    downloads: Permits,
 }
 
 /// A credential that has fewer places than this gives one of them for another: it comes from another
@@ -43,10 +43,10 @@ impl Viewers {
     /// Places for `max` viewers, `share` of them for one credential.
     pub fn new(max: usize, share: usize) -> Self {
         Self {
-            places: Places::new(max),
+            places: Permits::new(max),
             share,
-            players: Places::new(max),
-            downloads: Places::new(max),
+            players: Permits::new(max),
+            downloads: Permits::new(max),
         }
     }
 
@@ -54,8 +54,8 @@ impl Viewers {
     #[must_use]
     pub fn with_recordings(self, players: usize, downloads: usize) -> Self {
         Self {
-            players: Places::new(players),
-            downloads: Places::new(downloads),
+            players: Permits::new(players),
+            downloads: Permits::new(downloads),
             ..self
         }
     }
@@ -64,7 +64,7 @@ impl Viewers {
     ///
     /// # Errors
     /// [`ErrorKind::Full`] if there is none for this caller.
-    pub fn enter(&self, caller: &Caller, media: Media) -> Result<Vec<Place>, Error> {
+    pub fn enter(&self, caller: &Caller, media: Media) -> Result<Vec<Permit>, Error> {
         // A still is soon over: it has a place beside what its viewer watches, and ends none of that.
         let is_still = media == Media::Still;
         let claim = Claim {
@@ -99,17 +99,17 @@ impl Viewers {
         Ok(taken)
     }
 
-    fn refused(&self, why: NoPlace) -> Error {
+    fn refused(&self, why: NoPermit) -> Error {
         match why {
-            NoPlace::Share => {
+            NoPermit::Share => {
                 let reason = format!(
                     "this viewer is being sent {} streams, which is its share; end one of them",
                     self.share
                 );
                 Error::new(ErrorKind::Full, reason)
             }
-            NoPlace::Full => full("serves", self.max()),
-            NoPlace::Displaced => Error::new(
+            NoPermit::Full => full("serves", self.max()),
+            NoPermit::Displaced => Error::new(
                 ErrorKind::Full,
                 "the device's owner needed this place and was given it; try again when a viewer has left",
             ),

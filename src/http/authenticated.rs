@@ -32,7 +32,7 @@ use super::{
     sealed::seal,
 };
 #[cfg(feature = "p2p")]
-use crate::device::Place;
+use crate::device::InUse;
 use crate::{
     access::{Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified},
     device::Transport,
@@ -251,7 +251,7 @@ impl AuthenticatedConnection {
     /// Takes a place for a request, if its viewer may have another one under way. A peer that is
     /// not authenticated has one stream anyway.
     #[cfg(feature = "p2p")]
-    pub(super) fn take_request(&self, max: usize) -> Option<Option<Place>> {
+    pub(super) fn take_request(&self, max: usize) -> Option<Option<InUse>> {
         let session = self.session.lock();
         match session.as_ref() {
             None => Some(None),

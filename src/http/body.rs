@@ -27,7 +27,7 @@ use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
     snapshot::StillBody,
 };
-use crate::device::Place;
+use crate::device::InUse;
 
 /// Bytes that are sealed at a time: a viewer's private copy of data on its way to it is bounded by
 /// this, however large the batch that waits.
@@ -40,7 +40,7 @@ pub(super) struct Body {
     /// Keeps the connection marked as being served until the body is gone.
     serving: Option<Serving>,
     /// The request's place, where it needs one.
-    place: Option<Place>,
+    place: Option<InUse>,
     /// Cancelled when the device shuts down, which is said behind the end.
     shutdown: Option<CancellationToken>,
 }
@@ -193,7 +193,7 @@ impl Body {
     }
 
     /// Keeps a place for as long as the body lives.
-    pub(super) fn keep(&mut self, place: Place) {
+    pub(super) fn keep(&mut self, place: InUse) {
         self.place = Some(place);
     }
 

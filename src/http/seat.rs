@@ -3,7 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use peercam_net::places::{Ending, Place};
+use peercam_net::permits::{Ending, Permit};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::device::Attending;
@@ -11,14 +11,14 @@ use crate::device::Attending;
 /// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
 pub(super) struct Seat {
     /// Places among all viewers, and among those that are sent the same; who talks needs none.
-    places: Vec<(Place, Pin<Box<WaitForCancellationFutureOwned>>)>,
+    places: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// Presence: the device counts as attended.
     _attending: Attending,
     has_ended: bool,
 }
 
 impl Seat {
-    pub(super) fn new(places: Vec<Place>, attending: Attending) -> Self {
+    pub(super) fn new(places: Vec<Permit>, attending: Attending) -> Self {
         let places = places.into_iter().map(|place| {
             let ends = Box::pin(place.ends());
             (place, ends)

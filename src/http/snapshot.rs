@@ -10,7 +10,7 @@ use super::{
     router::{App, Request},
     seat::Seat,
 };
-use crate::{device::Media, live::Place};
+use crate::{device::Media, live::Permit};
 
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -57,7 +57,7 @@ impl App {
         let channel = query.channel()?;
         self.hub.check_channel(channel, &caller.channels)?;
         let seat = Arc::new(self.take_seat(&caller, Some(Media::Still))?);
-        let place: Place = Arc::clone(&seat) as _;
+        let place: Permit = Arc::clone(&seat) as _;
         let still = self.stills.take(channel, &place).await?;
         tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = still.len(), "still");
         let length = HeaderValue::from(still.len());
@@ -82,13 +82,13 @@ mod tests {
     use crate::device::Presence;
     use peercam_net::{
         Connections, Metrics, Standing, Timeouts,
-        places::{Claim, Places},
+        permits::{Claim, Permits},
     };
     use peercam_proto::{credential::Rank, network::Peer};
 
     #[test]
     fn a_still_that_is_not_read_goes_with_its_place() {
-        let places = Places::new(1);
+        let places = Permits::new(1);
         let claim = |rank, whose: &str| Claim {
             rank,
             whose: whose.into(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use peercam_hal::PlayedAudio;
-use peercam_net::places::{Claim, Place, Places};
+use peercam_net::permits::{Claim, Permit, Permits};
 use peercam_proto::{
     call::CallState,
     credential::Rank,
@@ -40,10 +40,10 @@ use crate::device;
 /// those of programs that wait for something leave some to the others.
 #[derive(Clone, Debug)]
 pub struct LocalPlaces {
-    viewers: (device::Places, usize),
+    viewers: (device::UseCount, usize),
     /// Requests that wait. When there are more, the one that waits for longest is answered.
-    waiting: Places,
-    others: (device::Places, usize),
+    waiting: Permits,
+    others: (device::UseCount, usize),
 }
 
 impl LocalPlaces {
@@ -51,14 +51,14 @@ impl LocalPlaces {
     /// are never asked anything, so that there is always one to be displaced by a newcomer.
     pub fn new(connections: usize, local: usize) -> Self {
         Self {
-            viewers: (device::Places::default(), connections - local - local / 4),
-            waiting: Places::new((local / 2).max(1)),
-            others: (device::Places::default(), local.div_ceil(2).max(1)),
+            viewers: (device::UseCount::default(), connections - local - local / 4),
+            waiting: Permits::new((local / 2).max(1)),
+            others: (device::UseCount::default(), local.div_ceil(2).max(1)),
         }
     }
 
     /// A place for a request of a viewer, or of a program that waits for nothing.
-    fn take(&self, is_local: bool) -> Result<device::Place, Error> {
+    fn take(&self, is_local: bool) -> Result<device::InUse, Error> {
         let (places, max) = if is_local {
             &self.others
         } else {
@@ -68,7 +68,7 @@ impl LocalPlaces {
     }
 
     /// A place for one that waits.
-    fn wait(&self) -> Result<Place, Error> {
+    fn wait(&self) -> Result<Permit, Error> {
         if self.waiting.count() >= self.waiting.max() {
             self.waiting.end_oldest("others wait too");
         }
@@ -239,7 +239,7 @@ async fn local(
 }
 
 /// State of the call as JSON, once it is not as its asker knew it any more.
-async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Place) -> String {
+async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Permit) -> String {
     let mut shown = app.device.calls().shown();
     let is_other = shown.wait_for(|shown| shown.closed || after != Some(shown.number));
     // What has not changed in time, or while others want to wait too, is told as it is.

@@ -18,5 +18,5 @@ mod subscription;
 pub use hub::{Channel, Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
 pub use ring::MAX_FRAME;
-pub use stills::{Place, Stills};
+pub use stills::{Permit, Stills};
 pub use subscription::Subscription;

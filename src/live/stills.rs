@@ -41,7 +41,7 @@ pub struct Stills {
 }
 
 /// Permit of a caller, held while its still is taken.
-pub type Place = Arc<dyn Any + Send + Sync>;
+pub type Permit = Arc<dyn Any + Send + Sync>;
 
 type Taken = Result<Bytes, Error>;
 
@@ -100,7 +100,7 @@ impl Stills {
     /// [`ErrorKind::Unsupported`] if the camera hands over none; as [`Hub::subscribe`] if it is off or
     /// stands by; [`ErrorKind::NoAnswer`] if it takes too long, [`ErrorKind::BadAnswer`] if what it
     /// gives is no JPEG or too large.
-    pub async fn take(&self, channel: ChannelId, place: &Place) -> Result<Bytes, Error> {
+    pub async fn take(&self, channel: ChannelId, place: &Permit) -> Result<Bytes, Error> {
         let slot = self.slots.get(&channel).ok_or_else(|| none(channel))?;
         loop {
             let spell = self.hub.check_delivers(channel)?;
@@ -124,7 +124,7 @@ impl Stills {
 impl Slot {
     /// Receiver of the still that is under way in this spell, or in a newer one than the caller
     /// knows of; otherwise one is begun.
-    fn ask(self: &Arc<Self>, spell: u64, place: &Place) -> oneshot::Receiver<Taken> {
+    fn ask(self: &Arc<Self>, spell: u64, place: &Permit) -> oneshot::Receiver<Taken> {
         let (sender, taken) = oneshot::channel();
         let mut state = self.state.lock();
         if let Some(taking) = state.taking.as_mut().filter(|taking| taking.spell >= spell) {
@@ -182,7 +182,7 @@ impl Slot {
 }
 
 /// Takes one when the camera's pause is over, and hands it to all who wait.
-async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Place) {
+async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Permit) {
     if let Some(next) = next {
         sleep_until(next).await;
     }

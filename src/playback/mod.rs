@@ -86,11 +86,11 @@ enum Told {
 pub struct Playback {
     items: mpsc::Receiver<Item>,
     _player: boundary::Task,
-    _place: Place,
+    _place: PlayerEntry,
 }
 
 /// A player's entry, for as long as it is there.
-struct Place {
+struct PlayerEntry {
     players: PlaybackSessions,
     key: Key,
     number: u64,
@@ -166,7 +166,7 @@ impl PlaybackSessions {
         Ok(Playback {
             items,
             _player: boundary::spawn(Part::Player, format!("channel {channel}"), player.run()),
-            _place: Place {
+            _place: PlayerEntry {
                 players: self.clone(),
                 key,
                 number,
@@ -251,7 +251,7 @@ impl Playback {
     }
 }
 
-impl Drop for Place {
+impl Drop for PlayerEntry {
     fn drop(&mut self) {
         let mut known = self.players.known();
         let own = known.players.get(&self.key);

@@ -33,7 +33,7 @@ const AT_A_TIME: usize = 256;
 /// are read: the one whose frames are sent together with the one ahead, that of the frames on their
 /// way to the viewer, and the places of all the fragments.
 pub const fn player_memory(largest: usize) -> usize {
-    2 * largest + MAX_FRAGMENTS * size_of::<Place>()
+    2 * largest + MAX_FRAGMENTS * size_of::<SampleLocation>()
 }
 
 /// Time for which a file may be between two names.
@@ -114,7 +114,7 @@ type Loading = Reading<Vec<Frame>>;
 
 /// Place of a fragment, and its start.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct SampleLocation {
     offset: u64,
     start_micros: i64,
     /// Weight of its frames, rounded up.
@@ -138,7 +138,7 @@ pub(super) struct Player {
     /// Bytes that may be read, as far as they are known.
     sealed: u64,
     /// The fragments that are known, and where the next one begins.
-    places: Vec<Place>,
+    places: Vec<SampleLocation>,
     known_to: u64,
     /// The fragment after the one whose frames are here.
     next: usize,
@@ -203,7 +203,10 @@ impl Player {
     }
 
     /// Returns the job that reads a fragment.
-    fn load(&self, place: Place) -> impl FnOnce() -> Result<Vec<Frame>, HalError> + Send + use<> {
+    fn load(
+        &self,
+        place: SampleLocation,
+    ) -> impl FnOnce() -> Result<Vec<Frame>, HalError> + Send + use<> {
         let (file, tracks, end) = (
             Arc::clone(&self.file),
             Arc::clone(&self.tracks),
@@ -248,7 +251,7 @@ fn places(
     tracks: &Tracks,
     from: u64,
     sealed: u64,
-) -> Result<Option<(u64, Vec<Place>)>, HalError> {
+) -> Result<Option<(u64, Vec<SampleLocation>)>, HalError> {
     let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let (mut found, mut offset) = (Vec::new(), from);
     while found.len() < AT_A_TIME {
@@ -264,7 +267,7 @@ fn places(
             break;
         }
         offset = located.end();
-        found.push(Place {
+        found.push(SampleLocation {
             offset: located.offset,
             weight_kib: u16::try_from(weight.div_ceil(1 << 10)).unwrap_or(u16::MAX),
             start_micros: located.fragment.start_micros().unwrap_or_default(),
@@ -278,7 +281,7 @@ fn places(
 fn frames(
     file: &CardFile,
     tracks: &Tracks,
-    place: Place,
+    place: SampleLocation,
     end: u64,
 ) -> Result<Vec<Frame>, HalError> {
     let read = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
@@ -321,7 +324,7 @@ impl RecordingReader for Player {
     fn seek(&mut self, position: i64) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async move {
             self.look().await?;
-            let before = |place: &Place| place.is_key && place.start_micros <= position;
+            let before = |place: &SampleLocation| place.is_key && place.start_micros <= position;
             self.next = self.places.iter().rposition(before).unwrap_or(0);
             self.frames.clear();
             self.ahead = None;

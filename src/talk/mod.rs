@@ -26,7 +26,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam_hal::{BoxFuture, PlayedAudio, Talkback, clock::Clock};
-use peercam_net::places::{Claim, NoPlace, Place, Places};
+use peercam_net::permits::{Claim, NoPermit, Permit, Permits};
 use peercam_proto::{
     credential::Rank,
     error::{Error, ErrorKind},
@@ -107,7 +107,7 @@ struct Inner {
 /// A channel's speaker, and the one place at it.
 struct Speaker {
     hardware: Arc<dyn Talkback>,
-    place: Places,
+    place: Permits,
     /// The talk that has it, or had it last.
     talk: Guarded<Option<boundary::Task>>,
 }
@@ -117,7 +117,7 @@ pub struct Turn {
     inner: Arc<Inner>,
     channel: ChannelId,
     speaker: Arc<dyn Talkback>,
-    place: Place,
+    place: Permit,
     /// Set if somebody had to go for it, whose sound the speaker may play to its end.
     took_over: bool,
 }
@@ -140,7 +140,7 @@ impl Talkers {
         // A piece at least, or nothing would be read.
         let ahead = (config.ahead / speakers.len().max(1)).max(1);
         let speakers = speakers.into_iter().map(|(channel, hardware)| {
-            let place = Places::new(1);
+            let place = Permits::new(1);
             let speaker = Speaker {
                 hardware,
                 place,
@@ -174,7 +174,7 @@ impl Talkers {
             hardware, place, ..
         } = self.speaker(channel)?;
         if !place.has_one_for(rank, "") {
-            return Err(taken(NoPlace::Full));
+            return Err(taken(NoPermit::Full));
         }
         match place.count() {
             0 if rank == Rank::Guest => hardware.check().map_err(|error| session::refused(&error)),
@@ -192,7 +192,7 @@ impl Talkers {
         let mut turn = self.enter(channel, rank, viewer)?;
         let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
         // Also for one that has just ended by itself, and sounds still.
-        turn.took_over = vacated.map_err(|_| taken(NoPlace::Full))? || rank > Rank::Guest;
+        turn.took_over = vacated.map_err(|_| taken(NoPermit::Full))? || rank > Rank::Guest;
         Ok(turn)
     }
 
@@ -272,12 +272,12 @@ impl Talkers {
     }
 }
 
-fn taken(why: NoPlace) -> Error {
+fn taken(why: NoPermit) -> Error {
     let reason = match why {
-        NoPlace::Displaced => {
+        NoPermit::Displaced => {
             "the device's owner needed this speaker and was given it; try again when they have finished"
         }
-        NoPlace::Share | NoPlace::Full => {
+        NoPermit::Share | NoPermit::Full => {
             "somebody else is talking through this speaker; try again when they have finished"
         }
     };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::live::{Channel, Config, Hub, Metrics, Place, Stills};
+use peercam::live::{Channel, Config, Hub, Metrics, Permit, Stills};
 use peercam_hal::{BoxFuture, Camera, Capabilities, HalError, MediaInput, Snapshot, clock::Clock};
 use peercam_proto::{
     error::{Error, ErrorKind},
@@ -135,7 +135,7 @@ impl Snapshot for Scripted {
     }
 }
 
-fn place() -> Place {
+fn place() -> Permit {
     Arc::new(())
 }
 

@@ -54,7 +54,7 @@ mod exchange;
 mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
-pub mod places;
+pub mod permits;
 mod sources;
 pub mod tcp;
 

@@ -47,7 +47,7 @@ struct Track {
 
 /// Place of one access unit in the file.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct SampleLocation {
     micros: i64,
     composition_micros: i32,
     key: bool,
@@ -88,7 +88,7 @@ impl Mp4File {
 
     /// The next access unit, the earliest over all tracks.
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Problem> {
-        let mut earliest: Option<(Place, &mut Track)> = None;
+        let mut earliest: Option<(SampleLocation, &mut Track)> = None;
         for track in &mut self.tracks {
             let Some(place) = track.peek()? else { continue };
             if earliest
@@ -202,13 +202,13 @@ impl Track {
     }
 
     /// The next access unit, without taking it.
-    fn peek(&self) -> Result<Option<Place>, Problem> {
+    fn peek(&self) -> Result<Option<SampleLocation>, Problem> {
         let sample = |index| NonZeroU32::new(index).and_then(|index| self.table.get_sample(index));
         let Some(first) = sample(self.next) else {
             return Ok(None);
         };
         let composition = first.composition_time_offset().unwrap_or(0);
-        let mut place = Place {
+        let mut place = SampleLocation {
             micros: in_range(
                 self.micros(first.timestamp().into()) + i128::from(self.shift_micros),
             )?,

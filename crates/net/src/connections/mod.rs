@@ -21,7 +21,7 @@ use self::{
     state::{Idle, Media, Phase, State, Who},
 };
 use super::{Ticket, metrics::Metrics};
-use crate::places::Ending;
+use crate::permits::Ending;
 
 /// Time limits of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

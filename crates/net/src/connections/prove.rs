@@ -3,7 +3,7 @@ use std::{cmp::Reverse, sync::Arc, time::Instant};
 use peercam_proto::credential::Rank;
 
 use super::{Connections, Shared, Who, enumerated};
-use crate::places::lent;
+use crate::permits::lent;
 
 impl Connections {
     /// Gives a peer that has proved itself a place among those that have.

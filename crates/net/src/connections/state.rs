@@ -7,7 +7,7 @@ use peercam_proto::credential::Rank;
 use tokio::task::AbortHandle;
 
 use super::{Timeouts, queue::Waiting};
-use crate::places::Ending;
+use crate::permits::Ending;
 
 /// Time for which a connection may stay that proves nothing.
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);

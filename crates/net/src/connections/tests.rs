@@ -365,9 +365,9 @@ fn who_does_not_read_goes_for_a_newcomer_after_a_second_and_a_player_after_five(
 
 #[test]
 fn whoever_has_lost_its_place_and_does_not_hear_of_it_is_ended() {
-    use crate::places::{Claim, Places};
+    use crate::permits::{Claim, Permits};
     let (places, connections) = (
-        Places::new(1),
+        Permits::new(1),
         Connections::new(8, Timeouts::default(), Metrics::default()),
     );
     let claim = |rank, whose: &str| Claim {

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     Part,
-    hook::{Inside, Place},
+    hook::{Inside, PanicLocation},
     metrics,
     work::Work,
 };
@@ -86,7 +86,7 @@ impl<F: Future, N: Display> Future for Contained<F, N> {
     }
 }
 
-fn caught<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Option<Place>> {
+fn caught<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Option<PanicLocation>> {
     let inside = Inside::enter(part);
     // What is half changed is dropped, or is behind a lock that says what is done about it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
@@ -98,7 +98,7 @@ fn caught<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Option<Place>> {
     })
 }
 
-fn report(part: Part, name: &dyn Display, place: Option<Place>) -> Panicked {
+fn report(part: Part, name: &dyn Display, place: Option<PanicLocation>) -> Panicked {
     metrics::count(part);
     let place = place.unwrap_or_default();
     tracing::error!(

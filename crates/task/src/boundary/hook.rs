@@ -11,9 +11,9 @@ use super::{Part, metrics};
 
 /// A place in the code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place(Option<(String, u32)>);
+pub(super) struct PanicLocation(Option<(String, u32)>);
 
-impl Place {
+impl PanicLocation {
     fn of(location: &Location<'_>) -> Self {
         Self(Some((
             shortened(location.file()).to_owned(),
@@ -22,7 +22,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PanicLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some((file, line)) => write!(f, "{file}:{line}"),
@@ -43,7 +43,7 @@ thread_local! {
     /// The part that this thread is at.
     static INSIDE: Cell<Option<Part>> = const { Cell::new(None) };
     /// Place at which that has panicked, until its boundary has seen it.
-    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static PLACE: RefCell<Option<PanicLocation>> = const { RefCell::new(None) };
 }
 
 /// Mark that this thread is at a part, until it is dropped.
@@ -59,7 +59,7 @@ impl Inside {
     }
 
     /// Returns where it has panicked, if the hook is there to note it.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<PanicLocation> {
         PLACE.take()
     }
 }
@@ -78,7 +78,7 @@ static STRAY: Notify = Notify::const_new();
 /// it is one for the whole process.
 pub fn install() {
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(Place::of).unwrap_or_default();
+        let place = info.location().map(PanicLocation::of).unwrap_or_default();
         let is_inside = INSIDE.try_with(Cell::get).is_ok_and(|part| part.is_some());
         if is_inside {
             let noted = PLACE.try_with(|noted| noted.replace(Some(place.clone())));

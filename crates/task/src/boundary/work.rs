@@ -18,7 +18,7 @@ const WORD: usize = size_of::<usize>();
 const WORDS: usize = NAME / WORD;
 
 /// Work of each thread of the runtime.
-static AT: [Place; THREADS] = [const { Place::new() }; THREADS];
+static AT: [PanicLocation; THREADS] = [const { PanicLocation::new() }; THREADS];
 static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -100,7 +100,7 @@ impl Write for Text {
 }
 
 /// Work of one thread, which alone writes it; others read it whole or not at all: a seqlock.
-struct Place {
+struct PanicLocation {
     /// Odd while it is being written.
     version: AtomicUsize,
     /// Index into all parts, counted from 1; 0: none.
@@ -108,7 +108,7 @@ struct Place {
     name: [AtomicUsize; WORDS],
 }
 
-impl Place {
+impl PanicLocation {
     const fn new() -> Self {
         Self {
             version: AtomicUsize::new(0),
@@ -149,7 +149,7 @@ impl Place {
 }
 
 pub(super) struct Begun {
-    place: &'static Place,
+    place: &'static PanicLocation,
     outer: Option<Work>,
 }
 
@@ -161,7 +161,7 @@ impl Drop for Begun {
 
 /// Returns the work of the runtime's threads, in words.
 pub(crate) fn at_work() -> Vec<String> {
-    let known = AT.iter().filter_map(Place::look);
+    let known = AT.iter().filter_map(PanicLocation::look);
     known.map(|work| work.to_string()).collect()
 }
 

@@ -215,7 +215,7 @@ pub enum PanelReply {
     /// Confirmation without more.
     Done,
     /// Answer to `ptz`: the position of the camera.
-    Place {
+    PtzStatus {
         /// Position after the move.
         position: Position,
         /// Set if the camera is at the end of its range in that direction.
@@ -295,7 +295,7 @@ pub fn encode_topic(topic: &PanelMessage, done: Result<&PanelReply, (Status, &st
     };
     match done {
         Ok(PanelReply::Done) => {}
-        Ok(PanelReply::Place {
+        Ok(PanelReply::PtzStatus {
             position,
             is_at_end,
         }) => {

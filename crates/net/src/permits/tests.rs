@@ -12,17 +12,17 @@ fn claim(rank: Rank, whose: &str) -> Claim {
     }
 }
 
-fn has_ended(place: &Place) -> bool {
+fn has_ended(place: &Permit) -> bool {
     place.end.token.is_cancelled()
 }
 
 #[test]
 fn a_place_comes_back() {
-    let places = Places::new(2);
+    let places = Permits::new(2);
     let one = places.take(claim(Rank::Guest, "a")).expect("free");
     let _two = places.take(claim(Rank::Guest, "b")).expect("free");
     let full = places.take(claim(Rank::Guest, "c")).expect_err("full");
-    assert_eq!(full, NoPlace::Full);
+    assert_eq!(full, NoPermit::Full);
     drop(one);
     assert_eq!(places.count(), 1);
     assert!(places.take(claim(Rank::Guest, "c")).is_ok());
@@ -32,7 +32,7 @@ fn a_place_comes_back() {
 fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
     use Rank::{Admin, Guest, Owner};
     // Who has places, oldest first; who comes; whose place it gets: its number in the row.
-    type Row<'a> = (&'a [(Rank, &'a str)], Rank, Result<usize, NoPlace>);
+    type Row<'a> = (&'a [(Rank, &'a str)], Rank, Result<usize, NoPermit>);
     #[rustfmt::skip]
     let table: [Row<'_>; 9] = [
         (&[(Guest, "a"), (Guest, "b"), (Guest, "b")], Owner, Ok(2)),
@@ -40,13 +40,13 @@ fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
         (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Owner, Ok(0)),
         (&[(Guest, "a"), (Admin, "s"), (Admin, "s")], Admin, Ok(0)),
         (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Owner, Ok(1)),
-        (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Admin, Err(NoPlace::Full)),
-        (&[(Owner, "o"), (Owner, "o"), (Owner, "o")], Owner, Err(NoPlace::Full)),
-        (&[(Guest, "a"), (Guest, "a"), (Guest, "b")], Guest, Err(NoPlace::Full)),
+        (&[(Owner, "o"), (Admin, "s"), (Owner, "o")], Admin, Err(NoPermit::Full)),
+        (&[(Owner, "o"), (Owner, "o"), (Owner, "o")], Owner, Err(NoPermit::Full)),
+        (&[(Guest, "a"), (Guest, "a"), (Guest, "b")], Guest, Err(NoPermit::Full)),
         (&[(Guest, "a")], Owner, Ok(0)),
     ];
     for (holders, newcomer, expected) in table {
-        let places = Places::new(holders.len());
+        let places = Permits::new(holders.len());
         let held: Vec<_> = holders
             .iter()
             .map(|(rank, whose)| places.take(claim(*rank, whose)).expect("free"))
@@ -65,24 +65,24 @@ fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
 
 #[test]
 fn whoever_had_to_go_is_told_when_it_comes_again() {
-    let places = Places::new(1);
+    let places = Permits::new(1);
     let guest = places.take(claim(Rank::Guest, "a")).expect("free");
     let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
     assert!(has_ended(&guest) && guest.why() == FOR_THE_OWNER);
     drop(guest);
     assert_eq!(places.count(), 1, "it frees nobody else's place");
     let again = places.take(claim(Rank::Guest, "a")).err();
-    assert_eq!(again, Some(NoPlace::Displaced));
+    assert_eq!(again, Some(NoPermit::Displaced));
     drop(owner);
     drop(places.take(claim(Rank::Guest, "a")).expect("free"));
     let _owner = places.take(claim(Rank::Owner, "o")).expect("free");
     let again = places.take(claim(Rank::Guest, "a")).err();
-    assert_eq!(again, Some(NoPlace::Full), "that was another time");
+    assert_eq!(again, Some(NoPermit::Full), "that was another time");
 }
 
 #[test]
 fn a_share_is_for_guests() {
-    let places = Places::new(9);
+    let places = Permits::new(9);
     let take = |rank| {
         let taken = (0..5).map(|_| places.take(claim(rank, "x")));
         taken.filter_map(Result::ok).collect::<Vec<_>>()
@@ -95,7 +95,7 @@ fn a_share_is_for_guests() {
 
 #[tokio::test]
 async fn a_place_is_vacated_when_its_old_holder_has_gone() {
-    let places = Places::new(1);
+    let places = Permits::new(1);
     let guest = places.take(claim(Rank::Guest, "a")).expect("free");
     let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
     let leaves = async {
@@ -108,13 +108,13 @@ async fn a_place_is_vacated_when_its_old_holder_has_gone() {
 
 #[test]
 fn a_party_may_give_its_own_place_for_another() {
-    let places = Places::new(1);
+    let places = Permits::new(1);
     let replacing = |whose: &str| Claim {
         replaces_own: true,
         ..claim(Rank::Guest, whose)
     };
     let first = places.take(replacing("a")).expect("free");
-    assert_eq!(places.take(replacing("b")).err(), Some(NoPlace::Full));
+    assert_eq!(places.take(replacing("b")).err(), Some(NoPermit::Full));
     let second = places.take(replacing("a")).expect("its own");
     assert_eq!(first.why(), FOR_ITS_OWN);
     drop(first);
@@ -125,20 +125,20 @@ fn a_party_may_give_its_own_place_for_another() {
 
 #[test]
 fn a_party_with_a_small_share_changes_what_it_has() {
-    let places = Places::new(4);
+    let places = Permits::new(4);
     let of = |replaces_own| Claim {
         share: 1,
         replaces_own,
         ..claim(Rank::Guest, "a")
     };
     let first = places.take(of(true)).expect("free");
-    assert_eq!(places.take(of(false)).err(), Some(NoPlace::Share));
+    assert_eq!(places.take(of(false)).err(), Some(NoPermit::Share));
     let second = places.take(of(true)).expect("instead of the first");
     assert_eq!((first.why(), places.count()), (FOR_ITS_OWN, 1));
     let early = places.take(of(true));
     assert_eq!(
         early.err(),
-        Some(NoPlace::Share),
+        Some(NoPermit::Share),
         "while the first is leaving"
     );
     drop(first);
@@ -148,7 +148,7 @@ fn a_party_with_a_small_share_changes_what_it_has() {
 
 #[test]
 fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
-    let places = Places::new(6);
+    let places = Permits::new(6);
     let of = |rank, whose: &str, answers: &str| Claim {
         answers: answers.into(),
         ..claim(rank, whose)
@@ -156,7 +156,7 @@ fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
     let minted = |number: usize| of(Rank::Guest, &format!("shop {number}"), "shop");
     let shop: Vec<_> = (0..6).map(|number| places.take(minted(number))).collect();
     let shop: Vec<_> = shop.into_iter().map(|place| place.expect("free")).collect();
-    assert_eq!(places.take(minted(7)).err(), Some(NoPlace::Full));
+    assert_eq!(places.take(minted(7)).err(), Some(NoPermit::Full));
     assert!(places.has_one_for(Rank::Guest, "a"));
     let paired = ["a", "b"].map(|whose| places.take(claim(Rank::Guest, whose)));
     let paired = paired.map(|place| place.expect("beyond what they keep"));
@@ -165,9 +165,9 @@ fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
     assert!(shop[..4].iter().all(|place| !has_ended(place)));
     assert!(!places.has_one_for(Rank::Guest, "c"));
     let third = places.take(claim(Rank::Guest, "c"));
-    assert_eq!(third.err(), Some(NoPlace::Full), "four are theirs");
+    assert_eq!(third.err(), Some(NoPermit::Full), "four are theirs");
     // What they have lost they do not get back from others, and the owner comes before all.
-    assert_eq!(places.take(minted(4)).err(), Some(NoPlace::Full));
+    assert_eq!(places.take(minted(4)).err(), Some(NoPermit::Full));
     let owner = places
         .take(claim(Rank::Owner, "o"))
         .expect("of who has most");
@@ -190,7 +190,7 @@ fn what_is_kept() {
 
 #[test]
 fn who_may_give_one_of_its_own_takes_nobody_elses() {
-    let places = Places::new(3);
+    let places = Permits::new(3);
     let minted = |number: usize| Claim {
         answers: "shop".into(),
         ..claim(Rank::Guest, &format!("shop {number}"))

@@ -31,7 +31,7 @@ const FOR_ITS_OWN: &str = "this viewer needed this place for something else";
 /// whom one party answers may have all places together, and keep [two thirds](kept) against others
 /// that weigh as much.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Permits {
     table: Arc<Guarded<Table>>,
     max: usize,
 }
@@ -99,7 +99,7 @@ pub fn lent(taken: &[(Rank, &str)], max: usize, (rank, answers): (Rank, &str)) -
 
 /// Reason why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoPlace {
+pub enum NoPermit {
     /// The party has its share.
     Share,
     /// All are taken by others that weigh as much.
@@ -110,8 +110,8 @@ pub enum NoPlace {
 
 /// A place that was taken. Dropping it frees it.
 #[derive(Debug)]
-pub struct Place {
-    places: Places,
+pub struct Permit {
+    places: Permits,
     serial: u64,
     end: End,
     gone: CancellationToken,
@@ -145,7 +145,7 @@ impl End {
     }
 }
 
-impl Places {
+impl Permits {
     /// A table of so many places.
     pub fn new(max: usize) -> Self {
         Self {
@@ -160,11 +160,11 @@ impl Places {
     }
 
     /// Takes a place. Somebody who has to go for it is told at once, and may hold on to what the
-    /// place is for until then: [`Place::vacated`].
+    /// place is for until then: [`Permit::vacated`].
     ///
     /// # Errors
-    /// [`NoPlace`].
-    pub fn take(&self, claim: Claim) -> Result<Place, NoPlace> {
+    /// [`NoPermit`].
+    pub fn take(&self, claim: Claim) -> Result<Permit, NoPermit> {
         let mut table = self.table();
         let vacated = table.make_room(&claim, self.max)?;
         table.displaced.retain(|known| *known != claim.whose);
@@ -177,7 +177,7 @@ impl Places {
             end: end.clone(),
             gone: gone.clone(),
         });
-        Ok(Place {
+        Ok(Permit {
             places: self.clone(),
             serial,
             end,
@@ -235,10 +235,10 @@ impl Table {
         &mut self,
         claim: &Claim,
         max: usize,
-    ) -> Result<Option<CancellationToken>, NoPlace> {
+    ) -> Result<Option<CancellationToken>, NoPermit> {
         if claim.rank < Rank::Owner && self.count_of(&claim.whose) >= claim.share {
             let oldest = self.taken.iter().position(|taken| claim.may_replace(taken));
-            return self.replace(oldest, NoPlace::Share);
+            return self.replace(oldest, NoPermit::Share);
         }
         if self.taken.len() < max {
             return Ok(None);
@@ -265,9 +265,9 @@ impl Table {
                 return Ok(Some(victim.gone));
             }
             let why = if self.displaced.contains(&claim.whose) {
-                NoPlace::Displaced
+                NoPermit::Displaced
             } else {
-                NoPlace::Full
+                NoPermit::Full
             };
             return self.replace(newest, why);
         };
@@ -285,8 +285,8 @@ impl Table {
     fn replace(
         &mut self,
         index: Option<usize>,
-        otherwise: NoPlace,
-    ) -> Result<Option<CancellationToken>, NoPlace> {
+        otherwise: NoPermit,
+    ) -> Result<Option<CancellationToken>, NoPermit> {
         self.leaving.retain(|(_, gone)| !gone.is_cancelled());
         let is_leaving = |whose: &str| self.leaving.iter().any(|(leaving, _)| **leaving == *whose);
         let index = index.filter(|index| !is_leaving(&self.taken[*index].claim.whose));
@@ -320,7 +320,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl Permit {
     /// Waits until its holder has to go; gives the reason.
     pub async fn ended(&self) -> &'static str {
         self.end.token.cancelled().await;
@@ -354,7 +354,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut table = self.places.table();
         table.taken.retain(|taken| taken.serial != self.serial);

@@ -5,21 +5,21 @@ use std::sync::{
 
 /// Counter of permits: for viewers of the device, or for what one of them has under way.
 #[derive(Clone, Debug, Default)]
-pub struct Places(Arc<AtomicUsize>);
+pub struct UseCount(Arc<AtomicUsize>);
 
 /// A place that was taken. Dropping it frees it.
 #[derive(Debug)]
-pub struct Place(Places);
+pub struct InUse(UseCount);
 
-impl Places {
+impl UseCount {
     /// Takes a place, if fewer than `max` are taken.
-    pub fn take(&self, max: usize) -> Option<Place> {
+    pub fn take(&self, max: usize) -> Option<InUse> {
         let taken = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
                 (count < max).then_some(count + 1)
             });
-        taken.ok().map(|_| Place(self.clone()))
+        taken.ok().map(|_| InUse(self.clone()))
     }
 
     /// Places that are taken.
@@ -28,7 +28,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for InUse {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_place_comes_back() {
-        let places = Places::default();
+        let places = UseCount::default();
         let (one, two) = (places.take(2).expect("free"), places.take(2));
         assert!(two.is_some() && places.take(2).is_none());
         drop(one);
