@@ -2,7 +2,12 @@
 
 use std::{fs, path::Path};
 
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/architecture.md"];
+const DOCUMENTS: [&str; 4] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/glossary.md",
+];
 /// A document whose tables of three columns are question, file and name.
 const ARCHITECTURE: &str = "docs/architecture.md";
 
@@ -25,9 +30,17 @@ fn files_that_documents_name_exist() {
     for document in DOCUMENTS {
         for line in read(document).lines() {
             let is_file = |word: &&str| {
-                ["src/", "crates/", "tests/", "config/", "docs/", "include/"]
-                    .iter()
-                    .any(|start| word.starts_with(start))
+                [
+                    "src/",
+                    "crates/",
+                    "examples/",
+                    "tests/",
+                    "config/",
+                    "docs/",
+                    "include/",
+                ]
+                .iter()
+                .any(|start| word.starts_with(start))
                     && !word.contains(' ')
             };
             for file in quoted(line).filter(is_file) {
