@@ -12,7 +12,7 @@ use std::{
 
 use peercam_hal::clock::Clock;
 use peercam_proto::{
-    call::{Call, CallRequest, CallState, DeviceCallAction, Effect, Party},
+    call::{Call, CallState, DeviceCallAction, Effect, Party, ViewerCallAction},
     error::{Error, ErrorKind},
     feedback::Feedback,
     media::ChannelId,
@@ -107,7 +107,7 @@ impl Calls {
         &self,
         caller: &Caller,
         channel: ChannelId,
-        what: CallRequest,
+        what: ViewerCallAction,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let answers = caller.proof.as_ref().map(|_| caller.answers());

@@ -17,7 +17,7 @@ use crate::{
 
 /// Action of a viewer on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallRequest {
+pub enum ViewerCallAction {
     /// `wx_call_start`: it rings the device.
     Start,
     /// `call_answer`: it takes the device's call.
@@ -194,7 +194,7 @@ impl Call {
     pub fn apply_request(
         &mut self,
         party: Party<'_>,
-        (what, channel): (CallRequest, ChannelId),
+        (what, channel): (ViewerCallAction, ChannelId),
         now: MediaTime,
     ) -> Moved {
         let viewer = party.viewer;
@@ -203,7 +203,7 @@ impl Call {
         }
         let is_part = self.viewers().iter().any(|part| part == viewer);
         match (&mut self.state, what) {
-            (CallState::Idle, CallRequest::Start) => {
+            (CallState::Idle, ViewerCallAction::Start) => {
                 self.rings.begin(party, self.ring, now)?;
                 self.rank = party.rank;
                 self.state = CallState::Called {
@@ -215,20 +215,20 @@ impl Call {
             }
             (CallState::Idle, _) => Err(no_call()),
             // Whoever has no part in the call is refused; what follows is about the caller's own.
-            (_, CallRequest::Start) if !is_part => Err(busy()),
+            (_, ViewerCallAction::Start) if !is_part => Err(busy()),
             (_, _) if !is_part => Err(not_part()),
             // Both ring each other: that is an answer.
-            (CallState::Calling { .. }, CallRequest::Start | CallRequest::Answer) => {
+            (CallState::Calling { .. }, ViewerCallAction::Start | ViewerCallAction::Answer) => {
                 Ok(self.answered_by(party))
             }
             // The document has `call_hang_up` after answering only; here it is also what a viewer that
             // has left counts as having said.
             (
                 CallState::Calling { viewers, .. },
-                CallRequest::Reject
-                | CallRequest::Busy
-                | CallRequest::Timeout
-                | CallRequest::HangUp,
+                ViewerCallAction::Reject
+                | ViewerCallAction::Busy
+                | ViewerCallAction::Timeout
+                | ViewerCallAction::HangUp,
             ) => {
                 viewers.retain(|other| other != viewer);
                 if viewers.is_empty() {
@@ -236,22 +236,22 @@ impl Call {
                 }
                 Ok(Vec::new())
             }
-            (CallState::Called { .. }, CallRequest::Start)
-            | (CallState::Talking { .. }, CallRequest::Start | CallRequest::Answer) => {
+            (CallState::Called { .. }, ViewerCallAction::Start)
+            | (CallState::Talking { .. }, ViewerCallAction::Start | ViewerCallAction::Answer) => {
                 Ok(Vec::new())
             }
             (
                 CallState::Called { .. },
-                CallRequest::Cancel | CallRequest::HangUp | CallRequest::Timeout,
+                ViewerCallAction::Cancel | ViewerCallAction::HangUp | ViewerCallAction::Timeout,
             ) => {
                 self.state = CallState::Idle;
                 Ok(Vec::new())
             }
-            (CallState::Talking { .. }, CallRequest::HangUp | CallRequest::Busy) => {
+            (CallState::Talking { .. }, ViewerCallAction::HangUp | ViewerCallAction::Busy) => {
                 self.state = CallState::Idle;
                 Ok(vec![Effect::EndTalk(viewer.to_owned())])
             }
-            (CallState::Calling { .. }, CallRequest::Cancel) => {
+            (CallState::Calling { .. }, ViewerCallAction::Cancel) => {
                 Err(conflict("it is the device that calls; call_reject says no"))
             }
             (CallState::Called { .. }, _) => Err(conflict(
@@ -267,7 +267,7 @@ impl Call {
     fn take_over(
         &mut self,
         party: Party<'_>,
-        what: CallRequest,
+        what: ViewerCallAction,
         channel: ChannelId,
         now: MediaTime,
     ) -> Option<Vec<Effect>> {
@@ -279,7 +279,7 @@ impl Call {
         let (of, mut effects) = match &self.state {
             // Those that are rung have not said yet that they want it.
             CallState::Calling { .. } => {
-                let is_answer = matches!(what, CallRequest::Start | CallRequest::Answer);
+                let is_answer = matches!(what, ViewerCallAction::Start | ViewerCallAction::Answer);
                 return is_answer.then(|| self.answered_by(party));
             }
             CallState::Called {
@@ -299,20 +299,22 @@ impl Call {
         }
         let is_talking = matches!(self.state, CallState::Talking { .. });
         self.state = match what {
-            CallRequest::Start => CallState::Called {
+            ViewerCallAction::Start => CallState::Called {
                 channel,
                 viewer: viewer.to_owned(),
                 until: now.plus_micros(self.ring),
             },
             // It was rung too, and somebody else was faster.
-            CallRequest::Answer if is_talking => CallState::Talking {
+            ViewerCallAction::Answer if is_talking => CallState::Talking {
                 channel: of,
                 viewer: viewer.to_owned(),
             },
-            CallRequest::HangUp | CallRequest::Reject => CallState::Idle,
+            ViewerCallAction::HangUp | ViewerCallAction::Reject => CallState::Idle,
             _ => return None,
         };
-        if let (CallRequest::Reject, Some(Effect::Tell(_, signal))) = (what, effects.first_mut()) {
+        if let (ViewerCallAction::Reject, Some(Effect::Tell(_, signal))) =
+            (what, effects.first_mut())
+        {
             *signal = CallSignal::Reject;
         }
         self.rank = party.rank;
@@ -374,7 +376,7 @@ impl Call {
     /// A viewer has left, which is as if it had hung up.
     pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
         // A guest takes nothing over, and hanging up reads neither channel nor time.
-        let hangs_up = (CallRequest::HangUp, ChannelId::default());
+        let hangs_up = (ViewerCallAction::HangUp, ChannelId::default());
         let party = Party {
             viewer,
             rank: Rank::Guest,

@@ -1,8 +1,8 @@
 //! Calls as tables of events: the effects of each event, and the state behind the last.
 
-use CallRequest as Viewer;
 use CallSignal as Signal;
 use DeviceCallAction as Device;
+use ViewerCallAction as Viewer;
 
 use super::*;
 
@@ -13,7 +13,7 @@ const RING: i64 = 30_000_000;
 enum Happens {
     /// The device rings a and b.
     Rings,
-    Moves(&'static str, CallRequest),
+    Moves(&'static str, ViewerCallAction),
     Does(DeviceCallAction),
     Leaves(&'static str),
     Expires,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::{PanelMessage, TopicName, json, panel::Members};
-use crate::{call::CallRequest, encoding::hex};
+use crate::{call::ViewerCallAction, encoding::hex};
 
 /// Most layers of percent-encoding that are looked through, beside that of the query.
 const MAX_ESCAPED: usize = 4;
@@ -31,7 +31,7 @@ pub enum Meaning {
     /// `ptz_left` and the like: a step.
     Step(Direction, Speed),
     /// `wx_call_start` and the like.
-    Call(CallRequest),
+    Call(ViewerCallAction),
     /// A command that is not known here.
     Other,
     /// JSON without a topic. It goes to nobody.
@@ -235,12 +235,12 @@ pub(super) fn direction(word: &str) -> Option<Direction> {
     })
 }
 
-fn call(text: &str) -> Option<CallRequest> {
+fn call(text: &str) -> Option<ViewerCallAction> {
     Some(match text {
-        "wx_call_start" => CallRequest::Start,
-        "wx_call_cancel" => CallRequest::Cancel,
-        "wx_call_hangup" => CallRequest::HangUp,
-        "wx_call_timeout" => CallRequest::Timeout,
+        "wx_call_start" => ViewerCallAction::Start,
+        "wx_call_cancel" => ViewerCallAction::Cancel,
+        "wx_call_hangup" => ViewerCallAction::HangUp,
+        "wx_call_timeout" => ViewerCallAction::Timeout,
         _ => return None,
     })
 }
@@ -263,10 +263,10 @@ mod tests {
                 "ptz_down_speed_99",
                 Meaning::Step(Direction::Down, Speed(10)),
             ),
-            ("wx_call_start", Meaning::Call(CallRequest::Start)),
-            ("wx_call_cancel", Meaning::Call(CallRequest::Cancel)),
-            ("wx_call_hangup", Meaning::Call(CallRequest::HangUp)),
-            ("wx_call_timeout", Meaning::Call(CallRequest::Timeout)),
+            ("wx_call_start", Meaning::Call(ViewerCallAction::Start)),
+            ("wx_call_cancel", Meaning::Call(ViewerCallAction::Cancel)),
+            ("wx_call_hangup", Meaning::Call(ViewerCallAction::HangUp)),
+            ("wx_call_timeout", Meaning::Call(ViewerCallAction::Timeout)),
             ("ptz_inwards", Meaning::Other),
             ("ptz_left_speed_x", Meaning::Other),
             ("36D7F336FCEC9E57318ECA0323BA9497", Meaning::Other),

@@ -56,7 +56,7 @@ use std::time::Duration;
 
 use self::json::MAX_NAME;
 use crate::{
-    call::CallRequest,
+    call::ViewerCallAction,
     error::Error,
     media::{ChannelId, Content, Quality},
     query::Query,
@@ -120,7 +120,7 @@ pub enum Command {
         /// The channel that it is about.
         channel: ChannelId,
         /// Move of the caller in the call.
-        what: CallRequest,
+        what: ViewerCallAction,
     },
     /// `user_define`.
     Custom {
@@ -254,14 +254,14 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
     })
 }
 
-fn viewer_move(cmd: &str) -> Option<CallRequest> {
+fn viewer_move(cmd: &str) -> Option<ViewerCallAction> {
     Some(match cmd {
-        "call_answer" => CallRequest::Answer,
-        "call_hang_up" => CallRequest::HangUp,
-        "call_cancel" => CallRequest::Cancel,
-        "call_reject" => CallRequest::Reject,
-        "call_busy" => CallRequest::Busy,
-        "call_timeout" => CallRequest::Timeout,
+        "call_answer" => ViewerCallAction::Answer,
+        "call_hang_up" => ViewerCallAction::HangUp,
+        "call_cancel" => ViewerCallAction::Cancel,
+        "call_reject" => ViewerCallAction::Reject,
+        "call_busy" => ViewerCallAction::Busy,
+        "call_timeout" => ViewerCallAction::Timeout,
         _ => return None,
     })
 }
@@ -363,7 +363,7 @@ mod tests {
                 "action=inner_define&cmd=call_answer",
                 Ok(Command::Call {
                     channel: ChannelId(0),
-                    what: CallRequest::Answer,
+                    what: ViewerCallAction::Answer,
                 }),
             ),
         ] {
