@@ -2,10 +2,11 @@
 
 use std::{fs, path::Path};
 
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/decisions.md",
     "docs/glossary.md",
 ];
 /// A document whose tables of three columns are question, file and name.
