@@ -20,7 +20,7 @@ use std::{
 };
 
 use peercam_hal::{Camera, clock::Clock};
-use peercam_net::{self as transport, Entrance, Known, tcp::Listener};
+use peercam_net::{self as transport, Known, UnauthenticatedLimiter, tcp::Listener};
 use peercam_proto::peer_info::PeerInfo;
 use peercam_task::{boundary, watchdog};
 use prometheus_client::registry::Registry;
@@ -55,7 +55,7 @@ pub struct Daemon {
     call_task: CallTask,
     outbox: Option<Arc<dyn Outbox>>,
     connections: ByKind,
-    entrance: Entrance,
+    entrance: UnauthenticatedLimiter,
     #[cfg(feature = "p2p")]
     known: Known,
     data_dir: DataDir,
@@ -186,8 +186,9 @@ impl Daemon {
             record::recordings(config.record.as_ref(), recorder.as_ref(), zone, &channels);
         #[cfg(not(feature = "record"))]
         let recordings = {
-            let index =
-                |channel: &live::Channel| Some((channel.id, channel.camera.parts().recordings?));
+            let index = |channel: &live::Channel| {
+                Some((channel.id, channel.camera.capabilities().recordings?))
+            };
             let indexes = channels.iter().filter_map(index).collect();
             device::Recordings::new(indexes, zone, Default::default())
         };
@@ -195,15 +196,15 @@ impl Daemon {
         let talk_metrics = talk::Metrics::default();
         talk_metrics.register(&mut registry);
         let speakers = channels.iter();
-        let speakers =
-            speakers.filter_map(|channel| Some((channel.id, channel.camera.parts().talkback?)));
+        let speakers = speakers
+            .filter_map(|channel| Some((channel.id, channel.camera.capabilities().talkback?)));
         let talks = talk::Config {
             ahead: budget.talk_ahead,
             ..config.talk
         };
         let talkers = Talkers::new(clock, talks, speakers.collect(), talk_metrics);
         let (calls, call_task) = Calls::new(clock, config.call_ring);
-        let device = Device::new(device::Parts {
+        let device = Device::new(device::DeviceParts {
             hub: hub.clone(),
             channels,
             viewers: viewers.clone(),
@@ -243,7 +244,7 @@ impl Daemon {
             p2p,
             #[cfg(feature = "record")]
             recorder,
-            entrance: Entrance::new(
+            entrance: UnauthenticatedLimiter::new(
                 known.clone(),
                 shares.unauthenticated.max,
                 access::random()?,

@@ -17,7 +17,7 @@
 //! | 4 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`access`] | who may do what |
-//! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; the door for commands |
+//! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
 //! | 0 | [`log`] | where the log goes |
 //!
 //! # The two journeys
@@ -26,7 +26,7 @@
 //! tag heads ([`peercam_proto::flv::Muxer`]) → HTTP body → socket. It is copied once, by the
 //! kernel; for a paired viewer over TCP once more, into the buffer in which it is sealed.
 //!
-//! A command goes one round trip through one door: HTTP →
+//! A command goes one round trip by one way: HTTP →
 //! [`peercam_proto::command::decode_request`] → [`device::Device::apply`] →
 //! [`peercam_proto::command::Reply::encode`] → HTTP.
 

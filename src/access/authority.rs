@@ -2,7 +2,7 @@
 //!
 //! Invariants: a credential is checked against the lists as they are at that moment, when it is let
 //! in and for as long as its session runs; and while the list of revocations cannot be read, nobody
-//! is let in. Files are [`SecretStore`]'s, MACs [`TokenVerifier`](super::Gate)'s.
+//! is let in. Files are [`SecretStore`]'s, MACs [`TokenVerifier`](super::TokenVerifier)'s.
 
 use std::{sync::Arc, time::Instant};
 
@@ -74,7 +74,7 @@ impl Authority {
         Ok(authority)
     }
 
-    /// A keeper of known secrets, who knows of no revocations yet and lets nobody in.
+    /// An authority over known secrets, which knows of no revocations yet and lets nobody in.
     pub(super) fn with_secrets(
         secrets: Secrets,
         clock: Clock,

@@ -2,7 +2,7 @@
 //! the device find the daemon that runs.
 //!
 //! Invariants: nobody but the device's user can write in it, and `endpoint.json` counts only while
-//! the process that wrote it holds the lock. Secrets and lists in it are [`SecretStore`](super::Store)'s.
+//! the process that wrote it holds the lock. Secrets and lists in it are [`SecretStore`](super::SecretStore)'s.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},

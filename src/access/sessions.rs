@@ -2,7 +2,7 @@
 //!
 //! Invariants: a slot is one credential at one endpoint, and lives as long as a connection of it;
 //! the table never holds more than its bound; and connections are ended with its lock released,
-//! since that takes locks of theirs. Which credentials are good is [`Authority`](super::Keeper)'s to
+//! since that takes locks of theirs. Which credentials are good is [`Authority`](super::Authority)'s to
 //! say.
 
 use std::{sync::Arc, time::Instant};

@@ -2,7 +2,7 @@
 //!
 //! Invariants: secrets are made once, all or none, and never made anew; the lists are changed under
 //! one lock, the revocations before the pairings. What a daemon makes of them is
-//! [`Authority`](super::Keeper)'s.
+//! [`Authority`](super::Authority)'s.
 
 use std::{
     fs::{self, File, OpenOptions},

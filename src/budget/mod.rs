@@ -60,7 +60,7 @@ const TALK: usize = 192 * KIB;
 /// Tables of viewers and calls, commands that wait for their playback, counters, lines of the log.
 const REST: usize = 320 * KIB;
 
-/// Tasks of the device, as far as they take memory.
+/// What the configuration has that takes memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wants {
     channels: usize,

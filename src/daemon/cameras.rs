@@ -61,7 +61,7 @@ fn with_speaker(camera: Arc<dyn Camera>, channel: &Channel) -> Result<Arc<dyn Ca
     // A program in the configuration is meant, whatever the camera has.
     let speaker: Arc<dyn Talkback> = match &said.command {
         Some(command) => Arc::new(ExecSpeaker::new(command)?),
-        None => match (said.sample_rate, camera.parts().talkback) {
+        None => match (said.sample_rate, camera.capabilities().talkback) {
             (Some(_), Some(own)) => own,
             _ => return Ok(camera),
         },

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Strangers' places that one source has at most, and number of places that viewers leave to strangers.
+/// Unauthenticated connections of one source at most; as many are kept free for such.
 const OF_SOURCE: usize = 8;
 /// Interval between looks at the states of the relays.
 const RELAY_INTERVAL: Duration = Duration::from_secs(5);

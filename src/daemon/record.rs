@@ -33,7 +33,7 @@ pub(super) fn start(
     let metrics = Metrics::default();
     metrics.register(registry);
     let mode = |channel: &Channel| -> Mode {
-        if channel.camera.parts().stills_only {
+        if channel.camera.capabilities().stills_only {
             tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
             return Mode::Off;
         }
@@ -68,7 +68,7 @@ pub(super) fn recordings(
         let own = recorder.map(|recorder| recorder.index(channel.id));
         Some((
             channel.id,
-            own.or_else(|| channel.camera.parts().recordings)?,
+            own.or_else(|| channel.camera.capabilities().recordings)?,
         ))
     };
     let dialect = config.map(|config| config.file_list).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use peercam_net::{Connections, Entrance, Metrics, Timeouts, UnauthenticatedLimits, tcp::Listener};
+use peercam_net::{
+    Connections, Metrics, Timeouts, UnauthenticatedLimiter, UnauthenticatedLimits, tcp::Listener,
+};
 use peercam_proto::origin_policy::Allowed;
 
 use crate::{
@@ -79,7 +81,7 @@ impl ByKind {
         listener: &Listener,
         access: ListenAccess,
         authority: &Arc<Authority>,
-        entrance: &Entrance,
+        entrance: &UnauthenticatedLimiter,
     ) -> (Listening, Connections) {
         match access {
             ListenAccess::Open {

@@ -64,7 +64,7 @@ pub struct CallTask {
 }
 
 impl Calls {
-    /// No call; one that comes rings so long. The keeper has to run.
+    /// No call; one that comes rings so long. The [`CallTask`] has to run.
     pub fn new(clock: Clock, ring: Duration) -> (Self, CallTask) {
         let (sender, effects) = mpsc::channel(QUEUE_LEN);
         let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);

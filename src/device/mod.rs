@@ -95,7 +95,7 @@ pub struct Device {
 }
 
 /// Parts of a device.
-pub struct Parts {
+pub struct DeviceParts {
     /// Live streams.
     pub hub: Hub,
     /// The cameras behind them.
@@ -122,12 +122,12 @@ pub struct Parts {
 
 impl Device {
     /// A device of these parts.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: DeviceParts) -> Self {
         let cameras = || {
             parts
                 .channels
                 .iter()
-                .map(|channel| (channel.id, channel.camera.parts()))
+                .map(|channel| (channel.id, channel.camera.capabilities()))
         };
         let firmware = cameras().filter_map(|(id, camera)| Some((id, camera.commands?)));
         let maintenance = cameras().filter_map(|(id, camera)| Some((id, camera.maintenance?)));

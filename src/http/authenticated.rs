@@ -1,4 +1,4 @@
-//! The door: authenticates the requests of one connection, lets their viewer in, and seals answers
+//! Authenticates the requests of one connection, lets their viewer in, and seals answers
 //! where the wire does not.
 //!
 //! Invariants: an unauthenticated request is never routed and gets the same answer whatever it

@@ -24,8 +24,8 @@ use peercam_proto::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody, seat::Seat,
-    snapshot::StillBody,
+    download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody,
+    snapshot::StillBody, stream_permit::StreamPermit,
 };
 use crate::device::InUse;
 
@@ -198,7 +198,7 @@ impl Body {
     }
 
     /// The seat that it is sent in, if it is media.
-    fn seat(&self) -> Option<&Seat> {
+    fn seat(&self) -> Option<&StreamPermit> {
         match &self.content {
             Content::Whole(_) | Content::List(_) => None,
             Content::Live(live) => Some(live.seat()),

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use peercam_net::{Activity, Entrance};
+use peercam_net::{ConnectionEntry, UnauthenticatedLimiter};
 use peercam_proto::{
     error::{Error, ErrorKind},
     network::Peer,
@@ -8,7 +8,7 @@ use peercam_proto::{
 
 use crate::{access::Session, device::Transport};
 
-/// Handle of the connection that a door stands on.
+/// Handle of the connection under an authenticated exchange: TCP or P2P.
 pub(super) trait ConnectionHandle: Send + Sync {
     /// Transport of the connection.
     fn transport(&self) -> Transport;
@@ -37,8 +37,8 @@ pub(super) trait ConnectionHandle: Send + Sync {
 /// A TCP connection.
 pub(super) struct TcpHandle {
     pub(super) peer: Peer,
-    pub(super) activity: Activity,
-    pub(super) entrance: Entrance,
+    pub(super) activity: ConnectionEntry,
+    pub(super) entrance: UnauthenticatedLimiter,
 }
 
 /// Refusal of a viewer for whose connection there is no place.

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use peercam_hal::{BoxFuture, HalError, RecordingFile};
 use peercam_proto::error::{Error, ErrorKind};
 
-use super::{body::Body, reply, seat::Seat};
+use super::{body::Body, reply, stream_permit::StreamPermit};
 
 /// Bytes that are read at a time. One block is on its way, and one is read ahead.
 const BLOCK: usize = 128 << 10;
@@ -23,7 +23,7 @@ pub(super) struct DownloadBody {
     state: State,
     /// Bytes of the file that are still to be read.
     rest: Range<u64>,
-    seat: Seat,
+    seat: StreamPermit,
 }
 
 type ReadBlock = BoxFuture<'static, (Box<dyn RecordingFile>, Result<Bytes, HalError>)>;
@@ -81,7 +81,7 @@ impl DownloadBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &Seat {
+    pub(super) fn seat(&self) -> &StreamPermit {
         &self.seat
     }
 
@@ -114,7 +114,7 @@ pub(super) fn respond(
     offset: u64,
     headers: &HeaderMap,
     is_head: bool,
-    seat: Seat,
+    seat: StreamPermit,
 ) -> Result<Response<Body>, Error> {
     let (size, tag) = (file.size(), format!("\"{}\"", file.tag()));
     // `offset` resumes in the way of stock apps; a range beside it would mean two beginnings.

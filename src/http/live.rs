@@ -10,7 +10,7 @@ use peercam_proto::{
     route::Labels,
 };
 
-use super::{seat::Seat, tags};
+use super::{stream_permit::StreamPermit, tags};
 use crate::{device::Caller, live::Subscription};
 
 /// A live stream on its way to one viewer: pulls frames, writes their tag heads.
@@ -27,14 +27,14 @@ pub(super) struct LiveBody {
     labels: Labels,
     /// Timestamp of the last frame, in milliseconds.
     timestamp: u32,
-    seat: Seat,
+    seat: StreamPermit,
 }
 
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
         subscription: Subscription,
-        seat: Seat,
+        seat: StreamPermit,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
@@ -92,7 +92,7 @@ impl LiveBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &Seat {
+    pub(super) fn seat(&self) -> &StreamPermit {
         &self.seat
     }
 

@@ -1,6 +1,6 @@
 //! The HTTP surface: authentication of connections, routes, answers.
 //!
-//! Belongs here: requests, replies and bodies. Errors become HTTP in `reply` and nowhere else.
+//! Belongs here: requests, replies and bodies. Which status an error has is decided by `peercam_proto::refusal`.
 //! Does not belong here: what a command does (`device`), how a stream runs (`live`).
 
 mod authenticated;
@@ -17,9 +17,9 @@ mod reply;
 mod request_body;
 mod router;
 mod sealed;
-mod seat;
 mod server;
 mod snapshot;
+mod stream_permit;
 mod tags;
 mod trusted;
 mod voice;

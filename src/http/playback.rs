@@ -9,7 +9,7 @@ use peercam_proto::{
     media::ChannelId,
 };
 
-use super::{seat::Seat, tags};
+use super::{stream_permit::StreamPermit, tags};
 use crate::{
     device::Caller,
     playback::{Item, Playback},
@@ -31,13 +31,13 @@ pub(super) struct PlaybackBody {
     timestamp: u32,
     channel: ChannelId,
     caller: Caller,
-    seat: Seat,
+    seat: StreamPermit,
 }
 
 impl PlaybackBody {
     pub(super) fn new(
         playback: Playback,
-        seat: Seat,
+        seat: StreamPermit,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
@@ -96,7 +96,7 @@ impl PlaybackBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &Seat {
+    pub(super) fn seat(&self) -> &StreamPermit {
         &self.seat
     }
 }

@@ -38,7 +38,7 @@ use super::{
     playback::PlaybackBody,
     reply,
     request_body::{RequestBody, within},
-    seat::Seat,
+    stream_permit::StreamPermit,
 };
 use crate::{
     access::{Authority, Holder, Sequel},
@@ -93,7 +93,7 @@ pub(super) struct Request<'a> {
     pub(super) asked_at: Instant,
 }
 
-/// Ties between work that outlives its request and whoever asked for it, for as long as they are
+/// End of work that outlives its request, with the session of whoever asked, for as long as they are
 /// held.
 pub(super) struct Watch {
     /// Cancelled when the device ends the session of whoever asked, and when it would if whoever asked
@@ -121,7 +121,7 @@ pub(super) enum Who<'a> {
         session: &'a str,
         /// Cancelled when the device ends that session.
         ends: &'a CancellationToken,
-        /// The keeper, which is told of faults that are charged to the holder.
+        /// The authority, which is told of faults that are charged to the holder.
         authority: &'a Arc<Authority>,
         peer: Peer,
         transport: Transport,
@@ -339,11 +339,15 @@ impl App {
 
     /// Takes a seat for a caller that talks or is sent media; for media it has a place among all
     /// viewers.
-    pub(super) fn take_seat(&self, caller: &Caller, media: Option<Media>) -> Result<Seat, Error> {
+    pub(super) fn take_seat(
+        &self,
+        caller: &Caller,
+        media: Option<Media>,
+    ) -> Result<StreamPermit, Error> {
         let places = media.map(|media| self.viewers.enter(caller, media));
         let places = places.transpose()?.unwrap_or_default();
         let attending = self.device.presence().attend(&caller.viewer);
-        Ok(Seat::new(places, attending))
+        Ok(StreamPermit::new(places, attending))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {

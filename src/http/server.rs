@@ -15,7 +15,7 @@ use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    Activity, Connections, Entrance, Standing,
+    ConnectionEntry, Connections, Standing, UnauthenticatedLimiter,
     tcp::{self, Connection, Listener},
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
@@ -57,12 +57,12 @@ pub enum Listening {
     },
     /// Requests must authenticate with a token.
     Token {
-        /// The keeper, which decides who is let in.
+        /// The authority, which decides who is let in.
         authority: Arc<Authority>,
         /// Set if media may be had unencrypted.
         allow_clear_media: bool,
         /// Precedence among unauthenticated peers.
-        entrance: Entrance,
+        entrance: UnauthenticatedLimiter,
     },
 }
 
@@ -164,7 +164,7 @@ fn refuse(mut stream: TcpStream) {
 async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
-    activity: Activity,
+    activity: ConnectionEntry,
     app: Arc<App>,
     listening: Listening,
 ) {
@@ -200,7 +200,7 @@ async fn serve_connection(
 async fn serve_trusted(
     stream: TcpStream,
     address: SocketAddr,
-    activity: Activity,
+    activity: ConnectionEntry,
     app: Arc<App>,
     allowed: Arc<Allowed>,
     is_local: bool,
@@ -243,11 +243,11 @@ async fn serve_trusted(
 async fn talk_sealed(
     stream: TcpStream,
     address: SocketAddr,
-    activity: Activity,
+    activity: ConnectionEntry,
     app: Arc<App>,
     authority: Arc<Authority>,
     allow_clear_media: bool,
-    entrance: Entrance,
+    entrance: UnauthenticatedLimiter,
 ) -> hyper::Result<()> {
     let verifier = match TokenVerifier::on_tcp(Arc::clone(&authority)) {
         Ok(verifier) => verifier,

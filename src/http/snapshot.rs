@@ -8,7 +8,7 @@ use super::{
     body::Body,
     reply,
     router::{App, Request},
-    seat::Seat,
+    stream_permit::StreamPermit,
 };
 use crate::{device::Media, live::Permit};
 
@@ -24,7 +24,7 @@ const PIECE: usize = 64 << 10;
 /// hands, and the place with it.
 pub(super) struct StillBody {
     rest: Bytes,
-    seat: Arc<Seat>,
+    seat: Arc<StreamPermit>,
 }
 
 impl StillBody {
@@ -44,7 +44,7 @@ impl StillBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &Seat {
+    pub(super) fn seat(&self) -> &StreamPermit {
         &self.seat
     }
 }
@@ -97,7 +97,7 @@ mod tests {
             replaces_own: false,
         };
         let place = places.take(claim(Rank::Guest, "guest")).expect("free");
-        let seat = Seat::new(vec![place], Presence::new(()).attend("guest"));
+        let seat = StreamPermit::new(vec![place], Presence::new(()).attend("guest"));
         let still = StillBody {
             rest: vec![7; PIECE + 1].into(),
             seat: Arc::new(seat),
@@ -128,7 +128,7 @@ mod tests {
         let places = Presence::new(()).attend("guest");
         let mut still = StillBody {
             rest: whole.clone(),
-            seat: Arc::new(Seat::new(Vec::new(), places)),
+            seat: Arc::new(StreamPermit::new(Vec::new(), places)),
         };
         let pieces: Vec<_> = std::iter::from_fn(|| still.piece()).collect();
         assert_eq!(pieces.concat(), whole);

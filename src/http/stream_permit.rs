@@ -9,7 +9,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::device::Attending;
 
 /// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
-pub(super) struct Seat {
+pub(super) struct StreamPermit {
     /// Places among all viewers, and among those that are sent the same; who talks needs none.
     places: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// Presence: the device counts as attended.
@@ -17,7 +17,7 @@ pub(super) struct Seat {
     has_ended: bool,
 }
 
-impl Seat {
+impl StreamPermit {
     pub(super) fn new(places: Vec<Permit>, attending: Attending) -> Self {
         let places = places.into_iter().map(|place| {
             let ends = Box::pin(place.ends());

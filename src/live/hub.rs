@@ -146,7 +146,7 @@ impl Hub {
                     id,
                     Known {
                         name,
-                        has_video: !camera.parts().stills_only,
+                        has_video: !camera.capabilities().stills_only,
                         no_still: Guarded::default(),
                         camera,
                         turned: AtomicU64::new(0),

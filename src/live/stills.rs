@@ -80,7 +80,7 @@ impl Stills {
             let slot = Slot {
                 hub: hub.clone(),
                 channel: channel.id,
-                camera: channel.camera.parts().snapshot?,
+                camera: channel.camera.capabilities().snapshot?,
                 largest,
                 metrics: metrics.clone(),
                 state: Guarded::default(),

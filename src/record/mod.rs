@@ -175,7 +175,7 @@ impl Recorder {
         let catalog = Catalog::of(root, config.files);
         let calls = Calls::default();
         let storages = cameras.iter().filter_map(|recorded| {
-            let storage = recorded.camera.parts().storage?;
+            let storage = recorded.camera.capabilities().storage?;
             Some((recorded.channel, storage))
         });
         let store = CardWriter::new(
@@ -220,7 +220,7 @@ impl Recorder {
                 queue: queue.clone(),
                 snapshot: recorded
                     .camera
-                    .parts()
+                    .capabilities()
                     .snapshot
                     .filter(|_| config.snapshots),
                 stop: stop.clone(),

@@ -113,7 +113,7 @@ struct Speaker {
 }
 
 /// A talker's turn at a speaker. Dropping it hands the speaker on.
-pub struct Turn {
+pub struct SpeakerLease {
     inner: Arc<Inner>,
     channel: ChannelId,
     speaker: Arc<dyn Talkback>,
@@ -188,7 +188,12 @@ impl Talkers {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if the channel has no speaker, [`ErrorKind::Busy`] if somebody
     /// talks through it, [`ErrorKind::Unavailable`] at shutdown.
-    pub async fn take(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
+    pub async fn take(
+        &self,
+        channel: ChannelId,
+        rank: Rank,
+        viewer: &str,
+    ) -> Result<SpeakerLease, Error> {
         let mut turn = self.enter(channel, rank, viewer)?;
         let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
         // Also for one that has just ended by itself, and sounds still.
@@ -196,7 +201,7 @@ impl Talkers {
         Ok(turn)
     }
 
-    fn enter(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<Turn, Error> {
+    fn enter(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<SpeakerLease, Error> {
         let Speaker {
             hardware, place, ..
         } = self.speaker(channel)?;
@@ -213,7 +218,7 @@ impl Talkers {
             let reason = "the device is shutting down";
             return Err(Error::new(ErrorKind::Unavailable, reason));
         }
-        Ok(Turn {
+        Ok(SpeakerLease {
             inner: Arc::clone(&self.inner),
             channel,
             speaker: Arc::clone(hardware),

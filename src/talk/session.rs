@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, Talked, Turn,
+    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, SpeakerLease, Talked,
     ahead::Ahead,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
@@ -30,8 +30,8 @@ struct Open {
     decoder: Decoder,
 }
 
-impl Turn {
-    /// Plays a body, which is said to be this, to its end, until the device hangs up, or as far as it
+impl SpeakerLease {
+    /// Plays a body of the declared format, to its end, until the device hangs up, or as far as it
     /// came. Gives back the body, and how it went, which is told to `ended` too.
     ///
     /// The talk is the speaker's own task: a body that has come whole sounds to its end whoever has
@@ -85,7 +85,7 @@ impl Turn {
     }
 }
 
-impl Turn {
+impl SpeakerLease {
     /// Plays 1 kHz for a fifth of a second.
     pub(super) fn beep(&self) -> Result<(), Error> {
         const RATE: u32 = 16_000;
@@ -174,7 +174,7 @@ impl Turn {
 }
 
 struct Talk<'a> {
-    turn: &'a Turn,
+    turn: &'a SpeakerLease,
     pace: Pace,
     upload: Upload,
     end: End,
@@ -200,7 +200,7 @@ enum End {
 }
 
 impl<'a> Talk<'a> {
-    fn new(turn: &'a Turn, declared: Declared, pace: Pace) -> Self {
+    fn new(turn: &'a SpeakerLease, declared: Declared, pace: Pace) -> Self {
         turn.inner.metrics.talkers.inc();
         let config = &turn.inner.config;
         let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);

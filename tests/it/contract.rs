@@ -347,9 +347,9 @@ async fn firmware_may_come_and_go_and_change_its_picture() {
     assert_eq!(next_size(&mut input).await, (640, 360));
     assert!(next_picture(&mut input).await.key);
     firmware.told(|told| told == "watch 1").await;
-    assert_eq!(control.request_key_frame(), ControlOutcome::Done);
+    assert_eq!(control.request_key_frame(), ControlOutcome::Accepted);
     firmware.told(|told| told == "key").await;
-    assert_eq!(control.set_bitrate(300_000), ControlOutcome::Done);
+    assert_eq!(control.set_bitrate(300_000), ControlOutcome::Accepted);
     firmware.told(|told| told == "bitrate 300000").await;
 
     firmware.grow();
@@ -393,12 +393,12 @@ fn speaker_keeps_the_contract(speaker: &dyn Talkback) {
 #[tokio::test]
 async fn speakers_keep_the_contract() {
     let (_, camera) = sim(AudioKind::None);
-    speaker_keeps_the_contract(&*camera.parts().talkback.expect("a speaker"));
+    speaker_keeps_the_contract(&*camera.capabilities().talkback.expect("a speaker"));
 
     let socket = Socket::new();
     let speaker = socket
         .camera
-        .parts()
+        .capabilities()
         .talkback
         .expect("a speaker, once there is firmware");
     assert!(speaker.check().is_err(), "no firmware");
@@ -417,7 +417,7 @@ async fn controls_keep_the_contract() {
     let (_, camera) = sim(AudioKind::None);
     let mut firmware = Firmware::start(&socket.path()).await;
     firmware.told(|told| told == "welcome").await;
-    let parts = socket.camera.parts();
+    let parts = socket.camera.capabilities();
     while parts
         .talkback
         .as_ref()
@@ -430,7 +430,7 @@ async fn controls_keep_the_contract() {
         tilt: 0,
         speed: 3,
     };
-    for parts in [parts, camera.parts()] {
+    for parts in [parts, camera.capabilities()] {
         let (ptz, picture) = (
             parts.ptz.expect("a motor"),
             parts.picture.expect("a picture"),

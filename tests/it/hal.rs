@@ -27,7 +27,7 @@ async fn a_key_frame_comes_when_it_is_asked_for() {
         assert!(!next_picture(&mut input).await.key);
     }
     let control = input.control.clone().expect("controls");
-    assert_eq!(control.request_key_frame(), ControlOutcome::Done);
+    assert_eq!(control.request_key_frame(), ControlOutcome::Accepted);
     let asked = [
         next_picture(&mut input).await.key,
         next_picture(&mut input).await.key,
@@ -56,7 +56,7 @@ async fn the_bitrate_follows_the_wish() {
     let control = input.control.clone().expect("controls");
     let mut measured = Vec::new();
     for rate in [2_000_000, 600_000] {
-        assert_eq!(control.set_bitrate(rate), ControlOutcome::Done);
+        assert_eq!(control.set_bitrate(rate), ControlOutcome::Accepted);
         // From one key frame to the next but one.
         while !next_picture(&mut input).await.key {}
         let mut bytes = 0;
@@ -79,7 +79,7 @@ async fn the_motor_moves_the_picture() {
         ..Config::default()
     };
     let camera = SimCamera::new(Clock::start(), config);
-    let motor = camera.parts().ptz.expect("a motor");
+    let motor = camera.capabilities().ptz.expect("a motor");
     let mut input = camera.open(Quality::Standard).unwrap();
     let SourceEvent::Online(tracks) = next(&mut input).await else {
         panic!("first comes Online")
@@ -132,7 +132,7 @@ fn annex_b_parameter_sets(config: &[u8]) -> Vec<u8> {
 async fn a_still_is_a_jpeg_file() {
     let camera = SimCamera::new(Clock::start(), Config::default());
     let still = camera
-        .parts()
+        .capabilities()
         .snapshot
         .expect("takes stills")
         .capture()

@@ -300,7 +300,7 @@ const SPAWNED: &[(&str, &str)] = &[
     ("daemon/p2p.rs", "likewise"),
     (
         "device/calls.rs",
-        "the call keeper and what it says contain what they run",
+        "the call task and what it says contain what they run",
     ),
     ("hal/src/exec.rs", "a program, and the thread that feeds it"),
     (

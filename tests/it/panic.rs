@@ -58,7 +58,7 @@ impl Camera for Bad {
         })
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             recordings: Some(Arc::new(BadCard)),
             commands: Some(Arc::new(BadCommands)),

@@ -85,7 +85,7 @@ impl Web {
             },
         };
         let camera = RtspCamera::new(Clock::start(), config);
-        camera.parts().snapshot.expect("stills")
+        camera.capabilities().snapshot.expect("stills")
     }
 
     async fn capture(&self) -> Result<Bytes, HalError> {

@@ -57,7 +57,7 @@ impl SourceControl for Scripted {
             return ControlOutcome::Unsupported;
         }
         self.0.key_requests.fetch_add(1, Ordering::SeqCst);
-        ControlOutcome::Done
+        ControlOutcome::Accepted
     }
 
     fn set_bitrate(&self, _bits_per_second: u32) -> ControlOutcome {

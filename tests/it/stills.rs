@@ -108,7 +108,7 @@ impl Camera for Scripted {
         Err(HalError::Missing)
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             snapshot: Some(Arc::new(Self(Arc::clone(&self.0)))),
             stills_only: self.0.only,

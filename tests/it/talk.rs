@@ -122,7 +122,7 @@ impl Camera for Bad {
         self.0.open(quality)
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             talkback: Some(Arc::new(BadSpeaker)),
             ..Capabilities::default()

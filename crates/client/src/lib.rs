@@ -5,7 +5,7 @@
 //!
 //! Nothing that comes from the network weakens it: what is not sealed with this credential's keys,
 //! or said by the device's own key, is only a hint; no refusal makes it try without encryption or
-//! by another door; and no POST is sent twice.
+//! by another transport; and no POST is sent twice.
 //!
 //! [`Viewer`] asks and watches, over P2P or TCP; [`p2p::Session`] is kept and dials again;
 //! [`exchange`] is the protocol alone, for an app with a transport of its own.

@@ -42,7 +42,7 @@ pub trait Camera: Send + Sync + 'static {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError>;
 
     /// Parts of the camera beside a picture. Asked once, at the start.
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 

@@ -325,10 +325,10 @@ impl Camera for WithSpeaker {
         self.camera.open(quality)
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             talkback: Some(Arc::clone(&self.speaker)),
-            ..self.camera.parts()
+            ..self.camera.capabilities()
         }
     }
 

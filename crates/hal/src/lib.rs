@@ -15,8 +15,8 @@
 //! | `sim` | `sim`: the simulated camera |
 //! | `socket` | `socket`: firmware that pushes frames into a Unix socket |
 //! | `exec` | `ExecSpeaker`: a speaker that is a program |
-//! | `sound` | `WithAudio`, `OneRate`: which sound viewers get, and speakers of one rate |
-//! | `aac` | `sound`, and G.711 of a camera becomes AAC |
+//! | `audio` | `WithAudio`, `OneRate`: which sound viewers get, and speakers of one rate |
+//! | `aac` | `audio`, and G.711 of a camera becomes AAC |
 //!
 //! A camera whose encoder is asked for pictures; `examples/camera.rs` of the daemon is one with a
 //! thread that waits for them:
@@ -100,7 +100,7 @@
 
 #[cfg(any(feature = "aac", feature = "sim"))]
 mod aac;
-#[cfg(feature = "sound")]
+#[cfg(feature = "audio")]
 mod audio;
 mod camera;
 mod controls;
@@ -108,10 +108,10 @@ mod controls;
 mod exec;
 #[cfg(any(feature = "socket", feature = "rtsp"))]
 mod feed;
-#[cfg(feature = "sound")]
+#[cfg(feature = "audio")]
 mod one_rate;
 mod recordings;
-#[cfg(feature = "sound")]
+#[cfg(feature = "audio")]
 mod resample;
 mod source;
 mod storage;
@@ -144,9 +144,9 @@ pub use storage::{Storage, StorageState};
 pub use talkback::{PlayedAudio, TalkSink, Talkback};
 
 // What stands around it.
-#[cfg(feature = "sound")]
+#[cfg(feature = "audio")]
 pub use audio::{AudioPolicy, WithAudio};
 #[cfg(feature = "exec")]
 pub use exec::{ExecError, ExecSpeaker, WithSpeaker};
-#[cfg(feature = "sound")]
+#[cfg(feature = "audio")]
 pub use one_rate::OneRate;

@@ -2,7 +2,7 @@
 //!
 //! State is carried over from block to block. Codecs and mixing do not belong here.
 
-/// Makes of sound of one rate that of another, as high as it was. Frequencies that the new rate does
+/// Converts PCM between sample rates, pitch unchanged. Frequencies that the new rate does
 /// not have are left out. Pure.
 ///
 /// A sample is the sum of those around it, weighted by a windowed sinc. What it holds is bounded by

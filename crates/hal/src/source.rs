@@ -58,7 +58,7 @@ pub trait SourceControl: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlOutcome {
     /// The hardware will do so.
-    Done,
+    Accepted,
     /// The hardware has no such control.
     Unsupported,
 }

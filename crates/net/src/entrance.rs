@@ -58,7 +58,7 @@ pub enum Ticket {
 /// Bound: 512 sources. Beyond them who is not remembered has to wait; a cookie that it got with a
 /// refusal and brings back a second later is as good as being remembered.
 #[derive(Clone)]
-pub struct Entrance {
+pub struct UnauthenticatedLimiter {
     turns: Arc<Guarded<Turns>>,
     known: Known,
     cookies: Arc<Cookies>,
@@ -93,7 +93,7 @@ struct Cookies {
     first_second: u32,
 }
 
-impl Entrance {
+impl UnauthenticatedLimiter {
     /// An entrance at which nobody has been, to so many places. The random bytes are for cookies.
     pub fn new(known: Known, places: usize, random: [u8; 36], now: Instant) -> Self {
         let (most, of) = TURNS;
@@ -164,7 +164,7 @@ impl Entrance {
     }
 }
 
-impl std::fmt::Debug for Entrance {
+impl std::fmt::Debug for UnauthenticatedLimiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entrance").finish_non_exhaustive()
     }
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_source_has_a_turn_in_a_second() {
         let start = Instant::now();
-        let entrance = Entrance::new(Known::default(), 96, [7; 36], start);
+        let entrance = UnauthenticatedLimiter::new(Known::default(), 96, [7; 36], start);
         let tickets = |from, now| (0..9).map(move |_| (from, now));
         let turns = |from, now| {
             let tickets = tickets(from, now).map(|(from, now)| entrance.ticket(from, now));
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_cookie_counts_a_second_later_and_not_for_long() {
         let start = Instant::now();
-        let entrance = Entrance::new(Known::default(), 96, [0xff; 36], start);
+        let entrance = UnauthenticatedLimiter::new(Known::default(), 96, [0xff; 36], start);
         let cookie = entrance.cookie(source(1), start);
         let shown = |from, seconds: u32| {
             entrance.ticket_for(&cookie, source(from), start + seconds * SECOND)

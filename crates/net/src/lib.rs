@@ -4,7 +4,7 @@
 //! here: what is said over them.
 //!
 //! - [`tcp`] accepts plain connections, [`p2p`] those of endpoints behind NATs (feature `p2p`).
-//! - [`Connections`], [`Entrance`] and [`places`] bound them, and decide who goes for whom.
+//! - [`Connections`], [`UnauthenticatedLimiter`] and [`places`] bound them, and decide who goes for whom.
 //! - [`dial`] connects to another program (by TLS with the feature `tls`), and [`request_once`]
 //!   exchanges one request and its answer over any byte stream.
 //!
@@ -58,10 +58,12 @@ pub mod permits;
 mod sources;
 pub mod tcp;
 
-pub use connections::{Activity, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits};
+pub use connections::{
+    ConnectionEntry, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits,
+};
 pub use dial::{Address, ClientStream, DialError, dial};
 #[cfg(feature = "tls")]
 pub use dial::{ParseRootsError, Tls};
-pub use entrance::{Entrance, Known, Ticket};
+pub use entrance::{Known, Ticket, UnauthenticatedLimiter};
 pub use exchange::{ExchangeError, Limits, request_once};
 pub use metrics::Metrics;

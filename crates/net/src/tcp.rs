@@ -17,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::Activity;
+use super::ConnectionEntry;
 
 /// Bytes that may wait unsent in the kernel for one peer: enough for a quarter of a second at
 /// 4 Mbit/s, so that a viewer that is slow skips early instead of watching old pictures.
@@ -112,7 +112,7 @@ pub struct Connection {
     stream: TcpStream,
     /// Read already, to be read again.
     prefix: Bytes,
-    activity: Activity,
+    activity: ConnectionEntry,
     /// Form of the first request line, as it came.
     form: Form,
     repaired: bool,
@@ -125,7 +125,7 @@ impl Connection {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub async fn open(mut stream: TcpStream, activity: Activity) -> io::Result<Self> {
+    pub async fn open(mut stream: TcpStream, activity: ConnectionEntry) -> io::Result<Self> {
         let mut buffer = BytesMut::with_capacity(1024);
         let end = loop {
             let blank = buffer
@@ -164,7 +164,7 @@ impl Connection {
 
     /// A connection whose first request line is left as it is: where requests are signed, the bytes
     /// that were sent are the ones that count.
-    pub fn untouched(stream: TcpStream, activity: Activity) -> Self {
+    pub fn untouched(stream: TcpStream, activity: ConnectionEntry) -> Self {
         Self {
             stream,
             prefix: Bytes::new(),

@@ -106,7 +106,7 @@ pub struct Verified<'a> {
 pub struct Unauthenticated;
 
 impl TokenVerifier {
-    /// The gate of a new TCP connection.
+    /// The verifier of a new TCP connection.
     ///
     /// # Errors
     /// [`StoreError::Random`].
@@ -114,7 +114,7 @@ impl TokenVerifier {
         Ok(Self::with_random(authority, random()?, random()?))
     }
 
-    /// The gate of [`TokenVerifier::on_tcp`], with `B` and the secret half of `D` given.
+    /// The verifier of [`TokenVerifier::on_tcp`], with `B` and the secret half of `D` given.
     pub(super) fn with_random(
         authority: Arc<Authority>,
         fresh: [u8; 32],
@@ -128,7 +128,7 @@ impl TokenVerifier {
         )
     }
 
-    /// The gate of a new P2P connection.
+    /// The verifier of a new P2P connection.
     ///
     /// # Errors
     /// [`ExportError`] if the connection has nothing to bind tokens to.

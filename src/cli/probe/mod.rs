@@ -219,7 +219,7 @@ impl ProbeOptions {
         progress.end();
         let control = input.control.as_ref();
         observed.forces_keys =
-            control.is_some_and(|control| control.request_key_frame() == ControlOutcome::Done);
+            control.is_some_and(|control| control.request_key_frame() == ControlOutcome::Accepted);
         Ok(observed)
     }
 }

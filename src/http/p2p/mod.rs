@@ -9,7 +9,7 @@ use http::{HeaderValue, header};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    Activity, Connections, Known, Standing,
+    ConnectionEntry, Connections, Known, Standing,
     p2p::{
         CloseReason, Connection, Endpoint, HandshakeDecision, HandshakeLimiter, Incoming, Stream,
     },
@@ -41,7 +41,7 @@ pub const REQUESTS_OF_SESSION: usize = 32;
 pub struct Service {
     /// The endpoint that is dialled.
     pub endpoint: Endpoint,
-    /// The keeper, which decides who is let in.
+    /// The authority, which decides who is let in.
     pub authority: Arc<Authority>,
     /// Services that requests reach.
     pub app: Arc<App>,
@@ -139,7 +139,7 @@ impl Service {
     async fn serve_connection(
         self,
         incoming: Incoming,
-        activity: Activity,
+        activity: ConnectionEntry,
         stop: CancellationToken,
     ) {
         // It is never ended for waiting: how long a peer may be silent is QUIC's to say.
@@ -270,7 +270,7 @@ impl Service {
 async fn exchange(
     stream: Stream,
     stop: CancellationToken,
-    activity: Activity,
+    activity: ConnectionEntry,
     app: Arc<App>,
     authenticated: Arc<AuthenticatedConnection>,
 ) -> Result<(), TooManyAttempts> {
@@ -316,7 +316,7 @@ async fn exchange(
     Ok(())
 }
 
-/// A connection as the gate sees it.
+/// A P2P connection as a [`SecureChannel`], for the verifier.
 struct Channel<'a>(&'a Connection);
 
 impl SecureChannel for Channel<'_> {
@@ -332,7 +332,7 @@ impl SecureChannel for Channel<'_> {
 /// A P2P connection as its door sees it.
 struct P2pHandle {
     connection: Connection,
-    activity: Activity,
+    activity: ConnectionEntry,
     peers: Peers,
     known: Known,
     /// Entry among the peers, by which the viewer of this connection can be told something.

@@ -20,7 +20,7 @@ use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    Activity, Connections, Metrics, Standing, Timeouts,
+    ConnectionEntry, Connections, Metrics, Standing, Timeouts,
     tcp::{self, Connection, Listener},
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
@@ -125,7 +125,7 @@ impl Proxy {
 async fn serve_connection(
     stream: TcpStream,
     (own, peer): (SocketAddr, SocketAddr),
-    activity: Activity,
+    activity: ConnectionEntry,
     session: Session,
     rules: Rules,
 ) {

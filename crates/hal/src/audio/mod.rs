@@ -66,8 +66,8 @@ impl Camera for WithAudio {
         })
     }
 
-    fn parts(&self) -> Capabilities {
-        self.camera.parts()
+    fn capabilities(&self) -> Capabilities {
+        self.camera.capabilities()
     }
 
     fn offline(&self) -> Option<String> {

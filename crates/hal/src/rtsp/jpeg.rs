@@ -33,7 +33,7 @@ impl Camera for JpegCamera {
         Err(HalError::Unsupported("moving pictures".to_owned()))
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             snapshot: Some(Arc::clone(&self.0) as _),
             stills_only: true,

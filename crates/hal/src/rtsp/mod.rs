@@ -172,7 +172,7 @@ impl Camera for RtspCamera {
         Ok(feed.open().into())
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
             snapshot: self.still.clone().map(|still| still as _),
             ..Capabilities::default()

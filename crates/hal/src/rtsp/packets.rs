@@ -18,7 +18,7 @@ use retina::{
 use super::session::Failure;
 use crate::Room;
 
-/// Weight that a frame may have before it is whole: the largest that anybody gets, and half of it for what
+/// Upper bound of a frame that is being assembled, in bytes before it is whole: the largest that anybody gets, and half of it for what
 /// its packets cost.
 pub(super) const fn most(room: Room) -> usize {
     room.picture + room.picture / 2

@@ -64,7 +64,7 @@ impl Camera for SimCamera {
         })
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         let shared = || Arc::clone(&self.shared);
         Capabilities {
             ptz: Some(Arc::new(self.shared.motor.clone())),

@@ -192,7 +192,7 @@ mod tests {
                 ..Config::default()
             },
         );
-        let card = camera.parts().storage.expect("has a card");
+        let card = camera.capabilities().storage.expect("has a card");
         assert_eq!(card.admit(1 << 20), Ok(()));
         assert!(matches!(card.state(), StorageState::Ready { free, .. } if free > 0));
     }

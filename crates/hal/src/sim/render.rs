@@ -151,7 +151,7 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
     boundary::thread(Part::Camera, "sim-camera", render).map(|_| ())
 }
 
-/// Has who opens the camera after a panic of the thread start another one.
+/// After a panic of the thread, lets the next `open` start another.
 struct Rendering<'a>(&'a Shared);
 
 impl Drop for Rendering<'_> {

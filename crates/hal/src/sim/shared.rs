@@ -132,12 +132,12 @@ impl SourceControl for Control {
             return ControlOutcome::Unsupported;
         }
         self.want_key();
-        ControlOutcome::Done
+        ControlOutcome::Accepted
     }
 
     fn set_bitrate(&self, bits_per_second: u32) -> ControlOutcome {
         let within = bits_per_second.clamp(*BITRATES.start(), *BITRATES.end());
         self.bitrate.store(within, Ordering::Relaxed);
-        ControlOutcome::Done
+        ControlOutcome::Accepted
     }
 }

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn one_talker_at_a_time() {
         let camera = SimCamera::new(Clock::start(), Config::default());
-        let speaker = camera.parts().talkback.expect("has a speaker");
+        let speaker = camera.capabilities().talkback.expect("has a speaker");
         let held = speaker.open(&pcm(16_000, 1)).expect("free");
         assert_eq!(speaker.open(&pcm(16_000, 1)).err(), Some(HalError::Busy));
         drop(held);
@@ -235,7 +235,7 @@ mod tests {
     fn other_rates_sound_as_long() {
         for (rate, channels) in [(8_000, 1), (44_100, 2)] {
             let camera = SimCamera::new(Clock::start(), Config::default());
-            let speaker = camera.parts().talkback.expect("has a speaker");
+            let speaker = camera.capabilities().talkback.expect("has a speaker");
             let mut sink = speaker.open(&pcm(rate, channels)).expect("free");
             sink.push(&vec![0x11; rate as usize / 5 * 2 * usize::from(channels)]);
             let heard = loop {

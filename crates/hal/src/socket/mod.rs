@@ -260,7 +260,7 @@ impl Camera for SocketCamera {
         })
     }
 
-    fn parts(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         let parts = Arc::new(SocketParts(Arc::clone(&self.channel)));
         Capabilities {
             ptz: Some(Arc::clone(&parts) as _),
@@ -319,7 +319,7 @@ impl Control {
         match announced {
             Some((source, (info, link))) if offers(&info) => {
                 link.send(&message(self.channel.stream(source)));
-                ControlOutcome::Done
+                ControlOutcome::Accepted
             }
             _ => ControlOutcome::Unsupported,
         }

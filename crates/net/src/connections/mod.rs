@@ -85,7 +85,7 @@ pub enum Standing {
 
 /// One connection's state, seen by those who serve it and by those who watch over it.
 #[derive(Clone, Debug)]
-pub struct Activity {
+pub struct ConnectionEntry {
     shared: Arc<Shared>,
     connections: Connections,
 }
@@ -123,7 +123,7 @@ impl Connections {
     }
 
     /// Takes a place for a new connection; `None` if there is none to be had.
-    pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<Activity> {
+    pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<ConnectionEntry> {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
         let (who, victim) = match standing {
@@ -165,7 +165,7 @@ impl Connections {
             metrics: self.metrics.clone(),
         });
         open.push(Arc::downgrade(&shared));
-        Some(Activity {
+        Some(ConnectionEntry {
             shared,
             connections: self.clone(),
         })
@@ -341,7 +341,7 @@ impl Drop for Shared {
     }
 }
 
-impl Activity {
+impl ConnectionEntry {
     /// Names the task that serves the connection: it is aborted when the connection is ended.
     pub fn served_by(&self, task: AbortHandle) {
         let mut state = self.shared.lock();

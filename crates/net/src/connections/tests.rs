@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::{Entrance, Known};
+use crate::{Known, UnauthenticatedLimiter};
 
 const PEER: Peer = Peer::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1));
 const SECOND: Duration = Duration::from_secs(1);
 
-fn has_ended(activity: &Activity) -> bool {
+fn has_ended(activity: &ConnectionEntry) -> bool {
     activity.shared.lock().ended
 }
 
@@ -117,11 +117,11 @@ fn sealed(max: usize, unauthenticated: UnauthenticatedLimits) -> Connections {
         .with_unauthenticated(unauthenticated)
 }
 
-fn entrance(places: usize, now: Instant) -> Entrance {
-    Entrance::new(Known::default(), places, [1; 36], now)
+fn entrance(places: usize, now: Instant) -> UnauthenticatedLimiter {
+    UnauthenticatedLimiter::new(Known::default(), places, [1; 36], now)
 }
 
-fn prove(activity: &Activity, rank: Rank, whose: &str) -> bool {
+fn prove(activity: &ConnectionEntry, rank: Rank, whose: &str) -> bool {
     activity.proved(rank, &whose.into(), Instant::now())
 }
 
@@ -137,7 +137,7 @@ fn a_flood_of_one_source_displaces_itself() {
     let owner = from(1, 0);
     let flood: Vec<_> = (1..200).map(|second| from(2, second)).collect();
     assert!(!has_ended(&owner), "the owner is older than all of them");
-    let is_there = |one: &&Activity| !has_ended(one);
+    let is_there = |one: &&ConnectionEntry| !has_ended(one);
     assert_eq!(flood.iter().filter(is_there).count(), ROOM.of_source);
     let newest = flood.iter().rev().take(ROOM.of_source);
     assert!(newest.clone().all(|one| !has_ended(one)));
@@ -198,7 +198,7 @@ fn those_that_have_proved_themselves_leave_places_to_those_that_have_not() {
         assert!(has_place, "of one like itself that waits");
         guests.push(guest);
     }
-    let open = |guests: &[Activity]| guests.iter().filter(|one| !has_ended(one)).count();
+    let open = |guests: &[ConnectionEntry]| guests.iter().filter(|one| !has_ended(one)).count();
     assert_eq!(open(&guests), 12);
     // Strangers take nothing from them.
     let strangers: Vec<_> = (100..200).map(admit).collect();
@@ -243,12 +243,12 @@ fn a_nobody_has_ten_seconds() {
 /// A flood in virtual time: connections that ask for the challenge and stay.
 struct Flood {
     connections: Connections,
-    entrance: Entrance,
+    entrance: UnauthenticatedLimiter,
     now: Instant,
     sources: u32,
     knocks: u32,
     per_second: u32,
-    held: Vec<Activity>,
+    held: Vec<ConnectionEntry>,
 }
 
 impl Flood {

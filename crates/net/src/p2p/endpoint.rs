@@ -1,7 +1,7 @@
 //! The endpoint: binding it, dialling, being dialled, and its relays.
 //!
 //! It contacts the configured relays and whom it is told to dial, and nobody else. Who may come in
-//! is decided in `admission`.
+//! is decided in `handshake`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -104,7 +104,7 @@ struct MadeOf {
     relays: Relays,
 }
 
-/// A peer that knocks.
+/// An incoming connection, before its handshake.
 pub struct Incoming {
     inner: iroh::endpoint::Incoming,
 }

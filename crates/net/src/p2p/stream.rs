@@ -16,7 +16,7 @@ use std::{
 use iroh::endpoint::{RecvStream, SendStream, VarInt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Activity;
+use crate::ConnectionEntry;
 
 /// Media, stills and what else is long wait for everything else: other answers are short, and
 /// people wait for them. Among each other they take turns.
@@ -36,7 +36,7 @@ pub struct Stream {
     is_shut_down: bool,
     /// Waits until the other end has everything.
     taken: Option<BoxFuture>,
-    activity: Option<Activity>,
+    activity: Option<ConnectionEntry>,
     write_blocked: bool,
     is_long: IsLong,
 }
@@ -67,7 +67,7 @@ impl Stream {
 
     /// Has writes that wait noted in `activity`.
     #[must_use]
-    pub fn watched_by(mut self, activity: Activity) -> Self {
+    pub fn watched_by(mut self, activity: ConnectionEntry) -> Self {
         self.activity = Some(activity);
         self
     }
