@@ -39,16 +39,23 @@ impl Camera for Encoder {
     fn open(&self, _quality: Quality) -> Result<MediaInput, HalError> {
         let clock = self.clock;
         let (sender, receiver) = mpsc::channel(4);
-        thread::spawn(move || deliver(clock, &sender));
+        thread::spawn(move || {
+            if let Err(error) = deliver(clock, &sender) {
+                // Nobody hears it if the viewers have left, who are the usual reason.
+                let _ = sender.blocking_send(SourceEvent::Offline(error.to_string()));
+            }
+        });
         Ok(Events(receiver).into())
     }
 }
 
-/// Ends with an error when the last viewer has left, who drops the receiver.
+/// Ends with an error when the encoder fails, or when the last viewer has left, who drops the
+/// receiver: within one picture, so that the encoder is free for the next.
 fn deliver(clock: Clock, sender: &mpsc::Sender<SourceEvent>) -> anyhow::Result<()> {
     let mut pictures = Pictures::new(VideoCodec::H264, 25.0);
     loop {
         let unit = get_stream();
+        // Better, if there is one: the time at which the encoder took it.
         let time = clock.now();
         if let Some(picture) = pictures.read(Framing::AnnexB, unit)? {
             let frame = picture.frame(time);
@@ -68,7 +75,7 @@ impl MediaSource for Events {
         Box::pin(async {
             match self.0.recv().await {
                 Some(event) => event,
-                // The thread has failed; viewers are told after 5 s without a picture.
+                // The thread has said why, and ended.
                 None => future::pending().await,
             }
         })
@@ -83,6 +90,7 @@ async fn main() -> anyhow::Result<()> {
         "ffplay 'http://{}/ipc.flv?action=live&channel=0'",
         daemon.addresses()[0]
     );
-    daemon.run(future::pending()).await;
+    let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    daemon.run(stop).await;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Dials a device by its pairing URI, asks for its cameras, and counts what it watches in 5 s:
-//! `cargo run --example viewer -- "$(peercam pair example)"`.
+//! `PEERCAM_URI=$(peercam pair example) cargo run --example viewer`. A URI is a key: arguments of a
+//! program are seen by everybody on the machine, its environment is not.
 
 use std::{error::Error, time::Duration};
 
@@ -14,8 +15,9 @@ const LIVE: &str = "/ipc.flv?action=live&channel=0&quality=standard";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let uri = std::env::args().nth(1).ok_or("a pairing URI is missing")?;
+    let uri = std::env::var("PEERCAM_URI").map_err(|_| "PEERCAM_URI is no pairing URI")?;
     let options = Options {
+        // An app keeps one (`Identity::in_file`): the device counts apps by it.
         identity: Identity::random()?,
         relay_authorities: None,
         on_feedback: None,
