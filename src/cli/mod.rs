@@ -235,6 +235,7 @@ fn crate_of(part: &str) -> String {
         "hal" => "peercam_hal",
         "transport" => "peercam_net",
         "boundary" => "peercam_task::boundary",
+        "watchdog" => "peercam_task::watchdog",
         _ => return part.to_owned(),
     };
     format!("{name}{rest}")

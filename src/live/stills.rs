@@ -169,13 +169,8 @@ impl Slot {
             },
         };
         self.metrics.count(channel, outcome);
-        match &taken {
-            Ok(_) => self.hub.note_still(channel, None),
-            Err(error) => {
-                tracing::debug!(%channel, %error, "no still was taken");
-                self.hub
-                    .note_still(channel, Some(error.reason().to_owned()));
-            }
+        if let Err(error) = &taken {
+            tracing::debug!(%channel, %error, "no still was taken");
         }
         taken
     }
@@ -195,6 +190,8 @@ async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Permit)
     };
     drop(place);
     let Some(mut taking) = taking else { return };
+    let failure = taken.as_ref().err().map(|error| error.reason().to_owned());
+    slot.hub.note_still(slot.channel, failure);
     for waiting in taking.waiting.drain(..) {
         // Who has left does not need it.
         let _ = waiting.send(taken.clone());

@@ -39,7 +39,13 @@ impl<'a> Ahead<'a> {
     pub(super) async fn read(&mut self) {
         match self.body.piece().await {
             Ok(Some(piece)) => {
-                self.waiting.reserve_exact(piece.len());
+                // Grown by steps, or small pieces would have all of it copied again and again; never
+                // beyond what it may hold.
+                let needed = self.waiting.len() + piece.len();
+                if needed > self.waiting.capacity() {
+                    let size = (2 * self.waiting.capacity()).min(self.most).max(needed);
+                    self.waiting.reserve_exact(size - self.waiting.len());
+                }
                 self.waiting.extend(&piece[..]);
             }
             Ok(None) => self.end = Some(Ok(())),

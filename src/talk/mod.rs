@@ -52,18 +52,22 @@ pub struct Config {
     pub idle: Duration,
     /// Time for which a talker is heard who has left in the middle, or whose connection is lost.
     pub tail: Duration,
+    /// Time for which a talk of which all has come is heard after its talker has left: a few bytes
+    /// may stand for hours of silence.
+    pub alone: Duration,
     /// Bytes of all talks together that are read ahead of their playing.
     pub ahead: usize,
 }
 
 impl Default for Config {
-    /// 200 ms, 8 kHz, 15 s, 3 s, 1 MiB, which is a minute of PCM of 8 kHz.
+    /// 200 ms, 8 kHz, 15 s, 3 s, 5 min, 1 MiB, which is a minute of PCM of 8 kHz.
     fn default() -> Self {
         Self {
             jitter: Duration::from_millis(200),
             sample_rate: 8_000,
             idle: Duration::from_secs(15),
             tail: Duration::from_secs(3),
+            alone: Duration::from_secs(300),
             ahead: 1 << 20,
         }
     }

@@ -246,10 +246,12 @@ impl<'a> Talk<'a> {
         has_left: &CancellationToken,
     ) -> Result<Option<&'static str>, Error> {
         let clock = self.turn.inner.clock;
-        let Config { idle, tail, .. } = self.turn.inner.config;
+        let Config {
+            idle, tail, alone, ..
+        } = self.turn.inner.config;
         let mut ahead = Ahead::new(body, self.turn.inner.ahead);
         let mut last_sound = clock.now();
-        let mut tail_ends = None;
+        let (mut tail_ends, mut alone_ends) = (None, None);
         loop {
             let now = clock.now();
             self.jitter.note_gap(now);
@@ -284,8 +286,9 @@ impl<'a> Talk<'a> {
             } else {
                 None
             };
+            alone_ends = is_alone.then(|| alone_ends.unwrap_or_else(|| Instant::now() + alone));
             let tail_end = async {
-                match tail_ends {
+                match tail_ends.into_iter().chain(alone_ends).min() {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }

@@ -103,6 +103,7 @@ async fn talk(deed: Deed, body: Body) -> Scene {
     let metrics = Metrics::default();
     let config = Config {
         tail: Duration::from_millis(50),
+        alone: Duration::from_secs(2),
         ..Config::default()
     };
     let talkers = Talkers::new(Clock::start(), config, speakers, metrics);
@@ -179,6 +180,18 @@ async fn who_has_said_all_is_heard_to_the_end_though_it_has_left() {
     let told = scene.told.await.expect("it ends").expect("no panic");
     let talked = told.expect("no fault");
     assert_eq!((talked.played_millis, talked.hung_up), (MILLIS, None));
+}
+
+#[tokio::test]
+async fn whoever_has_left_does_not_keep_the_speaker_for_long() {
+    let scene = talk(Deed::Plays, Body::new(LONG, Ends::Whole)).await;
+    scene.sounds.notified().await;
+    scene.playing.abort();
+    let told = scene.told.await.expect("it ends").expect("no panic");
+    let talked = told.expect("no fault");
+    assert_eq!(talked.hung_up, Some("its talker has left"));
+    assert!(talked.played_millis < LONG / 2, "{talked:?}");
+    assert!(!scene.talkers.is_taken(CHANNEL));
 }
 
 #[tokio::test]
