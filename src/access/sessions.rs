@@ -33,7 +33,7 @@ const MAX_DISPLACED: usize = 16;
 /// that comes again, and its ghost that has not gone yet, share one. Bound: `max` slots, two for
 /// each credential, six connections for each slot. When all are taken, a credential of a higher
 /// [`Rank`](peercam_proto::credential::Rank) displaces the newest of the lowest, and one of another
-/// back end what one has beyond [what it keeps](places::kept); others are refused.
+/// back end what one has beyond [what it keeps](permits::kept); others are refused.
 #[derive(Clone)]
 pub struct Sessions {
     table: Arc<Vital<Table>>,

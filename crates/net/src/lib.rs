@@ -4,7 +4,7 @@
 //! here: what is said over them.
 //!
 //! - [`tcp`] accepts plain connections, [`p2p`] those of endpoints behind NATs (feature `p2p`).
-//! - [`Connections`], [`UnauthenticatedLimiter`] and [`places`] bound them, and decide who goes for whom.
+//! - [`Connections`], [`UnauthenticatedLimiter`] and [`permits`] bound them, and decide who goes for whom.
 //! - [`dial`] connects to another program (by TLS with the feature `tls`), and [`request_once`]
 //!   exchanges one request and its answer over any byte stream.
 //!
