@@ -20,7 +20,7 @@ use iroh::{
     endpoint::{QuicTransportConfig, presets},
 };
 use peercam::{access::SecretStore, config::Config, daemon::Daemon};
-use peercam_client::p2p::{Ask, Identity, Options, Session};
+use peercam_client::p2p::{ClientRequest, Identity, Options, Session};
 use peercam_hal::{
     BoxFuture, Camera, HalError, MediaInput, MediaSource, SourceEvent, clock::Clock,
 };
@@ -160,7 +160,7 @@ async fn watch(device: &Server) -> Round {
         on_feedback: None,
     };
     let session = Session::open(uri, options).await.expect("an endpoint");
-    let live = Ask::get("/ipc.flv?action=live&channel=0&quality=high");
+    let live = ClientRequest::get("/ipc.flv?action=live&channel=0&quality=high");
     let mut answer = session.send(live).await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let round = measure(device.id(), async || {

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::record::{
-    CardWriter, Catalog, Cutting, Date, Fragment, Limits, Metrics, WriteJob,
+    CardWriter, Catalog, Date, Fragment, FragmentWrite, Limits, Metrics, WriteJob,
     disk::SystemDisk,
     name::{FileName, Whole, channel_directory, day_directory},
 };
@@ -141,7 +141,7 @@ fn writing() {
             media += fragment.size() as u64;
             let is_written = store.perform(&WriteJob::Fragment {
                 channel: ChannelId(channel),
-                cutting: Cutting {
+                cutting: FragmentWrite {
                     fragment,
                     kind: 0,
                     begins: start % 60_000_000 == 0,

@@ -20,7 +20,7 @@ use std::{
 };
 
 use peercam_hal::{Camera, clock::Clock};
-use peercam_net::{self as transport, Known, UnauthenticatedLimiter, tcp::Listener};
+use peercam_net::{self as transport, ProvenSources, UnauthenticatedLimiter, tcp::Listener};
 use peercam_proto::peer_info::PeerInfo;
 use peercam_task::{boundary, watchdog};
 use prometheus_client::registry::Registry;
@@ -40,12 +40,12 @@ use crate::{
     access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, SecretStore},
     budget::Budget,
     config::{Channel, Config, Listen, ListenAccess},
-    device::{self, CallTask, Calls, Device, Outbox, Presence, Standby, Viewers},
+    device::{self, ActivityTracker, CallTask, Calls, Device, Standby, ViewerNotifier, Viewers},
     http::{self, App},
     live::{self, Hub, Stills},
     log,
     playback::PlaybackSessions,
-    talk::{self, Talkers},
+    talk::{self, Speakers},
 };
 
 /// A daemon that is ready to serve: its sockets are bound.
@@ -53,11 +53,11 @@ pub struct Daemon {
     listeners: Vec<(Listener, Listen)>,
     app: Arc<App>,
     call_task: CallTask,
-    outbox: Option<Arc<dyn Outbox>>,
+    notifier: Option<Arc<dyn ViewerNotifier>>,
     connections: ByKind,
     entrance: UnauthenticatedLimiter,
     #[cfg(feature = "p2p")]
-    known: Known,
+    known: ProvenSources,
     data_dir: DataDir,
     store: SecretStore,
     authority: Arc<Authority>,
@@ -76,7 +76,7 @@ type UdpHints = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
 
 /// Ways to dial the device, and to tell its viewers something.
 struct Reachability {
-    outbox: Option<Arc<dyn Outbox>>,
+    notifier: Option<Arc<dyn ViewerNotifier>>,
     peer_info: Option<PeerInfo>,
     udp_hints: UdpHints,
     relays: Vec<String>,
@@ -86,7 +86,7 @@ impl Default for Reachability {
     /// Not at all.
     fn default() -> Self {
         Self {
-            outbox: None,
+            notifier: None,
             peer_info: None,
             udp_hints: Arc::new(Vec::new),
             relays: Vec::new(),
@@ -105,7 +105,7 @@ impl Daemon {
     /// # Errors
     /// [`StartError`], one clear line.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let budget = Budget::of(&config)?;
+        let budget = Budget::from_config(&config)?;
         let factory = CameraFactory::new(&budget);
         let registry = registry(&config);
         let registry = factory.counting(registry);
@@ -123,7 +123,7 @@ impl Daemon {
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
     ) -> Result<Self, StartError> {
         let registry = registry(&config);
-        let budget = Budget::of(&config)?;
+        let budget = Budget::from_config(&config)?;
         Self::assemble(config, budget, camera, registry).await
     }
 
@@ -162,7 +162,7 @@ impl Daemon {
         let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
         #[cfg(feature = "record")]
         let recorder = record::start(&config, &budget, &channels, &hub, clock, &mut registry)?;
-        let shares = Shares::of(&config, &budget);
+        let shares = Shares::from_config(&config, &budget);
         let viewers = Viewers::new(budget.viewers, shares.media)
             .with_recordings(budget.players, budget.downloads);
         let connections = ByKind::new(&shares, config.http.timeouts, &connection_metrics);
@@ -202,18 +202,18 @@ impl Daemon {
             ahead: budget.talk_ahead,
             ..config.talk
         };
-        let talkers = Talkers::new(clock, talks, speakers.collect(), talk_metrics);
+        let speakers = Speakers::new(clock, talks, speakers.collect(), talk_metrics);
         let (calls, call_task) = Calls::new(clock, config.call_ring);
         let device = Device::new(device::DeviceParts {
             hub: hub.clone(),
             channels,
             viewers: viewers.clone(),
-            outbox: reach.outbox.clone(),
+            notifier: reach.notifier.clone(),
             recordings,
             players,
-            talkers,
+            speakers,
             calls,
-            presence: Presence::new(authority.sessions.clone()),
+            activity: ActivityTracker::new(authority.sessions.clone()),
             standby,
             commands: custom_commands(config.user),
         });
@@ -230,12 +230,12 @@ impl Daemon {
             clock,
             send_buffer: budget.send_buffer,
         };
-        let known = Known::default();
+        let known = ProvenSources::default();
         let daemon = Self {
             listeners,
             app: Arc::new(app),
             call_task,
-            outbox: reach.outbox,
+            notifier: reach.notifier,
             connections,
             data_dir,
             store,
@@ -315,7 +315,7 @@ impl Daemon {
             listeners,
             app,
             call_task,
-            outbox,
+            notifier,
             connections,
             entrance,
             #[cfg(feature = "p2p")]
@@ -348,9 +348,9 @@ impl Daemon {
             ));
         }
         let device = &app.device;
-        let about = (device.presence().clone(), device.talkers().clone());
+        let about = (device.activity().clone(), device.speakers().clone());
         let ending_calls = CancellationToken::new();
-        let calls = tasks.spawn(call_task.run(outbox, about, ending_calls.clone()));
+        let calls = tasks.spawn(call_task.run(notifier, about, ending_calls.clone()));
         let watched = vec![connections.sealed, connections.open];
         #[cfg(feature = "p2p")]
         let watched = {
@@ -435,7 +435,7 @@ impl Daemon {
 /// # Errors
 /// [`StartError`] for the first one that cannot.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    Budget::of(config)?;
+    Budget::from_config(config)?;
     DataDir::check(&config.data_dir)?;
     SecretStore::check(&config.data_dir)?;
     #[cfg(feature = "p2p")]

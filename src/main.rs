@@ -67,7 +67,7 @@ fn check(path: Option<&Path>) -> Result<()> {
     let config = Config::load(path)?;
     daemon::check(&config)?;
     // Nobody reading it is no failure.
-    let memory = Budget::of(&config)?;
+    let memory = Budget::from_config(&config)?;
     let _ = write!(io::stdout(), "{}: fine\n\n{memory}", path.display());
     for doubt in config.doubts() {
         eprintln!("peercam: {}", Lines(doubt));

@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let again = CustomCommand::parse(&command.text);
     assert_eq!(again.text, command.text);
     if let Meaning::Panel(topic) = &command.meaning {
-        let _ = StandardCommand::of(topic);
+        let _ = StandardCommand::parse(topic);
         let answer = encode_topic(topic, Ok(&PanelReply::Done));
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["confirmation_topic"], topic.name.as_str());

@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     for _ in 0..2 {
         if let Ok(Some(picture)) = pictures.read(framing, data) {
             assert!(units(Framing::Lengths, &picture.data).all(|unit| unit.is_ok_and(|unit| !unit.is_empty())));
-            let slice = FirstSlice::of(codec, &picture.data).expect("a picture has slices");
+            let slice = FirstSlice::parse(codec, &picture.data).expect("a picture has slices");
             assert!(picture.key || !slice.key);
             if let Some(track) = picture.new_track {
                 assert!(picture.key && track.width > 0 && track.config.len() > 6);

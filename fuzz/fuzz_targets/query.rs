@@ -8,7 +8,7 @@ fuzz_target!(|text: (&str, &str)| {
     let (query, body) = text;
     if let Ok(query) = Query::parse(query) {
         let _ = MediaRequest::decode(&query);
-        let _ = Labels::of(&query);
+        let _ = Labels::from_query(&query);
     }
     let _ = command::decode_request(query, body);
 });

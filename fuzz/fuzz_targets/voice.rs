@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let said = ["", "format=l16&channels=2", "format=mp3"][usize::from(*size) % 3];
-    let said = Query::parse(said).and_then(|query| Declared::of(&query, None));
+    let said = Query::parse(said).and_then(|query| Declared::from_request(&query, None));
     let mut upload = Upload::new(16_000, said.unwrap_or_default());
     for piece in body.chunks(usize::from(*size).max(1)) {
         upload.feed(piece.to_vec().into());

@@ -5,12 +5,12 @@ use std::time::Instant;
 /// Bound: `max`; for one more the one that was quiet for longest is forgotten.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    known: Vec<Known<K, V>>,
+    known: Vec<Entry<K, V>>,
     max: usize,
 }
 
 #[derive(Debug)]
-struct Known<K, V> {
+struct Entry<K, V> {
     whose: K,
     last: Instant,
     what: V,
@@ -32,7 +32,7 @@ impl<K: PartialEq, V: Default> Recent<K, V> {
                 let quietest = (0..self.known.len()).min_by_key(|index| self.known[*index].last);
                 self.known.swap_remove(quietest.unwrap_or_default());
             }
-            self.known.push(Known {
+            self.known.push(Entry {
                 whose,
                 last: now,
                 what: V::default(),

@@ -26,7 +26,7 @@ pub struct Limit {
 
 impl Limit {
     /// The limit of this process; `None` where the system does not say.
-    pub fn of_process() -> Option<Self> {
+    pub fn of_this_process() -> Option<Self> {
         Self::read(Path::new("/"))
     }
 
@@ -182,6 +182,6 @@ mod tests {
         );
         assert_eq!(limit(&[MEMINFO, V1, group, own]), machine);
         assert_eq!(limit(&[]), None);
-        assert!(Limit::of_process().is_some(), "Linux says");
+        assert!(Limit::of_this_process().is_some(), "Linux says");
     }
 }

@@ -15,7 +15,7 @@ mod shares;
 
 use std::{collections::BTreeSet, fmt, path::Path};
 
-use peercam_hal::Room;
+use peercam_hal::StreamMemory;
 use peercam_proto::media::Quality;
 
 use self::shares::{Demand, TooLittle, share_out};
@@ -117,7 +117,7 @@ pub struct Budget {
     /// Sound of all talks that is read ahead of its playing, in bytes.
     pub talk_ahead: usize,
     /// Memory of each stream of a camera on its way in.
-    pub room: Room,
+    pub memory: StreamMemory,
 }
 
 /// Origin of the sum.
@@ -170,15 +170,15 @@ impl Budget {
     ///
     /// # Errors
     /// [`TooLittleMemory`] if an owner could be shut out.
-    pub fn of(config: &config::Config) -> Result<Self, TooLittleMemory> {
-        let (total, origin) = match (config.runtime.memory, Limit::of_process()) {
+    pub fn from_config(config: &config::Config) -> Result<Self, TooLittleMemory> {
+        let (total, origin) = match (config.runtime.memory, Limit::of_this_process()) {
             (Some(total), _) => (total as u64, Origin::Configured),
             (None, Some(limit)) => (half_beyond(limit.bytes), Origin::Limit(limit)),
             (None, None) => (half_beyond(UNKNOWN_LIMIT), Origin::Unknown),
         };
         // Pointers of 32 bits reach no farther.
         let total = usize::try_from(total).unwrap_or(usize::MAX / 2);
-        Self::share(total, origin, &Wants::of(config))
+        Self::share(total, origin, &Wants::from_config(config))
     }
 
     fn share(total: usize, origin: Origin, wants: &Wants) -> Result<Self, TooLittleMemory> {
@@ -283,7 +283,7 @@ impl Budget {
                 Part::Cameras,
                 (
                     times(wants.feeds, picture / 2) + assembled,
-                    times(wants.feeds, Room::default().gop) + assembled,
+                    times(wants.feeds, StreamMemory::default().gop) + assembled,
                 ),
                 2,
             ),
@@ -326,10 +326,11 @@ impl Budget {
             fragment,
             recordings: bytes(Part::Catalog) / RECORDING,
             talk_ahead: bytes(Part::Talk) - talks,
-            room: Room {
+            memory: StreamMemory {
                 gop: match wants.feeds {
-                    0 => Room::default().gop,
-                    feeds => ((bytes(Part::Cameras) - assembled) / feeds).min(Room::default().gop),
+                    0 => StreamMemory::default().gop,
+                    feeds => ((bytes(Part::Cameras) - assembled) / feeds)
+                        .min(StreamMemory::default().gop),
                 },
                 picture,
             },
@@ -378,7 +379,7 @@ impl Budget {
             },
             Part::Recorder => format!("{} may wait for the card", size(self.record)),
             Part::Catalog => format!("{} recordings", self.recordings),
-            Part::Cameras => format!("{} of each picture's newest group", size(self.room.gop)),
+            Part::Cameras => format!("{} of each picture's newest group", size(self.memory.gop)),
             Part::Talk => format!("{} read ahead", size(self.talk_ahead)),
             Part::Rest => String::new(),
         }
@@ -391,7 +392,7 @@ const fn half_beyond(limit: u64) -> u64 {
 }
 
 impl Wants {
-    fn of(config: &config::Config) -> Self {
+    fn from_config(config: &config::Config) -> Self {
         let inputs: Vec<_> = config.channels.iter().map(input).collect();
         let sockets: BTreeSet<&Path> = inputs.iter().filter_map(|(.., socket)| *socket).collect();
         Self {

@@ -35,7 +35,7 @@ fn worst(budget: &Budget, wants: &Wants) -> usize {
     });
     let kernel = budget.viewers * budget.send_buffer.unwrap_or(SEND_BUFFER.1);
     let (packets, messages) = wants.assembled;
-    let cameras = wants.feeds * budget.room.gop
+    let cameras = wants.feeds * budget.memory.gop
         + packets * (budget.picture * 3 / 2)
         + messages * 2 * budget.picture;
     rings
@@ -163,7 +163,7 @@ fn firmware_and_a_camera_of_the_network_fit_into_32_mib_too() {
         },
     ] {
         let budget = of_limit(32, &wants).expect("enough");
-        assert!(budget.room.gop >= budget.picture / 2);
+        assert!(budget.memory.gop >= budget.picture / 2);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use peercam_client::p2p::{Ask, Identity, Session};
+use peercam_client::p2p::{ClientRequest, Identity, Session};
 use peercam_hal::clock::Clock;
 use peercam_net::p2p::{Endpoint, Relays, Role};
 use peercam_proto::{credential::PairingUri, text::Printable};
@@ -118,7 +118,7 @@ impl DoctorOptions {
         }
         let took = began.elapsed().as_millis();
         Report::good(format_args!("the device was dialled in {took} ms"));
-        match session.send(Ask::get("/healthz")).await {
+        match session.send(ClientRequest::get("/healthz")).await {
             Err(error) => report.bad(error),
             Ok(answer) => match answer.checked().await {
                 Err(error) => report.bad(error),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use peercam_proto::{media::Content, text::Printable};
 
 use super::{CliError, load};
-use crate::record::{CardCheck, CheckResult, Found};
+use crate::record::{CardCheck, CardFile, CheckResult};
 
 /// What is to be done with a card.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -43,7 +43,7 @@ impl RecordOptions {
     fn each(
         self,
         config: Option<&Path>,
-        mut act: impl FnMut(&CardCheck, &Found),
+        mut act: impl FnMut(&CardCheck, &CardFile),
     ) -> Result<(), CliError> {
         let directory = match self.directory {
             Some(directory) => directory,
@@ -119,7 +119,7 @@ impl RecordOptions {
     }
 }
 
-fn line(found: &Found) -> String {
+fn line(found: &CardFile) -> String {
     let name = found.name;
     let start = Timestamp::from_millisecond(name.start_millis).unwrap_or_default();
     let mark = if name.is_dated {

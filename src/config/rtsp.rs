@@ -54,7 +54,7 @@ impl Source {
             always,
             linger: linger(self.linger)?,
             sound: sound != AudioPolicy::Off,
-            room: peercam_hal::Room::default(),
+            memory: peercam_hal::StreamMemory::default(),
         })
     }
 

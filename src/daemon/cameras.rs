@@ -127,7 +127,7 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 /// Makes the cameras that a configuration names, in the daemon's runtime.
 pub(super) struct CameraFactory {
     /// Memory of each stream.
-    room: peercam_hal::Room,
+    memory: peercam_hal::StreamMemory,
     /// Sockets that are listened on already, by their path.
     sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,
     socket_metrics: socket::Metrics,
@@ -137,7 +137,7 @@ impl CameraFactory {
     /// Cameras that keep as much as the budget allows.
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
-            room: budget.room,
+            memory: budget.memory,
             sockets: Guarded::default(),
             socket_metrics: socket::Metrics::default(),
         }
@@ -163,7 +163,7 @@ impl CameraFactory {
                 let camera = RtspCamera::new(
                     clock,
                     rtsp::Config {
-                        room: self.room,
+                        memory: self.memory,
                         ..(**config).clone()
                     },
                 );
@@ -172,7 +172,7 @@ impl CameraFactory {
             }
             #[cfg(feature = "rtsp")]
             Source::Jpeg(config) => {
-                Arc::new(JpegCamera::new((**config).clone(), self.room.picture))
+                Arc::new(JpegCamera::new((**config).clone(), self.memory.picture))
             }
             Source::Socket { config } => Arc::new(self.socket(clock, config)?.camera(channel.id)),
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
@@ -188,7 +188,7 @@ impl CameraFactory {
             clock,
             config.clone(),
             self.socket_metrics.clone(),
-            self.room,
+            self.memory,
         )?;
         let socket = Arc::new(socket);
         sockets.insert(config.path.clone(), Arc::clone(&socket));

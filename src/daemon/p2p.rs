@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use peercam_net::{
-    self as transport, Connections, Known, UnauthenticatedLimits,
+    self as transport, Connections, ProvenSources, UnauthenticatedLimits,
     p2p::{Endpoint, RelayState, Relays, Role},
 };
 use peercam_proto::peer_info::PeerInfo;
@@ -18,7 +18,7 @@ use crate::{
     config::{self, Config},
     http::{
         App,
-        p2p::{PeerOutbox, Peers, REQUESTS_OF_SESSION, Service},
+        p2p::{PeerNotifier, Peers, REQUESTS_OF_SESSION, Service},
     },
 };
 
@@ -95,11 +95,11 @@ impl P2p {
             config.device.product_id.as_str(),
             config.device.device_name.as_str(),
         );
-        let outbox = PeerOutbox::new(Arc::clone(authority), self.peers.clone(), names);
+        let notifier = PeerNotifier::new(Arc::clone(authority), self.peers.clone(), names);
         let endpoint = self.endpoint.clone();
         Reachability {
-            outbox: Some(Arc::new(outbox)),
-            peer_info: Some(PeerInfo::of(self.endpoint.id())),
+            notifier: Some(Arc::new(notifier)),
+            peer_info: Some(PeerInfo::new(self.endpoint.id())),
             udp_hints: Arc::new(move || endpoint.hints()),
             relays: self.relays.clone(),
         }
@@ -115,7 +115,7 @@ impl P2p {
         self,
         app: Arc<App>,
         authority: Arc<Authority>,
-        known: Known,
+        known: ProvenSources,
         stop: CancellationToken,
         tasks: TaskTracker,
         owned: &mut JoinSet<()>,

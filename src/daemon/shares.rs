@@ -33,7 +33,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub(super) fn of(config: &Config, budget: &Budget) -> Self {
+    pub(super) fn from_config(config: &Config, budget: &Budget) -> Self {
         let is_token = |access: &ListenAccess| matches!(access, ListenAccess::Token { .. });
         let listen = || config.listen.iter().map(|listen| is_token(&listen.access));
         let kinds = (

@@ -50,7 +50,7 @@ pub enum Transport {
 
 impl Caller {
     /// A caller on a listener without access control: named by its labels, or by its address.
-    pub fn on_tcp(labels: &Labels, address: &Arc<str>) -> Self {
+    pub fn unauthenticated(labels: &Labels, address: &Arc<str>) -> Self {
         let name = labels.peer_name.as_deref().map(Arc::from);
         let name = name.unwrap_or_else(|| Arc::clone(address));
         let viewer = if has_form_of_session_id(&name) {
@@ -71,7 +71,7 @@ impl Caller {
 
     /// A caller that proved to hold a credential of this issuer with these claims, which is good for
     /// this, and has this session.
-    pub fn holder(
+    pub fn authenticated(
         (issuer, claims, rights): (&str, &Claims, &Rights),
         session: &str,
         labels: &Labels,

@@ -25,8 +25,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Outbox, Presence};
-use crate::talk::Talkers;
+use super::{ActivityTracker, Caller, ViewerNotifier};
+use crate::talk::Speakers;
 
 /// Moves whose effects were not looked at yet. More are lost, and the log says so.
 const QUEUE_LEN: usize = 64;
@@ -42,13 +42,13 @@ const GRACE_PERIOD: Duration = Duration::from_secs(10);
 pub struct Calls {
     clock: Clock,
     call: Arc<Guarded<Call>>,
-    shown: Arc<watch::Sender<Shown>>,
+    shown: Arc<watch::Sender<CallView>>,
     effects: mpsc::Sender<Vec<Effect>>,
 }
 
 /// State of the call, with a number that is another one after each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct CallView {
     /// The number.
     pub number: u64,
     /// The state.
@@ -86,7 +86,7 @@ impl Calls {
     }
 
     /// Watches the state, from now on.
-    pub fn shown(&self) -> watch::Receiver<Shown> {
+    pub fn shown(&self) -> watch::Receiver<CallView> {
         self.shown.subscribe()
     }
 
@@ -154,14 +154,14 @@ impl CallTask {
     /// Runs until `stop`; a call that is under way then is ended.
     pub async fn run(
         mut self,
-        outbox: Option<Arc<dyn Outbox>>,
-        (presence, talkers): (Presence, Talkers),
+        notifier: Option<Arc<dyn ViewerNotifier>>,
+        (activity, speakers): (ActivityTracker, Speakers),
         stop: CancellationToken,
     ) {
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
-            let keep = self.keep(outbox.clone(), &presence, talkers.clone(), &stop);
+            let keep = self.keep(notifier.clone(), &activity, speakers.clone(), &stop);
             if contain(Part::Service, "calls", keep).await.is_ok() {
                 return;
             }
@@ -174,14 +174,14 @@ impl CallTask {
 
     async fn keep(
         &mut self,
-        outbox: Option<Arc<dyn Outbox>>,
-        presence: &Presence,
-        talkers: Talkers,
+        notifier: Option<Arc<dyn ViewerNotifier>>,
+        activity: &ActivityTracker,
+        speakers: Speakers,
         stop: &CancellationToken,
     ) {
         let mut sayer = Sayer {
-            outbox,
-            talkers,
+            notifier,
+            speakers,
             unsaid: HashMap::new(),
             saying: JoinSet::new(),
         };
@@ -207,7 +207,7 @@ impl CallTask {
                 () = tokio::time::sleep(POLL_INTERVAL), if !is_idle => {
                     let viewers = calls.call().viewers().to_vec();
                     for viewer in viewers {
-                        if !presence.is_there(&viewer, GRACE_PERIOD) {
+                        if !activity.is_there(&viewer, GRACE_PERIOD) {
                             tracing::info!(viewer, "a viewer has left its call");
                             self.settle(|call| call.left(&viewer));
                         }
@@ -239,8 +239,8 @@ impl CallTask {
 
 /// Says things to viewers: to each one after the other, to all at a time.
 struct Sayer {
-    outbox: Option<Arc<dyn Outbox>>,
-    talkers: Talkers,
+    notifier: Option<Arc<dyn ViewerNotifier>>,
+    speakers: Speakers,
     /// Messages that wait for viewers that are being told something.
     unsaid: HashMap<String, VecDeque<Feedback>>,
     /// Messages under way; each ends with the viewer that it was for.
@@ -252,7 +252,7 @@ impl Sayer {
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::EndTalk(viewer) => self.talkers.hang_up(&viewer),
+                Effect::EndTalk(viewer) => self.speakers.hang_up(&viewer),
                 Effect::Tell(viewer, signal) => self.say(viewer, Feedback::of_call(signal)),
                 Effect::Ring(viewer, channel) => {
                     let text =
@@ -281,12 +281,12 @@ impl Sayer {
     }
 
     fn begin(&mut self, viewer: String, message: Feedback) {
-        let outbox = self.outbox.clone();
+        let notifier = self.notifier.clone();
         let name = format!("telling {viewer}");
         let told = viewer.clone();
         let say = async move {
-            let said = match outbox {
-                Some(outbox) => outbox.send(&told, message).await.map(|_| ()),
+            let said = match notifier {
+                Some(notifier) => notifier.send(&told, message).await.map(|_| ()),
                 None => Ok(()),
             };
             match said {

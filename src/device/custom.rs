@@ -91,7 +91,7 @@ impl Device {
             return Err(Error::new(ErrorKind::Unsupported, reason));
         }
         let mut names = command.names.iter();
-        if let Err(error) = names.try_for_each(|name| caller.check(Need::of_topic(*name))) {
+        if let Err(error) = names.try_for_each(|name| caller.check(Need::for_topic(*name))) {
             return self.not_done(caller, command, error);
         }
         let commands = &self.panels.commands;
@@ -111,7 +111,7 @@ impl Device {
                 self.calls.apply_request(caller, channel, *what)?;
                 return Ok(Reply::Done);
             }
-            Meaning::Panel(topic) if is_allowed => match StandardCommand::of(topic) {
+            Meaning::Panel(topic) if is_allowed => match StandardCommand::parse(topic) {
                 Ok(panel) => {
                     let done = self.panel(caller, channel, panel).await;
                     let done = done.map_err(|error| self.beside(caller, "", error));
@@ -232,11 +232,11 @@ impl Device {
                 PanelReply::Done
             }
             StandardCommand::BindStatus => {
-                self.talkers.beep(channel)?;
+                self.speakers.beep(channel)?;
                 PanelReply::Done
             }
             StandardCommand::Intercom => PanelReply::Intercom {
-                is_used: self.talkers.is_taken(channel),
+                is_used: self.speakers.is_taken(channel),
             },
         })
     }

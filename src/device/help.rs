@@ -23,7 +23,7 @@ impl Device {
             .collect();
         let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);
         let is_recorded = any(&|channel| self.recordings.of(*channel).is_ok());
-        let speaks = any(&|channel| self.talkers.has(*channel));
+        let speaks = any(&|channel| self.speakers.has(*channel));
         let requests = [
             (
                 any(&|channel| self.hub.check_video(*channel).is_ok()),
@@ -95,12 +95,12 @@ impl Device {
         let programs = commands.handlers.keys().filter(|name| {
             let command = CustomCommand::parse(name);
             let mut names = command.names.iter();
-            let may_all = names.all(|name| may(Need::of_topic(*name)));
+            let may_all = names.all(|name| may(Need::for_topic(*name)));
             let command = Command::Custom {
                 channel: ChannelId(0),
                 command: command.clone(),
             };
-            *name != "*" && may_all && may(Need::of_command(&command))
+            *name != "*" && may_all && may(Need::for_command(&command))
         });
         offer.programs = programs.cloned().collect();
         if !may(Need::Scope(Scope::Command)) {
@@ -119,7 +119,7 @@ impl Device {
                 self.recordings.recording().is_some()
                     || any(&|channel| panels.maintenance.contains_key(channel))
             }
-            TopicName::BindStatus => any(&|channel| self.talkers.has(*channel)),
+            TopicName::BindStatus => any(&|channel| self.speakers.has(*channel)),
             TopicName::GetStatus
             | TopicName::SetStatus
             | TopicName::Version
@@ -127,7 +127,7 @@ impl Device {
         };
         let topics = TopicName::ALL
             .into_iter()
-            .filter(|name| is_allowed(name.as_str()) && may(Need::of_topic(*name)) && has(*name));
+            .filter(|name| is_allowed(name.as_str()) && may(Need::for_topic(*name)) && has(*name));
         offer.topics = topics.collect();
         offer.goes_on = commands.handlers.contains_key("*")
             || any(&|channel| panels.firmware.contains_key(channel));

@@ -3,14 +3,14 @@
 //! Keeps: every command has an answer, and none is done that the caller's scopes and channels do
 //! not allow. Wires, HTTP and the proof of who calls do not belong here.
 
+mod activity;
 mod caller;
 mod calls;
 mod card;
 mod custom;
 mod help;
 mod listing;
-mod outbox;
-mod presence;
+mod notifier;
 mod ptz;
 mod recordings;
 mod remote;
@@ -33,13 +33,13 @@ use peercam_proto::{
     refusal,
 };
 
+pub use activity::{ActivityTracker, RequestGuard, SessionCount};
 pub use caller::{Caller, Proof, Transport};
-pub use calls::{CallTask, Calls, Shown};
+pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
 pub use listing::{Listed, Listing};
-pub use outbox::{Outbox, SessionInfo};
-pub use presence::{Attending, Presence, SessionCount};
+pub use notifier::{SessionInfo, ViewerNotifier};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
 pub use use_count::{InUse, UseCount};
@@ -49,7 +49,7 @@ use self::{custom::Panels, ptz::PtzController};
 use crate::{
     live::{Channel, Hub},
     playback::PlaybackSessions,
-    talk::Talkers,
+    talk::Speakers,
 };
 
 /// Error of a camera that does not do what it was asked to, in words for a viewer.
@@ -83,12 +83,12 @@ pub enum Answer {
 pub struct Device {
     hub: Hub,
     viewers: Viewers,
-    outbox: Option<Arc<dyn Outbox>>,
+    notifier: Option<Arc<dyn ViewerNotifier>>,
     recordings: Recordings,
     players: PlaybackSessions,
-    talkers: Talkers,
+    speakers: Speakers,
     calls: Calls,
-    presence: Presence,
+    activity: ActivityTracker,
     /// Channels whose cameras hand over stills.
     stills: BTreeSet<ChannelId>,
     panels: Panels,
@@ -103,17 +103,17 @@ pub struct DeviceParts {
     /// Places for viewers.
     pub viewers: Viewers,
     /// Way to its viewers; `None`: nobody can be told anything.
-    pub outbox: Option<Arc<dyn Outbox>>,
+    pub notifier: Option<Arc<dyn ViewerNotifier>>,
     /// Recordings of all channels.
     pub recordings: Recordings,
     /// Playbacks under way.
     pub players: PlaybackSessions,
     /// Speakers.
-    pub talkers: Talkers,
+    pub speakers: Speakers,
     /// Calls.
     pub calls: Calls,
     /// Viewers that are there.
-    pub presence: Presence,
+    pub activity: ActivityTracker,
     /// Cameras that stand by.
     pub standby: Standby,
     /// Commands of `user_define` that are done.
@@ -132,7 +132,7 @@ impl Device {
         let firmware = cameras().filter_map(|(id, camera)| Some((id, camera.commands?)));
         let maintenance = cameras().filter_map(|(id, camera)| Some((id, camera.maintenance?)));
         let ptz = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
-        let ptz = PtzController::new(ptz.collect(), parts.presence.clone());
+        let ptz = PtzController::new(ptz.collect(), parts.activity.clone());
         let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
         let stills = cameras().filter(|(_, camera)| camera.snapshot.is_some());
         let stills = stills.map(|(id, _)| id).collect();
@@ -148,12 +148,12 @@ impl Device {
         Self {
             hub: parts.hub,
             viewers: parts.viewers,
-            outbox: parts.outbox,
+            notifier: parts.notifier,
             recordings: parts.recordings,
             players: parts.players,
-            talkers: parts.talkers,
+            speakers: parts.speakers,
             calls: parts.calls,
-            presence: parts.presence,
+            activity: parts.activity,
             stills,
             panels,
         }
@@ -162,17 +162,17 @@ impl Device {
     /// Lets go of what moves and sounds.
     pub fn close(&self) {
         self.panels.ptz.close();
-        self.talkers.close();
+        self.speakers.close();
     }
 
     /// Speakers.
-    pub fn talkers(&self) -> &Talkers {
-        &self.talkers
+    pub fn speakers(&self) -> &Speakers {
+        &self.speakers
     }
 
     /// Viewers that are there.
-    pub fn presence(&self) -> &Presence {
-        &self.presence
+    pub fn activity(&self) -> &ActivityTracker {
+        &self.activity
     }
 
     /// The device's call.
@@ -186,7 +186,7 @@ impl Device {
     /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
     pub fn heard(&self, channel: ChannelId) -> Result<PlayedAudio, Error> {
         self.hub.check_channel(channel, &Channels::All)?;
-        self.talkers.heard(channel)
+        self.speakers.heard(channel)
     }
 
     /// Applies what the device's owner, or a program for them, does about a call.
@@ -231,23 +231,23 @@ impl Device {
 
     /// The viewers that are there and proved themselves.
     pub fn sessions(&self) -> Vec<SessionInfo> {
-        let outbox = self.outbox.as_ref();
-        outbox.map_or_else(Vec::new, |outbox| outbox.sessions())
+        let notifier = self.notifier.as_ref();
+        notifier.map_or_else(Vec::new, |notifier| notifier.sessions())
     }
 
     /// Says something to the viewer of a session and gives its reply.
     ///
     /// # Errors
-    /// As [`Outbox::send`].
+    /// As [`ViewerNotifier::send`].
     pub async fn tell(&self, session: &str, message: Feedback) -> Result<String, Error> {
         if matches!(
             message.kind(),
             FeedbackKind::Call(CallSignal::ReceiveStop | CallSignal::HangUp)
         ) {
-            self.talkers.hang_up(session);
+            self.speakers.hang_up(session);
         }
-        match &self.outbox {
-            Some(outbox) => outbox.send(session, message).await,
+        match &self.notifier {
+            Some(notifier) => notifier.send(session, message).await,
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 "this device has P2P off, and only viewers over P2P can be told something",
@@ -258,7 +258,7 @@ impl Device {
     /// Does what a command says and gives the answer. Every command has an answer.
     pub async fn apply(&self, caller: &Caller, command: Command) -> Answer {
         tracing::debug!(%caller, req_id = caller.req_id, ?command, "command");
-        self.presence.note(&caller.viewer);
+        self.activity.note(&caller.viewer);
         let asked = command.name().to_owned();
         let done = self.perform(caller, command).await;
         done.unwrap_or_else(|error| Answer::Whole(refused(&self.beside(caller, &asked, error))))
@@ -282,7 +282,7 @@ impl Device {
     }
 
     async fn perform(&self, caller: &Caller, command: Command) -> Result<Answer, Error> {
-        caller.check(Need::of_command(&command))?;
+        caller.check(Need::for_command(&command))?;
         let check = |channel| self.hub.check_channel(channel, &caller.channels);
         let reply = match command {
             Command::DeviceStatus { channel, query } => self.status(caller, channel, query),

@@ -18,7 +18,7 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{self, Guarded, Part};
 
-use super::{Presence, camera_error};
+use super::{ActivityTracker, camera_error};
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ const STEP_DURATION: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub(super) struct PtzController {
     ptz: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
-    presence: Presence,
+    activity: ActivityTracker,
     turning: Arc<Guarded<Turning>>,
 }
 
@@ -48,10 +48,10 @@ struct Turning {
 }
 
 impl PtzController {
-    pub(super) fn new(ptz: BTreeMap<ChannelId, Arc<dyn Ptz>>, presence: Presence) -> Self {
+    pub(super) fn new(ptz: BTreeMap<ChannelId, Arc<dyn Ptz>>, activity: ActivityTracker) -> Self {
         Self {
             ptz: Arc::new(ptz),
-            presence,
+            activity,
             // A motor that panics is turned no more, and the others are not concerned.
             turning: Arc::new(Guarded::whole(Turning::default())),
         }
@@ -81,10 +81,10 @@ impl PtzController {
         direction: Direction,
     ) -> Result<(PtzPosition, bool), Error> {
         let motor = self.motor(channel)?;
-        let (presence, viewer) = (self.presence.clone(), viewer.to_owned());
+        let (activity, viewer) = (self.activity.clone(), viewer.to_owned());
         let held = async move {
             let mut left = LONGEST;
-            while presence.is_there(&viewer, GRACE_PERIOD) && !left.is_zero() {
+            while activity.is_there(&viewer, GRACE_PERIOD) && !left.is_zero() {
                 tokio::time::sleep(POLL_INTERVAL).await;
                 left = left.saturating_sub(POLL_INTERVAL);
             }
@@ -230,11 +230,11 @@ mod tests {
         }
     }
 
-    fn ptz(presence: &Presence) -> (PtzController, Arc<Noted>) {
+    fn ptz(activity: &ActivityTracker) -> (PtzController, Arc<Noted>) {
         let noted = Arc::new(Noted::default());
         let motor: Arc<dyn Ptz> = Arc::<Noted>::clone(&noted);
         let ptz = BTreeMap::from([(ChannelId(0), motor)]);
-        (PtzController::new(ptz, presence.clone()), noted)
+        (PtzController::new(ptz, activity.clone()), noted)
     }
 
     const LEFT: PtzMotion = PtzMotion {
@@ -245,9 +245,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_there_to_stop_it_stops_it() {
-        let presence = Presence::new(());
-        let (ptz, noted) = ptz(&presence);
-        let attending = presence.attend("viewer");
+        let activity = ActivityTracker::new(());
+        let (ptz, noted) = ptz(&activity);
+        let guard = activity.attend("viewer");
         let (_, is_at_end) = ptz
             .continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
@@ -260,7 +260,7 @@ mod tests {
         // A viewer that leaves.
         ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
-        drop(attending);
+        drop(guard);
         for _ in 0..1000 {
             // Its last request becomes old by the real clock.
             std::thread::sleep(Duration::from_millis(5));
@@ -274,9 +274,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_second_press_takes_the_place_of_the_first() {
-        let presence = Presence::new(());
-        let (ptz, noted) = ptz(&presence);
-        let _attending = presence.attend("viewer");
+        let activity = ActivityTracker::new(());
+        let (ptz, noted) = ptz(&activity);
+        let _attending = activity.attend("viewer");
         ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
             .expect("it turns");
         tokio::time::sleep(LONGEST / 2).await;

@@ -30,7 +30,7 @@ impl Device {
                 refusal::status(error.kind()),
                 Some(error.reason().to_owned()),
             ),
-            (StatusQuery::Voice, Ok(())) => match self.talkers.check(channel, caller.rank()) {
+            (StatusQuery::Voice, Ok(())) => match self.speakers.check(channel, caller.rank()) {
                 Ok(()) => (Status::Ok, None),
                 Err(error) => {
                     let error = self.beside(caller, "", error);
@@ -49,7 +49,7 @@ impl Device {
         };
         // Apps are told from each other where they prove themselves.
         let (connected, max_connected) = match caller.proof {
-            Some(_) => self.presence.connected(),
+            Some(_) => self.activity.connected(),
             None => (self.viewers.count(), self.viewers.max()),
         };
         Reply::DeviceStatus {

@@ -156,7 +156,7 @@ mod tests {
     };
 
     fn caller(address: &str) -> Caller {
-        Caller::on_tcp(&Labels::default(), &address.into())
+        Caller::unauthenticated(&Labels::default(), &address.into())
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl AuthenticatedConnection {
             return response;
         }
         let query = target.rest.unwrap_or_default();
-        let route = Route::of_path(target.path).ok();
+        let route = Route::from_path(target.path).ok();
         let is_command = route == Some(Route::Command);
         let checked = self.admit(holder).and_then(|(holder, entered)| {
             let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
@@ -352,7 +352,7 @@ impl AuthenticatedConnection {
         let path = parts.uri.path();
         let has_token = parts.uri.query().is_some_and(Target::names_token);
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        if !has_token && is_read && Route::of_path(path) == Ok(Route::Health) {
+        if !has_token && is_read && Route::from_path(path) == Ok(Route::Health) {
             app.count(path, StatusCode::OK);
             return Ok(reply::json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned()));
         }

@@ -131,7 +131,7 @@ pub(super) enum Who<'a> {
 impl<'a> Who<'a> {
     pub(super) fn caller(self, labels: &Labels) -> Caller {
         match self {
-            Self::Anybody { name, .. } => Caller::on_tcp(labels, name),
+            Self::Anybody { name, .. } => Caller::unauthenticated(labels, name),
             Self::Holder {
                 holder,
                 session,
@@ -139,7 +139,7 @@ impl<'a> Who<'a> {
                 ..
             } => {
                 let credential = (holder.issuer.as_str(), &holder.claims, &holder.rights);
-                Caller::holder(credential, session, labels, transport)
+                Caller::authenticated(credential, session, labels, transport)
             }
         }
     }
@@ -195,7 +195,7 @@ impl App {
     /// Answers a request: whatever goes wrong is an answer too.
     pub(super) async fn respond(&self, request: &mut Request<'_>) -> Response<Body> {
         let (method, path, query, who) = (request.method, request.path, request.query, request.who);
-        let route = Route::of_path(path);
+        let route = Route::from_path(path);
         let result = match &route {
             Ok(route) => self.dispatch(*route, request).await,
             Err(error) => Err(error.clone()),
@@ -227,14 +227,14 @@ impl App {
         error: Error,
     ) -> Error {
         let asked = route.as_ref().map_or("", |route| route.as_str());
-        let labels = Query::parse(query).and_then(|query| Labels::of(&query));
+        let labels = Query::parse(query).and_then(|query| Labels::from_query(&query));
         let caller = who.caller(&labels.unwrap_or_default());
         self.device.beside(&caller, asked, error)
     }
 
     /// Counts an answer.
     pub(super) fn count(&self, path: &str, status: StatusCode) {
-        let route = Route::of_path(path).map_or("other", Route::as_str);
+        let route = Route::from_path(path).map_or("other", Route::as_str);
         self.metrics.request(route, status.as_u16());
     }
 
@@ -244,7 +244,7 @@ impl App {
         request: &mut Request<'_>,
     ) -> Result<Response<Body>, Error> {
         check_method(route.allowed_methods(), request.method)?;
-        let channels = match request.who.check(Need::of_route(route)) {
+        let channels = match request.who.check(Need::for_route(route)) {
             Ok(channels) => channels,
             Err(error) => {
                 // Whoever still sends sees the reason.
@@ -265,10 +265,10 @@ impl App {
 
     async fn media(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
         let query = Query::parse(request.query)?;
-        let labels = Labels::of(&query)?;
+        let labels = Labels::from_query(&query)?;
         let caller = request.who.caller(&labels);
         let media = MediaRequest::decode(&query)?;
-        caller.check(Need::of_media(&media))?;
+        caller.check(Need::for_media(&media))?;
         // HEAD asks whether there would be an answer: a seat is taken, and no camera opened.
         let is_head = request.method == Method::HEAD;
         let visible = |channel| self.hub.check_channel(channel, &caller.channels);
@@ -346,8 +346,8 @@ impl App {
     ) -> Result<StreamPermit, Error> {
         let places = media.map(|media| self.viewers.enter(caller, media));
         let places = places.transpose()?.unwrap_or_default();
-        let attending = self.device.presence().attend(&caller.viewer);
-        Ok(StreamPermit::new(places, attending))
+        let guard = self.device.activity().attend(&caller.viewer);
+        Ok(StreamPermit::new(places, guard))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
@@ -431,7 +431,7 @@ impl App {
 
 fn log_refusal(method: &Method, path: &str, query: &str, peer: Peer, error: &Error) {
     let query = Query::parse(query).unwrap_or_default();
-    let labels = Labels::of(&query).unwrap_or_default();
+    let labels = Labels::from_query(&query).unwrap_or_default();
     tracing::debug!(
         %peer, %method, path, requester = labels.requester, req_id = labels.req_id,
         reason = error.reason(), "refused"

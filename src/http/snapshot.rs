@@ -53,7 +53,7 @@ impl App {
     /// One picture of now, as a JPEG.
     pub(super) async fn snapshot(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
         let query = Query::parse(request.query)?;
-        let caller = request.who.caller(&Labels::of(&query)?);
+        let caller = request.who.caller(&Labels::from_query(&query)?);
         let channel = query.channel()?;
         self.hub.check_channel(channel, &caller.channels)?;
         let seat = Arc::new(self.take_seat(&caller, Some(Media::Still))?);
@@ -79,7 +79,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::device::Presence;
+    use crate::device::ActivityTracker;
     use peercam_net::{
         Connections, Metrics, Standing, Timeouts,
         permits::{Claim, Permits},
@@ -97,7 +97,7 @@ mod tests {
             replaces_own: false,
         };
         let place = places.take(claim(Rank::Guest, "guest")).expect("free");
-        let seat = StreamPermit::new(vec![place], Presence::new(()).attend("guest"));
+        let seat = StreamPermit::new(vec![place], ActivityTracker::new(()).attend("guest"));
         let still = StillBody {
             rest: vec![7; PIECE + 1].into(),
             seat: Arc::new(seat),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_end_of_a_still_is_not_the_whole_of_it() {
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let places = Presence::new(()).attend("guest");
+        let places = ActivityTracker::new(()).attend("guest");
         let mut still = StillBody {
             rest: whole.clone(),
             seat: Arc::new(StreamPermit::new(Vec::new(), places)),

@@ -6,26 +6,26 @@ use std::{
 use peercam_net::permits::{Ending, Permit};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::device::Attending;
+use crate::device::RequestGuard;
 
 /// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
 pub(super) struct StreamPermit {
     /// Places among all viewers, and among those that are sent the same; who talks needs none.
     places: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// Presence: the device counts as attended.
-    _attending: Attending,
+    _attending: RequestGuard,
     has_ended: bool,
 }
 
 impl StreamPermit {
-    pub(super) fn new(places: Vec<Permit>, attending: Attending) -> Self {
+    pub(super) fn new(places: Vec<Permit>, guard: RequestGuard) -> Self {
         let places = places.into_iter().map(|place| {
             let ends = Box::pin(place.ends());
             (place, ends)
         });
         Self {
             places: places.collect(),
-            _attending: attending,
+            _attending: guard,
             has_ended: false,
         }
     }

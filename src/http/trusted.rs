@@ -125,7 +125,7 @@ impl Peer {
         };
         if *is_local
             && origin.is_none()
-            && let Some(route) = FirmwareRoute::of_path(path)
+            && let Some(route) = FirmwareRoute::from_path(path)
         {
             let body = RequestBody::clear(body);
             let query = parts.uri.query().unwrap_or_default();
@@ -145,7 +145,7 @@ impl Peer {
                 return response;
             }
         };
-        let mut response = match Route::of_path(path) {
+        let mut response = match Route::from_path(path) {
             Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
                 let mut response = Response::new(Body::whole(Bytes::new()));
                 *response.status_mut() = StatusCode::NO_CONTENT;

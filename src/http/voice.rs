@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     device::{Caller, Transport},
-    talk::{Pace, Pieces, Presence, Talked},
+    talk::{Pace, Pieces, TalkSignals, Talked},
 };
 
 impl App {
@@ -31,7 +31,7 @@ impl App {
             ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
-            let caller = who.caller(&Labels::of(&query)?);
+            let caller = who.caller(&Labels::from_query(&query)?);
             let channel = query.channel()?;
             self.hub.check_channel(channel, &caller.channels)?;
             // In clear, or within QUIC, the head of the request is its sender's own. Over TCP with a
@@ -41,7 +41,7 @@ impl App {
                 .then(|| headers.get(header::CONTENT_TYPE))
                 .flatten();
             let content_type = content_type.map(|text| text.to_str().unwrap_or("unreadable"));
-            let declared = Declared::of(&query, content_type)?;
+            let declared = Declared::from_request(&query, content_type)?;
             let is_recorded =
                 query.value("recorded")? == Some("1") || has_own_head && body.length().is_some();
             let pace = if is_recorded {
@@ -89,20 +89,22 @@ impl App {
         who: Who<'_>,
     ) -> Result<Talked, Error> {
         let _seat = self.take_seat(caller, None)?;
-        let talkers = self.device.talkers();
-        let turn = talkers.take(channel, caller.rank(), &caller.viewer).await?;
+        let speakers = self.device.speakers();
+        let turn = speakers
+            .take(channel, caller.rank(), &caller.viewer)
+            .await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
         let Watch {
             ends,
             panicked,
             sequel,
         } = who.watch();
-        let presence = Presence {
+        let signals = TalkSignals {
             has_left: CancellationToken::new(),
             is_barred: ends,
         };
-        let _leaves = presence.has_left.clone().drop_guard();
-        let (talker, has_left) = (caller.clone(), presence.has_left.clone());
+        let _leaves = signals.has_left.clone().drop_guard();
+        let (talker, has_left) = (caller.clone(), signals.has_left.clone());
         let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| {
             drop(sequel);
             match talked {
@@ -110,9 +112,7 @@ impl App {
                 Err(Panicked) => panicked(),
             }
         };
-        let (played, talked) = turn
-            .play(body.take(), declared, pace, presence, ended)
-            .await;
+        let (played, talked) = turn.play(body.take(), declared, pace, signals, ended).await;
         if let Some(played) = played {
             *body = played;
         }

@@ -186,13 +186,13 @@ impl Hub {
     }
 
     async fn join(&self, id: StreamId, role: Role) -> Result<Subscription, Error> {
-        let presence = Presence::enter(&self.inner, id, role)?;
-        presence.wait_until_online().await?;
-        let start = presence.stream.start(self.inner.clock.now());
+        let guard = SubscriberGuard::enter(&self.inner, id, role)?;
+        guard.wait_until_online().await?;
+        let start = guard.stream.start(self.inner.clock.now());
         Ok(Subscription::new(
-            Arc::clone(&presence.stream),
+            Arc::clone(&guard.stream),
             start,
-            Box::new(presence),
+            Box::new(guard),
         ))
     }
 
@@ -426,13 +426,13 @@ enum Role {
 }
 
 /// A subscriber's hold on a running stream. Dropping it lets go; the last one stops the stream.
-struct Presence {
+struct SubscriberGuard {
     role: Role,
     hub: Arc<Inner>,
     stream: Arc<Stream>,
 }
 
-impl Presence {
+impl SubscriberGuard {
     fn enter(hub: &Arc<Inner>, id: StreamId, role: Role) -> Result<Self, Error> {
         let mut streams = hub.streams();
         if streams.closed {
@@ -473,7 +473,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for SubscriberGuard {
     fn drop(&mut self) {
         let viewers = &self.stream.metrics.viewers;
         viewers.dec_by(i64::from(self.role == Role::Viewer));

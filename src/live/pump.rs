@@ -26,7 +26,7 @@ pub(super) async fn run(
     forget: impl Fn(&Arc<Stream>),
 ) {
     // Whatever ends this task, a panic of the source included, no viewer is left waiting.
-    let ending = Ending { stream, forget };
+    let ending = EndGuard { stream, forget };
     let stream = &ending.stream;
     // Declared before the source, so dropped after it.
     let _turn = turn.lock_owned().await;
@@ -77,12 +77,12 @@ pub(super) async fn run(
     }
 }
 
-struct Ending<F: Fn(&Arc<Stream>)> {
+struct EndGuard<F: Fn(&Arc<Stream>)> {
     stream: Arc<Stream>,
     forget: F,
 }
 
-impl<F: Fn(&Arc<Stream>)> Drop for Ending<F> {
+impl<F: Fn(&Arc<Stream>)> Drop for EndGuard<F> {
     fn drop(&mut self) {
         self.stream.ring().close();
         self.stream.state.send_if_modified(|state| {

@@ -43,7 +43,7 @@ pub struct Stills {
 /// Permit of a caller, held while its still is taken.
 pub type Permit = Arc<dyn Any + Send + Sync>;
 
-type Taken = Result<Bytes, Error>;
+type StillResult = Result<Bytes, Error>;
 
 /// Still camera of one channel.
 struct Slot {
@@ -66,7 +66,7 @@ struct State {
 struct Taking {
     /// Spell of the camera's work in which it was asked for.
     spell: u64,
-    waiting: Vec<oneshot::Sender<Taken>>,
+    waiting: Vec<oneshot::Sender<StillResult>>,
     _task: boundary::Task,
 }
 
@@ -124,7 +124,7 @@ impl Stills {
 impl Slot {
     /// Receiver of the still that is under way in this spell, or in a newer one than the caller
     /// knows of; otherwise one is begun.
-    fn ask(self: &Arc<Self>, spell: u64, place: &Permit) -> oneshot::Receiver<Taken> {
+    fn ask(self: &Arc<Self>, spell: u64, place: &Permit) -> oneshot::Receiver<StillResult> {
         let (sender, taken) = oneshot::channel();
         let mut state = self.state.lock();
         if let Some(taking) = state.taking.as_mut().filter(|taking| taking.spell >= spell) {
@@ -146,7 +146,7 @@ impl Slot {
         taken
     }
 
-    async fn capture(&self) -> Taken {
+    async fn capture(&self) -> StillResult {
         let (channel, name) = (self.channel, format!("{}/still", self.channel));
         let capture = contain(Part::Camera, name, self.camera.capture());
         let (taken, outcome) = match timeout(SNAPSHOT_TIMEOUT, capture).await {

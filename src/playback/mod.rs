@@ -8,7 +8,7 @@
 //! is not read. Belongs here: the order of recordings, pace, commands. Does not belong here: how
 //! recordings are kept, FLV, HTTP.
 
-mod early;
+mod early_commands;
 mod player;
 mod source;
 
@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    early::{Early, Key},
+    early_commands::{EarlyCommands, Key},
     player::{Player, PlayerCommand},
     source::Source,
 };
@@ -55,13 +55,13 @@ pub enum Item {
 /// Everybody's players: one for each viewer and channel.
 #[derive(Clone)]
 pub struct PlaybackSessions {
-    known: Arc<Guarded<Known>>,
+    table: Arc<Guarded<PlayerTable>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct PlayerTable {
     players: HashMap<Key, PlayerHandle>,
-    early: Early,
+    early: EarlyCommands,
     started: u64,
     closed: bool,
 }
@@ -75,7 +75,7 @@ struct PlayerHandle {
 }
 
 /// Outcome of giving a command.
-enum Told {
+enum CommandOutcome {
     /// A player has it, and replies.
     Player(oneshot::Receiver<Result<u64, Error>>),
     /// Kept for the playback that may come.
@@ -99,17 +99,17 @@ struct PlayerEntry {
 impl Default for PlaybackSessions {
     fn default() -> Self {
         Self {
-            known: Arc::new(Guarded::new(Known::default(), |known| {
-                known.players.clear();
-                known.early = Early::default();
+            table: Arc::new(Guarded::new(PlayerTable::default(), |table| {
+                table.players.clear();
+                table.early = EarlyCommands::default();
             })),
         }
     }
 }
 
 impl PlaybackSessions {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock()
+    fn table(&self) -> MutexGuard<'_, PlayerTable> {
+        self.table.lock()
     }
 
     /// Starts to play what was recorded in `window` (milliseconds since 1970) to a viewer, in place
@@ -139,14 +139,14 @@ impl PlaybackSessions {
         let replaced = CancellationToken::new();
         let key = (viewer.to_owned(), channel);
         let number = {
-            let mut known = self.known();
-            if known.closed {
+            let mut table = self.table();
+            if table.closed {
                 let reason = "the device is shutting down";
                 return Err(Error::new(ErrorKind::Unavailable, reason));
             }
-            known.started += 1;
-            let number = known.started;
-            for command in known.early.take(&key, &window, Instant::now()) {
+            table.started += 1;
+            let number = table.started;
+            for command in table.early.take(&key, &window, Instant::now()) {
                 // There is room for them all, and who gave them has its answer.
                 let (reply, _) = oneshot::channel();
                 let _ = orders.try_send(PlayerCommand { command, reply });
@@ -157,7 +157,7 @@ impl PlaybackSessions {
                 orders,
                 replaced: replaced.clone(),
             };
-            if let Some(before) = known.players.insert(key.clone(), remote) {
+            if let Some(before) = table.players.insert(key.clone(), remote) {
                 before.replaced.cancel();
             }
             number
@@ -192,8 +192,8 @@ impl PlaybackSessions {
         // A player may be gone before it has followed; then the one counts that took its place.
         for _ in 0..2 {
             match self.tell(&key, command, may_come)? {
-                Told::Kept => return Ok(0),
-                Told::Player(replied) => {
+                CommandOutcome::Kept => return Ok(0),
+                CommandOutcome::Player(replied) => {
                     if let Ok(result) = replied.await {
                         return result;
                     }
@@ -203,20 +203,25 @@ impl PlaybackSessions {
         Err(not_played())
     }
 
-    fn tell(&self, key: &Key, command: PlaybackCommand, may_come: bool) -> Result<Told, Error> {
+    fn tell(
+        &self,
+        key: &Key,
+        command: PlaybackCommand,
+        may_come: bool,
+    ) -> Result<CommandOutcome, Error> {
         let now = Instant::now();
-        let Known {
+        let PlayerTable {
             players,
             early,
             closed,
             ..
-        } = &mut *self.known();
+        } = &mut *self.table();
         if let Some(remote) = players.get(key) {
             let (reply, replied) = oneshot::channel();
             match remote.orders.try_send(PlayerCommand { command, reply }) {
                 Ok(()) => {
                     early.given(key, command, &remote.window, now);
-                    return Ok(Told::Player(replied));
+                    return Ok(CommandOutcome::Player(replied));
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => {
@@ -226,7 +231,7 @@ impl PlaybackSessions {
             }
         }
         if may_come && !*closed && early.keep(key, command, now) {
-            Ok(Told::Kept)
+            Ok(CommandOutcome::Kept)
         } else {
             Err(not_played())
         }
@@ -234,10 +239,10 @@ impl PlaybackSessions {
 
     /// Ends every playback in order, and starts no more.
     pub fn close(&self) {
-        let mut known = self.known();
-        known.closed = true;
-        known.players.clear();
-        known.early = Early::default();
+        let mut table = self.table();
+        table.closed = true;
+        table.players.clear();
+        table.early = EarlyCommands::default();
     }
 }
 
@@ -253,10 +258,10 @@ impl Playback {
 
 impl Drop for PlayerEntry {
     fn drop(&mut self) {
-        let mut known = self.players.known();
-        let own = known.players.get(&self.key);
+        let mut table = self.players.table();
+        let own = table.players.get(&self.key);
         if own.is_some_and(|remote| remote.number == self.number) {
-            known.players.remove(&self.key);
+            table.players.remove(&self.key);
         }
     }
 }

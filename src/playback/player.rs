@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Item,
-    source::{Found, Source, Step},
+    source::{PositionedFrame, Source, Step},
     unreadable,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Player {
     orders: mpsc::Receiver<PlayerCommand>,
     replaced: CancellationToken,
     /// The next frame.
-    next: Option<Found>,
+    next: Option<PositionedFrame>,
     /// Number of key frames up to the next one that is sent, at the pace of every n-th.
     steps: u32,
     has_ended: bool,
@@ -175,7 +175,7 @@ impl Player {
         Ok(())
     }
 
-    fn due(&self, found: &Found) -> MediaTime {
+    fn due(&self, found: &PositionedFrame) -> MediaTime {
         self.head.due(found.position, found.frame.track).at
     }
 

@@ -35,7 +35,7 @@ struct Open {
 }
 
 /// A frame and where it stands.
-pub(super) struct Found {
+pub(super) struct PositionedFrame {
     pub(super) position: i64,
     pub(super) frame: Frame,
     /// The tracks, if they are others than those of the frame before.
@@ -45,7 +45,7 @@ pub(super) struct Found {
 /// Outcome of a step. A step takes one recording at a time, so that whoever looks for something far
 /// away hears of what happens meanwhile.
 pub(super) enum Step {
-    Frame(Found),
+    Frame(PositionedFrame),
     /// No frame in this recording; the next one is open.
     On,
     /// The end of all there is.
@@ -288,13 +288,13 @@ impl Source {
         async move { index.list(query).await }
     }
 
-    fn found(&mut self, position: i64, frame: Frame) -> Found {
+    fn found(&mut self, position: i64, frame: Frame) -> PositionedFrame {
         let tracks = self.open.as_ref().map(|open| open.reader.tracks());
         let is_new = tracks != self.known_tracks.as_deref();
         if let Some(tracks) = tracks.filter(|_| is_new) {
             self.known_tracks = Some(Arc::new(tracks.clone()));
         }
-        Found {
+        PositionedFrame {
             position,
             frame,
             new_tracks: self.known_tracks.clone().filter(|_| is_new),

@@ -38,12 +38,12 @@ const TRIES: usize = 4;
 pub(super) struct Directory {
     fd: OwnedFd,
     own: Stat,
-    way: Way,
+    method: OpenMethod,
 }
 
 /// Way in which what is beneath is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum OpenMethod {
     /// `openat2`, if the kernel has it.
     Kernel,
     /// Part by part, as where the kernel has it not.
@@ -66,25 +66,25 @@ impl Directory {
         };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        Self::of(fd, Way::Kernel)
+        Self::of(fd, OpenMethod::Kernel)
     }
 
-    fn of(fd: OwnedFd, way: Way) -> io::Result<Self> {
+    fn of(fd: OwnedFd, method: OpenMethod) -> io::Result<Self> {
         let own = fstat(&fd)?;
-        Ok(Self { fd, own, way })
+        Ok(Self { fd, own, method })
     }
 
     /// Opens a directory in this one that is no link. Something may be mounted on it.
     pub(super) fn child(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | ALWAYS | QUIETLY;
         let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(explained)?;
-        Self::of(fd, self.way)
+        Self::of(fd, self.method)
     }
 
     /// Opens a directory beneath; this one, if the path is empty.
     pub(super) fn beneath(&self, path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY;
-        Self::of(self.open_raw(path, flags, 0)?, self.way)
+        Self::of(self.open_raw(path, flags, 0)?, self.method)
     }
 
     /// Opens a plain file beneath.
@@ -232,7 +232,7 @@ impl Directory {
         if path.as_os_str().is_empty() {
             return Ok(openat(&self.fd, ".", flags, mode)?);
         }
-        if self.way == Way::Kernel {
+        if self.method == OpenMethod::Kernel {
             match kernel(self.fd.as_fd(), path, flags, mode) {
                 // Older kernels do not know it, and some sandboxes refuse what they do not know.
                 Err(Errno::NOSYS | Errno::PERM) => {}
@@ -268,7 +268,7 @@ impl Directory {
     #[cfg(test)]
     fn part_by_part(self) -> Self {
         Self {
-            way: Way::Parts,
+            method: OpenMethod::Parts,
             ..self
         }
     }

@@ -17,10 +17,10 @@ use super::disk::{Disk, DiskFile, Sizes, Visit};
 
 /// The calls under way: a few at most, one for each thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Calls(Arc<Guarded<Known>>);
+pub(super) struct Calls(Arc<Guarded<OpenCalls>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct OpenCalls {
     begun: u64,
     /// The oldest first.
     open: Vec<(u64, Instant)>,
@@ -33,16 +33,16 @@ pub(super) struct Call {
 }
 
 impl Calls {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn table(&self) -> MutexGuard<'_, OpenCalls> {
         self.0.lock()
     }
 
     /// Notes that the card is asked something; what is given back is dropped when it has answered.
     pub(super) fn begin(&self) -> Call {
-        let mut known = self.known();
-        known.begun += 1;
-        let number = known.begun;
-        known.open.push((number, Instant::now()));
+        let mut table = self.table();
+        table.begun += 1;
+        let number = table.begun;
+        table.open.push((number, Instant::now()));
         Call {
             calls: self.clone(),
             number,
@@ -51,8 +51,8 @@ impl Calls {
 
     /// Time for which the card has owed an answer.
     pub(super) fn silence(&self) -> Duration {
-        let known = self.known();
-        let oldest = known.open.first();
+        let table = self.table();
+        let oldest = table.open.first();
         oldest.map_or(Duration::ZERO, |(_, since)| since.elapsed())
     }
 
@@ -64,8 +64,8 @@ impl Calls {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut known = self.calls.known();
-        known.open.retain(|(number, _)| *number != self.number);
+        let mut table = self.calls.table();
+        table.open.retain(|(number, _)| *number != self.number);
     }
 }
 

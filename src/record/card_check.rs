@@ -19,7 +19,7 @@ use super::{
 
 /// A file on a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct CardFile {
     /// Its channel.
     pub channel: ChannelId,
     /// Its name, parsed.
@@ -64,7 +64,7 @@ impl CardCheck {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn files(&self, each: &mut dyn FnMut(&Found)) -> io::Result<()> {
+    pub fn files(&self, each: &mut dyn FnMut(&CardFile)) -> io::Result<()> {
         let visits = |path: &Path, visit: &mut Visit<'_>| self.root.beneath(path)?.visit(visit);
         for channel in scan::channels_of(&visits, Path::new(""))? {
             let directory = PathBuf::from(channel_directory(channel.0));
@@ -72,7 +72,7 @@ impl CardCheck {
                 let directory = directory.join(day.to_string());
                 let mut found = Vec::new();
                 visits(&directory, &mut |text, _| {
-                    found.extend(FileName::parse(text).map(|name| Found {
+                    found.extend(FileName::parse(text).map(|name| CardFile {
                         channel,
                         name,
                         path: self.path.join(&directory).join(text),
@@ -91,7 +91,7 @@ impl CardCheck {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn check(&self, found: &Found) -> io::Result<CheckResult> {
+    pub fn check(&self, found: &CardFile) -> io::Result<CheckResult> {
         let (file, sizes) = self.root.open(&found.inside, OFlags::RDONLY)?;
         let size = sizes.bytes;
         if let Some(whole) = found.name.whole

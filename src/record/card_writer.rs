@@ -23,7 +23,7 @@ use super::{
     grow::Growing,
     metrics::Metrics,
     scan,
-    segmenter::Cutting,
+    segmenter::FragmentWrite,
 };
 
 /// Bounds of what recordings may take of the card.
@@ -54,7 +54,7 @@ pub enum WriteJob {
         /// Its channel.
         channel: ChannelId,
         /// The fragment.
-        cutting: Cutting,
+        cutting: FragmentWrite,
     },
     /// The channel's file grows no more.
     Close(ChannelId),
@@ -232,7 +232,7 @@ impl CardWriter {
         }
     }
 
-    fn write(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<bool, Failure> {
+    fn write(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<bool, Failure> {
         let is_key = cutting.fragment.is_key;
         let goes_on = self.open.get(&channel).is_some_and(|open| {
             let is_large = open.entry.size >= self.limits.largest_file();
@@ -268,7 +268,7 @@ impl CardWriter {
         Ok(card.map_or(Ok(()), |card| card.admit(size))?)
     }
 
-    fn begin(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
+    fn begin(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<(), Failure> {
         let fragment = &cutting.fragment;
         let origin = fragment.start();
         let start_millis = self.free_start(channel, cutting.date.of(origin), Content::Video);
@@ -301,7 +301,7 @@ impl CardWriter {
         Ok(())
     }
 
-    fn append(&mut self, channel: ChannelId, cutting: &Cutting) -> Result<(), Failure> {
+    fn append(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<(), Failure> {
         let Some(open) = self.open.get_mut(&channel) else {
             return Ok(());
         };

@@ -50,11 +50,11 @@ struct Shared {
     silent: watch::Sender<Option<String>>,
     /// State that follows from both.
     state: watch::Sender<State>,
-    known: Guarded<Known>,
+    files: Guarded<Files>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Files {
     channels: BTreeMap<ChannelId, Vec<Entry>>,
     bytes: u64,
     leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
@@ -62,7 +62,7 @@ struct Known {
     is_lost: bool,
 }
 
-impl Known {
+impl Files {
     /// Forgets all: a look at the card tells it once more.
     fn mend(&mut self) {
         *self = Self {
@@ -187,13 +187,13 @@ impl Catalog {
                 found: watch::Sender::new(State::Starting),
                 silent: watch::Sender::default(),
                 state: watch::Sender::new(State::Starting),
-                known: Guarded::new(Known::default(), Known::mend),
+                files: Guarded::new(Files::default(), Files::mend),
             }),
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.shared.known.lock()
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.shared.files.lock()
     }
 
     /// Directory of the files.
@@ -267,25 +267,25 @@ impl Catalog {
 
     /// Returns whether the card has to be looked at to know what is on it.
     pub(super) fn is_lost(&self) -> bool {
-        self.known().is_lost
+        self.files().is_lost
     }
 
     /// Bytes that all files take.
     pub fn bytes(&self) -> u64 {
-        self.known().bytes
+        self.files().bytes
     }
 
     /// Number of files.
     pub fn count(&self) -> usize {
-        self.known().channels.values().map(Vec::len).sum()
+        self.files().channels.values().map(Vec::len).sum()
     }
 
     /// The files of a channel that are asked for, by start. Of a video that has nothing to play yet
     /// nothing is said.
     pub fn list(&self, channel: ChannelId, query: &Query) -> Vec<Recording> {
         let (window, starts) = (&query.window, &query.starts);
-        let known = self.known();
-        let Some(entries) = known.channels.get(&channel) else {
+        let files = self.files();
+        let Some(entries) = files.channels.get(&channel) else {
             return Vec::new();
         };
         let earliest = window
@@ -323,8 +323,8 @@ impl Catalog {
 
     /// Every file, by channel and start.
     pub(super) fn keys(&self) -> Vec<Key> {
-        let known = self.known();
-        let channels = known.channels.iter();
+        let files = self.files();
+        let channels = files.channels.iter();
         let keys = channels.flat_map(|(channel, entries)| {
             let key = |entry: &Entry| (*channel, entry.start_millis, entry.content);
             entries.iter().map(key)
@@ -334,19 +334,19 @@ impl Catalog {
 
     /// Entry of a file.
     pub fn entry(&self, key: Key) -> Option<Entry> {
-        self.known().entry(key)
+        self.files().entry(key)
     }
 
     /// Holds on to a file.
     pub fn lease(&self, key: Key) -> Option<(Entry, Lease)> {
-        let mut known = self.known();
-        let entry = known.entry(key)?;
+        let mut files = self.files();
+        let entry = files.entry(key)?;
         let flag = Arc::new(AtomicBool::new(false));
-        known.leases.retain(|_, held| {
+        files.leases.retain(|_, held| {
             held.retain(|lease| lease.strong_count() > 0);
             !held.is_empty()
         });
-        known
+        files
             .leases
             .entry(key)
             .or_default()
@@ -356,8 +356,8 @@ impl Catalog {
 
     /// The end of the newest recording of all channels.
     pub fn newest_end(&self) -> Option<i64> {
-        let known = self.known();
-        let newest = known.channels.values().filter_map(|entries| entries.last());
+        let files = self.files();
+        let newest = files.channels.values().filter_map(|entries| entries.last());
         let end = newest.map(Entry::end_millis).max()?;
         // A foreign name would otherwise take what follows beyond all dates.
         Some(end.min(LATEST_END))
@@ -365,17 +365,17 @@ impl Catalog {
 
     /// Replaces all that is known. The files of a channel are by start and content.
     pub(super) fn fill(&self, channels: BTreeMap<ChannelId, Vec<Entry>>) {
-        let mut known = self.known();
-        known.channels = channels;
-        known.is_lost = false;
-        let sizes = known.channels.values().flatten().map(Entry::taken);
-        known.bytes = sizes.fold(0, u64::saturating_add);
+        let mut files = self.files();
+        files.channels = channels;
+        files.is_lost = false;
+        let sizes = files.channels.values().flatten().map(Entry::taken);
+        files.bytes = sizes.fold(0, u64::saturating_add);
     }
 
     /// Adds a file, or says what is true of it now.
     pub(super) fn put(&self, channel: ChannelId, entry: Entry) {
-        let mut known = self.known();
-        let entries = known.channels.entry(channel).or_default();
+        let mut files = self.files();
+        let entries = files.channels.entry(channel).or_default();
         let before = match entries.binary_search_by_key(&entry.order(), Entry::order) {
             Ok(index) => std::mem::replace(&mut entries[index], entry).taken(),
             Err(index) => {
@@ -383,7 +383,7 @@ impl Catalog {
                 0
             }
         };
-        known.bytes = known
+        files.bytes = files
             .bytes
             .saturating_add(entry.taken())
             .saturating_sub(before);
@@ -391,12 +391,12 @@ impl Catalog {
 
     /// Forgets a file, and tells its readers.
     pub(super) fn take(&self, key: Key) -> Option<Entry> {
-        let mut known = self.known();
-        let entries = known.channels.get_mut(&key.0)?;
+        let mut files = self.files();
+        let entries = files.channels.get_mut(&key.0)?;
         let index = entries.binary_search_by_key(&(key.1, key.2), Entry::order);
         let entry = entries.remove(index.ok()?);
-        known.bytes = known.bytes.saturating_sub(entry.taken());
-        for lease in known.leases.remove(&key).into_iter().flatten() {
+        files.bytes = files.bytes.saturating_sub(entry.taken());
+        for lease in files.leases.remove(&key).into_iter().flatten() {
             if let Some(flag) = lease.upgrade() {
                 flag.store(true, Ordering::Release);
             }
@@ -407,8 +407,8 @@ impl Catalog {
     /// Some of the files that are dated and ended before this; none that grows.
     pub(super) fn ended_before(&self, millis: i64) -> Vec<Key> {
         const AT_A_TIME: usize = 64;
-        let known = self.known();
-        let keys = known.channels.iter().flat_map(|(channel, entries)| {
+        let files = self.files();
+        let keys = files.channels.iter().flat_map(|(channel, entries)| {
             let behind = entries.partition_point(|entry| entry.start_millis < millis);
             let old = entries[..behind].iter().filter(move |entry| {
                 !entry.is_open && entry.is_dated && entry.end_millis() < millis
@@ -421,17 +421,17 @@ impl Catalog {
     /// The file that goes first when there is no room: one of the future, of a clock that was wrong,
     /// or else the oldest; none that grows. `now_millis` is the date, if it is known.
     pub(super) fn oldest(&self, now_millis: Option<i64>) -> Option<(Key, Entry)> {
-        let known = self.known();
+        let files = self.files();
         let named = |(channel, entry): (&ChannelId, &Entry)| {
             ((*channel, entry.start_millis, entry.content), *entry)
         };
         let latest = now_millis.map_or(i64::MAX, |now| now.saturating_add(DAY_MILLIS));
-        let newest = known.channels.iter().filter_map(|(channel, entries)| {
+        let newest = files.channels.iter().filter_map(|(channel, entries)| {
             let entry = entries.iter().rfind(|entry| !entry.is_open)?;
             (entry.start_millis > latest).then_some((channel, entry))
         });
         let of_the_future = newest.max_by_key(|(_, entry)| entry.start_millis);
-        let oldest = known.channels.iter().filter_map(|(channel, entries)| {
+        let oldest = files.channels.iter().filter_map(|(channel, entries)| {
             let entry = entries.iter().find(|entry| !entry.is_open)?;
             Some((channel, entry))
         });

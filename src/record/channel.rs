@@ -17,7 +17,7 @@ use super::{
     catalog::{Catalog, State},
     fragmenter::{Fragment, Fragmenter},
     interleave::Interleaver,
-    segmenter::{Cutting, Date, SegmentPolicy, Segmenter, Wanted},
+    segmenter::{Date, FragmentWrite, SegmentPolicy, Segmenter, Wanted},
     writer::Queue,
 };
 use crate::live::{Hub, Subscription};
@@ -198,7 +198,7 @@ impl ChannelRecorder {
 
     /// Queues a fragment, and a still with the first one of a segment; returns whether there was
     /// room.
-    fn write(&self, cutting: Cutting, progress: &mut Progress) -> bool {
+    fn write(&self, cutting: FragmentWrite, progress: &mut Progress) -> bool {
         let start_millis = cutting.date.of(cutting.fragment.start());
         let is_dated = cutting.date.is_known;
         let (begins, kind) = (cutting.begins, cutting.kind);

@@ -7,8 +7,8 @@ use std::{collections::VecDeque, io};
 
 use peercam_proto::{
     fmp4::{
-        BOX_HEAD, Blanks, BoxHead, Damaged, Fragment, Head, Index, MAX_HEAD, MAX_INDEX, SEAL,
-        Shown, read_seal,
+        BOX_HEAD, Blanks, BoxHead, Damaged, Fragment, Head, Index, MAX_HEAD, MAX_INDEX,
+        PresentationInterval, SEAL, read_seal,
     },
     media::Tracks,
 };
@@ -177,7 +177,7 @@ pub(super) struct WholePart {
 struct Unsealed {
     sealed: Sealed,
     millis: u32,
-    shown: Option<Shown>,
+    shown: Option<PresentationInterval>,
 }
 
 impl WholePart {

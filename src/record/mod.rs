@@ -34,7 +34,7 @@ mod writer;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-pub use card_check::{CardCheck, CheckResult, Found};
+pub use card_check::{CardCheck, CardFile, CheckResult};
 pub use card_writer::{CardWriter, Limits, WriteJob};
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
 pub use fragmenter::{Fragment, Fragmenter, MAX_FRAGMENT};
@@ -45,7 +45,7 @@ use peercam_hal::{Camera, RecordingIndex, clock::Clock};
 use peercam_proto::media::{ChannelId, Quality};
 use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
-pub use segmenter::{Cutting, Date, SegmentPolicy, Segmenter, Wanted};
+pub use segmenter::{Date, FragmentWrite, SegmentPolicy, Segmenter, Wanted};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,

@@ -38,10 +38,10 @@ pub(super) fn scan(disk: &dyn Disk, root: &Path, most: usize) -> io::Result<Scan
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(error),
         claimed => claimed.map(|()| None)?,
     };
-    let mut found = Found {
+    let mut found = Tally {
         mends: read_only.is_none(),
         room: most,
-        ..Found::default()
+        ..Tally::default()
     };
     let mut channels: BTreeMap<ChannelId, Vec<Entry>> = BTreeMap::new();
     let visits = |path: &Path, visit: &mut Visit<'_>| disk.visit(path, visit);
@@ -73,7 +73,7 @@ fn left_out(path: &Path, error: &io::Error) {
 
 /// Counts on the way over a card, and what may still be noted.
 #[derive(Default)]
-struct Found {
+struct Tally {
     mends: bool,
     /// Files of which a note can still be made.
     room: usize,
@@ -83,7 +83,7 @@ struct Found {
     foreign: usize,
 }
 
-impl Found {
+impl Tally {
     /// Adds the files of one day of a channel, mended if they may be.
     fn look_into(
         &mut self,

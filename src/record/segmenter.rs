@@ -31,7 +31,7 @@ pub enum Wanted {
 
 /// A fragment to be written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cutting {
+pub struct FragmentWrite {
     /// The fragment.
     pub fragment: Fragment,
     /// Its segment's kind.
@@ -88,7 +88,12 @@ impl Segmenter {
 
     /// Takes a fragment and gives those that are to be written, and whether the segment that is
     /// open is to be closed first.
-    pub fn push(&mut self, fragment: Fragment, wanted: Wanted, date: Date) -> (bool, Vec<Cutting>) {
+    pub fn push(
+        &mut self,
+        fragment: Fragment,
+        wanted: Wanted,
+        date: Date,
+    ) -> (bool, Vec<FragmentWrite>) {
         let Wanted::Kind(kind) = wanted else {
             let closes = self.open.take().is_some();
             self.keep_ready(fragment);
@@ -110,7 +115,7 @@ impl Segmenter {
     /// A file is named by its start and kind, and its name is all there is of an index. So it ends
     /// not only by its length: also where the kind or the offset of the dates becomes another one,
     /// and at a hole, of which a start and a length say nothing.
-    fn cutting(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<Cutting> {
+    fn cutting(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<FragmentWrite> {
         let begins = match self.open {
             None => true,
             Some((start, known_kind, known_date)) => {
@@ -140,7 +145,7 @@ impl Segmenter {
         }
         // A segment has one date, however the clock drifts meanwhile.
         let date = self.open.map_or(date, |(_, _, date)| date);
-        Some(Cutting {
+        Some(FragmentWrite {
             fragment,
             kind,
             begins,

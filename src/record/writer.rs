@@ -34,7 +34,7 @@ const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 const FORGET: Duration = Duration::from_secs(60);
 
 /// Work of the thread.
-enum Work {
+enum WriterTask {
     WriteJob(WriteJob),
     /// Delete all recordings, and say whether that was done.
     Erase(oneshot::Sender<bool>),
@@ -46,7 +46,7 @@ enum Work {
 /// fragment that finds no room is lost as a whole and counted; whoever pushed it is told.
 #[derive(Clone)]
 pub(super) struct Queue {
-    jobs: SyncSender<Work>,
+    jobs: SyncSender<WriterTask>,
     waiting: Arc<AtomicUsize>,
     most: usize,
     metrics: Metrics,
@@ -92,7 +92,7 @@ impl Queue {
         let weight = weight_of(&job);
         let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
         let is_full = before > 0 && before + weight > self.most;
-        let is_taken = !is_full && self.jobs.try_send(Work::WriteJob(job)).is_ok();
+        let is_taken = !is_full && self.jobs.try_send(WriterTask::WriteJob(job)).is_ok();
         if !is_taken {
             self.waiting.fetch_sub(weight, Ordering::AcqRel);
             self.metrics.lost_slow.inc();
@@ -105,16 +105,16 @@ impl Queue {
     pub(super) fn erase(&self) -> oneshot::Receiver<bool> {
         let (reply, replied) = oneshot::channel();
         // What is not taken drops the reply, and that tells.
-        let _ = self.jobs.try_send(Work::Erase(reply));
+        let _ = self.jobs.try_send(WriterTask::Erase(reply));
         replied
     }
 }
 
 /// Trust in the date for deleting by it: it has not jumped for an hour.
 #[derive(Default)]
-struct Steady(Option<(i64, Instant)>);
+struct DateTrust(Option<(i64, Instant)>);
 
-impl Steady {
+impl DateTrust {
     /// Notes how far the wall clock is from the one that never steps, in milliseconds; returns
     /// whether the date can be trusted.
     fn note(&mut self, offset: Option<i64>) -> bool {
@@ -142,7 +142,7 @@ fn weight_of(job: &WriteJob) -> usize {
 
 /// The queue's other end.
 struct Writer {
-    jobs: Receiver<Work>,
+    jobs: Receiver<WriterTask>,
     clock: Clock,
     waiting: Arc<AtomicUsize>,
     metrics: Metrics,
@@ -172,14 +172,14 @@ impl Writer {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.jobs.recv_timeout(left) {
-                Ok(Work::WriteJob(job)) => {
+                Ok(WriterTask::WriteJob(job)) => {
                     drop(self.take(&job));
                     if let WriteJob::Fragment { .. } = job {
                         self.metrics.lost_card.inc();
                     }
                 }
                 // What is not done drops the reply, and that tells.
-                Ok(Work::Erase(_)) => {}
+                Ok(WriterTask::Erase(_)) => {}
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -201,7 +201,7 @@ impl Writer {
         store.look();
         let [mut pause, longest] = RETRY;
         let (mut looked, mut forgot) = (Instant::now(), Instant::now());
-        let mut steady = Steady::default();
+        let mut steady = DateTrust::default();
         let mut erasing: Option<Erasing> = None;
         loop {
             let next = match &mut erasing {
@@ -216,9 +216,9 @@ impl Writer {
             };
             match next {
                 // Whoever asked was told that it was not done.
-                Ok(Work::Erase(reply)) if reply.is_closed() => {}
-                Ok(Work::Erase(reply)) => erasing = Some(Erasing::begin(store, reply)),
-                Ok(Work::WriteJob(job)) => {
+                Ok(WriterTask::Erase(reply)) if reply.is_closed() => {}
+                Ok(WriterTask::Erase(reply)) => erasing = Some(Erasing::begin(store, reply)),
+                Ok(WriterTask::WriteJob(job)) => {
                     let _in_hand = self.take(&job);
                     let is_written =
                         store.perform(&job) && matches!(job, WriteJob::Fragment { .. });

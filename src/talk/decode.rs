@@ -35,7 +35,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if this program has none.
-    pub(super) fn of(format: &AudioFormat) -> Result<Self, Error> {
+    pub(super) fn new(format: &AudioFormat) -> Result<Self, Error> {
         match &format.coding {
             AudioCoding::Pcm => Ok(Self::Nothing),
             AudioCoding::PcmA => Ok(Self::G711(audio_codec_algorithms::decode_alaw)),

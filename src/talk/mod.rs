@@ -84,7 +84,7 @@ pub trait Pieces: Send {
 
 /// Signals of what becomes of a talker while its talk plays.
 #[derive(Clone, Debug, Default)]
-pub struct Presence {
+pub struct TalkSignals {
     /// Cancelled when it has left: unless all of it has come, what has come sounds for three seconds at
     /// most.
     pub has_left: CancellationToken,
@@ -94,7 +94,7 @@ pub struct Presence {
 
 /// The speakers of all channels, and who has them.
 #[derive(Clone)]
-pub struct Talkers {
+pub struct Speakers {
     inner: Arc<Inner>,
 }
 
@@ -133,7 +133,7 @@ const ITSELF: &str = "the device itself";
 /// Reason of a talk that the device ends.
 const HUNG_UP: &str = "the device has hung up";
 
-impl Talkers {
+impl Speakers {
     /// Talkers at these speakers.
     pub fn new(
         clock: Clock,
@@ -172,7 +172,7 @@ impl Talkers {
     /// Checks that a viewer of this rank could talk now.
     ///
     /// # Errors
-    /// As [`Talkers::take`].
+    /// As [`Speakers::take`].
     pub fn check(&self, channel: ChannelId, rank: Rank) -> Result<(), Error> {
         let Speaker {
             hardware, place, ..
@@ -240,7 +240,7 @@ impl Talkers {
     /// Beeps, so that somebody who stands there hears it.
     ///
     /// # Errors
-    /// As [`Talkers::take`], and what keeps the speaker from opening.
+    /// As [`Speakers::take`], and what keeps the speaker from opening.
     pub fn beep(&self, channel: ChannelId) -> Result<(), Error> {
         self.enter(channel, Rank::Guest, ITSELF)?.beep()
     }

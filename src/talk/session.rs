@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, Presence, SpeakerLease, Talked,
+    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, SpeakerLease, TalkSignals, Talked,
     ahead::Ahead,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
@@ -48,7 +48,7 @@ impl SpeakerLease {
         mut body: B,
         declared: Declared,
         pace: Pace,
-        presence: Presence,
+        signals: TalkSignals,
         ended: impl FnOnce(Result<&Result<Talked, Error>, Panicked>) + Send + 'static,
     ) -> (Option<B>, Result<Talked, Error>) {
         let (inner, channel) = (Arc::clone(&self.inner), self.channel);
@@ -56,7 +56,7 @@ impl SpeakerLease {
         let talk = async move {
             let playing = async move {
                 let talk = Talk::new(&self, declared, pace);
-                let talked = talk.play(&mut body, &presence).await;
+                let talked = talk.play(&mut body, &signals).await;
                 (body, talked)
             };
             let name = format!("sound on channel {channel}");
@@ -118,7 +118,7 @@ impl SpeakerLease {
         let decoder = match (sink.change(format), &format.coding) {
             (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
                 if sink.change(&as_pcm(format)).map_err(refused)? {
-                    Some(Decoder::of(format)?)
+                    Some(Decoder::new(format)?)
                 } else {
                     None
                 }
@@ -160,7 +160,7 @@ impl SpeakerLease {
         let speaker = &self.speaker;
         let (sink, decoder) = match (speaker.open(format), &format.coding) {
             (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
-                let decoder = Decoder::of(format)?;
+                let decoder = Decoder::new(format)?;
                 (speaker.open(&as_pcm(format)), decoder)
             }
             (opened, _) => (opened, Decoder::Nothing),
@@ -219,14 +219,14 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn play(mut self, body: &mut dyn Pieces, presence: &Presence) -> Result<Talked, Error> {
+    async fn play(mut self, body: &mut dyn Pieces, signals: &TalkSignals) -> Result<Talked, Error> {
         let turn = self.turn;
         // Whatever it waits for, such as a speaker that was taken over.
         let hung_up = tokio::select! {
             biased;
             why = turn.place.ended() => Some(why),
-            () = presence.is_barred.cancelled() => Some(HUNG_UP),
-            ended = self.run(body, &presence.has_left) => ended?,
+            () = signals.is_barred.cancelled() => Some(HUNG_UP),
+            ended = self.run(body, &signals.has_left) => ended?,
         };
         if hung_up.is_some()
             && let Some(speaker) = &mut self.speaker
@@ -436,7 +436,7 @@ impl<'a> Talk<'a> {
                     tracing::warn!(channel = %self.turn.channel, reason, "talkback cannot be decoded");
                 }
                 // What it was in the middle of is no good any more.
-                speaker.decoder = Decoder::of(&block.format)?;
+                speaker.decoder = Decoder::new(&block.format)?;
             }
         }
         Ok(())

@@ -81,9 +81,9 @@ type Told = Result<Result<Talked, Error>, Panicked>;
 
 /// A talk under way, what is known of its talker, and what is heard of its end.
 struct Scene {
-    talkers: Talkers,
+    all_speakers: Speakers,
     playing: tokio::task::JoinHandle<Result<Talked, Error>>,
-    presence: Presence,
+    signals: TalkSignals,
     sounds: Arc<Notify>,
     told: oneshot::Receiver<Told>,
 }
@@ -106,18 +106,18 @@ async fn talk(deed: Deed, body: Body) -> Scene {
         alone: Duration::from_secs(2),
         ..Config::default()
     };
-    let talkers = Talkers::new(Clock::start(), config, speakers, metrics);
-    let taken = talkers.take(CHANNEL, Rank::Owner, "viewer").await;
+    let all_speakers = Speakers::new(Clock::start(), config, speakers, metrics);
+    let taken = all_speakers.take(CHANNEL, Rank::Owner, "viewer").await;
     let Ok(turn) = taken else {
         panic!("it is free")
     };
-    let presence = Presence::default();
+    let signals = TalkSignals::default();
     let (tell, told) = oneshot::channel();
     let ended = |talked: Result<&Result<Talked, Error>, Panicked>| {
         // Who does not wait is no part of a test.
         let _ = tell.send(talked.cloned());
     };
-    let given = presence.clone();
+    let given = signals.clone();
     let playing = tokio::spawn(async move {
         let leaves = given.has_left.clone().drop_guard();
         let declared = Declared::default();
@@ -128,9 +128,9 @@ async fn talk(deed: Deed, body: Body) -> Scene {
         talked
     });
     Scene {
-        talkers,
+        all_speakers,
         playing,
-        presence,
+        signals,
         sounds,
         told,
     }
@@ -142,11 +142,11 @@ async fn a_talk_ends_at_once_with_the_session_of_its_talker() {
     for deed in [Deed::Plays, Deed::IsBusy] {
         let scene = talk(deed, Body::new(LONG, Ends::Never)).await;
         scene.sounds.notified().await;
-        scene.presence.is_barred.cancel();
+        scene.signals.is_barred.cancel();
         let talked = scene.playing.await.expect("no panic").expect("hung up");
         assert_eq!(talked.hung_up, Some(HUNG_UP), "{deed:?}");
         assert!(talked.played_millis < LONG / 2, "{talked:?}");
-        assert!(!scene.talkers.is_taken(CHANNEL));
+        assert!(!scene.all_speakers.is_taken(CHANNEL));
     }
 }
 
@@ -167,7 +167,7 @@ async fn who_has_left_in_the_middle_is_heard_for_a_moment_more() {
         let talked = told.expect("no fault");
         assert_eq!(talked.hung_up, Some("its talker has left"), "{ends:?}");
         assert!(talked.played_millis < LONG / 2, "{talked:?}");
-        assert!(!scene.talkers.is_taken(CHANNEL));
+        assert!(!scene.all_speakers.is_taken(CHANNEL));
     }
 }
 
@@ -191,7 +191,7 @@ async fn whoever_has_left_does_not_keep_the_speaker_for_long() {
     let talked = told.expect("no fault");
     assert_eq!(talked.hung_up, Some("its talker has left"));
     assert!(talked.played_millis < LONG / 2, "{talked:?}");
-    assert!(!scene.talkers.is_taken(CHANNEL));
+    assert!(!scene.all_speakers.is_taken(CHANNEL));
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn whose_end_is_too_far_to_be_known_is_heard_on_and_ends_with_its_session(
     for _ in 0..15 {
         scene.sounds.notified().await;
     }
-    scene.presence.is_barred.cancel();
+    scene.signals.is_barred.cancel();
     let told = scene.told.await.expect("it ends").expect("no panic");
     assert_eq!(told.expect("no fault").hung_up, Some(HUNG_UP));
 }
@@ -223,6 +223,6 @@ async fn a_panic_in_a_talk_is_told_though_its_talker_has_left() {
         }
         let told = scene.told.await.expect("it is told");
         assert_eq!(told.err(), Some(Panicked));
-        assert!(!scene.talkers.is_taken(CHANNEL), "free again");
+        assert!(!scene.all_speakers.is_taken(CHANNEL), "free again");
     }
 }

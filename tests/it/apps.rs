@@ -334,7 +334,7 @@ async fn a_day_comes_whole_in_records_too() {
 #[tokio::test]
 async fn a_long_list_that_nobody_reads_holds_nothing_else_up() {
     use crate::dialled;
-    use peercam_client::p2p::Ask;
+    use peercam_client::p2p::ClientRequest;
 
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("card");
@@ -344,15 +344,16 @@ async fn a_long_list_that_nobody_reads_holds_nothing_else_up() {
     known(&device.daemon, 8640).await;
     let session = dialled::session(&device.pair(&["phone"])).await;
     let list = "action=inner_define&cmd=get_file_list&start_time=1767225600&end_time=1767312000";
-    let post =
-        |text: &'static str| Ask::post("/command", bytes::Bytes::from_static(text.as_bytes()));
+    let post = |text: &'static str| {
+        ClientRequest::post("/command", bytes::Bytes::from_static(text.as_bytes()))
+    };
     let mut listed = session.send(post(list)).await.unwrap();
     for _ in 0..3 {
         let mut short = session.send(post("cmd=help")).await.unwrap();
         let help = short.collect(64 << 10).await.unwrap();
         assert!(help.starts_with(b"{\n"));
     }
-    let live = Ask::get("/ipc.flv?action=live&channel=0&quality=standard");
+    let live = ClientRequest::get("/ipc.flv?action=live&channel=0&quality=standard");
     let mut live = session.send(live).await.unwrap();
     for _ in 0..5 {
         assert!(live.piece().await.unwrap().is_some());

@@ -7,8 +7,8 @@ use std::{
 };
 
 use peercam_hal::{
-    AudioPolicy, Camera, ControlOutcome, HalError, MediaInput, PtzMotion, Room, SourceEvent,
-    Talkback, WithAudio,
+    AudioPolicy, Camera, ControlOutcome, HalError, MediaInput, PtzMotion, SourceEvent,
+    StreamMemory, Talkback, WithAudio,
     clock::Clock,
     file::FileCamera,
     rtsp::{self, RtspCamera},
@@ -113,7 +113,7 @@ fn rtsp_config(server: &RtspServer) -> rtsp::Config {
         always: false,
         linger: Duration::ZERO,
         sound: true,
-        room: Room::default(),
+        memory: StreamMemory::default(),
     }
 }
 
@@ -138,8 +138,13 @@ impl Socket {
             mode: 0o600,
             users: Vec::new(),
         };
-        let hal =
-            SocketHal::listen(clock, config, socket::Metrics::default(), Room::default()).unwrap();
+        let hal = SocketHal::listen(
+            clock,
+            config,
+            socket::Metrics::default(),
+            StreamMemory::default(),
+        )
+        .unwrap();
         let hal = Arc::new(hal);
         Self {
             directory,

@@ -9,7 +9,7 @@ use std::{
 use iroh_relay::server::{RelayConfig, Server, ServerConfig};
 use peercam_client::{
     Answer, ClientError,
-    p2p::{Ask, Identity, Session},
+    p2p::{ClientRequest, Identity, Session},
 };
 use peercam_proto::{
     credential::PairingUri,
@@ -26,14 +26,18 @@ const LIST: &[u8] = b"action=inner_define&cmd=get_nvr_list";
 const LIVE: &str = "/ipc.flv?action=live&channel=0&quality=standard";
 
 async fn list(session: &Session) -> Result<String, ClientError> {
-    let request = Ask::post("/command", bytes::Bytes::from_static(LIST));
+    let request = ClientRequest::post("/command", bytes::Bytes::from_static(LIST));
     let mut answer = session.send(request).await?.checked().await?;
     let body = answer.collect(4096).await?;
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
 async fn live(session: &Session) -> Result<Answer, ClientError> {
-    session.send(Ask::get(LIVE)).await?.checked().await
+    session
+        .send(ClientRequest::get(LIVE))
+        .await?
+        .checked()
+        .await
 }
 
 /// The timestamps of the next pictures.
@@ -76,7 +80,7 @@ async fn a_viewer_that_knows_the_key_watches_and_commands() {
     assert!(seen.is_sorted() && seen[0] == 0, "{seen:?}");
     // Beside it, on the same connection.
     assert!(list(&session).await.unwrap().contains("front"));
-    let refused = session.send(Ask::get("/ipc.flv?action=live&channel=7"));
+    let refused = session.send(ClientRequest::get("/ipc.flv?action=live&channel=7"));
     let refused = refused.await.unwrap().checked().await.err();
     assert!(
         matches!(&refused, Some(ClientError::Refused { status: 404, reason }) if reason.contains("channel")),
@@ -209,7 +213,7 @@ async fn the_fifth_viewer_is_told_why_it_has_to_wait() {
     }
     // How many apps are connected, and at how many the next one is refused.
     let status = "action=inner_define&cmd=get_device_st&type=live";
-    let request = Ask::post("/command", bytes::Bytes::from_static(status.as_bytes()));
+    let request = ClientRequest::post("/command", bytes::Bytes::from_static(status.as_bytes()));
     let mut answer = kept[0].send(request).await.unwrap();
     let told = answer.collect(4096).await.unwrap();
     assert_eq!(

@@ -162,7 +162,7 @@ async fn strangers_cannot_shut_the_owner_out_over_p2p() {
     let owner = crate::dialled::session(&uri).await;
     let live = "/ipc.flv?action=live&channel=0&quality=standard";
     let answer = owner
-        .send(peercam_client::p2p::Ask::get(live))
+        .send(peercam_client::p2p::ClientRequest::get(live))
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
@@ -201,7 +201,7 @@ async fn nobody_tells_viewers_something_from_outside() {
     let heard = Arc::new(PlayedAudio::default());
     let identity = Identity::random().unwrap();
     let session = session_with(&victim, identity, Some(heard.clone())).await;
-    let request = peercam_client::p2p::Ask::get("/healthz");
+    let request = peercam_client::p2p::ClientRequest::get("/healthz");
     assert_eq!(session.send(request).await.unwrap().status(), 200);
     let listed = crate::support::request(device.daemon.address, "GET", "/sessions", "").await;
     let listed: serde_json::Value = serde_json::from_str(&listed.body).unwrap();
@@ -331,7 +331,7 @@ async fn one_guest_cannot_take_all_places_of_viewers_over_p2p() {
     let device = device("[access]\nmax_sessions = 4\n[http]\nmax_viewers = 32\n");
     let guest = crate::dialled::session(&device.pair(&["guest"])).await;
     let owner = crate::dialled::session(&device.pair(&["owner"])).await;
-    let live = || peercam_client::p2p::Ask::get("/ipc.flv?action=live&quality=standard");
+    let live = || peercam_client::p2p::ClientRequest::get("/ipc.flv?action=live&quality=standard");
     let mut kept = Vec::new();
     for _ in 0..32 / 4 {
         let answer = guest.send(live()).await.unwrap();

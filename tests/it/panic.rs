@@ -196,7 +196,7 @@ async fn who_panics_is_ended_and_nobody_else() {
 #[cfg(all(feature = "client", feature = "p2p"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
-    use peercam_client::p2p::Ask;
+    use peercam_client::p2p::ClientRequest;
     use peercam_proto::credential::PairingUri;
 
     let directory = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ async fn p2p_is_made_anew_when_a_task_of_its_library_may_have_panicked() {
     let ended = tokio::time::timeout(HANG, before.connection.closed()).await;
     ended.expect("its connection is gone with the endpoint");
     let after = crate::dialled::session(&uri).await;
-    let answer = after.send(Ask::get("/healthz")).await.unwrap();
+    let answer = after.send(ClientRequest::get("/healthz")).await.unwrap();
     answer.checked().await.unwrap();
     running.abort();
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam::record::{
-    CardWriter, Catalog, Cutting, Date, Fragment, Limits, Metrics, WriteJob, name::FileName,
+    CardWriter, Catalog, Date, Fragment, FragmentWrite, Limits, Metrics, WriteJob, name::FileName,
 };
 use peercam_hal::{Page, Query};
 use peercam_proto::{
@@ -85,7 +85,7 @@ impl Camera {
         });
         WriteJob::Fragment {
             channel: ChannelId(0),
-            cutting: Cutting {
+            cutting: FragmentWrite {
                 fragment: Fragment {
                     tracks: Arc::clone(&self.tracks),
                     frames: frames.collect(),

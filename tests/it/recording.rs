@@ -483,7 +483,7 @@ async fn a_second_daemon_keeps_off_the_same_directory() {
 async fn recordings_come_over_p2p_too_for_those_who_may_have_them() {
     use peercam_client::{
         Answer,
-        p2p::{Ask, Session},
+        p2p::{ClientRequest, Session},
     };
 
     use crate::dialled;
@@ -497,7 +497,7 @@ async fn recordings_come_over_p2p_too_for_those_who_may_have_them() {
     }
     async fn command(session: &Session, cmd: &str) -> Value {
         let text = format!("action=inner_define&cmd={cmd}");
-        let ask = Ask::post("/command", text.into());
+        let ask = ClientRequest::post("/command", text.into());
         let answer = session.send(ask).await.expect("an answer");
         serde_json::from_slice(&all(answer).await).expect("JSON")
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peercam_client::{Answer, ClientError, p2p::Ask};
+use peercam_client::{Answer, ClientError, p2p::ClientRequest};
 use peercam_net::p2p::{CloseReason, Connection, Endpoint, Stream};
 use peercam_proto::{
     credential::PairingUri,
@@ -270,7 +270,10 @@ async fn a_reader_that_lags_far_behind_loses_nothing() {
     };
     let fetch = async move {
         let session = session(&uri).await;
-        let mut answer = session.send(Ask::get("/ipc.flv?action=x")).await.unwrap();
+        let mut answer = session
+            .send(ClientRequest::get("/ipc.flv?action=x"))
+            .await
+            .unwrap();
         // More would come meanwhile than a connection has room for.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut got = Vec::new();
@@ -505,18 +508,21 @@ async fn what_was_sent_is_never_sent_again_and_what_was_asked_is() {
     let ask = async move {
         let session = session(&uri).await;
         let body = bytes::Bytes::from_static(b"action=user_define&cmd=ptz_left");
-        let sent = session.send(Ask::post("/command", body)).await.err();
+        let sent = session
+            .send(ClientRequest::post("/command", body))
+            .await
+            .err();
         assert!(
             matches!(&sent, Some(error @ ClientError::OutcomeUnknown(_)) if error.to_string().contains("not sent again")),
             "{sent:?}"
         );
         // It is asked a second time, and that is all.
-        let asked = session.send(Ask::get("/healthz?x")).await.err();
+        let asked = session.send(ClientRequest::get("/healthz?x")).await.err();
         assert!(
             matches!(asked, Some(ClientError::CloseReason(_))),
             "{asked:?}"
         );
-        let last = session.send(Ask::get("/last"));
+        let last = session.send(ClientRequest::get("/last"));
         let _ = tokio::time::timeout(Duration::from_secs(5), last).await;
         session.close().await;
     };

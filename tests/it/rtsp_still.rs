@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use peercam_hal::{
-    Camera, HalError, Room, Snapshot,
+    Camera, HalError, Snapshot, StreamMemory,
     clock::Clock,
     rtsp::{Config, Credentials, Password, RtspCamera, Transport, parse_still_url},
 };
@@ -79,9 +79,9 @@ impl Web {
             always: false,
             linger: Duration::ZERO,
             sound: true,
-            room: Room {
+            memory: StreamMemory {
                 picture: 5000,
-                ..Room::default()
+                ..StreamMemory::default()
             },
         };
         let camera = RtspCamera::new(Clock::start(), config);

@@ -521,7 +521,7 @@ mod over_p2p {
     use bytes::Bytes;
     use peercam_client::{
         Answer, ClientError,
-        p2p::{Ask, Identity, Session},
+        p2p::{ClientRequest, Identity, Session},
         upload,
     };
 
@@ -537,7 +537,7 @@ mod over_p2p {
     }
 
     async fn tell(session: &Session, cmd: &str) -> Value {
-        let ask = Ask::post("/command", cmd.to_owned().into());
+        let ask = ClientRequest::post("/command", cmd.to_owned().into());
         text(session.send(ask).await.expect("an answer")).await
     }
 
@@ -604,7 +604,10 @@ mod over_p2p {
         let sending = sessions[0].clone();
         let talk = tokio::spawn(async move {
             sending
-                .send(Ask::send("/voice?channel=1", upload::stream(waiting)))
+                .send(ClientRequest::send(
+                    "/voice?channel=1",
+                    upload::stream(waiting),
+                ))
                 .await
         });
         device.daemon.metric_becomes("peercam_talkers", 1.0).await;
@@ -637,7 +640,10 @@ mod over_p2p {
         let device = dialled::device("");
         let watcher = dialled::session(&device.pair(&["watcher", "--scope", "live"])).await;
         let refused = watcher
-            .send(Ask::post("/voice?channel=0", Bytes::from(pcm(50))))
+            .send(ClientRequest::post(
+                "/voice?channel=0",
+                Bytes::from(pcm(50)),
+            ))
             .await;
         let refused = refused.unwrap().checked().await.err();
         assert!(

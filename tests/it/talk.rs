@@ -102,10 +102,10 @@ async fn talk(way: Way, address: std::net::SocketAddr, uri: PairingUri, millis: 
         }
         #[cfg(all(feature = "client", feature = "p2p"))]
         Way::P2p => {
-            use peercam_client::p2p::Ask;
+            use peercam_client::p2p::ClientRequest;
 
             let session = crate::dialled::session(&uri).await;
-            let ask = Ask::post(VOICE, pcm(millis).into());
+            let ask = ClientRequest::post(VOICE, pcm(millis).into());
             let answer = session.send(ask).await;
             assert!(answer.is_err(), "it was cut off");
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use peercam_proto::credential::PairingUri;
 
-use super::p2p::{Ask, Options, Session};
+use super::p2p::{ClientRequest, Options, Session};
 use super::{Answer, ClientError, tcp, upload::Upload};
 
 /// Head start of P2P before a listener on the network is tried too.
@@ -68,7 +68,13 @@ impl Viewer {
     /// was no authentic answer.
     pub async fn get(&mut self, target: &str) -> Result<Answer, ClientError> {
         match self {
-            Self::P2p(session) => session.send(Ask::get(target)).await?.checked().await,
+            Self::P2p(session) => {
+                session
+                    .send(ClientRequest::get(target))
+                    .await?
+                    .checked()
+                    .await
+            }
             Self::Tcp(connection) => connection.get(target).await,
         }
     }
@@ -91,7 +97,7 @@ impl Viewer {
     pub async fn post(&mut self, target: &str, body: &[u8]) -> Result<Answer, ClientError> {
         match self {
             Self::P2p(session) => {
-                let request = Ask::post(target, Bytes::copy_from_slice(body));
+                let request = ClientRequest::post(target, Bytes::copy_from_slice(body));
                 session.send(request).await?.checked().await
             }
             Self::Tcp(connection) => connection.post(target, body).await,
@@ -105,7 +111,7 @@ impl Viewer {
     pub async fn send(&mut self, target: &str, body: Upload) -> Result<Answer, ClientError> {
         match self {
             Self::P2p(session) => {
-                let request = Ask::send(target, body);
+                let request = ClientRequest::send(target, body);
                 session.send(request).await?.checked().await
             }
             Self::Tcp(connection) => connection.send(target, body).await,

@@ -9,14 +9,14 @@ use super::{
 
 /// Memory that a camera's stream may take on its way in, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct StreamMemory {
     /// The newest GOP is kept up to this weight, so that a reader that comes has a picture at once.
     pub gop: usize,
     /// The largest picture that is of use.
     pub picture: usize,
 }
 
-impl Default for Room {
+impl Default for StreamMemory {
     /// The largest sizes of use: a GOP of 1 MiB, and pictures of 2 MiB.
     fn default() -> Self {
         Self {

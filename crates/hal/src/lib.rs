@@ -107,7 +107,7 @@ mod controls;
 #[cfg(feature = "exec")]
 mod exec;
 #[cfg(any(feature = "socket", feature = "rtsp"))]
-mod feed;
+mod fanout;
 #[cfg(feature = "audio")]
 mod one_rate;
 mod recordings;
@@ -132,7 +132,7 @@ pub mod sim;
 pub mod socket;
 
 // A camera and its pictures.
-pub use camera::{BoxFuture, Camera, Capabilities, HalError, Room};
+pub use camera::{BoxFuture, Camera, Capabilities, HalError, StreamMemory};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 
 // Its other parts.

@@ -60,7 +60,7 @@ pub enum Ticket {
 #[derive(Clone)]
 pub struct UnauthenticatedLimiter {
     turns: Arc<Guarded<Turns>>,
-    known: Known,
+    known: ProvenSources,
     cookies: Arc<Cookies>,
 }
 
@@ -72,13 +72,13 @@ struct Turns {
 
 /// Sources at which viewers proved themselves lately.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct ProvenSources {
     /// The last one last.
-    places: Arc<Guarded<Vec<KnownPlace>>>,
+    places: Arc<Guarded<Vec<ProvenSource>>>,
 }
 
 #[derive(Debug)]
-struct KnownPlace {
+struct ProvenSource {
     source: Source,
     /// Party that was there last.
     whose: Arc<str>,
@@ -95,7 +95,7 @@ struct Cookies {
 
 impl UnauthenticatedLimiter {
     /// An entrance at which nobody has been, to so many places. The random bytes are for cookies.
-    pub fn new(known: Known, places: usize, random: [u8; 36], now: Instant) -> Self {
+    pub fn new(known: ProvenSources, places: usize, random: [u8; 36], now: Instant) -> Self {
         let (most, of) = TURNS;
         let turns = Rate {
             per_second: (most * places as f64 / of).clamp(LEAST_TURNS, most),
@@ -180,8 +180,8 @@ impl Cookies {
     }
 }
 
-impl Known {
-    fn places(&self) -> MutexGuard<'_, Vec<KnownPlace>> {
+impl ProvenSources {
+    fn places(&self) -> MutexGuard<'_, Vec<ProvenSource>> {
         self.places.lock()
     }
 
@@ -205,7 +205,7 @@ impl Known {
             Some(index) => places.remove(index).turns,
             None => Bucket::full(TURNS_OF_KNOWN, now),
         };
-        let is_own = |place: &KnownPlace| place.whose == *whose;
+        let is_own = |place: &ProvenSource| place.whose == *whose;
         let own = places.iter().filter(|place| is_own(place)).count();
         if own >= MAX_OF_PARTY || places.len() >= MAX_KNOWN {
             let is_from_own = own >= MAX_OF_PARTY;
@@ -214,7 +214,7 @@ impl Known {
                 .position(|place| !is_from_own || is_own(place));
             places.remove(oldest.unwrap_or_default());
         }
-        places.push(KnownPlace {
+        places.push(ProvenSource {
             source,
             whose: Arc::clone(whose),
             at: now,
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_source_has_a_turn_in_a_second() {
         let start = Instant::now();
-        let entrance = UnauthenticatedLimiter::new(Known::default(), 96, [7; 36], start);
+        let entrance = UnauthenticatedLimiter::new(ProvenSources::default(), 96, [7; 36], start);
         let tickets = |from, now| (0..9).map(move |_| (from, now));
         let turns = |from, now| {
             let tickets = tickets(from, now).map(|(from, now)| entrance.ticket(from, now));
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_cookie_counts_a_second_later_and_not_for_long() {
         let start = Instant::now();
-        let entrance = UnauthenticatedLimiter::new(Known::default(), 96, [0xff; 36], start);
+        let entrance = UnauthenticatedLimiter::new(ProvenSources::default(), 96, [0xff; 36], start);
         let cookie = entrance.cookie(source(1), start);
         let shown = |from, seconds: u32| {
             entrance.ticket_for(&cookie, source(from), start + seconds * SECOND)
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn one_guest_is_known_at_two_places() {
         let now = Instant::now();
-        let known = Known::default();
+        let known = ProvenSources::default();
         known.note(source(1), &"owner".into(), now);
         for number in 10..100 {
             known.note(source(number), &"guest".into(), now);

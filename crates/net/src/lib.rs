@@ -64,6 +64,6 @@ pub use connections::{
 pub use dial::{Address, ClientStream, DialError, dial};
 #[cfg(feature = "tls")]
 pub use dial::{ParseRootsError, Tls};
-pub use entrance::{Known, Ticket, UnauthenticatedLimiter};
+pub use entrance::{ProvenSources, Ticket, UnauthenticatedLimiter};
 pub use exchange::{ExchangeError, Limits, request_once};
 pub use metrics::Metrics;

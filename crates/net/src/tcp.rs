@@ -144,7 +144,7 @@ impl Connection {
             }
         };
         let line = buffer.split_to(end);
-        let form = Form::of_line(&line);
+        let form = Form::from_line(&line);
         let rewritten = match request_line::rewrite(&line) {
             Cow::Borrowed(_) => None,
             Cow::Owned(rewritten) => Some(rewritten),

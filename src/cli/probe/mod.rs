@@ -132,7 +132,7 @@ impl ProbeOptions {
             always: false,
             linger: Duration::ZERO,
             sound: true,
-            room: peercam_hal::Room::default(),
+            memory: peercam_hal::StreamMemory::default(),
         };
         Ok(Box::new(rtsp::RtspCamera::new(clock, config)))
     }
@@ -153,7 +153,7 @@ impl ProbeOptions {
             clock,
             config,
             socket::Metrics::default(),
-            peercam_hal::Room::default(),
+            peercam_hal::StreamMemory::default(),
         )
         .map_err(|error| CliError::Usage(error.to_string()))?;
         eprintln!(

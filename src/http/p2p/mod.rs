@@ -1,6 +1,6 @@
 //! Requests over P2P: the same door and the same router as over TCP, one exchange on a stream.
 
-mod outbox;
+mod notifier;
 mod peers;
 
 use std::{error::Error, sync::Arc, time::Instant};
@@ -9,7 +9,7 @@ use http::{HeaderValue, header};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    ConnectionEntry, Connections, Known, Standing,
+    ConnectionEntry, Connections, ProvenSources, Standing,
     p2p::{
         CloseReason, Connection, Endpoint, HandshakeDecision, HandshakeLimiter, Incoming, Stream,
     },
@@ -19,7 +19,7 @@ use peercam_task::boundary::{self, Guarded, Panicked, Part, Pause, contain};
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use outbox::PeerOutbox;
+pub use notifier::PeerNotifier;
 pub use peers::Peers;
 
 use super::{
@@ -50,7 +50,7 @@ pub struct Service {
     /// Places for requests, and their time-outs.
     pub streams: Connections,
     /// Sources at which viewers authenticated lately.
-    pub known: Known,
+    pub known: ProvenSources,
     /// Connections of the viewers that are there.
     pub peers: Peers,
 }
@@ -334,7 +334,7 @@ struct P2pHandle {
     connection: Connection,
     activity: ConnectionEntry,
     peers: Peers,
-    known: Known,
+    known: ProvenSources,
     /// Entry among the peers, by which the viewer of this connection can be told something.
     entry: Guarded<Option<peers::Entry>>,
 }

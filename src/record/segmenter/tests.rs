@@ -34,7 +34,7 @@ fn fragment(second: i64, is_key: bool) -> Fragment {
 }
 
 /// The seconds at which segments begin, of those that are written.
-fn begins(cuttings: &[Cutting]) -> Vec<i64> {
+fn begins(cuttings: &[FragmentWrite]) -> Vec<i64> {
     let begin = cuttings.iter().filter(|cutting| cutting.begins);
     begin
         .map(|cutting| cutting.fragment.start().as_micros() / 1_000_000)
@@ -46,7 +46,7 @@ fn push_all(
     seconds: std::ops::Range<i64>,
     wanted: Wanted,
     date: Date,
-) -> Vec<Cutting> {
+) -> Vec<FragmentWrite> {
     let fragments = seconds.map(|second| fragment(second, second % 2 == 0));
     fragments
         .flat_map(|fragment| segmenter.push(fragment, wanted, date).1)

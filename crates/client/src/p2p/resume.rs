@@ -9,7 +9,7 @@ use peercam_task::boundary::{self, Part};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 
-use super::{Ask, Session};
+use super::{ClientRequest, Session};
 use crate::{Answer, ClientError};
 
 /// Pieces that wait for the one who takes the body. What is more waits at the device, which skips
@@ -63,9 +63,9 @@ impl Session {
         range: Option<HeaderValue>,
     ) -> Result<Answer, ClientError> {
         let is_ranged = range.is_some();
-        let request = Ask {
+        let request = ClientRequest {
             range,
-            ..Ask::get(target)
+            ..ClientRequest::get(target)
         };
         let answer = self.send(request).await?;
         let kind = Kind::of(target)
@@ -237,7 +237,7 @@ impl Stream {
         while let Some(next) = progress.next(Instant::now()) {
             let asked = async {
                 tokio::time::sleep_until(next.into()).await;
-                self.session.send(Ask::get(target)).await
+                self.session.send(ClientRequest::get(target)).await
             };
             let sent = tokio::select! {
                 sent = asked => sent,

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ask, Identity, OnFeedback,
-    link::Link,
+    ClientRequest, Identity, OnFeedback,
+    device_connection::DeviceConnection,
     supervisor::{Down, State, Supervisor},
 };
 use crate::{Answer, ClientError};
@@ -104,7 +104,7 @@ impl Session {
     /// # Errors
     /// Why it cannot be. A failure that comes at once is not the last try.
     pub async fn connected(&self) -> Result<(), ClientError> {
-        self.link(FIRST_PATIENCE).await.map(|_| ())
+        self.device(FIRST_PATIENCE).await.map(|_| ())
     }
 
     /// Asks for something, or sends something; gives the answer whatever it says. What only asks
@@ -112,14 +112,14 @@ impl Session {
     ///
     /// # Errors
     /// [`ClientError`] if there was no answer.
-    pub async fn send(&self, request: Ask<'_>) -> Result<Answer, ClientError> {
+    pub async fn send(&self, request: ClientRequest<'_>) -> Result<Answer, ClientError> {
         let again = request.again();
-        let link = self.link(CONNECTION_TIMEOUT).await?;
-        let sent = link.send(&self.shared.uri, request).await;
+        let device = self.device(CONNECTION_TIMEOUT).await?;
+        let sent = device.send(&self.shared.uri, request).await;
         match (sent, again) {
             (Err(ClientError::CloseReason(_)), Some(again)) => {
-                let link = self.link(CONNECTION_TIMEOUT).await?;
-                link.send(&self.shared.uri, again).await
+                let device = self.device(CONNECTION_TIMEOUT).await?;
+                device.send(&self.shared.uri, again).await
             }
             (sent, _) => sent,
         }
@@ -128,7 +128,7 @@ impl Session {
     /// The path by which the device is reached now, in words; `None` while it is not.
     pub fn path(&self) -> Option<String> {
         match &*self.shared.state.borrow() {
-            State::Up(link) => link.connection().path().map(|path| path.to_string()),
+            State::Up(device) => device.connection().path().map(|path| path.to_string()),
             State::Dialling | State::Down(_) => None,
         }
     }
@@ -141,13 +141,13 @@ impl Session {
     }
 
     /// The connection, as soon as there is one. One that failed is waited for so long.
-    async fn link(&self, patience: Duration) -> Result<Arc<Link>, ClientError> {
+    async fn device(&self, patience: Duration) -> Result<Arc<DeviceConnection>, ClientError> {
         let mut state = self.shared.state.clone();
         let end = Instant::now() + patience;
         loop {
             let why = match &*state.borrow_and_update() {
-                State::Up(link) if link.connection().close_reason().is_none() => {
-                    return Ok(Arc::clone(link));
+                State::Up(device) if device.connection().close_reason().is_none() => {
+                    return Ok(Arc::clone(device));
                 }
                 // It fails by itself if it does.
                 State::Dialling => None,

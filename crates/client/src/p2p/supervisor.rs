@@ -1,7 +1,7 @@
 //! The task that keeps a session's connection: it dials until the device answers, notices silence,
 //! dials beside it, and looks for a way around the relay.
 //!
-//! At most [`MAX_DIALS`] dials run at a time. Requests belong to `link`.
+//! At most [`MAX_DIALS`] dials run at a time. Requests belong to `device_connection`.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use peercam_task::boundary::{Part, contain};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, OnFeedback, feedback, link::Link};
+use super::{ClientRequest, OnFeedback, device_connection::DeviceConnection, feedback};
 use crate::ClientError;
 
 /// A connection on which nothing came for this long may be dead: the device is dialled beside it.
@@ -49,7 +49,7 @@ const SEEK_TIME: Duration = Duration::from_secs(3);
 pub(super) enum State {
     /// The first dial is under way.
     Dialling,
-    Up(Arc<Link>),
+    Up(Arc<DeviceConnection>),
     Down(Down),
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Supervisor {
 /// Step after a connection.
 enum Next {
     /// A better one, which is there already.
-    Replaced(Arc<Link>),
+    Replaced(Arc<DeviceConnection>),
     /// None.
     Nothing(Down),
 }
@@ -100,20 +100,20 @@ impl Supervisor {
     }
 
     async fn keep_connected(&self) {
-        let mut link = self.dial().await;
+        let mut device = self.dial().await;
         loop {
-            self.state.send_replace(State::Up(Arc::clone(&link)));
+            self.state.send_replace(State::Up(Arc::clone(&device)));
             let began = Instant::now();
-            match self.watch_over(&link).await {
+            match self.watch_over(&device).await {
                 Next::Replaced(new) => {
                     tracing::info!("the device was dialled again");
                     // What waits on the old one fails now, and is asked for again.
-                    link.connection().close("replaced");
-                    link = new;
+                    device.connection().close("replaced");
+                    device = new;
                 }
                 Next::Nothing(down) => {
                     let is_refused = !matches!(down, Down::CloseReason(_));
-                    link.connection().close("refused");
+                    device.connection().close("refused");
                     self.say_down(down);
                     if is_refused {
                         tokio::time::sleep(PAUSE_OF_REFUSED).await;
@@ -121,7 +121,7 @@ impl Supervisor {
                         // A device that closes at once is not helped by haste.
                         tokio::time::sleep(STAGGER).await;
                     }
-                    link = self.dial().await;
+                    device = self.dial().await;
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Supervisor {
 
     /// Dials until there is a connection. Failures are published, unless there is a connection
     /// still.
-    async fn dial(&self) -> Arc<Link> {
+    async fn dial(&self) -> Arc<DeviceConnection> {
         let began = Instant::now();
         let mut dials = JoinSet::new();
         loop {
@@ -160,10 +160,10 @@ impl Supervisor {
                             Ok(Err(error)) => Err(CloseReason::Other(error.to_string())),
                             Err(error) => Err(CloseReason::Other(error.to_string())),
                         };
-                        let link = dialled
-                            .and_then(|connection| Link::new(connection, self.endpoint.id()));
-                        match link {
-                            Ok(link) => return Arc::new(link),
+                        let device = dialled
+                            .and_then(|connection| DeviceConnection::new(connection, self.endpoint.id()));
+                        match device {
+                            Ok(device) => return Arc::new(device),
                             Err(lost) => self.note_failure(lost),
                         }
                     }
@@ -183,8 +183,8 @@ impl Supervisor {
     }
 
     /// Serves a connection until it is lost, or there is a better one.
-    async fn watch_over(&self, link: &Link) -> Next {
-        let connection = link.connection();
+    async fn watch_over(&self, device: &DeviceConnection) -> Next {
+        let connection = device.connection();
         let on_feedback: Arc<dyn OnFeedback> = match &self.on_feedback {
             Some(handler) => Arc::clone(handler),
             None => Arc::new(Nobody),
@@ -193,7 +193,7 @@ impl Supervisor {
             tracing::info!(%path, "connected to the device");
         });
         tokio::select! {
-            down = self.say_hello(link) => Next::Nothing(down),
+            down = self.authenticate(device) => Next::Nothing(down),
             lost = feedback::listen(connection, on_feedback) => Next::Nothing(Down::CloseReason(lost)),
             new = self.dial_when_silent(connection) => Next::Replaced(new),
             () = say_path => Next::Nothing(Down::CloseReason(connection.closed().await)),
@@ -202,12 +202,12 @@ impl Supervisor {
     }
 
     /// Shows the device who is there, unless a request does. Ends only if it is refused.
-    async fn say_hello(&self, link: &Link) -> Down {
+    async fn authenticate(&self, device: &DeviceConnection) -> Down {
         tokio::time::sleep(TIME_TO_ASK).await;
-        if link.is_let_in() {
+        if device.is_authenticated() {
             return std::future::pending().await;
         }
-        let answered = match link.send(&self.uri, Ask::get("/healthz")).await {
+        let answered = match device.send(&self.uri, ClientRequest::get("/healthz")).await {
             Ok(answer) => answer.checked().await.map(|_| ()),
             Err(error) => Err(error),
         };
@@ -221,12 +221,12 @@ impl Supervisor {
 
     /// Dials beside a connection that has become silent. Ends when that has led to a new one
     /// before anything came on the old one.
-    async fn dial_when_silent(&self, connection: &Connection) -> Arc<Link> {
+    async fn dial_when_silent(&self, connection: &Connection) -> Arc<DeviceConnection> {
         loop {
             let count = silent_for(connection, SILENCE).await;
             tracing::info!("nothing comes from the device; dialling it beside");
             tokio::select! {
-                link = self.dial() => return link,
+                device = self.dial() => return device,
                 () = more_than(connection, count) => {}
             }
         }

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{Rules, events::EventBody, passed, tail::Tail};
 use crate::{
     Answer, ClientError, Code,
-    p2p::{Ask, Kind, Session},
+    p2p::{ClientRequest, Kind, Session},
     upload::{self, Upload},
 };
 
@@ -46,7 +46,7 @@ enum Route {
 }
 
 impl Route {
-    fn of_path(path: &str) -> Option<Self> {
+    fn from_path(path: &str) -> Option<Self> {
         Some(match path.rsplit('/').next()? {
             "ipc.flv" => Self::Media,
             "voice" => Self::Voice,
@@ -125,7 +125,7 @@ fn route(parts: &Parts, is_own: bool) -> Result<Route, Error> {
             "this proxy serves the user who started it only (--any-user lifts that)",
         ));
     }
-    Route::of_path(parts.uri.path()).ok_or_else(|| {
+    Route::from_path(parts.uri.path()).ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
             "no such path; this proxy serves /ipc.flv, /voice, /command, /snapshot.jpg, /events and /healthz",
@@ -213,7 +213,7 @@ fn send(
     let [range, content_type] =
         [header::RANGE, header::CONTENT_TYPE].map(|name| parts.headers.get(name).cloned());
     async move {
-        let request = Ask {
+        let request = ClientRequest {
             method,
             target: &target,
             range,
@@ -315,8 +315,8 @@ mod tests {
 
     #[test]
     fn only_the_last_part_of_the_path_routes() {
-        assert_eq!(Route::of_path("/ipc.p2p.com/ipc.flv"), Some(Route::Media));
-        assert_eq!(Route::of_path("/snapshot.jpg"), Some(Route::Snapshot));
+        assert_eq!(Route::from_path("/ipc.p2p.com/ipc.flv"), Some(Route::Media));
+        assert_eq!(Route::from_path("/snapshot.jpg"), Some(Route::Snapshot));
         for path in [
             "/",
             "/ipc.flv/",
@@ -324,7 +324,7 @@ mod tests {
             "/sessions",
             "/forward/x/feedback",
         ] {
-            assert_eq!(Route::of_path(path), None, "{path}");
+            assert_eq!(Route::from_path(path), None, "{path}");
         }
     }
 }

@@ -37,7 +37,7 @@ const SET_BACK_MICROS: i64 = 500_000;
 
 /// An event for readers.
 #[derive(Debug, PartialEq)]
-pub(super) enum Told {
+pub(super) enum IntakeEvent {
     /// Tracks that decoders need from here on.
     Tracks(Tracks),
     Frame(Frame),
@@ -105,7 +105,7 @@ impl Intake {
         &mut self,
         picture: Picture,
         track: Option<&VideoTrack>,
-        tell: &mut impl FnMut(Told),
+        tell: &mut impl FnMut(IntakeEvent),
     ) {
         let Some(track) = track.or(self.video.as_ref()) else {
             self.kept_back += 1;
@@ -116,7 +116,7 @@ impl Intake {
             rate if rate >= 1.0 => (1e6 / rate) as i64,
             _ => USUAL_INTERVAL_MICROS,
         };
-        let slice = nal::FirstSlice::of(track.codec, &picture.data);
+        let slice = nal::FirstSlice::parse(track.codec, &picture.data);
         if slice.is_none() && !picture.lost {
             return;
         }
@@ -149,11 +149,11 @@ impl Intake {
         if is_new || !self.is_online {
             self.video = Some(track.clone());
             self.is_online = true;
-            tell(Told::Tracks(self.tracks()));
+            tell(IntakeEvent::Tracks(self.tracks()));
         }
         let time = self.pictures.place(decoded, picture.arrival);
         let composition = picture.shown.saturating_sub(decoded);
-        tell(Told::Frame(Frame {
+        tell(IntakeEvent::Frame(Frame {
             track: TrackKind::Video,
             key: is_key,
             time,
@@ -163,13 +163,13 @@ impl Intake {
     }
 
     /// Takes in a block of sound; without pictures it is the one that says what is to come.
-    pub(super) fn sound(&mut self, sound: Sound, tell: &mut impl FnMut(Told)) {
+    pub(super) fn sound(&mut self, sound: Sound, tell: &mut impl FnMut(IntakeEvent)) {
         if !self.is_online && self.has_video {
             return;
         }
         if !self.is_online {
             self.is_online = true;
-            tell(Told::Tracks(self.tracks()));
+            tell(IntakeEvent::Tracks(self.tracks()));
         }
         let last = self.last_sound.replace(sound.start);
         if last.is_some_and(|last| last.saturating_sub(sound.start) > SET_BACK_MICROS) {
@@ -191,7 +191,7 @@ impl Intake {
                 own
             }
         });
-        tell(Told::Frame(Frame {
+        tell(IntakeEvent::Frame(Frame {
             track: TrackKind::Audio,
             key: true,
             time,

@@ -6,13 +6,13 @@
 //! URL share a connection. RTSP has no way to ask for a key frame: the newest GOP is kept for who
 //! comes.
 
-mod depth;
 mod growth;
 mod intake;
 mod jpeg;
 mod packets;
 mod puller;
 mod reorder;
+mod reorder_depth;
 mod session;
 mod still;
 
@@ -27,7 +27,7 @@ pub use jpeg::{JpegCamera, JpegConfig};
 pub use still::{parse_jpeg_url, parse_still_url};
 
 use self::still::HttpStill;
-use super::{Camera, Capabilities, HalError, MediaInput, Room, feed::Feed};
+use super::{Camera, Capabilities, HalError, MediaInput, StreamMemory, fanout::FrameFanout};
 use crate::clock::Clock;
 
 /// A camera's address and how it is read.
@@ -48,7 +48,7 @@ pub struct Config {
     /// Set if its sound is read.
     pub sound: bool,
     /// Memory that each URL's picture may take on its way in.
-    pub room: Room,
+    pub memory: StreamMemory,
 }
 
 /// A camera's user, by Digest or Basic, as the camera asks for it.
@@ -103,7 +103,7 @@ pub struct RtspCamera {
 
 /// The feed of one URL, and the task that looks after it.
 struct Pull {
-    feed: Arc<Feed>,
+    fanout: Arc<FrameFanout>,
     task: Guarded<Option<boundary::Task>>,
 }
 
@@ -112,7 +112,7 @@ impl RtspCamera {
     pub fn new(clock: Clock, config: Config) -> Self {
         let pulls = config.urls.iter().map(|url| {
             let pull = Pull {
-                feed: Feed::new(config.room.gop),
+                fanout: FrameFanout::new(config.memory.gop),
                 task: Guarded::default(),
             };
             (url.clone(), pull)
@@ -122,7 +122,7 @@ impl RtspCamera {
             Arc::new(HttpStill::new(
                 url.clone(),
                 credentials,
-                config.room.picture,
+                config.memory.picture,
             ))
         });
         Self {
@@ -142,18 +142,18 @@ impl RtspCamera {
         }
     }
 
-    fn pull(&self, url: &Url) -> &Arc<Feed> {
+    fn pull(&self, url: &Url) -> &Arc<FrameFanout> {
         let pull = &self.pulls[url];
         let mut task = pull.task.lock();
         task.get_or_insert_with(|| {
-            let (config, url, feed) = (Arc::clone(&self.config), url.clone(), Arc::clone(&pull.feed));
+            let (config, url, fanout) = (Arc::clone(&self.config), url.clone(), Arc::clone(&pull.fanout));
             let (clock, name) = (self.clock, shown(&url));
             let run = move || {
                 puller::run(
                     Arc::clone(&config),
                     url.clone(),
                     clock,
-                    Arc::clone(&feed),
+                    Arc::clone(&fanout),
                 )
             };
             let run = {
@@ -162,14 +162,14 @@ impl RtspCamera {
             };
             boundary::spawn(Part::Camera, name, run)
         });
-        &pull.feed
+        &pull.fanout
     }
 }
 
 impl Camera for RtspCamera {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
-        let feed = self.pull(&self.config.urls[quality as usize]);
-        Ok(feed.open().into())
+        let fanout = self.pull(&self.config.urls[quality as usize]);
+        Ok(fanout.open().into())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -180,7 +180,7 @@ impl Camera for RtspCamera {
     }
 
     fn offline(&self) -> Option<String> {
-        super::feed::offline(self.pulls.values().map(|pull| &pull.feed))
+        super::fanout::offline(self.pulls.values().map(|pull| &pull.fanout))
     }
 }
 

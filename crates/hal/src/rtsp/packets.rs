@@ -16,12 +16,12 @@ use retina::{
 };
 
 use super::session::Failure;
-use crate::Room;
+use crate::StreamMemory;
 
 /// Upper bound of a frame that is being assembled, in bytes before it is whole: the largest that anybody gets, and half of it for what
 /// its packets cost.
-pub(super) const fn most(room: Room) -> usize {
-    room.picture + room.picture / 2
+pub(super) const fn most(memory: StreamMemory) -> usize {
+    memory.picture + memory.picture / 2
 }
 
 /// Cost of a packet or a NAL unit beside its bytes.
@@ -78,7 +78,7 @@ impl Packets {
     pub(super) fn new(
         session: Client<Playing>,
         assemblies: Vec<Option<Assembly>>,
-        room: Room,
+        memory: StreamMemory,
     ) -> Self {
         let tracks = assemblies.into_iter().zip(session.streams());
         let tracks = tracks.map(|(assembly, stream)| {
@@ -92,7 +92,7 @@ impl Packets {
                     _ => None,
                 },
                 weight: 0,
-                most: most(room),
+                most: most(memory),
             })
         });
         Self {

@@ -8,10 +8,10 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Config,
-    intake::{Intake, Told},
+    intake::{Intake, IntakeEvent},
     session::{Failure, Item, Session},
 };
-use crate::{clock::Clock, feed::Feed};
+use crate::{clock::Clock, fanout::FrameFanout};
 
 /// After a failure, twice as long each time. Pictures are to be back within 2 s of the camera.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -64,8 +64,13 @@ fn with_jitter(pause: Duration) -> Duration {
 }
 
 /// Pulls for as long as it is wanted, for ever. Its owner stops it by aborting the task.
-pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: Arc<Feed>) {
-    let mut readers = feed.readers();
+pub(super) async fn run(
+    config: Arc<Config>,
+    url: url::Url,
+    clock: Clock,
+    fanout: Arc<FrameFanout>,
+) {
+    let mut readers = fanout.readers();
     let mut depth = 0;
     let mut backoff = Backoff::default();
     let mut refused: Option<(Instant, String)> = None;
@@ -74,12 +79,12 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
         if !config.always && readers.wait_for(|&count| count > 0).await.is_err() {
             return;
         }
-        let abandoned = abandoned(&config, feed.readers());
+        let abandoned = abandoned(&config, fanout.readers());
         tokio::pin!(abandoned);
         loop {
             // Who comes does not make it try earlier than the camera would stand.
             if let Some((until, reason)) = refused.take_if(|(until, _)| *until > Instant::now()) {
-                feed.offline(&reason);
+                fanout.offline(&reason);
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
                     () = &mut abandoned => {
@@ -89,7 +94,7 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
                 }
             }
             let began = Instant::now();
-            let pull = pull(&config, &url, clock, &feed, &mut depth);
+            let pull = pull(&config, &url, clock, &fanout, &mut depth);
             let failure = tokio::select! {
                 ended = contain(Part::Camera, &name, pull) => ended.unwrap_or(Failure::Fault),
                 () = &mut abandoned => break,
@@ -106,14 +111,14 @@ pub(super) async fn run(config: Arc<Config>, url: url::Url, clock: Clock, feed: 
                 refused = Some((Instant::now() + pause, reason));
                 continue;
             }
-            feed.offline(&reason);
+            fanout.offline(&reason);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = &mut abandoned => break,
             }
         }
         tracing::debug!(camera = name, "nobody watches any more");
-        feed.rest();
+        fanout.reset();
     }
 }
 
@@ -140,7 +145,7 @@ async fn pull(
     config: &Config,
     url: &url::Url,
     clock: Clock,
-    feed: &Feed,
+    fanout: &FrameFanout,
     depth: &mut usize,
 ) -> Failure {
     let credentials = config.credentials.as_ref();
@@ -165,11 +170,11 @@ async fn pull(
             tokio::task::yield_now().await;
         }
         let mut tell = |told| match told {
-            Told::Tracks(tracks) => {
+            IntakeEvent::Tracks(tracks) => {
                 report(url, &tracks);
-                feed.online(tracks);
+                fanout.online(tracks);
             }
-            Told::Frame(frame) => feed.frame(frame),
+            IntakeEvent::Frame(frame) => fanout.frame(frame),
         };
         match session.next(|| clock.now()).await {
             Ok(Item::Picture(picture)) => intake.picture(picture, session.video_track(), &mut tell),

@@ -18,9 +18,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    Config, Credentials, Transport, depth, growth,
+    Config, Credentials, Transport, growth,
     intake::{Picture, Sound},
     packets::{Assembly, Packets},
+    reorder_depth,
 };
 use crate::tracks;
 
@@ -172,7 +173,7 @@ impl Session {
             .await
             .map_err(|error| Failure::new(&error))?;
         let mut session = Self {
-            packets: Packets::new(playing, assemblies, config.room),
+            packets: Packets::new(playing, assemblies, config.memory),
             video,
             audio,
             audio_track: audio_track.filter(|_| audio.is_some()),
@@ -206,8 +207,8 @@ impl Session {
             return 0;
         };
         let said = match parameters.codec_params() {
-            VideoParametersCodec::H264 { sps, .. } => depth::h264(sps),
-            VideoParametersCodec::H265 { sps, .. } => depth::h265(sps),
+            VideoParametersCodec::H264 { sps, .. } => reorder_depth::h264(sps),
+            VideoParametersCodec::H265 { sps, .. } => reorder_depth::h265(sps),
             _ => None,
         };
         said.unwrap_or(0)

@@ -8,23 +8,23 @@ use peercam_proto::{
 };
 use peercam_task::boundary::Guarded;
 
-use super::link::Link;
+use super::firmware_handle::FirmwareHandle;
 use crate::{
     HalError, PtzPosition,
-    feed::{Feed, offline},
+    fanout::{FrameFanout, offline},
 };
 
 /// A channel that firmware delivers.
 pub(super) struct Channel {
     pub(super) id: ChannelId,
     /// One for each quality that viewers may ask for.
-    feeds: [Arc<Feed>; Quality::ALL.len()],
+    fanouts: [Arc<FrameFanout>; Quality::ALL.len()],
     state: Guarded<State>,
 }
 
 #[derive(Default)]
 struct State {
-    link: Option<Link>,
+    firmware: Option<FirmwareHandle>,
     /// Streams that firmware announced.
     streams: [Option<StreamInfo>; Quality::ALL.len()],
     /// State that the firmware was last told of each quality: watched or not.
@@ -38,8 +38,8 @@ struct State {
 impl State {
     /// The firmware is sent away, and announces everything again when it comes back.
     fn mend(&mut self) {
-        if let Some(link) = std::mem::take(self).link {
-            link.give_up();
+        if let Some(firmware) = std::mem::take(self).firmware {
+            firmware.give_up();
         }
     }
 
@@ -55,7 +55,7 @@ impl Channel {
     pub(super) fn new(id: ChannelId, kept: usize) -> Arc<Self> {
         let channel = Self {
             id,
-            feeds: std::array::from_fn(|_| Feed::new(kept)),
+            fanouts: std::array::from_fn(|_| FrameFanout::new(kept)),
             state: Guarded::new(State::default(), State::mend),
         };
         channel.offline("no firmware delivers it yet");
@@ -67,24 +67,24 @@ impl Channel {
     }
 
     fn offline(&self, reason: &str) {
-        for feed in &self.feeds {
-            feed.offline(reason);
+        for fanout in &self.fanouts {
+            fanout.offline(reason);
         }
     }
 
     /// Hands the channel to a firmware; `false` if another one has it.
-    pub(super) fn claim(&self, link: &Link) -> bool {
+    pub(super) fn claim(&self, firmware: &FirmwareHandle) -> bool {
         let mut state = self.state();
-        match &state.link {
-            Some(owner) => owner.number == link.number,
+        match &state.firmware {
+            Some(owner) => owner.number == firmware.number,
             None => {
                 *state = State {
-                    link: Some(link.clone()),
+                    firmware: Some(firmware.clone()),
                     is_flipped: state.is_flipped,
                     ..State::default()
                 };
                 if state.is_flipped {
-                    link.send(&ToFirmware::Flip(self.id, true));
+                    firmware.send(&ToFirmware::Flip(self.id, true));
                 }
                 true
             }
@@ -95,9 +95,9 @@ impl Channel {
     pub(super) fn release(&self, number: u64, reason: &str) {
         let mut state = self.state();
         if state
-            .link
+            .firmware
             .as_ref()
-            .is_some_and(|link| link.number == number)
+            .is_some_and(|firmware| firmware.number == number)
         {
             *state = State {
                 is_flipped: state.is_flipped,
@@ -117,8 +117,8 @@ impl Channel {
             state.told[quality as usize] = None;
         }
         // Whoever comes now waits for it.
-        for feed in self.feeds_of(quality).into_iter().flatten() {
-            feed.rest();
+        for fanout in self.fanouts_of(quality).into_iter().flatten() {
+            fanout.reset();
         }
         self.tell_watched();
     }
@@ -130,20 +130,23 @@ impl Channel {
     }
 
     /// The feeds that a stream of the firmware goes to.
-    pub(super) fn feeds_of(&self, stream: Quality) -> [Option<&Arc<Feed>>; Quality::ALL.len()] {
+    pub(super) fn fanouts_of(
+        &self,
+        stream: Quality,
+    ) -> [Option<&Arc<FrameFanout>>; Quality::ALL.len()] {
         let state = self.state();
         let is_source = |wanted| state.source_of(wanted) == Some(stream);
-        Quality::ALL.map(|wanted| is_source(wanted).then(|| self.feed(wanted)))
+        Quality::ALL.map(|wanted| is_source(wanted).then(|| self.fanout(wanted)))
     }
 
-    pub(super) fn feed(&self, quality: Quality) -> &Arc<Feed> {
-        &self.feeds[quality as usize]
+    pub(super) fn fanout(&self, quality: Quality) -> &Arc<FrameFanout> {
+        &self.fanouts[quality as usize]
     }
 
     /// Tells the firmware which of its streams are watched, if that has changed.
     pub(super) fn tell_watched(&self) {
         let mut state = self.state();
-        let Some(link) = state.link.clone() else {
+        let Some(firmware) = state.firmware.clone() else {
             return;
         };
         let sources = Quality::ALL.map(|wanted| state.source_of(wanted));
@@ -151,21 +154,21 @@ impl Channel {
             if state.streams[stream as usize].is_none() {
                 continue;
             }
-            let feeds = || {
-                let all = self.feeds.iter().zip(sources);
-                all.filter_map(|(feed, source)| (source == Some(stream)).then_some(feed))
+            let fanouts = || {
+                let all = self.fanouts.iter().zip(sources);
+                all.filter_map(|(fanout, source)| (source == Some(stream)).then_some(fanout))
             };
-            let is_watched = feeds().any(|feed| *feed.readers().borrow() > 0);
+            let is_watched = fanouts().any(|fanout| *fanout.readers().borrow() > 0);
             if state.told[stream as usize] != Some(is_watched) {
                 state.told[stream as usize] = Some(is_watched);
                 if !is_watched {
-                    feeds().for_each(|feed| feed.forget());
+                    fanouts().for_each(|fanout| fanout.drop_gop());
                 }
-                link.send(&ToFirmware::Watch(self.stream(stream), is_watched));
+                firmware.send(&ToFirmware::Watch(self.stream(stream), is_watched));
                 let info = state.streams[stream as usize].as_ref();
                 if is_watched && info.is_some_and(|info| info.forces_keys) {
                     // Who watches does not wait for the next one that is due.
-                    link.send(&ToFirmware::KeyFrame(self.stream(stream)));
+                    firmware.send(&ToFirmware::KeyFrame(self.stream(stream)));
                 }
             }
         }
@@ -179,10 +182,10 @@ impl Channel {
     }
 
     /// A stream as the firmware announced it, and the way to reach it.
-    pub(super) fn announced(&self, stream: Quality) -> Option<(StreamInfo, Link)> {
+    pub(super) fn announced(&self, stream: Quality) -> Option<(StreamInfo, FirmwareHandle)> {
         let state = self.state();
         let info = state.streams[stream as usize].clone()?;
-        Some((info, state.link.clone()?))
+        Some((info, state.firmware.clone()?))
     }
 
     pub(super) fn set_abilities(&self, abilities: Abilities) {
@@ -194,11 +197,11 @@ impl Channel {
         &self,
         what: &str,
         has: impl Fn(&Abilities) -> bool,
-    ) -> Result<Link, HalError> {
+    ) -> Result<FirmwareHandle, HalError> {
         let state = self.state();
-        let link = state.link.clone().ok_or_else(super::not_connected)?;
+        let firmware = state.firmware.clone().ok_or_else(super::not_connected)?;
         if has(&state.abilities) {
-            Ok(link)
+            Ok(firmware)
         } else {
             Err(HalError::Unsupported(what.to_owned()))
         }
@@ -237,14 +240,14 @@ impl Channel {
     /// Frees the speaker that was taken of this firmware.
     pub(super) fn free_speaker(&self, number: u64) {
         let mut state = self.state();
-        let is_same = |link: &Link| link.number == number;
-        if state.link.as_ref().is_some_and(is_same) {
+        let is_same = |firmware: &FirmwareHandle| firmware.number == number;
+        if state.firmware.as_ref().is_some_and(is_same) {
             state.is_talking = false;
         }
     }
 
     /// Reason why it does not deliver, if it is known not to.
     pub(super) fn problem(&self) -> Option<String> {
-        offline(self.feeds.iter())
+        offline(self.fanouts.iter())
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     SMALL, Shared,
     channel::Channel,
-    link::Link,
+    firmware_handle::FirmwareHandle,
     stream::{Captured, Stream, StreamError},
 };
 use crate::timeline::Timeline;
@@ -71,10 +71,10 @@ pub(super) enum Ended {
 /// Serves a firmware until one of both ends it.
 pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64) {
     let (mut read, mut write) = socket.into_split();
-    let (link, mut queue) = Link::new(number);
+    let (firmware, mut queue) = FirmwareHandle::new(number);
     let mut connection = Connection {
         shared: Arc::clone(shared),
-        link: link.clone(),
+        firmware: firmware.clone(),
         name: String::new(),
         timeline: Timeline::default(),
         streams: BTreeMap::new(),
@@ -84,7 +84,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64)
     let ended = tokio::select! {
         ended = connection.read(&mut read) => ended,
         error = send_all(&mut queue, &mut write, &mut is_within) => Ended::Io(error),
-        () = link.stuck() => Ended::Stuck,
+        () = firmware.stuck() => Ended::Stuck,
     };
     let reason = ended.to_string();
     match ended {
@@ -97,7 +97,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, socket: UnixStream, number: u64)
             "the firmware's connection ends"
         ),
     }
-    link.close();
+    firmware.close();
     for channel in shared.channels().values() {
         channel.release(number, &reason);
     }
@@ -128,7 +128,7 @@ async fn send_all(
 
 struct Connection {
     shared: Arc<Shared>,
-    link: Link,
+    firmware: FirmwareHandle,
     name: String,
     /// All streams of a firmware have one clock.
     timeline: Timeline,
@@ -170,7 +170,7 @@ impl Connection {
             _ => return Err(Ended::NoHello),
         }
         tracing::info!(firmware = self.name, "the firmware has come");
-        self.link.send(&ToFirmware::Welcome);
+        self.firmware.send(&ToFirmware::Welcome);
         loop {
             let message = receive(read, &self.shared, |_| true).await?;
             self.take(message)?;
@@ -180,7 +180,7 @@ impl Connection {
     fn channel(&self, id: ChannelId) -> Result<Arc<Channel>, Ended> {
         let channels = self.shared.channels();
         let channel = channels.get(&id).ok_or(Ended::NoSuchChannel(id))?;
-        if channel.claim(&self.link) {
+        if channel.claim(&self.firmware) {
             Ok(Arc::clone(channel))
         } else {
             Err(Ended::Taken(id))
@@ -194,7 +194,7 @@ impl Connection {
                 let channel = self.channel(id.channel)?;
                 let stream = Stream::new(id, &info)?;
                 channel.announce(id.quality, info);
-                let before = channel.feed(id.quality).lost();
+                let before = channel.fanout(id.quality).lost();
                 let known = self.streams.remove(&id);
                 let (dropped, before, dropped_there) = known.map_or((0, before, 0), |known| {
                     (known.dropped, known.before, known.dropped_there)
@@ -242,15 +242,20 @@ impl Connection {
             FromFirmware::Offline(id, reason) => {
                 let (announced, _) = self.announced(id)?;
                 announced.stream.restart();
-                for feed in announced.channel.feeds_of(id.quality).into_iter().flatten() {
-                    feed.offline(&reason);
+                for fanout in announced
+                    .channel
+                    .fanouts_of(id.quality)
+                    .into_iter()
+                    .flatten()
+                {
+                    fanout.offline(&reason);
                 }
             }
             FromFirmware::Abilities(id, abilities) => self.channel(id)?.set_abilities(abilities),
             FromFirmware::Position(id, position) => self.channel(id)?.set_position(position),
             FromFirmware::Answer { id, done, data } => {
                 let answer = if done { Ok(data) } else { Err(text(&data)) };
-                if !self.link.answer(id, answer) {
+                if !self.firmware.answer(id, answer) {
                     tracing::debug!(id, "an answer of the firmware came too late");
                 }
             }
@@ -276,14 +281,14 @@ impl Connection {
         }
         self.told = Instant::now();
         for (id, announced) in &mut self.streams {
-            let dropped = announced.channel.feed(id.quality).lost() - announced.before;
+            let dropped = announced.channel.fanout(id.quality).lost() - announced.before;
             if dropped > announced.dropped {
                 self.shared
                     .metrics
                     .lost(*id, "daemon", dropped - announced.dropped);
                 announced.dropped = dropped;
                 let dropped = u32::try_from(dropped).unwrap_or(u32::MAX);
-                self.link.send(&ToFirmware::Dropped(*id, dropped));
+                self.firmware.send(&ToFirmware::Dropped(*id, dropped));
             }
         }
     }

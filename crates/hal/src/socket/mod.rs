@@ -7,7 +7,7 @@
 
 mod channel;
 mod connection;
-mod link;
+mod firmware_handle;
 mod metrics;
 mod parts;
 mod stream;
@@ -36,8 +36,8 @@ pub use metrics::Metrics;
 
 use self::{channel::Channel, parts::SocketParts};
 use super::{
-    BoxFuture, Camera, Capabilities, ControlOutcome, HalError, MediaInput, MediaSource, Room,
-    SourceControl, SourceEvent, feed::FeedSource,
+    BoxFuture, Camera, Capabilities, ControlOutcome, HalError, MediaInput, MediaSource,
+    SourceControl, SourceEvent, StreamMemory, fanout::FanoutSource,
 };
 use crate::clock::Clock;
 
@@ -78,7 +78,7 @@ struct Shared {
     users: Vec<u32>,
     metrics: Metrics,
     channels: Guarded<BTreeMap<ChannelId, Arc<Channel>>>,
-    room: Room,
+    memory: StreamMemory,
     /// The largest body.
     largest: usize,
     /// Bytes that unfinished messages of all connections may hold, beside [`SMALL`] of each:
@@ -108,14 +108,14 @@ impl SocketHal {
         clock: Clock,
         config: Config,
         metrics: Metrics,
-        room: Room,
+        memory: StreamMemory,
     ) -> Result<Self, SocketError> {
         let failed = |problem: String| SocketError {
             path: config.path.clone(),
             problem,
         };
         let listener = bind(&config).map_err(|error| failed(error.to_string()))?;
-        let largest = (room.picture + LARGEST_BODY - LARGEST_PICTURE).min(LARGEST_BODY);
+        let largest = (memory.picture + LARGEST_BODY - LARGEST_PICTURE).min(LARGEST_BODY);
         let shared = Arc::new(Shared {
             clock,
             path: config.path.clone(),
@@ -123,7 +123,7 @@ impl SocketHal {
             metrics,
             // Entries are only ever added, each by itself.
             channels: Guarded::whole(BTreeMap::new()),
-            room,
+            memory,
             largest,
             large: Semaphore::new(2 * largest),
         });
@@ -142,7 +142,7 @@ impl SocketHal {
 
     /// The camera of a channel, which firmware may deliver over this socket from now on.
     pub fn camera(self: &Arc<Self>, id: ChannelId) -> SocketCamera {
-        let channel = Channel::new(id, self.shared.room.gop);
+        let channel = Channel::new(id, self.shared.memory.gop);
         self.shared.channels().insert(id, Arc::clone(&channel));
         SocketCamera {
             channel,
@@ -246,7 +246,7 @@ pub struct SocketCamera {
 impl Camera for SocketCamera {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
         let source = Source {
-            source: Some(self.channel.feed(quality).open()),
+            source: Some(self.channel.fanout(quality).open()),
             channel: Arc::clone(&self.channel),
         };
         self.channel.tell_watched();
@@ -282,7 +282,7 @@ impl Camera for SocketCamera {
 
 struct Source {
     /// `None` once it is being dropped.
-    source: Option<FeedSource>,
+    source: Option<FanoutSource>,
     channel: Arc<Channel>,
 }
 
@@ -317,8 +317,8 @@ impl Control {
         let source = self.channel.source_of(self.wanted);
         let announced = source.and_then(|source| Some((source, self.channel.announced(source)?)));
         match announced {
-            Some((source, (info, link))) if offers(&info) => {
-                link.send(&message(self.channel.stream(source)));
+            Some((source, (info, firmware))) if offers(&info) => {
+                firmware.send(&message(self.channel.stream(source)));
                 ControlOutcome::Accepted
             }
             _ => ControlOutcome::Unsupported,

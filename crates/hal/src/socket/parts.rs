@@ -11,7 +11,7 @@ use peercam_proto::{
 
 use super::{
     channel::Channel,
-    link::{Link, STILL_TIME, UPKEEP_TIME},
+    firmware_handle::{FirmwareHandle, STILL_TIME, UPKEEP_TIME},
 };
 use crate::{
     BoxFuture, Commands, HalError, ImagingControl, Maintenance, MakerCommand, Ptz, PtzMotion,
@@ -23,15 +23,15 @@ pub(super) struct SocketParts(pub(super) Arc<Channel>);
 
 impl Ptz for SocketParts {
     fn start(&self, motion: PtzMotion) -> Result<(), HalError> {
-        let link = self.0.able("turning", |has| has.ptz)?;
+        let firmware = self.0.able("turning", |has| has.ptz)?;
         let PtzMotion { pan, tilt, speed } = motion;
-        link.send(&ToFirmware::Turn(self.0.id, pan, tilt, speed));
+        firmware.send(&ToFirmware::Turn(self.0.id, pan, tilt, speed));
         Ok(())
     }
 
     fn stop(&self) {
-        if let Ok(link) = self.0.able("turning", |has| has.ptz) {
-            link.send(&ToFirmware::Turn(self.0.id, 0, 0, 0));
+        if let Ok(firmware) = self.0.able("turning", |has| has.ptz) {
+            firmware.send(&ToFirmware::Turn(self.0.id, 0, 0, 0));
         }
     }
 
@@ -42,9 +42,9 @@ impl Ptz for SocketParts {
 
 impl ImagingControl for SocketParts {
     fn set_flipped(&self, flipped: bool) -> Result<(), HalError> {
-        let link = self.0.able("turning its picture", |has| has.flip)?;
+        let firmware = self.0.able("turning its picture", |has| has.flip)?;
         self.0.set_flipped(flipped);
-        link.send(&ToFirmware::Flip(self.0.id, flipped));
+        firmware.send(&ToFirmware::Flip(self.0.id, flipped));
         Ok(())
     }
 
@@ -56,8 +56,8 @@ impl ImagingControl for SocketParts {
 impl Snapshot for SocketParts {
     fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>> {
         Box::pin(async {
-            let link = self.0.able("stills", |has| has.snapshot)?;
-            let still = link
+            let firmware = self.0.able("stills", |has| has.snapshot)?;
+            let still = firmware
                 .ask_for(STILL_TIME, |id| {
                     ToFirmware::Snapshot(self.0.id, id).encode()
                 })
@@ -76,7 +76,7 @@ impl Snapshot for SocketParts {
 impl Commands for SocketParts {
     fn run<'a>(&'a self, command: MakerCommand<'a>) -> BoxFuture<'a, Result<String, HalError>> {
         Box::pin(async move {
-            let link = self.0.able("commands", |has| has.commands)?;
+            let firmware = self.0.able("commands", |has| has.commands)?;
             let channel = self.0.id;
             let both = |id| {
                 let caller = ToFirmware::Caller {
@@ -88,7 +88,7 @@ impl Commands for SocketParts {
                 let command = ToFirmware::Command(channel, id, command.text);
                 [caller.encode(), command.encode()].concat()
             };
-            let answer = link.ask(both).await?;
+            let answer = firmware.ask(both).await?;
             let text = String::from_utf8(answer.into());
             text.map_err(|_| HalError::NoAnswer("the firmware's answer is no text".to_owned()))
         })
@@ -98,16 +98,18 @@ impl Commands for SocketParts {
 impl Maintenance for SocketParts {
     fn reboot(&self) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async {
-            let link = self.0.able("starting again", |has| has.reboot)?;
-            let asked = link.ask_for(UPKEEP_TIME, |id| ToFirmware::Reboot(self.0.id, id).encode());
+            let firmware = self.0.able("starting again", |has| has.reboot)?;
+            let asked =
+                firmware.ask_for(UPKEEP_TIME, |id| ToFirmware::Reboot(self.0.id, id).encode());
             asked.await.map(|_| ())
         })
     }
 
     fn format(&self) -> BoxFuture<'_, Result<(), HalError>> {
         Box::pin(async {
-            let link = self.0.able("formatting its card", |has| has.format)?;
-            let asked = link.ask_for(UPKEEP_TIME, |id| ToFirmware::Format(self.0.id, id).encode());
+            let firmware = self.0.able("formatting its card", |has| has.format)?;
+            let asked =
+                firmware.ask_for(UPKEEP_TIME, |id| ToFirmware::Format(self.0.id, id).encode());
             asked.await.map(|_| ())
         })
     }
@@ -119,7 +121,7 @@ impl Talkback for SocketParts {
     }
 
     fn open(&self, format: &AudioFormat) -> Result<Box<dyn TalkSink>, HalError> {
-        let link = self.0.able("talkback", |has| has.speaker)?;
+        let firmware = self.0.able("talkback", |has| has.speaker)?;
         let none = Bytes::new();
         let (coding, config) = match &format.coding {
             AudioCoding::Pcm => (TalkCoding::Pcm, &none),
@@ -129,7 +131,7 @@ impl Talkback for SocketParts {
         if !self.0.take_speaker() {
             return Err(HalError::Busy);
         }
-        link.send(&ToFirmware::TalkStart {
+        firmware.send(&ToFirmware::TalkStart {
             channel: self.0.id,
             coding,
             channels: format.channels,
@@ -138,7 +140,7 @@ impl Talkback for SocketParts {
         });
         Ok(Box::new(Sink {
             channel: Arc::clone(&self.0),
-            link,
+            firmware,
             is_aac: coding == TalkCoding::Aac,
         }))
     }
@@ -147,7 +149,7 @@ impl Talkback for SocketParts {
 /// An open speaker of a firmware.
 struct Sink {
     channel: Arc<Channel>,
-    link: Link,
+    firmware: FirmwareHandle,
     is_aac: bool,
 }
 
@@ -159,13 +161,13 @@ impl TalkSink for Sink {
         if self.is_aac {
             // An access unit is sent whole; none is that long.
             if block.len() <= LARGEST_TALK {
-                self.link
+                self.firmware
                     .send_sound(&ToFirmware::Talk(self.channel.id, block));
             }
             return;
         }
         for piece in block.chunks(LARGEST_TALK) {
-            self.link
+            self.firmware
                 .send_sound(&ToFirmware::Talk(self.channel.id, piece));
         }
     }
@@ -173,8 +175,8 @@ impl TalkSink for Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.link.send(&ToFirmware::TalkStop(self.channel.id));
-        self.channel.free_speaker(self.link.number);
+        self.firmware.send(&ToFirmware::TalkStop(self.channel.id));
+        self.channel.free_speaker(self.firmware.number);
     }
 }
 
@@ -188,8 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_card_takes_its_time_and_a_command_has_what_apps_wait_for() {
         let channel = Channel::new(ChannelId::default(), 1);
-        let (link, _queue) = Link::new(1);
-        assert!(channel.claim(&link));
+        let (firmware, _queue) = FirmwareHandle::new(1);
+        assert!(channel.claim(&firmware));
         channel.set_abilities(Abilities {
             commands: true,
             reboot: true,
@@ -199,10 +201,10 @@ mod tests {
         let parts = SocketParts(channel);
         let mut id = 0..;
         let mut answered = |after| {
-            let (link, id) = (link.clone(), id.next().expect("endless"));
+            let (firmware, id) = (firmware.clone(), id.next().expect("endless"));
             async move {
                 tokio::time::sleep(Duration::from_millis(after)).await;
-                link.answer(id, Ok(Bytes::new()))
+                firmware.answer(id, Ok(Bytes::new()))
             }
         };
         let (formatted, _) = tokio::join!(parts.format(), answered(4_900));

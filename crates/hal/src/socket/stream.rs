@@ -13,7 +13,7 @@ use peercam_proto::{
 };
 
 use super::channel::Channel;
-use crate::{feed::Feed, timeline::Timeline, tracks};
+use crate::{fanout::FrameFanout, timeline::Timeline, tracks};
 
 /// A picture as the firmware sent it.
 pub(super) struct Captured<'a> {
@@ -208,15 +208,15 @@ impl Stream {
     /// Gives a frame to all whose picture this is; one that `starts` also to those who do not know
     /// the tracks yet.
     fn hand_out(&mut self, channel: &Channel, starts: bool, frame: &Frame) {
-        let feeds = channel.feeds_of(self.id.quality);
-        for (told, feed) in self.told.iter_mut().zip(feeds) {
-            let Some(feed): Option<&Arc<Feed>> = feed else {
+        let fanouts = channel.fanouts_of(self.id.quality);
+        for (told, fanout) in self.told.iter_mut().zip(fanouts) {
+            let Some(fanout): Option<&Arc<FrameFanout>> = fanout else {
                 *told = false;
                 continue;
             };
             if starts && (self.is_stale || !*told) {
                 let sound = self.sound.as_ref();
-                feed.online(Tracks {
+                fanout.online(Tracks {
                     video: self.video.clone(),
                     audio: sound.and_then(|sound| sound.track.clone()),
                 });
@@ -224,7 +224,7 @@ impl Stream {
             }
             let is_known = frame.track == TrackKind::Video || !self.is_stale || starts;
             if *told && is_known {
-                feed.frame(frame.clone());
+                fanout.frame(frame.clone());
             }
         }
         self.is_stale &= !starts;

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use self::{
     queue::{Verdict, Waiting},
-    state::{Idle, Media, Phase, State, Who},
+    state::{Authentication, Idle, Media, Phase, State},
 };
 use super::{Ticket, metrics::Metrics};
 use crate::permits::Ending;
@@ -127,11 +127,11 @@ impl Connections {
         let mut open = self.open();
         open.retain(|connection| connection.strong_count() > 0);
         let (who, victim) = match standing {
-            Standing::Trusted => (Who::Trusted, self.idlest(&open, now)),
+            Standing::Trusted => (Authentication::Trusted, self.idlest(&open, now)),
             Standing::Unauthenticated(ticket) => {
                 let newcomer = Waiting::new(peer.source(), ticket, now);
                 (
-                    Who::Unauthenticated(newcomer),
+                    Authentication::Unauthenticated(newcomer),
                     self.lesser_unauthenticated(&open, &newcomer, now),
                 )
             }
@@ -181,7 +181,7 @@ impl Connections {
             let (is_nobody, idle) = {
                 let state = connection.lock();
                 match &state.who {
-                    Who::Unauthenticated(waiting) => (true, Idle::Waits(waiting.since)),
+                    Authentication::Unauthenticated(waiting) => (true, Idle::Waits(waiting.since)),
                     _ => (false, state.idle(now)?),
                 }
             };
@@ -299,7 +299,7 @@ fn unauthenticated(open: &[Weak<Shared>]) -> impl Iterator<Item = (Waiting, usiz
     enumerated(open).filter_map(|(index, connection)| {
         let waiting = match &*connection.lock() {
             State {
-                who: Who::Unauthenticated(waiting),
+                who: Authentication::Unauthenticated(waiting),
                 ended: false,
                 ..
             } => *waiting,
@@ -360,7 +360,7 @@ impl ConnectionEntry {
 
     /// Notes that a peer which has proved nothing has a ticket.
     pub fn show(&self, ticket: Ticket, now: Instant) {
-        if let Who::Unauthenticated(waiting) = &mut self.shared.lock().who {
+        if let Authentication::Unauthenticated(waiting) = &mut self.shared.lock().who {
             waiting.show(ticket, now);
         }
     }

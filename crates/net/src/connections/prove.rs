@@ -2,7 +2,7 @@ use std::{cmp::Reverse, sync::Arc, time::Instant};
 
 use peercam_proto::credential::Rank;
 
-use super::{Connections, Shared, Who, enumerated};
+use super::{Authentication, Connections, Shared, enumerated};
 use crate::permits::lent;
 
 impl Connections {
@@ -20,7 +20,9 @@ impl Connections {
             .filter_map(|(index, connection)| {
                 let state = connection.lock();
                 let (rank, answers) = match &state.who {
-                    Who::Proved(rank, answers) if !state.ended => (*rank, Arc::clone(answers)),
+                    Authentication::Proved(rank, answers) if !state.ended => {
+                        (*rank, Arc::clone(answers))
+                    }
                     _ => return None,
                 };
                 let idle = state.idle(now);
@@ -51,7 +53,7 @@ impl Connections {
             victim.end("displaced");
             open.remove(*index);
         }
-        shared.lock().who = Who::Proved(rank, Arc::clone(answers));
+        shared.lock().who = Authentication::Proved(rank, Arc::clone(answers));
         true
     }
 }

@@ -14,7 +14,7 @@ const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) who: Who,
+    pub(super) who: Authentication,
     pub(super) phase: Phase,
     pub(super) since: Instant,
     pub(super) write_blocked_since: Option<Instant>,
@@ -53,7 +53,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Authentication of a connection's peer.
 #[derive(Clone, Debug)]
-pub(super) enum Who {
+pub(super) enum Authentication {
     /// The listener trusts it.
     Trusted,
     /// Not authenticated yet.
@@ -81,7 +81,7 @@ impl Timeouts {
         {
             return Some("does not read");
         }
-        if let Who::Unauthenticated(waiting) = &state.who
+        if let Authentication::Unauthenticated(waiting) = &state.who
             && passed(waiting.since, AUTHENTICATION_TIMEOUT)
         {
             return Some("no proof");

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::{Known, UnauthenticatedLimiter};
+use crate::{ProvenSources, UnauthenticatedLimiter};
 
 const PEER: Peer = Peer::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1));
 const SECOND: Duration = Duration::from_secs(1);
@@ -118,7 +118,7 @@ fn sealed(max: usize, unauthenticated: UnauthenticatedLimits) -> Connections {
 }
 
 fn entrance(places: usize, now: Instant) -> UnauthenticatedLimiter {
-    UnauthenticatedLimiter::new(Known::default(), places, [1; 36], now)
+    UnauthenticatedLimiter::new(ProvenSources::default(), places, [1; 36], now)
 }
 
 fn prove(activity: &ConnectionEntry, rank: Rank, whose: &str) -> bool {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use peercam_proto::network::Source;
 
 use crate::{
-    Known, Ticket,
+    ProvenSources, Ticket,
     sources::{Bucket, Rate, Sources},
 };
 
@@ -70,12 +70,12 @@ pub struct HandshakeLimiter {
     first: Sources,
     turns: Sources,
     own: Sources,
-    known: Known,
+    known: ProvenSources,
 }
 
 impl HandshakeLimiter {
     /// Full buckets.
-    pub fn new(known: Known, now: Instant) -> Self {
+    pub fn new(known: ProvenSources, now: Instant) -> Self {
         Self {
             first_of_all: Bucket::full(FIRST_OF_ALL, now),
             all: Bucket::full(ALL, now),
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_leaves_room_for_others() {
         let start = Instant::now();
-        let mut admissions = HandshakeLimiter::new(Known::default(), start);
+        let mut admissions = HandshakeLimiter::new(ProvenSources::default(), start);
         let mut let_in = |from, now, count| let_in(&mut admissions, from, now, count);
         assert_eq!(let_in(source(1), start, 1000), 41);
         assert_eq!(let_in(source(2), start, 1000), 2, "half is kept for turns");
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn strangers_have_to_show_their_address() {
         let now = Instant::now();
-        let mut admissions = HandshakeLimiter::new(Known::default(), now);
+        let mut admissions = HandshakeLimiter::new(ProvenSources::default(), now);
         let mut next =
             |has, unauthenticated| admissions.next((source(1), has), unauthenticated, now);
         assert_eq!(next(false, 0), HandshakeDecision::Accept(Ticket::Turn));
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn two_hundred_sources_do_not_keep_another_one_waiting() {
         let start = Instant::now();
-        let known = Known::default();
+        let known = ProvenSources::default();
         let mut admissions = HandshakeLimiter::new(known.clone(), start);
         for second in 0..60 {
             let from = start + second * SECOND;

@@ -27,7 +27,7 @@ pub enum FirmwareRoute<'a> {
 
 impl<'a> FirmwareRoute<'a> {
     /// The local route of a path, if it is one.
-    pub fn of_path(path: &'a str) -> Option<Self> {
+    pub fn from_path(path: &'a str) -> Option<Self> {
         Some(match last_part(path) {
             "sessions" => Self::Sessions,
             "event" => Self::Event,
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn paths_of_the_device_itself() {
-        let session = |path| match FirmwareRoute::of_path(path) {
+        let session = |path| match FirmwareRoute::from_path(path) {
             Some(FirmwareRoute::Feedback { session }) => Some(session),
             _ => None,
         };
@@ -182,11 +182,14 @@ mod tests {
             assert_eq!(session(path), expected, "{path}");
         }
         assert_eq!(
-            FirmwareRoute::of_path("/sessions"),
+            FirmwareRoute::from_path("/sessions"),
             Some(FirmwareRoute::Sessions)
         );
-        assert_eq!(FirmwareRoute::of_path("/sessions/x"), None);
-        assert_eq!(FirmwareRoute::of_path("/event"), Some(FirmwareRoute::Event));
+        assert_eq!(FirmwareRoute::from_path("/sessions/x"), None);
+        assert_eq!(
+            FirmwareRoute::from_path("/event"),
+            Some(FirmwareRoute::Event)
+        );
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn check<'a>(
     form: &Form,
     allowed: &'a Allowed,
 ) -> Result<Option<&'a HeaderValue>, Error> {
-    let mut told = RequestOrigin::of(headers);
+    let mut told = RequestOrigin::from_headers(headers);
     told.host = told.host.or(form.host());
     check_host(&told, form, allowed)?;
     if let Some(name) = told.forwarded {
@@ -123,7 +123,7 @@ struct RequestOrigin<'a> {
 }
 
 impl<'a> RequestOrigin<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+    fn from_headers(headers: &'a HeaderMap) -> Self {
         let mut told = Self::default();
         // Most requests have few: reading them once is less than looking for each of these.
         for (name, value) in headers {

@@ -29,7 +29,7 @@ pub struct ParsePeerInfoError;
 
 impl PeerInfo {
     /// Returns the peer information of a device that runs this software.
-    pub fn of(device: EndpointId) -> Self {
+    pub fn new(device: EndpointId) -> Self {
         Self {
             device,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn it_fits_into_the_property_and_comes_back() {
-        let info = PeerInfo::of(EndpointId::new([0xfb; 32]));
+        let info = PeerInfo::new(EndpointId::new([0xfb; 32]));
         let text = info.to_string();
         assert!(text.len() <= MAX_TEXT, "{text}");
         assert_eq!(

@@ -31,7 +31,7 @@ pub enum Form {
 
 impl Form {
     /// Returns the form of a line before [`rewrite`], which takes the difference away.
-    pub fn of_line(line: &[u8]) -> Self {
+    pub fn from_line(line: &[u8]) -> Self {
         match split(line).and_then(|parts| after_scheme(parts.target)) {
             Some(rest) => Self::absolute(authority(rest)),
             None => Self::Origin,
@@ -39,7 +39,7 @@ impl Form {
     }
 
     /// Returns the form of a request whose line was not rewritten.
-    pub fn of_uri(uri: &http::Uri) -> Self {
+    pub fn from_uri(uri: &http::Uri) -> Self {
         match uri.scheme() {
             Some(_) => Self::absolute(uri.authority().map_or("", |name| name.as_str()).as_bytes()),
             None => Self::Origin,
@@ -73,7 +73,7 @@ impl Forms {
     /// Returns the form of the next request, which the parser took to be for `uri`.
     pub fn next(&self, uri: &http::Uri) -> Form {
         match self.0.take() {
-            Form::Origin => Form::of_uri(uri),
+            Form::Origin => Form::from_uri(uri),
             // Only the first line was rewritten; from then on `take` leaves `Origin`.
             absolute => absolute,
         }
@@ -237,7 +237,7 @@ mod tests {
             ("GET /x?http://h HTTP/1.1\r\n", Form::Origin),
             ("\r\n", Form::Origin),
         ] {
-            assert_eq!(Form::of_line(line.as_bytes()), form, "{line:?}");
+            assert_eq!(Form::from_line(line.as_bytes()), form, "{line:?}");
         }
         let uri = |text: &str| text.parse::<http::Uri>().expect(text);
         let forms = Forms::beginning_with(absolute("x"));

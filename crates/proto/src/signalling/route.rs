@@ -61,7 +61,7 @@ impl Route {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the last part names none.
-    pub fn of_path(path: &str) -> Result<Self, Error> {
+    pub fn from_path(path: &str) -> Result<Self, Error> {
         let last = last_part(path);
         Self::ALL
             .into_iter()
@@ -109,7 +109,7 @@ impl Labels {
     ///
     /// # Errors
     /// [`Error::bad_request`] for one that is too long or stands there twice.
-    pub fn of(query: &Query<'_>) -> Result<Self, Error> {
+    pub fn from_query(query: &Query<'_>) -> Result<Self, Error> {
         Ok(Self {
             requester: label(query, &["requester"], MAX_REQUESTER)?,
             req_id: label(query, &["req_id"], MAX_LABEL)?,
@@ -171,7 +171,7 @@ impl MediaRequest {
                 channel,
                 quality: query.quality()?,
             })),
-            "playback" => match Window::of(query)? {
+            "playback" => match Window::from_query(query)? {
                 Some(window) => Ok(Self::Playback { channel, window }),
                 None => Err(Error::bad_request(
                     "start_time and end_time are missing: seconds since 1970",
@@ -225,10 +225,10 @@ mod tests {
     #[test]
     fn only_the_last_part_of_the_path_routes() {
         for path in ["/ipc.flv", "/ipc.p2p.com/ipc.flv", "//x/ipc.flv"] {
-            assert_eq!(Route::of_path(path), Ok(Route::Media), "{path}");
+            assert_eq!(Route::from_path(path), Ok(Route::Media), "{path}");
         }
         for path in ["/", "/ipc.flv/", "/IPC.FLV", "/ipc.flv2", "*", ""] {
-            assert!(Route::of_path(path).is_err(), "{path}");
+            assert!(Route::from_path(path).is_err(), "{path}");
         }
     }
 
@@ -269,11 +269,11 @@ mod tests {
     fn labels_are_read_and_bounded() {
         let query = Query::parse("requester=app-ios&req_id=7&peername=p&user_args=%E4%BD%A0")
             .expect("valid");
-        let labels = Labels::of(&query).expect("short enough");
+        let labels = Labels::from_query(&query).expect("short enough");
         assert_eq!(labels.requester.as_deref(), Some("app-ios"));
         assert_eq!(labels.peer_name.as_deref(), Some("p"));
         assert_eq!(labels.user_args.as_deref(), Some("你"));
         let long = format!("requester={}", "x".repeat(MAX_REQUESTER + 1));
-        assert!(Labels::of(&Query::parse(&long).expect("valid")).is_err());
+        assert!(Labels::from_query(&Query::parse(&long).expect("valid")).is_err());
     }
 }

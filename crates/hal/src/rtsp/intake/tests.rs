@@ -44,9 +44,9 @@ fn take(intake: &mut Intake, picture: Picture, track: &VideoTrack) -> String {
     let mut told = String::new();
     intake.picture(picture, Some(track), &mut |what| {
         told.push(match what {
-            Told::Tracks(_) => 'T',
-            Told::Frame(frame) if frame.key => 'K',
-            Told::Frame(_) => 'p',
+            IntakeEvent::Tracks(_) => 'T',
+            IntakeEvent::Frame(frame) if frame.key => 'K',
+            IntakeEvent::Frame(_) => 'p',
         });
     });
     told
@@ -190,7 +190,7 @@ fn sound_follows_the_reports_of_the_camera() {
     let at = |intake: &mut Intake, place: i64| {
         let mut times = [0; 2];
         let mut tell = |told| {
-            if let Told::Frame(frame) = told {
+            if let IntakeEvent::Frame(frame) = told {
                 times[frame.track as usize] = frame.time.as_micros() - 1_000_000;
             }
         };
@@ -218,7 +218,7 @@ fn sound_follows_the_reports_of_the_camera() {
         assert_eq!(apart, -300_000, "a report that cannot be true");
         let mut pictures = Vec::new();
         intake.picture(picture(place + 1, false), Some(&video(640)), &mut |told| {
-            if let Told::Frame(frame) = told {
+            if let IntakeEvent::Frame(frame) = told {
                 pictures.push(frame.time.as_micros());
             }
         });
@@ -241,7 +241,7 @@ fn sound_whose_clock_is_set_is_not_taken_for_late() {
                 data: Bytes::from_static(&[0xd5; 320]),
             };
             intake.sound(block, &mut |told| {
-                if let Told::Frame(frame) = told {
+                if let IntakeEvent::Frame(frame) = told {
                     times.push(frame.time.as_micros());
                 }
             });
@@ -265,5 +265,7 @@ fn sound_alone_is_a_stream() {
         data: Bytes::from_static(&[0xd5; 160]),
     };
     intake.sound(block, &mut |what| told.push(what));
-    assert!(matches!(&told[..], [Told::Tracks(tracks), Told::Frame(_)] if tracks.audio.is_some()));
+    assert!(
+        matches!(&told[..], [IntakeEvent::Tracks(tracks), IntakeEvent::Frame(_)] if tracks.audio.is_some())
+    );
 }

@@ -13,7 +13,7 @@ use crate::media::{AudioCodec, VideoCodec};
 
 /// Upper bound of a tag's payload, in bytes. A larger one is damage or an attack.
 pub const MAX_TAG: usize = 4 * 1024 * 1024;
-/// Upper bound of an audio tag's payload for [`Reader::of_sound`], in bytes.
+/// Upper bound of an audio tag's payload for [`Reader::of_audio`], in bytes.
 pub const MAX_SOUND: usize = 64 << 10;
 
 /// Incremental FLV parser, fed in pieces of any size.
@@ -25,7 +25,7 @@ pub const MAX_SOUND: usize = 64 << 10;
 pub struct Reader {
     buffer: BytesMut,
     /// Set if only audio tags are wanted.
-    of_sound: bool,
+    of_audio: bool,
     /// Bytes still to come of a tag that is skipped.
     skipping: usize,
     /// Position in the stream of the first byte of `buffer`.
@@ -120,9 +120,9 @@ impl Reader {
     }
 
     /// Creates a reader that wants audio tags only: of others, no payload is buffered.
-    pub fn of_sound() -> Self {
+    pub fn of_audio() -> Self {
         Self {
-            of_sound: true,
+            of_audio: true,
             ..Self::default()
         }
     }
@@ -171,13 +171,13 @@ impl Reader {
         }
         let kind = kind & 0x1f;
         // Before its payload has come: that is skipped as it is fed, and never held.
-        if self.of_sound && kind != TAG_AUDIO {
+        if self.of_audio && kind != TAG_AUDIO {
             self.leave_out(TAG_HEADER + size + TRAILER);
             let is_picture = kind == TAG_VIDEO;
             let body = TagBody::LeftOut { is_picture };
             return Ok(Some(Tag { timestamp, body }));
         }
-        if self.of_sound && size > MAX_SOUND {
+        if self.of_audio && size > MAX_SOUND {
             return Err(self.error("a tag of sound of more than 64 KiB"));
         }
         if self.buffer.len() < TAG_HEADER + size + TRAILER {

@@ -52,7 +52,7 @@ enum Join {
 
 /// Header fields of the tag at the start of the buffer.
 #[derive(Clone, Copy)]
-struct Found {
+struct TagHead {
     kind: u8,
     timestamp: u32,
     length: usize,
@@ -112,7 +112,7 @@ impl Splice {
         Ok(None)
     }
 
-    fn find(&self) -> Result<Option<Found>, ReadError> {
+    fn find(&self) -> Result<Option<TagHead>, ReadError> {
         let Some(header) = self.buffer.first_chunk::<TAG_HEADER>() else {
             return Ok(None);
         };
@@ -122,7 +122,7 @@ impl Splice {
             return Err(self.damage("a tag that is too long"));
         }
         let length = TAG_HEADER + size + TRAILER;
-        Ok((self.buffer.len() >= length).then_some(Found {
+        Ok((self.buffer.len() >= length).then_some(TagHead {
             kind: kind & 0x1f,
             timestamp: u32::from_be_bytes([t3, t0, t1, t2]),
             length,
@@ -130,7 +130,7 @@ impl Splice {
     }
 
     /// Returns the tag as it goes out; `None` if it does not.
-    fn pass(&mut self, found: Found, tag: Bytes) -> Option<Bytes> {
+    fn pass(&mut self, found: TagHead, tag: Bytes) -> Option<Bytes> {
         let payload = tag.slice(TAG_HEADER..tag.len() - TRAILER);
         let known = match (found.kind, is_config(found.kind, &payload)) {
             (TAG_VIDEO, true) => Some(&mut self.video_config),

@@ -217,7 +217,7 @@ pub struct Fragment {
 
 /// Presentation interval of a fragment. Times are since the file's first frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct PresentationInterval {
     /// Earliest presentation time, in microseconds.
     pub start_micros: i64,
     /// Decoding time of the next fragment, in microseconds. Pictures that are reordered are shown until
@@ -274,14 +274,14 @@ impl Fragment {
 
     /// Presentation interval of its pictures, or of its sound if the file has no video track. `None` if
     /// it has no sample of that track.
-    pub fn shown(&self) -> Option<Shown> {
+    pub fn shown(&self) -> Option<PresentationInterval> {
         let kind = if self.is_sound {
             TrackKind::Audio
         } else {
             TrackKind::Video
         };
         let shown = |sample: &Sample| sample.micros + i64::from(sample.composition_micros);
-        Some(Shown {
+        Some(PresentationInterval {
             start_micros: self.of(kind).map(shown).min()?,
             end_micros: self.end_micros()?,
             is_key: self.is_key(),

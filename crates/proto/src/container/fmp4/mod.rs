@@ -52,7 +52,9 @@ mod fragment;
 mod head;
 mod seek;
 
-pub use fragment::{Fragment, MAX_INDEX, SEAL, Sample, Shown, fragment, read_seal, seal};
+pub use fragment::{
+    Fragment, MAX_INDEX, PresentationInterval, SEAL, Sample, fragment, read_seal, seal,
+};
 pub use head::{BOX_HEAD, BoxHead, Head, MAX_HEAD, head};
 pub use seek::{Blanks, Filling, INDEX_MEMORY, Index};
 

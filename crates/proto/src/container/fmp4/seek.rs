@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{BOX_HEAD, Shown, boxes, ticks, timescale, track_id};
+use super::{BOX_HEAD, PresentationInterval, boxes, ticks, timescale, track_id};
 use crate::media::{TrackKind, Tracks};
 
 /// Upper bound of the references of an index. If a file has more groups of pictures, a reference
@@ -146,12 +146,12 @@ impl Index {
 
     /// Adds the next fragment, of `bytes` in the file, its seal included. `shown` is `None` if it has
     /// nothing to show.
-    pub fn add(&mut self, bytes: u64, shown: Option<Shown>) {
+    pub fn add(&mut self, bytes: u64, shown: Option<PresentationInterval>) {
         let added = self.try_to_add(bytes, shown);
         self.is_void |= added.is_none();
     }
 
-    fn try_to_add(&mut self, bytes: u64, shown: Option<Shown>) -> Option<()> {
+    fn try_to_add(&mut self, bytes: u64, shown: Option<PresentationInterval>) -> Option<()> {
         let units = |micros| u32::try_from(ticks(micros, self.timescale)).ok();
         let bytes = u32::try_from(bytes).ok()?;
         // What has nothing to show belongs to what was before it.

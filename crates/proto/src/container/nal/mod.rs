@@ -76,7 +76,7 @@ pub struct FirstSlice {
 
 impl FirstSlice {
     /// Finds the first slice among NAL units behind 4-byte lengths; `None` if there is none.
-    pub fn of(codec: VideoCodec, data: &[u8]) -> Option<Self> {
+    pub fn parse(codec: VideoCodec, data: &[u8]) -> Option<Self> {
         units(Framing::Lengths, data)
             .map_while(Result::ok)
             .find_map(|unit| {

@@ -95,7 +95,7 @@ fn h265_as_x265_writes_it() {
     let track = picture.new_track.expect("the first one");
     assert_eq!((track.width, track.height), (322, 242));
     assert_eq!(picture.data, lengths(&[slice]));
-    let slice = FirstSlice::of(VideoCodec::H265, &picture.data);
+    let slice = FirstSlice::parse(VideoCodec::H265, &picture.data);
     assert!(slice.is_some_and(|slice| slice.key && slice.begins));
     let other = pictures
         .read(Framing::AnnexB, &annex_b(&[&[2, 1, 0xd0]]))
@@ -156,12 +156,15 @@ fn what_is_no_picture_is_told_apart() {
 fn a_picture_whose_beginning_is_missing_is_seen() {
     for (first, begins) in [(0x88, true), (0x42, false)] {
         let data = lengths(&[&[6, 5], &[0x65, first]]);
-        let slice = FirstSlice::of(VideoCodec::H264, &data);
+        let slice = FirstSlice::parse(VideoCodec::H264, &data);
         assert_eq!(slice.map(|slice| slice.begins), Some(begins));
     }
-    assert_eq!(FirstSlice::of(VideoCodec::H264, &[]), None);
-    assert_eq!(FirstSlice::of(VideoCodec::H264, &lengths(&[&[6, 5]])), None);
-    let cut = FirstSlice::of(VideoCodec::H264, &lengths(&[&[0x65]]));
+    assert_eq!(FirstSlice::parse(VideoCodec::H264, &[]), None);
+    assert_eq!(
+        FirstSlice::parse(VideoCodec::H264, &lengths(&[&[6, 5]])),
+        None
+    );
+    let cut = FirstSlice::parse(VideoCodec::H264, &lengths(&[&[0x65]]));
     assert!(cut.is_some_and(|slice| !slice.begins));
 }
 
@@ -184,7 +187,7 @@ fn h265_has_several_kinds_of_key_pictures() {
         };
         let data = lengths(&[&[39 << 1, 1, 5], &[kind << 1, 1, 0x80]]);
         assert_eq!(
-            FirstSlice::of(VideoCodec::H265, &data),
+            FirstSlice::parse(VideoCodec::H265, &data),
             Some(expected),
             "{kind}"
         );

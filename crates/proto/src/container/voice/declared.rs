@@ -53,10 +53,10 @@ impl Declared {
     ///
     /// # Errors
     /// [`Error::bad_request`] for a rate or a number of channels that cannot be.
-    pub fn of(query: &Query<'_>, content_type: Option<&str>) -> Result<Self, Error> {
+    pub fn from_request(query: &Query<'_>, content_type: Option<&str>) -> Result<Self, Error> {
         let format = query.value("format")?;
         let said = match (format, content_type) {
-            (None, Some(text)) => Self::of_type(text)?,
+            (None, Some(text)) => Self::from_content_type(text)?,
             (None, None) => Self::default(),
             (Some(format), _) => {
                 let form = match format.to_ascii_lowercase().as_str() {
@@ -82,7 +82,7 @@ impl Declared {
         })
     }
 
-    fn of_type(text: &str) -> Result<Self, Error> {
+    fn from_content_type(text: &str) -> Result<Self, Error> {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
         let order = match name.as_str() {

@@ -39,7 +39,7 @@ const G711_RATE: u32 = 8_000;
 impl FlvSound {
     pub(super) fn new(sample_rate: u32) -> Self {
         Self {
-            reader: Reader::of_sound(),
+            reader: Reader::of_audio(),
             sample_rate,
             is_of_presumed_rate: false,
             aac: None,

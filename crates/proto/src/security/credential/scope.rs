@@ -74,7 +74,7 @@ impl Need {
     }
 
     /// Returns the need of a route as such, before its parameters are looked at.
-    pub const fn of_route(route: Route) -> Self {
+    pub const fn for_route(route: Route) -> Self {
         match route {
             Route::Metrics => Self::Device(Scope::Metrics),
             Route::Voice => Self::Scope(Scope::Voice),
@@ -84,7 +84,7 @@ impl Need {
     }
 
     /// Returns the need of a media request.
-    pub const fn of_media(request: &MediaRequest) -> Self {
+    pub const fn for_media(request: &MediaRequest) -> Self {
         match request {
             MediaRequest::Live(_) => Self::Scope(Scope::Live),
             MediaRequest::Playback { .. } => Self::Scope(Scope::Playback),
@@ -94,7 +94,7 @@ impl Need {
 
     /// Returns the need of a command. Questions about the device's state need no scope: they tell
     /// only about the channels of the credential.
-    pub const fn of_command(command: &Command) -> Self {
+    pub const fn for_command(command: &Command) -> Self {
         match command {
             Command::DeviceStatus { .. } | Command::ChannelList | Command::Help => Self::Proof,
             Command::RecordIndex { .. }
@@ -113,7 +113,7 @@ impl Need {
 
     /// Returns the need of a topic beside its command's, whoever does it: the device, a program on
     /// it, or firmware.
-    pub const fn of_topic(name: TopicName) -> Self {
+    pub const fn for_topic(name: TopicName) -> Self {
         match name {
             TopicName::Ptz
             | TopicName::GetStatus

@@ -181,7 +181,7 @@ pub fn decode_request(query: &str, body: &str) -> Result<(Command, Labels), Erro
         (false, true) => in_body,
         (_, false) => in_query,
     };
-    Ok((decode(&query)?, Labels::of(&query)?))
+    Ok((decode(&query)?, Labels::from_query(&query)?))
 }
 
 fn decode(query: &Query<'_>) -> Result<Command, Error> {
@@ -223,21 +223,21 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
         "get_nvr_list" => Command::ChannelList,
         "get_record_index" => Command::RecordIndex {
             channel: query.channel()?,
-            window: Window::of(query)?,
+            window: Window::from_query(query)?,
             kind: kind(query)?,
             limit: records::limit(query)?,
         },
         "get_month_record" => Command::MonthRecord {
             channel: query.channel()?,
-            month: Month::of(query)?,
+            month: Month::from_query(query)?,
         },
         "get_file_list" => Command::FileList {
             channel: query.channel()?,
-            window: Window::of(query)?,
+            window: Window::from_query(query)?,
             content: content(query)?,
             limit: records::limit(query)?,
         },
-        _ => match (PlaybackCommand::of(cmd, query)?, viewer_move(cmd)) {
+        _ => match (PlaybackCommand::from_query(cmd, query)?, viewer_move(cmd)) {
             (Some(command), _) => Command::Playback {
                 channel: query.channel()?,
                 command,
@@ -394,7 +394,7 @@ mod tests {
             let command = command.expect(name);
             assert!(!matches!(command, Command::Unknown(_)), "{name}");
             let need = scope.map_or(Need::Proof, Need::Scope);
-            assert_eq!(Need::of_command(&command), need, "{name}");
+            assert_eq!(Need::for_command(&command), need, "{name}");
         }
     }
 

@@ -170,7 +170,7 @@ impl StandardCommand {
     ///
     /// # Errors
     /// [`PanelError`]
-    pub fn of(topic: &PanelMessage) -> Result<Self, PanelError> {
+    pub fn parse(topic: &PanelMessage) -> Result<Self, PanelError> {
         let word = |key: &str| topic.data.get(key).and_then(Value::as_str);
         let name = TopicName::like(&topic.name);
         let name = name.filter(|name| name.as_str() == topic.name);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn panel(text: &str) -> Result<StandardCommand, PanelError> {
-        StandardCommand::of(&topic(text))
+        StandardCommand::parse(&topic(text))
     }
 
     #[test]

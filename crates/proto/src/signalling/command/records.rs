@@ -89,7 +89,7 @@ impl Window {
     ///
     /// # Errors
     /// [`Error::bad_request`] if one is missing or damaged, or if the end is not behind the start.
-    pub fn of(query: &Query<'_>) -> Result<Option<Self>, Error> {
+    pub fn from_query(query: &Query<'_>) -> Result<Option<Self>, Error> {
         let start = seconds(query, &["start_time", "starttime"])?;
         let end = seconds(query, &["end_time", "endtime"])?;
         match (start, end) {
@@ -168,7 +168,7 @@ impl Month {
     ///
     /// # Errors
     /// [`Error::bad_request`] if it is none.
-    pub fn of(query: &Query<'_>) -> Result<Self, Error> {
+    pub fn from_query(query: &Query<'_>) -> Result<Self, Error> {
         let bad = || Error::bad_request("the parameter time is a year and a month, such as 202401");
         let text = without_decimals(query.value("time")?.ok_or_else(bad)?);
         if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -189,7 +189,7 @@ impl PlaybackCommand {
     ///
     /// # Errors
     /// [`Error::bad_request`] if a parameter is missing or damaged.
-    pub(super) fn of(cmd: &str, query: &Query<'_>) -> Result<Option<Self>, Error> {
+    pub(super) fn from_query(cmd: &str, query: &Query<'_>) -> Result<Option<Self>, Error> {
         let needed =
             |value: Option<i64>, what: &'static str| value.ok_or_else(|| Error::bad_request(what));
         Ok(Some(match cmd {

@@ -135,7 +135,7 @@ fn placeholder_hosts_stand_in_whole_urls() {
 #[test]
 fn a_whole_url_says_whose_it_is_where_there_is_no_host() {
     let with = |authority: &str, headers: &[(&'static str, &str)]| {
-        let form = Form::of_line(format!("GET http://{authority}/x HTTP/1.1\r\n").as_bytes());
+        let form = Form::from_line(format!("GET http://{authority}/x HTTP/1.1\r\n").as_bytes());
         verdict_in(&form, false, headers)
     };
     for authority in [

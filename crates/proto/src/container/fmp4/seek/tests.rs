@@ -11,8 +11,8 @@ use crate::{
 const SECOND: i64 = 1_000_000;
 
 /// A fragment of one second.
-fn shown(second: i64, is_key: bool) -> Option<Shown> {
-    Some(Shown {
+fn shown(second: i64, is_key: bool) -> Option<PresentationInterval> {
+    Some(PresentationInterval {
         start_micros: second * SECOND,
         end_micros: (second + 1) * SECOND,
         is_key,
@@ -151,7 +151,7 @@ fn what_an_index_cannot_tell_makes_none() {
     let tracks = tracks(None);
     let text = head(&tracks, 0).expect("it can be described");
     let blanks = Blanks::find(&text);
-    let odd: [&[(u64, Option<Shown>)]; 6] = [
+    let odd: [&[(u64, Option<PresentationInterval>)]; 6] = [
         &[],
         &[(10, None)],
         &[(u64::MAX, shown(0, true))],

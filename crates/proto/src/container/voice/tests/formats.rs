@@ -41,7 +41,7 @@ fn what_is_not_taken_is_refused_before_a_block() {
 
 fn declared(query: &str, content_type: Option<&str>) -> Result<Declared, Error> {
     let query = crate::query::Query::parse(query).expect("a query");
-    Declared::of(&query, content_type)
+    Declared::from_request(&query, content_type)
 }
 
 #[test]

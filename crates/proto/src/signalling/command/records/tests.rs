@@ -6,7 +6,7 @@ use super::*;
 fn command(text: &str) -> Result<Option<PlaybackCommand>, Error> {
     let query = Query::parse(text)?;
     let cmd = query.value("cmd")?.unwrap_or_default().to_owned();
-    PlaybackCommand::of(&cmd, &query)
+    PlaybackCommand::from_query(&cmd, &query)
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn commands_for_a_player() {
 
 #[test]
 fn windows_and_months() {
-    let window = |text| Window::of(&Query::parse(text).expect("a query"));
+    let window = |text| Window::from_query(&Query::parse(text).expect("a query"));
     assert_eq!(window(""), Ok(None));
     let known = Some(Window { start: 1, end: 2 });
     assert_eq!(window("start_time=1&end_time=2"), Ok(known));
@@ -127,7 +127,7 @@ fn windows_and_months() {
     ] {
         assert!(window(text).is_err(), "{text}");
     }
-    let month = |text| Month::of(&Query::parse(text).expect("a query"));
+    let month = |text| Month::from_query(&Query::parse(text).expect("a query"));
     assert_eq!(
         month("time=202402"),
         Ok(Month {

@@ -20,21 +20,21 @@ use tokio::time::{Instant, timeout_at};
 use super::Peers;
 use crate::{
     access::{Authority, SessionView},
-    device::{Outbox, SessionInfo},
+    device::{SessionInfo, ViewerNotifier},
 };
 
 /// Timeout of a viewer's reply.
 const REPLY_TIME: Duration = Duration::from_millis(7500);
 
 /// Sender of the device's messages to viewers over P2P.
-pub struct PeerOutbox {
+pub struct PeerNotifier {
     authority: Arc<Authority>,
     peers: Peers,
     /// Path and parameters of every message.
     target: String,
 }
 
-impl PeerOutbox {
+impl PeerNotifier {
     /// An outbox to the sessions of `authority`, over the connections of `peers`, in this device's
     /// name.
     /// Both names are of letters, digits, `_` and `-`.
@@ -144,7 +144,7 @@ fn parse_reply(status: StatusCode, body: &[u8]) -> Result<String, Error> {
     }
 }
 
-impl Outbox for PeerOutbox {
+impl ViewerNotifier for PeerNotifier {
     fn sessions(&self) -> Vec<SessionInfo> {
         let sessions = self.authority.sessions.list();
         sessions.iter().map(|view| self.info(view)).collect()

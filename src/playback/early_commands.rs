@@ -21,7 +21,7 @@ const MAX_WAITING: usize = 16;
 
 /// Commands that wait: for each viewer and channel where the playback is to begin, and how fast.
 #[derive(Debug, Default)]
-pub(super) struct Early {
+pub(super) struct EarlyCommands {
     /// Newest last.
     waiting: Vec<Waiting>,
 }
@@ -41,7 +41,7 @@ struct Kept {
     playing: Option<Range<i64>>,
 }
 
-impl Early {
+impl EarlyCommands {
     /// Keeps a command for a playback that may come; `false` if it is about one that is there.
     pub(super) fn keep(&mut self, key: &Key, command: PlaybackCommand, at: Instant) -> bool {
         let kept = Kept {
@@ -133,13 +133,13 @@ mod tests {
         (viewer.to_owned(), ChannelId(0))
     }
 
-    fn taken(early: &mut Early, viewer: &str, now: Instant) -> Vec<PlaybackCommand> {
+    fn taken(early: &mut EarlyCommands, viewer: &str, now: Instant) -> Vec<PlaybackCommand> {
         early.take(&key(viewer), &WINDOW, now).collect()
     }
 
     #[test]
     fn what_comes_first_waits_for_two_seconds_and_counts_once() {
-        let mut early = Early::default();
+        let mut early = EarlyCommands::default();
         let now = Instant::now();
         for (age, expected) in [(0, vec![seek(7)]), (2_000, vec![seek(7)]), (2_001, vec![])] {
             assert!(early.keep(&key("a"), seek(3), now));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_pace_goes_on_with_its_seek_and_a_new_seek_is_at_the_normal_pace() {
-        let mut early = Early::default();
+        let mut early = EarlyCommands::default();
         let now = Instant::now();
         for (commands, expected) in [
             (vec![seek(7), FAST], vec![seek(7), FAST]),
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_seek_that_the_old_player_got_counts_for_the_same_playback_that_follows_at_once() {
-        let mut early = Early::default();
+        let mut early = EarlyCommands::default();
         let now = Instant::now();
         for (window, age, expected) in [
             (WINDOW, 100, vec![seek(7)]),
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_the_oldest_goes() {
-        let mut early = Early::default();
+        let mut early = EarlyCommands::default();
         let now = Instant::now();
         for number in 0..=MAX_WAITING {
             early.keep(&key(&number.to_string()), seek(7), now);

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A request to a device.
-pub struct Ask<'a> {
+pub struct ClientRequest<'a> {
     /// `GET`, `HEAD` or `POST`.
     pub method: Method,
     /// Path and parameters, without `_token`.
@@ -36,7 +36,7 @@ pub struct Ask<'a> {
     pub body: Upload,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> ClientRequest<'a> {
     /// A request for something.
     pub fn get(target: &'a str) -> Self {
         Self {
@@ -81,17 +81,17 @@ fn does_something(method: &Method) -> bool {
 }
 
 /// One connection to the device, on which requests prove themselves.
-pub(super) struct Link {
+pub(super) struct DeviceConnection {
     connection: Connection,
     /// This viewer, as the device sees it.
     viewer: EndpointId,
     /// Keying material that makes the connection one of a kind.
     binding: [u8; 32],
     counter: AtomicU32,
-    is_let_in: AtomicBool,
+    is_authenticated: AtomicBool,
 }
 
-impl Link {
+impl DeviceConnection {
     pub(super) fn new(connection: Connection, viewer: EndpointId) -> Result<Self, CloseReason> {
         let binding = connection.export(EXPORTER_LABEL, b"");
         Ok(Self {
@@ -100,7 +100,7 @@ impl Link {
             connection,
             viewer,
             counter: AtomicU32::new(0),
-            is_let_in: AtomicBool::new(false),
+            is_authenticated: AtomicBool::new(false),
         })
     }
 
@@ -109,8 +109,8 @@ impl Link {
     }
 
     /// Returns whether the device has let this viewer in.
-    pub(super) fn is_let_in(&self) -> bool {
-        self.is_let_in.load(Ordering::Relaxed)
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.is_authenticated.load(Ordering::Relaxed)
     }
 
     /// Sends a request on a stream of its own and waits for the head of its answer, whatever
@@ -118,7 +118,7 @@ impl Link {
     pub(super) async fn send(
         &self,
         uri: &PairingUri,
-        request: Ask<'_>,
+        request: ClientRequest<'_>,
     ) -> Result<Answer, ClientError> {
         let does_something = does_something(&request.method);
         // Until there is a stream, nothing has been sent.
@@ -144,13 +144,13 @@ impl Link {
         &self,
         uri: &PairingUri,
         stream: Stream,
-        Ask {
+        ClientRequest {
             method,
             target,
             range,
             content_type,
             body,
-        }: Ask<'_>,
+        }: ClientRequest<'_>,
     ) -> Result<Answer, ClientError> {
         let credential = &uri.credential;
         let signed = Signed {
@@ -195,7 +195,7 @@ impl Link {
             response.status(),
             StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE
         ) {
-            self.is_let_in.store(true, Ordering::Relaxed);
+            self.is_authenticated.store(true, Ordering::Relaxed);
         }
         Ok(Answer::plain(response, driver))
     }

@@ -32,7 +32,7 @@ pub(super) const UPKEEP_TIME: Duration = Duration::from_secs(5);
 
 /// One firmware's end. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(super) struct FirmwareHandle {
     pub(super) number: u64,
     queue: mpsc::Sender<Vec<u8>>,
     /// The firmware does not read.
@@ -52,17 +52,17 @@ impl Requests {
     }
 }
 
-impl Link {
+impl FirmwareHandle {
     /// A link, and where what it is to send comes out.
     pub(super) fn new(number: u64) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let link = Self {
+        let firmware = Self {
             number,
             queue,
             stuck: CancellationToken::new(),
             requests: Arc::default(),
         };
-        (link, receiver)
+        (firmware, receiver)
     }
 
     /// Sends a message, without waiting.

@@ -32,7 +32,7 @@ const STEP_MICROS: i64 = 1_000;
 /// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
 /// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
 /// pushed ever waits.
-pub(super) struct Feed {
+pub(super) struct FrameFanout {
     /// Weight in bytes, by [`Frame::weight`].
     kept: usize,
     state: Guarded<State>,
@@ -41,7 +41,7 @@ pub(super) struct Feed {
 
 #[derive(Default)]
 struct State {
-    condition: Condition,
+    source_state: SourceState,
     gop: Gop,
     queues: Vec<(u64, Queue)>,
     opened: u64,
@@ -51,7 +51,7 @@ struct State {
 
 /// State of the camera.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Condition {
+pub(super) enum SourceState {
     /// Not known yet.
     #[default]
     Unknown,
@@ -79,7 +79,7 @@ struct Queue {
     awaits_key: bool,
 }
 
-impl Feed {
+impl FrameFanout {
     /// One that keeps a GOP of at most this weight.
     pub(super) fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -99,8 +99,8 @@ impl Feed {
     }
 
     /// State of the camera.
-    pub(super) fn condition(&self) -> Condition {
-        self.state().condition.clone()
+    pub(super) fn source_state(&self) -> SourceState {
+        self.state().source_state.clone()
     }
 
     /// Frames that readers were too slow for.
@@ -110,13 +110,13 @@ impl Feed {
     }
 
     /// A reader, who begins with what is known and with the newest key frame.
-    pub(super) fn open(self: &Arc<Self>) -> FeedSource {
+    pub(super) fn open(self: &Arc<Self>) -> FanoutSource {
         let mut state = self.state();
         let mut queue = Queue::default();
-        match &state.condition {
-            Condition::Unknown => {}
-            Condition::Offline(reason) => queue.push(SourceEvent::Offline(reason.clone())),
-            Condition::Online(tracks) => {
+        match &state.source_state {
+            SourceState::Unknown => {}
+            SourceState::Offline(reason) => queue.push(SourceEvent::Offline(reason.clone())),
+            SourceState::Online(tracks) => {
                 queue.push(SourceEvent::Online(tracks.clone()));
                 queue.awaits_key = tracks.video.is_some() && state.gop.frames.is_empty();
                 let kept = state.gop.frames.iter().cloned();
@@ -129,8 +129,8 @@ impl Feed {
         let number = state.opened;
         state.queues.push((number, queue));
         self.readers.send_replace(state.queues.len());
-        FeedSource {
-            feed: Arc::clone(self),
+        FanoutSource {
+            fanout: Arc::clone(self),
             number,
         }
     }
@@ -138,8 +138,8 @@ impl Feed {
     /// The camera delivers, with these tracks; also when they have changed.
     pub(super) fn online(&self, tracks: Tracks) {
         let mut state = self.state();
-        let was_online = matches!(state.condition, Condition::Online(_));
-        state.condition = Condition::Online(tracks.clone());
+        let was_online = matches!(state.source_state, SourceState::Online(_));
+        state.source_state = SourceState::Online(tracks.clone());
         state.gop = Gop::default();
         state.tell(&if was_online {
             SourceEvent::TracksChanged(tracks)
@@ -152,30 +152,30 @@ impl Feed {
     pub(super) fn offline(&self, reason: &str) {
         let reason = text::line(reason, MAX_REASON);
         let mut state = self.state();
-        state.condition = Condition::Offline(reason.clone());
+        state.source_state = SourceState::Offline(reason.clone());
         state.gop = Gop::default();
         state.tell(&SourceEvent::Offline(reason));
     }
 
     /// Forgets the kept GOP, which is not new any more: frames may stop for a while.
     #[cfg(feature = "socket")]
-    pub(super) fn forget(&self) {
+    pub(super) fn drop_gop(&self) {
         self.state().gop = Gop::default();
     }
 
     /// Forgets the camera's state: nobody looks after the camera for now, and nobody reads it.
-    pub(super) fn rest(&self) {
+    pub(super) fn reset(&self) {
         let mut state = self.state();
-        state.condition = Condition::Unknown;
+        state.source_state = SourceState::Unknown;
         state.gop = Gop::default();
     }
 
-    /// A frame, after [`Feed::online`]. Times rise, by a millisecond at least, whatever the camera
+    /// A frame, after [`FrameFanout::online`]. Times rise, by a millisecond at least, whatever the camera
     /// was before: a picture that is earlier is moved, and sound that is there already is left out.
     pub(super) fn frame(&self, mut frame: Frame) {
         let mut state = self.state();
-        let has_video = match &state.condition {
-            Condition::Online(tracks) => tracks.video.is_some(),
+        let has_video = match &state.source_state {
+            SourceState::Online(tracks) => tracks.video.is_some(),
             _ => return,
         };
         let last = &mut state.last_times[frame.track as usize];
@@ -201,7 +201,7 @@ impl State {
     /// Readers begin again, with a camera that is off until it is said to deliver.
     fn mend(&mut self) {
         let reason = "what it delivered was lost by a fault";
-        self.condition = Condition::Offline(reason.to_owned());
+        self.source_state = SourceState::Offline(reason.to_owned());
         self.gop = Gop::default();
         self.tell(&SourceEvent::Offline(reason.to_owned()));
     }
@@ -281,28 +281,28 @@ impl Queue {
 }
 
 /// Reason why none of these delivers, if that is known.
-pub(super) fn offline<'a>(feeds: impl Iterator<Item = &'a Arc<Feed>>) -> Option<String> {
+pub(super) fn offline<'a>(fanouts: impl Iterator<Item = &'a Arc<FrameFanout>>) -> Option<String> {
     let mut reason = None;
-    for feed in feeds {
-        match feed.condition() {
-            Condition::Online(_) => return None,
-            Condition::Offline(why) => reason = reason.or(Some(why)),
-            Condition::Unknown => {}
+    for fanout in fanouts {
+        match fanout.source_state() {
+            SourceState::Online(_) => return None,
+            SourceState::Offline(why) => reason = reason.or(Some(why)),
+            SourceState::Unknown => {}
         }
     }
     reason
 }
 
-/// A reader of a [`Feed`].
-pub(super) struct FeedSource {
-    feed: Arc<Feed>,
+/// A reader of a [`FrameFanout`].
+pub(super) struct FanoutSource {
+    fanout: Arc<FrameFanout>,
     number: u64,
 }
 
-impl MediaSource for FeedSource {
+impl MediaSource for FanoutSource {
     fn next(&mut self) -> BoxFuture<'_, SourceEvent> {
         Box::pin(poll_fn(|context| {
-            let mut state = self.feed.state();
+            let mut state = self.fanout.state();
             let queue = state
                 .queues
                 .iter_mut()
@@ -322,11 +322,11 @@ impl MediaSource for FeedSource {
     }
 }
 
-impl Drop for FeedSource {
+impl Drop for FanoutSource {
     fn drop(&mut self) {
-        let mut state = self.feed.state();
+        let mut state = self.fanout.state();
         state.queues.retain(|(number, _)| *number != self.number);
-        self.feed.readers.send_replace(state.queues.len());
+        self.fanout.readers.send_replace(state.queues.len());
     }
 }
 

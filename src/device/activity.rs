@@ -18,8 +18,8 @@ const MAX_GONE: usize = 256;
 /// Tracker of the viewers that are there: those with a session, those that are being sent something
 /// or talk, and those that asked something a moment ago.
 #[derive(Clone)]
-pub struct Presence {
-    here: Arc<Guarded<BTreeMap<String, Here>>>,
+pub struct ActivityTracker {
+    here: Arc<Guarded<BTreeMap<String, Activity>>>,
     sessions: Arc<dyn SessionCount>,
 }
 
@@ -33,7 +33,7 @@ pub trait SessionCount: Send + Sync {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Here {
+struct Activity {
     /// Requests under way.
     open: usize,
     /// Time at which the last one began or ended.
@@ -41,12 +41,12 @@ struct Here {
 }
 
 /// A request of a viewer that is under way. Dropping it ends it.
-pub struct Attending {
-    presence: Presence,
+pub struct RequestGuard {
+    activity: ActivityTracker,
     viewer: String,
 }
 
-impl Presence {
+impl ActivityTracker {
     /// A tracker that knows of nobody but those that have a session, which is asked for each
     /// viewer.
     pub fn new(sessions: impl SessionCount + 'static) -> Self {
@@ -63,7 +63,7 @@ impl Presence {
         self.sessions.connected()
     }
 
-    fn here(&self) -> MutexGuard<'_, BTreeMap<String, Here>> {
+    fn here(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
         self.here.lock()
     }
 
@@ -73,10 +73,10 @@ impl Presence {
     }
 
     /// Notes that a viewer is being sent something, or talks.
-    pub fn attend(&self, viewer: &str) -> Attending {
+    pub fn attend(&self, viewer: &str) -> RequestGuard {
         self.change(viewer, 1);
-        Attending {
-            presence: self.clone(),
+        RequestGuard {
+            activity: self.clone(),
             viewer: viewer.to_owned(),
         }
     }
@@ -91,7 +91,7 @@ impl Presence {
             }
             None => {
                 let open = usize::from(by > 0);
-                here.insert(viewer.to_owned(), Here { open, at });
+                here.insert(viewer.to_owned(), Activity { open, at });
             }
         }
         if here.len() > MAX_GONE {
@@ -113,9 +113,9 @@ impl Presence {
     }
 }
 
-impl Drop for Attending {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.presence.change(&self.viewer, -1);
+        self.activity.change(&self.viewer, -1);
     }
 }
 
@@ -137,26 +137,26 @@ mod tests {
 
     #[test]
     fn a_viewer_is_there_as_long_as_it_is_sent_something() {
-        let presence = Presence::new(());
-        assert!(!presence.is_there("a", Duration::MAX));
-        let first = presence.attend("a");
-        let second = presence.attend("a");
+        let activity = ActivityTracker::new(());
+        assert!(!activity.is_there("a", Duration::MAX));
+        let first = activity.attend("a");
+        let second = activity.attend("a");
         drop(first);
-        assert!(presence.is_there("a", Duration::ZERO));
+        assert!(activity.is_there("a", Duration::ZERO));
         drop(second);
-        assert!(!presence.is_there("a", Duration::ZERO));
-        assert!(presence.is_there("a", Duration::MAX));
+        assert!(!activity.is_there("a", Duration::ZERO));
+        assert!(activity.is_there("a", Duration::MAX));
     }
 
     #[test]
     fn not_more_are_remembered_than_there_is_room_for() {
-        let presence = Presence::new(());
-        let attending = presence.attend("stays");
+        let activity = ActivityTracker::new(());
+        let guard = activity.attend("stays");
         for number in 0..2 * MAX_GONE {
-            presence.note(&number.to_string());
+            activity.note(&number.to_string());
         }
-        assert!(presence.here().len() <= MAX_GONE);
-        assert!(presence.is_there("stays", Duration::ZERO));
-        drop(attending);
+        assert!(activity.here().len() <= MAX_GONE);
+        assert!(activity.is_there("stays", Duration::ZERO));
+        drop(guard);
     }
 }

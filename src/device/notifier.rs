@@ -2,7 +2,7 @@ use peercam_hal::BoxFuture;
 use peercam_proto::{credential::Channels, error::Error, feedback::Feedback, media::ChannelId};
 
 /// Way by which the device says something to its viewers. The wires implement it.
-pub trait Outbox: Send + Sync {
+pub trait ViewerNotifier: Send + Sync {
     /// The sessions that are there, oldest first.
     fn sessions(&self) -> Vec<SessionInfo>;
 

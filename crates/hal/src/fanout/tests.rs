@@ -34,7 +34,7 @@ fn picture(key: bool, number: i64) -> Frame {
 
 /// All that a reader can have now: `O` online, `T` new tracks, `-` offline, `K` and `p`
 /// pictures.
-fn read(source: &mut FeedSource) -> String {
+fn read(source: &mut FanoutSource) -> String {
     let mut seen = String::new();
     let mut context = Context::from_waker(Waker::noop());
     while let Poll::Ready(event) = source.next().as_mut().poll(&mut context) {
@@ -51,29 +51,29 @@ fn read(source: &mut FeedSource) -> String {
 
 #[test]
 fn who_comes_later_has_the_newest_gop_at_once() {
-    let feed = Feed::new(KEPT);
-    let mut first = feed.open();
+    let fanout = FrameFanout::new(KEPT);
+    let mut first = fanout.open();
     assert_eq!(read(&mut first), "");
-    feed.online(tracks(1));
+    fanout.online(tracks(1));
     for number in 0..30 {
-        feed.frame(picture(number % 10 == 0, number));
+        fanout.frame(picture(number % 10 == 0, number));
     }
     assert_eq!(read(&mut first), format!("O{}", "Kppppppppp".repeat(3)));
-    let mut second = feed.open();
-    assert_eq!(*feed.readers().borrow(), 2);
+    let mut second = fanout.open();
+    assert_eq!(*fanout.readers().borrow(), 2);
     assert_eq!(read(&mut second), "OKppppppppp");
     drop((first, second));
-    assert_eq!(*feed.readers().borrow(), 0);
+    assert_eq!(*fanout.readers().borrow(), 0);
 }
 
 #[test]
 fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
-    let feed = Feed::new(KEPT);
-    let (mut slow, mut quick) = (feed.open(), feed.open());
-    feed.online(tracks(1));
+    let fanout = FrameFanout::new(KEPT);
+    let (mut slow, mut quick) = (fanout.open(), fanout.open());
+    fanout.online(tracks(1));
     let mut seen = String::new();
     for number in 0..300 {
-        feed.frame(picture(number % 100 == 0, number));
+        fanout.frame(picture(number % 100 == 0, number));
         seen += &read(&mut quick);
     }
     assert_eq!(seen.len(), 301, "the quick one has all");
@@ -88,38 +88,41 @@ fn who_is_slow_goes_on_with_a_key_frame_and_hurts_nobody() {
 
 #[test]
 fn what_a_camera_says_of_itself_is_never_lost() {
-    let feed = Feed::new(KEPT);
-    feed.offline("not yet");
-    let mut reader = feed.open();
-    feed.online(tracks(1));
-    feed.frame(picture(true, 0));
-    feed.online(tracks(2));
+    let fanout = FrameFanout::new(KEPT);
+    fanout.offline("not yet");
+    let mut reader = fanout.open();
+    fanout.online(tracks(1));
+    fanout.frame(picture(true, 0));
+    fanout.online(tracks(2));
     assert_eq!(
         read(&mut reader),
         "O",
         "unread tracks are those that hold now"
     );
-    feed.frame(picture(true, 1));
-    feed.online(tracks(3));
-    feed.frame(picture(true, 2));
+    fanout.frame(picture(true, 1));
+    fanout.online(tracks(3));
+    fanout.frame(picture(true, 2));
     assert_eq!(read(&mut reader), "TK");
-    feed.offline("gone");
-    feed.frame(picture(true, 3));
+    fanout.offline("gone");
+    fanout.frame(picture(true, 3));
     assert_eq!(read(&mut reader), "-", "no frame of a camera that is off");
-    assert_eq!(feed.condition(), Condition::Offline("gone".to_owned()));
-    feed.rest();
-    assert_eq!(feed.condition(), Condition::Unknown);
-    assert_eq!(read(&mut feed.open()), "");
+    assert_eq!(
+        fanout.source_state(),
+        SourceState::Offline("gone".to_owned())
+    );
+    fanout.reset();
+    assert_eq!(fanout.source_state(), SourceState::Unknown);
+    assert_eq!(read(&mut fanout.open()), "");
 }
 
 #[test]
 fn times_rise_over_reconnections_too() {
-    let feed = Feed::new(KEPT);
-    let mut reader = feed.open();
+    let fanout = FrameFanout::new(KEPT);
+    let mut reader = fanout.open();
     for (number, time) in [5_000, 0, 5_500, 90_000].into_iter().enumerate() {
-        feed.online(tracks(number as u32));
-        feed.frame(picture(true, time));
-        feed.frame(Frame {
+        fanout.online(tracks(number as u32));
+        fanout.frame(picture(true, time));
+        fanout.frame(Frame {
             track: TrackKind::Audio,
             ..picture(true, time)
         });
@@ -138,8 +141,8 @@ fn times_rise_over_reconnections_too() {
         "unread ones of before are of no use: {times:?}"
     );
     assert_eq!(times[0], (TrackKind::Video, 90_000));
-    feed.frame(picture(false, 90_000));
-    feed.frame(Frame {
+    fanout.frame(picture(false, 90_000));
+    fanout.frame(Frame {
         track: TrackKind::Audio,
         ..picture(true, 90_500)
     });
@@ -148,7 +151,7 @@ fn times_rise_over_reconnections_too() {
     assert_eq!(times, [91_000], "the picture is moved, the sound left out");
 }
 
-fn read_frames(source: &mut FeedSource, context: &mut Context<'_>) -> Vec<Frame> {
+fn read_frames(source: &mut FanoutSource, context: &mut Context<'_>) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let Poll::Ready(event) = source.next().as_mut().poll(context) {
         if let SourceEvent::Frame(frame) = event {
@@ -160,41 +163,41 @@ fn read_frames(source: &mut FeedSource, context: &mut Context<'_>) -> Vec<Frame>
 
 #[test]
 fn a_reader_that_stands_still_keeps_no_more_than_there_is_room_for() {
-    let feed = Feed::new(10_000);
-    feed.online(tracks(1));
-    let mut reader = feed.open();
+    let fanout = FrameFanout::new(10_000);
+    fanout.online(tracks(1));
+    let mut reader = fanout.open();
     assert_eq!(read(&mut reader), "O");
     let heavy = |number: i64| Frame {
         data: Bytes::from_static(&[0; 4_000]),
         ..picture(true, number)
     };
     for number in 0..30 {
-        feed.frame(heavy(number));
-        assert!(feed.state().queues[0].1.weight <= 10_000);
+        fanout.frame(heavy(number));
+        assert!(fanout.state().queues[0].1.weight <= 10_000);
     }
-    assert_eq!(feed.lost(), 28, "the newest are there");
+    assert_eq!(fanout.lost(), 28, "the newest are there");
     assert_eq!(read(&mut reader), "KK");
-    assert_eq!(feed.state().queues[0].1.weight, 0);
+    assert_eq!(fanout.state().queues[0].1.weight, 0);
     // One that alone is too heavy is still handed on.
     let huge = Frame {
         data: vec![0; 50_000].into(),
         ..picture(true, 100)
     };
-    feed.frame(huge);
+    fanout.frame(huge);
     assert_eq!(read(&mut reader), "K");
 }
 
 #[test]
 fn a_gop_that_is_too_long_is_not_kept() {
-    let feed = Feed::new(KEPT);
-    feed.online(tracks(1));
+    let fanout = FrameFanout::new(KEPT);
+    fanout.online(tracks(1));
     let count = KEPT / picture(true, 0).weight();
     for number in 0..=count as i64 {
-        feed.frame(picture(number == 0, number));
+        fanout.frame(picture(number == 0, number));
     }
-    let mut late = feed.open();
-    feed.frame(picture(false, 1 << 40));
+    let mut late = fanout.open();
+    fanout.frame(picture(false, 1 << 40));
     assert_eq!(read(&mut late), "O", "waits for the next key frame");
-    feed.frame(picture(true, 1 << 41));
+    fanout.frame(picture(true, 1 << 41));
     assert_eq!(read(&mut late), "K");
 }
