@@ -272,7 +272,7 @@ impl Daemon {
 
     /// Description of the daemon for other programs on this machine, the text of `endpoint.json`.
     pub fn endpoint(&self) -> Endpoint {
-        let doors = self
+        let listeners = self
             .listeners
             .iter()
             .map(|(listener, listen)| ListenerInfo {
@@ -282,7 +282,7 @@ impl Daemon {
                     ListenAccess::Token { .. } => "token".to_owned(),
                 },
             });
-        let listen: Vec<_> = doors.collect();
+        let listen: Vec<_> = listeners.collect();
         Endpoint {
             v: 1,
             pid: std::process::id(),

@@ -145,20 +145,21 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
         .endpoint()
         .listen
         .into_iter()
-        .partition(|door| door.access == "open");
-    for door in &open {
-        writeln!(out, "peercam is listening on http://{}", door.address)?;
+        .partition(|listener| listener.access == "open");
+    for listener in &open {
+        writeln!(out, "peercam is listening on http://{}", listener.address)?;
     }
-    for door in &token {
+    for listener in &token {
         writeln!(
             out,
             "peercam is listening on {}, for viewers that were paired (peercam pair NAME)",
-            door.address
+            listener.address
         )?;
     }
-    if let (Some(door), Some((channel, name, _))) = (open.first(), daemon.hub().channels().first())
+    if let (Some(listener), Some((channel, name, _))) =
+        (open.first(), daemon.hub().channels().first())
     {
-        let base = format!("http://{}", from_here(door.address));
+        let base = format!("http://{}", from_here(listener.address));
         let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");
         if is_default {
             writeln!(

@@ -35,8 +35,8 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
 
 /// Addresses in the LAN at which holders of credentials reach these listeners.
 pub(super) fn lan_hints(listen: &[ListenerInfo]) -> Vec<SocketAddr> {
-    let doors = listen.iter().filter(|door| door.access == "token");
-    doors
-        .flat_map(|door| transport::tcp::reachable(door.address))
+    let listeners = listen.iter().filter(|listener| listener.access == "token");
+    listeners
+        .flat_map(|listener| transport::tcp::reachable(listener.address))
         .collect()
 }

@@ -11,7 +11,7 @@ use crate::{
     access::Authority,
     budget::{Budget, LOCAL, RESERVED, STRANGERS, sealed_connections},
     config::{Config, ListenAccess},
-    http::{Listening, LocalPlaces},
+    http::{Listening, LocalPermits},
 };
 
 /// Media responses of one credential, however few there are for each.
@@ -62,7 +62,7 @@ pub(super) struct ByKind {
     /// Connections on which they need not.
     pub(super) open: Connections,
     /// Requests on the open ones.
-    local: LocalPlaces,
+    local: LocalPermits,
 }
 
 impl ByKind {
@@ -71,7 +71,7 @@ impl ByKind {
         Self {
             sealed: places(shares.token).with_unauthenticated(shares.unauthenticated),
             open: places(shares.open),
-            local: LocalPlaces::new(shares.open, LOCAL.min(shares.open / 4)),
+            local: LocalPermits::new(shares.open, LOCAL.min(shares.open / 4)),
         }
     }
 
@@ -95,7 +95,7 @@ impl ByKind {
                         placeholder_hosts: allow_placeholder_hosts,
                     }),
                     is_local: listener.address().ip().to_canonical().is_loopback(),
-                    places: self.local.clone(),
+                    permits: self.local.clone(),
                 };
                 (listening, self.open.clone())
             }

@@ -74,11 +74,11 @@ impl Calls {
             shown: Arc::default(),
             effects: sender,
         };
-        let keeper = CallTask {
+        let task = CallTask {
             calls: calls.clone(),
             effects,
         };
-        (calls, keeper)
+        (calls, task)
     }
 
     fn call(&self) -> MutexGuard<'_, Call> {

@@ -1,7 +1,7 @@
 //! Permits for the media that viewers are sent.
 //!
 //! Keeps: no more viewers at a time than `max`, a credential no more than its share, and the owner
-//! is let in all the same. Ranks and who gives way are in `peercam_net::places`.
+//! is let in all the same. Ranks and who gives way are in `peercam_net::permits`.
 
 use peercam_net::permits::{Claim, NoPermit, Permit, Permits};
 use peercam_proto::error::{Error, ErrorKind};
@@ -16,7 +16,7 @@ use super::Caller;
 /// no share, and gets the place of somebody else where there is none.
 #[derive(Clone, Debug)]
 pub struct Viewers {
-    places: Permits,
+    permits: Permits,
     share: usize,
     players: Permits,
     downloads: Permits,
@@ -43,7 +43,7 @@ impl Viewers {
     /// Places for `max` viewers, `share` of them for one credential.
     pub fn new(max: usize, share: usize) -> Self {
         Self {
-            places: Permits::new(max),
+            permits: Permits::new(max),
             share,
             players: Permits::new(max),
             downloads: Permits::new(max),
@@ -84,17 +84,17 @@ impl Viewers {
             Media::Playback => Some((&self.players, "plays recordings to")),
             Media::Download => Some((&self.downloads, "lets files be fetched by")),
         };
-        let all = self.places.take(claim.clone());
+        let all = self.permits.take(claim.clone());
         let mut taken = vec![all.map_err(|why| self.refused(why))?];
-        if let Some((places, does)) = of_media {
+        if let Some((permits, does)) = of_media {
             let claim = Claim {
                 share: usize::MAX,
                 // Who asks for another one does not always end the first.
                 replaces_own: true,
                 ..claim
             };
-            let place = places.take(claim);
-            taken.push(place.map_err(|_| full(does, places.max()))?);
+            let permit = permits.take(claim);
+            taken.push(permit.map_err(|_| full(does, permits.max()))?);
         }
         Ok(taken)
     }
@@ -121,7 +121,7 @@ impl Viewers {
     /// # Errors
     /// As [`Viewers::enter`].
     pub fn check(&self, caller: &Caller) -> Result<(), Error> {
-        if self.places.has_one_for(caller.rank(), &caller.answers()) {
+        if self.permits.has_one_for(caller.rank(), &caller.answers()) {
             Ok(())
         } else {
             Err(full("serves", self.max()))
@@ -130,12 +130,12 @@ impl Viewers {
 
     /// Viewers being served.
     pub fn count(&self) -> usize {
-        self.places.count()
+        self.permits.count()
     }
 
     /// Viewers that may be served at a time.
     pub fn max(&self) -> usize {
-        self.places.max()
+        self.permits.max()
     }
 }
 

@@ -198,21 +198,21 @@ impl Body {
     }
 
     /// The seat that it is sent in, if it is media.
-    fn seat(&self) -> Option<&StreamPermit> {
+    fn permit(&self) -> Option<&StreamPermit> {
         match &self.content {
             Content::Whole(_) | Content::List(_) => None,
-            Content::Live(live) => Some(live.seat()),
-            Content::Playback(playback) => Some(playback.seat()),
-            Content::Download(download) => Some(download.seat()),
-            Content::Still(still) => Some(still.seat()),
-            Content::Sealed(sealed) => sealed.inner.seat(),
+            Content::Live(live) => Some(live.permit()),
+            Content::Playback(playback) => Some(playback.permit()),
+            Content::Download(download) => Some(download.permit()),
+            Content::Still(still) => Some(still.permit()),
+            Content::Sealed(sealed) => sealed.inner.permit(),
         }
     }
 
     /// Holds on to `serving` for as long as the body lives.
     pub(super) fn hold(&mut self, serving: Serving) {
-        if let Some(seat) = self.seat() {
-            serving.media(seat.endings());
+        if let Some(permit) = self.permit() {
+            serving.media(permit.endings());
         }
         self.serving = Some(serving);
     }

@@ -23,7 +23,7 @@ pub(super) struct DownloadBody {
     state: State,
     /// Bytes of the file that are still to be read.
     rest: Range<u64>,
-    seat: StreamPermit,
+    permit: StreamPermit,
 }
 
 type ReadBlock = BoxFuture<'static, (Box<dyn RecordingFile>, Result<Bytes, HalError>)>;
@@ -38,7 +38,7 @@ impl DownloadBody {
     /// The next bytes; `None` at the end. A file that cannot be read ends too early, which the
     /// viewer sees by the length that was promised.
     pub(super) fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+        if let Poll::Ready(reason) = self.permit.poll_ended(context) {
             tracing::info!(reason, "a file is not fetched to its end");
             self.state = State::Ended;
         }
@@ -81,8 +81,8 @@ impl DownloadBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &StreamPermit {
-        &self.seat
+    pub(super) fn permit(&self) -> &StreamPermit {
+        &self.permit
     }
 
     /// Returns whether it ended too early.
@@ -114,7 +114,7 @@ pub(super) fn respond(
     offset: u64,
     headers: &HeaderMap,
     is_head: bool,
-    seat: StreamPermit,
+    permit: StreamPermit,
 ) -> Result<Response<Body>, Error> {
     let (size, tag) = (file.size(), format!("\"{}\"", file.tag()));
     // `offset` resumes in the way of stock apps; a range beside it would mean two beginnings.
@@ -140,7 +140,7 @@ pub(super) fn respond(
         Body::download(DownloadBody {
             state: State::Idle(file),
             rest: rest.clone(),
-            seat,
+            permit,
         })
     };
     let mut response = reply::with_type(status, content_type, body);

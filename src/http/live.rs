@@ -27,14 +27,14 @@ pub(super) struct LiveBody {
     labels: Labels,
     /// Timestamp of the last frame, in milliseconds.
     timestamp: u32,
-    seat: StreamPermit,
+    permit: StreamPermit,
 }
 
 impl LiveBody {
     /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
     pub(super) fn new(
         subscription: Subscription,
-        seat: StreamPermit,
+        permit: StreamPermit,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
@@ -54,17 +54,17 @@ impl LiveBody {
             caller,
             labels,
             timestamp: 0,
-            seat,
+            permit,
         }
     }
 
     /// The next tags; `None` at the end of the stream.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
         let mut batch = TagBatch::default();
-        if self.seat.has_ended() {
+        if self.permit.has_ended() {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+        if let Poll::Ready(reason) = self.permit.poll_ended(context) {
             tracing::info!(stream = %self.subscription.stream(), caller = %self.caller, reason, "a viewer has to go");
             // Without the file's head before it a tag is no FLV: there is nobody to tell.
             if self.muxer.is_none() {
@@ -92,8 +92,8 @@ impl LiveBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &StreamPermit {
-        &self.seat
+    pub(super) fn permit(&self) -> &StreamPermit {
+        &self.permit
     }
 
     fn account(&mut self, bytes: u64, has_picture: bool) {

@@ -28,5 +28,5 @@ mod webhook;
 pub use metrics::Metrics;
 pub use router::{App, BODY_TIMEOUT};
 pub use server::{Listening, serve};
-pub use trusted::LocalPlaces;
+pub use trusted::LocalPermits;
 pub use webhook::{CommandWebhook, WebhookAddress};

@@ -31,13 +31,13 @@ pub(super) struct PlaybackBody {
     timestamp: u32,
     channel: ChannelId,
     caller: Caller,
-    seat: StreamPermit,
+    permit: StreamPermit,
 }
 
 impl PlaybackBody {
     pub(super) fn new(
         playback: Playback,
-        seat: StreamPermit,
+        permit: StreamPermit,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
@@ -54,17 +54,17 @@ impl PlaybackBody {
             timestamp: 0,
             channel,
             caller,
-            seat,
+            permit,
         }
     }
 
     /// The next tags; `None` at the end.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<TagBatch>> {
         let mut batch = TagBatch::default();
-        if self.seat.has_ended() {
+        if self.permit.has_ended() {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(reason) = self.seat.poll_ended(context) {
+        if let Poll::Ready(reason) = self.permit.poll_ended(context) {
             tracing::info!(channel = %self.channel, caller = %self.caller, reason, "playback was ended");
             if self.muxer.is_none() {
                 return Poll::Ready(None);
@@ -96,8 +96,8 @@ impl PlaybackBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &StreamPermit {
-        &self.seat
+    pub(super) fn permit(&self) -> &StreamPermit {
+        &self.permit
     }
 }
 

@@ -275,19 +275,19 @@ impl App {
         match media {
             MediaRequest::Live(stream) => {
                 visible(stream.channel)?;
-                let seat = self.take_seat(&caller, Some(Media::Live))?;
+                let permit = self.take_permit(&caller, Some(Media::Live))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
                 let subscription = self.hub.subscribe(stream).await?;
                 let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body = LiveBody::new(subscription, seat, hevc, asked_at, caller, labels);
+                let body = LiveBody::new(subscription, permit, hevc, asked_at, caller, labels);
                 Ok(flv(Body::live(body)))
             }
             MediaRequest::Playback { channel, window } => {
                 visible(channel)?;
                 let index = Arc::clone(self.device.recordings().of(channel)?);
-                let seat = self.take_seat(&caller, Some(Media::Playback))?;
+                let permit = self.take_permit(&caller, Some(Media::Playback))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
@@ -296,7 +296,7 @@ impl App {
                 let playback = players.start((&viewer, channel), index, window, self.clock);
                 let playback = playback.await?;
                 let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body = PlaybackBody::new(playback, seat, hevc, asked_at, caller, channel);
+                let body = PlaybackBody::new(playback, permit, hevc, asked_at, caller, channel);
                 Ok(flv(Body::playback(body)))
             }
             MediaRequest::Download { file_name, offset } => {
@@ -307,7 +307,7 @@ impl App {
                 let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
                 // Which channels there are is not to be found out by names.
                 visible(channel).map_err(|_| no_such())?;
-                let seat = self.take_seat(&caller, Some(Media::Download))?;
+                let permit = self.take_permit(&caller, Some(Media::Download))?;
                 let index = self
                     .device
                     .recordings()
@@ -326,7 +326,7 @@ impl App {
                 };
                 let headers = request.headers;
                 let mut response =
-                    download::respond(file, content_type, offset, headers, is_head, seat)?;
+                    download::respond(file, content_type, offset, headers, is_head, permit)?;
                 let disposition = format!("attachment; filename=\"{file_name}\"");
                 if let Ok(value) = HeaderValue::try_from(disposition) {
                     let headers = response.headers_mut();
@@ -339,15 +339,15 @@ impl App {
 
     /// Takes a seat for a caller that talks or is sent media; for media it has a place among all
     /// viewers.
-    pub(super) fn take_seat(
+    pub(super) fn take_permit(
         &self,
         caller: &Caller,
         media: Option<Media>,
     ) -> Result<StreamPermit, Error> {
-        let places = media.map(|media| self.viewers.enter(caller, media));
-        let places = places.transpose()?.unwrap_or_default();
+        let permits = media.map(|media| self.viewers.enter(caller, media));
+        let permits = permits.transpose()?.unwrap_or_default();
         let guard = self.device.activity().attend(&caller.viewer);
-        Ok(StreamPermit::new(places, guard))
+        Ok(StreamPermit::new(permits, guard))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {

@@ -28,7 +28,7 @@ use super::{
     connection_handle::TcpHandle,
     reply,
     router::App,
-    trusted::{self, LocalPlaces},
+    trusted::{self, LocalPermits},
 };
 use crate::access::{Authority, TokenVerifier};
 
@@ -53,7 +53,7 @@ pub enum Listening {
         /// Set if it is on loopback, so that it has the routes for programs on the device itself.
         is_local: bool,
         /// Places for requests.
-        places: LocalPlaces,
+        permits: LocalPermits,
     },
     /// Requests must authenticate with a token.
     Token {
@@ -172,8 +172,8 @@ async fn serve_connection(
         Listening::Open {
             allowed,
             is_local,
-            places,
-        } => serve_trusted(stream, address, activity, app, allowed, is_local, places).await,
+            permits,
+        } => serve_trusted(stream, address, activity, app, allowed, is_local, permits).await,
         Listening::Token {
             authority,
             allow_clear_media,
@@ -204,7 +204,7 @@ async fn serve_trusted(
     app: Arc<App>,
     allowed: Arc<Allowed>,
     is_local: bool,
-    places: LocalPlaces,
+    permits: LocalPermits,
 ) -> hyper::Result<()> {
     let Ok(connection) = Connection::open(stream, activity.clone()).await else {
         return Ok(());
@@ -215,7 +215,7 @@ async fn serve_trusted(
         app,
         allowed,
         is_local,
-        places,
+        permits,
         address,
         name: address.ip().to_string().into(),
     });

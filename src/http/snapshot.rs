@@ -24,7 +24,7 @@ const PIECE: usize = 64 << 10;
 /// hands, and the place with it.
 pub(super) struct StillBody {
     rest: Bytes,
-    seat: Arc<StreamPermit>,
+    permit: Arc<StreamPermit>,
 }
 
 impl StillBody {
@@ -44,8 +44,8 @@ impl StillBody {
     }
 
     /// Its place.
-    pub(super) fn seat(&self) -> &StreamPermit {
-        &self.seat
+    pub(super) fn permit(&self) -> &StreamPermit {
+        &self.permit
     }
 }
 
@@ -56,12 +56,15 @@ impl App {
         let caller = request.who.caller(&Labels::from_query(&query)?);
         let channel = query.channel()?;
         self.hub.check_channel(channel, &caller.channels)?;
-        let seat = Arc::new(self.take_seat(&caller, Some(Media::Still))?);
-        let place: Permit = Arc::clone(&seat) as _;
-        let still = self.stills.take(channel, &place).await?;
+        let permit = Arc::new(self.take_permit(&caller, Some(Media::Still))?);
+        let held: Permit = Arc::clone(&permit) as _;
+        let still = self.stills.take(channel, &held).await?;
         tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = still.len(), "still");
         let length = HeaderValue::from(still.len());
-        let body = Body::still(StillBody { rest: still, seat });
+        let body = Body::still(StillBody {
+            rest: still,
+            permit,
+        });
         let mut response = reply::with_type(StatusCode::OK, "image/jpeg", body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, length);
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_still_that_is_not_read_goes_with_its_place() {
-        let places = Permits::new(1);
+        let permits = Permits::new(1);
         let claim = |rank, whose: &str| Claim {
             rank,
             whose: whose.into(),
@@ -96,11 +99,11 @@ mod tests {
             share: 1,
             replaces_own: false,
         };
-        let place = places.take(claim(Rank::Guest, "guest")).expect("free");
-        let seat = StreamPermit::new(vec![place], ActivityTracker::new(()).attend("guest"));
+        let permit = permits.take(claim(Rank::Guest, "guest")).expect("free");
+        let permit = StreamPermit::new(vec![permit], ActivityTracker::new(()).attend("guest"));
         let still = StillBody {
             rest: vec![7; PIECE + 1].into(),
-            seat: Arc::new(seat),
+            permit: Arc::new(permit),
         };
         let mut body = Body::still(still);
 
@@ -115,7 +118,9 @@ mod tests {
 
         connections.sweep(now + Duration::from_secs(5));
         assert!(!activity.has_ended(), "nobody needs its place");
-        let _owner = places.take(claim(Rank::Owner, "owner")).expect("its place");
+        let _owner = permits
+            .take(claim(Rank::Owner, "owner"))
+            .expect("its place");
         for (seconds, has_ended) in [(6, false), (7, true)] {
             connections.sweep(now + Duration::from_secs(seconds));
             assert_eq!(activity.has_ended(), has_ended, "{seconds}");
@@ -125,10 +130,10 @@ mod tests {
     #[test]
     fn the_end_of_a_still_is_not_the_whole_of_it() {
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let places = ActivityTracker::new(()).attend("guest");
+        let guard = ActivityTracker::new(()).attend("guest");
         let mut still = StillBody {
             rest: whole.clone(),
-            seat: Arc::new(StreamPermit::new(Vec::new(), places)),
+            permit: Arc::new(StreamPermit::new(Vec::new(), guard)),
         };
         let pieces: Vec<_> = std::iter::from_fn(|| still.piece()).collect();
         assert_eq!(pieces.concat(), whole);

@@ -11,20 +11,20 @@ use crate::device::RequestGuard;
 /// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
 pub(super) struct StreamPermit {
     /// Places among all viewers, and among those that are sent the same; who talks needs none.
-    places: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
+    permits: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// Presence: the device counts as attended.
     _attending: RequestGuard,
     has_ended: bool,
 }
 
 impl StreamPermit {
-    pub(super) fn new(places: Vec<Permit>, guard: RequestGuard) -> Self {
-        let places = places.into_iter().map(|place| {
-            let ends = Box::pin(place.ends());
-            (place, ends)
+    pub(super) fn new(permits: Vec<Permit>, guard: RequestGuard) -> Self {
+        let permits = permits.into_iter().map(|permit| {
+            let ends = Box::pin(permit.ends());
+            (permit, ends)
         });
         Self {
-            places: places.collect(),
+            permits: permits.collect(),
             _attending: guard,
             has_ended: false,
         }
@@ -36,10 +36,10 @@ impl StreamPermit {
         if self.has_ended {
             return Poll::Pending;
         }
-        for (place, ends) in &mut self.places {
+        for (permit, ends) in &mut self.permits {
             if ends.as_mut().poll(context).is_ready() {
                 self.has_ended = true;
-                return Poll::Ready(place.why());
+                return Poll::Ready(permit.why());
             }
         }
         Poll::Pending
@@ -47,8 +47,8 @@ impl StreamPermit {
 
     /// Tells whoever serves its holder when that has to go.
     pub(super) fn endings(&self) -> Vec<Ending> {
-        let places = self.places.iter();
-        places.map(|(place, _)| place.ending()).collect()
+        let permits = self.permits.iter();
+        permits.map(|(permit, _)| permit.ending()).collect()
     }
 
     /// Returns whether its holder was told to go.

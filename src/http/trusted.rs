@@ -39,14 +39,14 @@ use crate::device;
 /// Places for requests on open listeners: those of viewers leave some to programs on the device, and
 /// those of programs that wait for something leave some to the others.
 #[derive(Clone, Debug)]
-pub struct LocalPlaces {
+pub struct LocalPermits {
     viewers: (device::UseCount, usize),
     /// Requests that wait. When there are more, the one that waits for longest is answered.
     waiting: Permits,
     others: (device::UseCount, usize),
 }
 
-impl LocalPlaces {
+impl LocalPermits {
     /// Places for so many connections; `local` of them are for programs on the device. A few more
     /// are never asked anything, so that there is always one to be displaced by a newcomer.
     pub fn new(connections: usize, local: usize) -> Self {
@@ -59,12 +59,12 @@ impl LocalPlaces {
 
     /// A place for a request of a viewer, or of a program that waits for nothing.
     fn take(&self, is_local: bool) -> Result<device::InUse, Error> {
-        let (places, max) = if is_local {
+        let (permits, max) = if is_local {
             &self.others
         } else {
             &self.viewers
         };
-        places.take(*max).ok_or_else(no_place)
+        permits.take(*max).ok_or_else(no_place)
     }
 
     /// A place for one that waits.
@@ -90,7 +90,7 @@ pub(super) struct Peer {
     pub(super) allowed: Arc<Allowed>,
     /// Set if the listener is on loopback: it has the routes for programs on the device itself.
     pub(super) is_local: bool,
-    pub(super) places: LocalPlaces,
+    pub(super) permits: LocalPermits,
     pub(super) address: SocketAddr,
     /// The address without its port.
     pub(super) name: Arc<str>,
@@ -108,7 +108,7 @@ impl Peer {
             app,
             allowed,
             is_local,
-            places,
+            permits,
             address,
             name,
         } = self;
@@ -129,7 +129,7 @@ impl Peer {
         {
             let body = RequestBody::clear(body);
             let query = parts.uri.query().unwrap_or_default();
-            let answer = Box::pin(local(app, places, route, &parts.method, query, body)).await;
+            let answer = Box::pin(local(app, permits, route, &parts.method, query, body)).await;
             let response = answer.unwrap_or_else(|error| {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
                 reply::refusal(&error)
@@ -137,8 +137,8 @@ impl Peer {
             app.count(path, response.status());
             return response;
         }
-        let place = match places.take(false) {
-            Ok(place) => place,
+        let permit = match permits.take(false) {
+            Ok(permit) => permit,
             Err(error) => {
                 let response = reply::refusal(&error);
                 app.count(path, response.status());
@@ -170,7 +170,7 @@ impl Peer {
                 app.respond(&mut request).await
             }
         };
-        response.body_mut().keep(place);
+        response.body_mut().keep(permit);
         if let Some(origin) = origin {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -184,7 +184,7 @@ impl Peer {
 /// Answers a program on the device itself.
 async fn local(
     app: &App,
-    places: &LocalPlaces,
+    permits: &LocalPermits,
     route: FirmwareRoute<'_>,
     method: &Method,
     query: &str,
@@ -198,10 +198,10 @@ async fn local(
     check_method(allowed, method)?;
     if route == FirmwareRoute::Call && method == Method::GET {
         let wait = CallWait::decode(&Query::parse(query)?)?;
-        let text = call(app, wait, &places.wait()?).await;
+        let text = call(app, wait, &permits.wait()?).await;
         return Ok(reply::json(StatusCode::OK, text));
     }
-    let _place = places.take(true)?;
+    let _permit = permits.take(true)?;
     let text = match route {
         FirmwareRoute::Feedback { session } => {
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
@@ -239,13 +239,13 @@ async fn local(
 }
 
 /// State of the call as JSON, once it is not as its asker knew it any more.
-async fn call(app: &App, CallWait { after, wait }: CallWait, place: &Permit) -> String {
+async fn call(app: &App, CallWait { after, wait }: CallWait, permit: &Permit) -> String {
     let mut shown = app.device.calls().shown();
     let is_other = shown.wait_for(|shown| shown.closed || after != Some(shown.number));
     // What has not changed in time, or while others want to wait too, is told as it is.
     tokio::select! {
         _ = tokio::time::timeout(wait, is_other) => {}
-        _ = place.ended() => {}
+        _ = permit.ended() => {}
     }
     let shown = shown.borrow().clone();
     let (state, channel, viewers) = match &shown.state {

@@ -88,7 +88,7 @@ impl App {
         body: &mut RequestBody,
         who: Who<'_>,
     ) -> Result<Talked, Error> {
-        let _seat = self.take_seat(caller, None)?;
+        let _permit = self.take_permit(caller, None)?;
         let speakers = self.device.speakers();
         let turn = speakers
             .take(channel, caller.rank(), &caller.viewer)

@@ -111,7 +111,7 @@ pub enum NoPermit {
 /// A place that was taken. Dropping it frees it.
 #[derive(Debug)]
 pub struct Permit {
-    places: Permits,
+    permits: Permits,
     serial: u64,
     end: End,
     gone: CancellationToken,
@@ -178,7 +178,7 @@ impl Permits {
             gone: gone.clone(),
         });
         Ok(Permit {
-            places: self.clone(),
+            permits: self.clone(),
             serial,
             end,
             gone,
@@ -356,7 +356,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut table = self.places.table();
+        let mut table = self.permits.table();
         table.taken.retain(|taken| taken.serial != self.serial);
         drop(table);
         self.gone.cancel();

@@ -106,8 +106,8 @@ impl Service {
             let Some(incoming) = incoming else { return };
             let now = Instant::now();
             let unauthenticated = self.connections.unauthenticated();
-            let knock = (incoming.peer().source(), incoming.has_address());
-            let ticket = match admissions.next(knock, unauthenticated, now) {
+            let attempt = (incoming.peer().source(), incoming.has_address());
+            let ticket = match admissions.next(attempt, unauthenticated, now) {
                 HandshakeDecision::Accept(ticket) => ticket,
                 HandshakeDecision::Retry => {
                     // A Retry (RFC 9000 §8.1.2), which costs no state.

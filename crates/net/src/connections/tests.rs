@@ -246,7 +246,7 @@ struct Flood {
     entrance: UnauthenticatedLimiter,
     now: Instant,
     sources: u32,
-    knocks: u32,
+    attempts: u32,
     per_second: u32,
     held: Vec<ConnectionEntry>,
 }
@@ -263,7 +263,7 @@ impl Flood {
             entrance: entrance(places, now),
             now,
             sources,
-            knocks: 0,
+            attempts: 0,
             per_second,
             held: Vec::new(),
         };
@@ -274,8 +274,8 @@ impl Flood {
     fn goes_on(&mut self, time: Duration) {
         let until = self.now + time;
         while self.now < until {
-            let source = 1 + self.knocks % self.sources;
-            self.knocks += 1;
+            let source = 1 + self.attempts % self.sources;
+            self.attempts += 1;
             let ticket = self.entrance.ticket(at(source).source(), self.now);
             let standing = Standing::Unauthenticated(ticket);
             self.held

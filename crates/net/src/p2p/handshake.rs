@@ -173,9 +173,9 @@ mod tests {
         for second in 0..60 {
             let from = start + second * SECOND;
             let mut flooded = 0;
-            for knock in 0..2000 {
-                let at = from + knock * Duration::from_micros(500);
-                flooded += let_in(&mut admissions, source(knock % 200), at, 1);
+            for attempt in 0..2000 {
+                let at = from + attempt * Duration::from_micros(500);
+                flooded += let_in(&mut admissions, source(attempt % 200), at, 1);
             }
             // Somebody else every second.
             let owner = source(1000 + second);

@@ -12,20 +12,20 @@ fn claim(rank: Rank, whose: &str) -> Claim {
     }
 }
 
-fn has_ended(place: &Permit) -> bool {
-    place.end.token.is_cancelled()
+fn has_ended(permit: &Permit) -> bool {
+    permit.end.token.is_cancelled()
 }
 
 #[test]
 fn a_place_comes_back() {
-    let places = Permits::new(2);
-    let one = places.take(claim(Rank::Guest, "a")).expect("free");
-    let _two = places.take(claim(Rank::Guest, "b")).expect("free");
-    let full = places.take(claim(Rank::Guest, "c")).expect_err("full");
+    let permits = Permits::new(2);
+    let one = permits.take(claim(Rank::Guest, "a")).expect("free");
+    let _two = permits.take(claim(Rank::Guest, "b")).expect("free");
+    let full = permits.take(claim(Rank::Guest, "c")).expect_err("full");
     assert_eq!(full, NoPermit::Full);
     drop(one);
-    assert_eq!(places.count(), 1);
-    assert!(places.take(claim(Rank::Guest, "c")).is_ok());
+    assert_eq!(permits.count(), 1);
+    assert!(permits.take(claim(Rank::Guest, "c")).is_ok());
 }
 
 #[test]
@@ -46,45 +46,45 @@ fn who_weighs_more_gets_the_newest_place_of_the_one_that_has_most() {
         (&[(Guest, "a")], Owner, Ok(0)),
     ];
     for (holders, newcomer, expected) in table {
-        let places = Permits::new(holders.len());
+        let permits = Permits::new(holders.len());
         let held: Vec<_> = holders
             .iter()
-            .map(|(rank, whose)| places.take(claim(*rank, whose)).expect("free"))
+            .map(|(rank, whose)| permits.take(claim(*rank, whose)).expect("free"))
             .collect();
-        let found = places.has_one_for(newcomer, "n");
-        let taken = places.take(claim(newcomer, "newcomer"));
+        let found = permits.has_one_for(newcomer, "n");
+        let taken = permits.take(claim(newcomer, "newcomer"));
         assert_eq!(found, taken.is_ok(), "{holders:?}");
         let ended: Vec<_> = (0..held.len()).filter(|at| has_ended(&held[*at])).collect();
         match expected {
             Ok(index) => assert!(taken.is_ok() && ended == [index], "{holders:?}: {ended:?}"),
             Err(why) => assert!(taken.is_err_and(|found| found == why) && ended.is_empty()),
         }
-        assert_eq!(places.count(), places.max());
+        assert_eq!(permits.count(), permits.max());
     }
 }
 
 #[test]
 fn whoever_had_to_go_is_told_when_it_comes_again() {
-    let places = Permits::new(1);
-    let guest = places.take(claim(Rank::Guest, "a")).expect("free");
-    let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
+    let permits = Permits::new(1);
+    let guest = permits.take(claim(Rank::Guest, "a")).expect("free");
+    let owner = permits.take(claim(Rank::Owner, "o")).expect("displaces");
     assert!(has_ended(&guest) && guest.why() == FOR_THE_OWNER);
     drop(guest);
-    assert_eq!(places.count(), 1, "it frees nobody else's place");
-    let again = places.take(claim(Rank::Guest, "a")).err();
+    assert_eq!(permits.count(), 1, "it frees nobody else's place");
+    let again = permits.take(claim(Rank::Guest, "a")).err();
     assert_eq!(again, Some(NoPermit::Displaced));
     drop(owner);
-    drop(places.take(claim(Rank::Guest, "a")).expect("free"));
-    let _owner = places.take(claim(Rank::Owner, "o")).expect("free");
-    let again = places.take(claim(Rank::Guest, "a")).err();
+    drop(permits.take(claim(Rank::Guest, "a")).expect("free"));
+    let _owner = permits.take(claim(Rank::Owner, "o")).expect("free");
+    let again = permits.take(claim(Rank::Guest, "a")).err();
     assert_eq!(again, Some(NoPermit::Full), "that was another time");
 }
 
 #[test]
 fn a_share_is_for_guests() {
-    let places = Permits::new(9);
+    let permits = Permits::new(9);
     let take = |rank| {
-        let taken = (0..5).map(|_| places.take(claim(rank, "x")));
+        let taken = (0..5).map(|_| permits.take(claim(rank, "x")));
         taken.filter_map(Result::ok).collect::<Vec<_>>()
     };
     let guests = take(Rank::Guest);
@@ -95,9 +95,9 @@ fn a_share_is_for_guests() {
 
 #[tokio::test]
 async fn a_place_is_vacated_when_its_old_holder_has_gone() {
-    let places = Permits::new(1);
-    let guest = places.take(claim(Rank::Guest, "a")).expect("free");
-    let owner = places.take(claim(Rank::Owner, "o")).expect("displaces");
+    let permits = Permits::new(1);
+    let guest = permits.take(claim(Rank::Guest, "a")).expect("free");
+    let owner = permits.take(claim(Rank::Owner, "o")).expect("displaces");
     let leaves = async {
         assert_eq!(guest.ended().await, FOR_THE_OWNER);
         drop(guest);
@@ -108,70 +108,73 @@ async fn a_place_is_vacated_when_its_old_holder_has_gone() {
 
 #[test]
 fn a_party_may_give_its_own_place_for_another() {
-    let places = Permits::new(1);
+    let permits = Permits::new(1);
     let replacing = |whose: &str| Claim {
         replaces_own: true,
         ..claim(Rank::Guest, whose)
     };
-    let first = places.take(replacing("a")).expect("free");
-    assert_eq!(places.take(replacing("b")).err(), Some(NoPermit::Full));
-    let second = places.take(replacing("a")).expect("its own");
+    let first = permits.take(replacing("a")).expect("free");
+    assert_eq!(permits.take(replacing("b")).err(), Some(NoPermit::Full));
+    let second = permits.take(replacing("a")).expect("its own");
     assert_eq!(first.why(), FOR_ITS_OWN);
     drop(first);
-    assert_eq!(places.count(), 1);
+    assert_eq!(permits.count(), 1);
     drop(second);
-    assert!(places.take(replacing("b")).is_ok());
+    assert!(permits.take(replacing("b")).is_ok());
 }
 
 #[test]
 fn a_party_with_a_small_share_changes_what_it_has() {
-    let places = Permits::new(4);
+    let permits = Permits::new(4);
     let of = |replaces_own| Claim {
         share: 1,
         replaces_own,
         ..claim(Rank::Guest, "a")
     };
-    let first = places.take(of(true)).expect("free");
-    assert_eq!(places.take(of(false)).err(), Some(NoPermit::Share));
-    let second = places.take(of(true)).expect("instead of the first");
-    assert_eq!((first.why(), places.count()), (FOR_ITS_OWN, 1));
-    let early = places.take(of(true));
+    let first = permits.take(of(true)).expect("free");
+    assert_eq!(permits.take(of(false)).err(), Some(NoPermit::Share));
+    let second = permits.take(of(true)).expect("instead of the first");
+    assert_eq!((first.why(), permits.count()), (FOR_ITS_OWN, 1));
+    let early = permits.take(of(true));
     assert_eq!(
         early.err(),
         Some(NoPermit::Share),
         "while the first is leaving"
     );
     drop(first);
-    assert_eq!(places.count(), 1, "which frees nobody else's");
+    assert_eq!(permits.count(), 1, "which frees nobody else's");
     drop(second);
 }
 
 #[test]
 fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
-    let places = Permits::new(6);
+    let permits = Permits::new(6);
     let of = |rank, whose: &str, answers: &str| Claim {
         answers: answers.into(),
         ..claim(rank, whose)
     };
     let minted = |number: usize| of(Rank::Guest, &format!("shop {number}"), "shop");
-    let shop: Vec<_> = (0..6).map(|number| places.take(minted(number))).collect();
-    let shop: Vec<_> = shop.into_iter().map(|place| place.expect("free")).collect();
-    assert_eq!(places.take(minted(7)).err(), Some(NoPermit::Full));
-    assert!(places.has_one_for(Rank::Guest, "a"));
-    let paired = ["a", "b"].map(|whose| places.take(claim(Rank::Guest, whose)));
-    let paired = paired.map(|place| place.expect("beyond what they keep"));
+    let shop: Vec<_> = (0..6).map(|number| permits.take(minted(number))).collect();
+    let shop: Vec<_> = shop
+        .into_iter()
+        .map(|permit| permit.expect("free"))
+        .collect();
+    assert_eq!(permits.take(minted(7)).err(), Some(NoPermit::Full));
+    assert!(permits.has_one_for(Rank::Guest, "a"));
+    let paired = ["a", "b"].map(|whose| permits.take(claim(Rank::Guest, whose)));
+    let paired = paired.map(|permit| permit.expect("beyond what they keep"));
     let gone = [4, 5].map(|number| shop[number].why());
     assert_eq!(gone, [FOR_OTHERS, FOR_OTHERS]);
-    assert!(shop[..4].iter().all(|place| !has_ended(place)));
-    assert!(!places.has_one_for(Rank::Guest, "c"));
-    let third = places.take(claim(Rank::Guest, "c"));
+    assert!(shop[..4].iter().all(|permit| !has_ended(permit)));
+    assert!(!permits.has_one_for(Rank::Guest, "c"));
+    let third = permits.take(claim(Rank::Guest, "c"));
     assert_eq!(third.err(), Some(NoPermit::Full), "four are theirs");
     // What they have lost they do not get back from others, and the owner comes before all.
-    assert_eq!(places.take(minted(4)).err(), Some(NoPermit::Full));
-    let owner = places
+    assert_eq!(permits.take(minted(4)).err(), Some(NoPermit::Full));
+    let owner = permits
         .take(claim(Rank::Owner, "o"))
         .expect("of who has most");
-    assert!(has_ended(&shop[3]) && paired.iter().all(|place| !has_ended(place)));
+    assert!(has_ended(&shop[3]) && paired.iter().all(|permit| !has_ended(permit)));
     drop(owner);
 }
 
@@ -190,21 +193,21 @@ fn what_is_kept() {
 
 #[test]
 fn who_may_give_one_of_its_own_takes_nobody_elses() {
-    let places = Permits::new(3);
+    let permits = Permits::new(3);
     let minted = |number: usize| Claim {
         answers: "shop".into(),
         ..claim(Rank::Guest, &format!("shop {number}"))
     };
-    let shop = [0, 1].map(|number| places.take(minted(number)).expect("free"));
-    let own = places.take(claim(Rank::Guest, "a")).expect("free");
+    let shop = [0, 1].map(|number| permits.take(minted(number)).expect("free"));
+    let own = permits.take(claim(Rank::Guest, "a")).expect("free");
     let replacing = Claim {
         replaces_own: true,
         ..claim(Rank::Guest, "a")
     };
-    let other = places.take(replacing).expect("instead of its own");
-    assert!(has_ended(&own) && shop.iter().all(|place| !has_ended(place)));
+    let other = permits.take(replacing).expect("instead of its own");
+    assert!(has_ended(&own) && shop.iter().all(|permit| !has_ended(permit)));
     drop((own, other));
-    let third = places.take(minted(2)).expect("free");
-    let _late = places.take(claim(Rank::Guest, "a")).expect("beyond two");
+    let third = permits.take(minted(2)).expect("free");
+    let _late = permits.take(claim(Rank::Guest, "a")).expect("beyond two");
     assert!(has_ended(&third));
 }
