@@ -197,7 +197,7 @@ impl Body {
         self.place = Some(place);
     }
 
-    /// The seat that it is sent in, if it is media.
+    /// The permit under which it is sent, if it is media.
     fn permit(&self) -> Option<&StreamPermit> {
         match &self.content {
             Content::Whole(_) | Content::List(_) => None,

@@ -50,7 +50,8 @@ use crate::{
 /// Timeout of a request body, if nothing else is configured.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout of a command. Apps of phones wait 2 s for it (`ANSWER_TIME`), others 7.5 s.
+/// Timeout of a command. Apps of phones wait 2 s for it, others 7.5 s; what asks a program or firmware
+/// has `ANSWER_TIME` for that.
 pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 
 /// The services that all listeners serve.
@@ -269,7 +270,7 @@ impl App {
         let caller = request.who.caller(&labels);
         let media = MediaRequest::decode(&query)?;
         caller.check(Need::for_media(&media))?;
-        // HEAD asks whether there would be an answer: a seat is taken, and no camera opened.
+        // HEAD asks whether there would be an answer: a permit is taken, and no camera opened.
         let is_head = request.method == Method::HEAD;
         let visible = |channel| self.hub.check_channel(channel, &caller.channels);
         match media {
@@ -337,7 +338,7 @@ impl App {
         }
     }
 
-    /// Takes a seat for a caller that talks or is sent media; for media it has a place among all
+    /// Takes a permit for a caller that talks or is sent media; for media one among all
     /// viewers.
     pub(super) fn take_permit(
         &self,

@@ -1,7 +1,7 @@
 //! One channel's way to the card: takes its frames and says what is to be written.
 //!
 //! Keeps: nothing is written that depends on what was lost; no frame waits here for the card; the
-//! channel's file is closed when its stream ends. Files belong to `store`.
+//! channel's file is closed when its stream ends. Files belong to `card_writer`.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 

@@ -2,12 +2,13 @@
 
 use std::{fs, path::Path};
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/decisions.md",
     "docs/glossary.md",
+    "docs/troubleshooting.md",
 ];
 /// A document whose tables of three columns are question, file and name.
 const ARCHITECTURE: &str = "docs/architecture.md";

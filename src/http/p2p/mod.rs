@@ -1,4 +1,4 @@
-//! Requests over P2P: the same door and the same router as over TCP, one exchange on a stream.
+//! Requests over P2P: the same authentication and the same router as over TCP, one exchange on a stream.
 
 mod notifier;
 mod peers;
@@ -127,11 +127,11 @@ impl Service {
                 incoming.ignore();
                 continue;
             };
-            let talk = self
+            let serving = self
                 .clone()
                 .serve_connection(incoming, activity.clone(), stop.clone());
-            let talk = tasks.spawn(contain(Part::Connection, peer, talk));
-            activity.served_by(talk.abort_handle());
+            let serving = tasks.spawn(contain(Part::Connection, peer, serving));
+            activity.served_by(serving.abort_handle());
         }
     }
 
@@ -329,7 +329,7 @@ impl SecureChannel for Channel<'_> {
     }
 }
 
-/// A P2P connection as its door sees it.
+/// A P2P connection, as requests on it are authenticated.
 struct P2pHandle {
     connection: Connection,
     activity: ConnectionEntry,

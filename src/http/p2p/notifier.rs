@@ -35,7 +35,7 @@ pub struct PeerNotifier {
 }
 
 impl PeerNotifier {
-    /// An outbox to the sessions of `authority`, over the connections of `peers`, in this device's
+    /// A notifier of the sessions of `authority`, over the connections of `peers`, in this device's
     /// name.
     /// Both names are of letters, digits, `_` and `-`.
     pub fn new(

@@ -1,6 +1,6 @@
 //! The table of P2P connections by session, and their metrics.
 //!
-//! Invariant: an entry lives as long as the door of its connection, so the bound on connections of
+//! Invariant: an entry lives as long as its authenticated connection, so the bound on connections of
 //! sessions bounds the table. Rights stay with the session.
 
 use std::sync::{Arc, MutexGuard};
