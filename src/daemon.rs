@@ -37,7 +37,7 @@ use self::{
     user::custom_commands,
 };
 use crate::{
-    access::{self, Authority, DataDir, Endpoint, ListenerInfo, Lock, SecretStore},
+    access::{self, Authority, DataDir, Lock, SecretStore},
     budget::Budget,
     config::{Channel, Config, Listen, ListenAccess},
     device::{self, ActivityTracker, CallTask, Calls, Device, Standby, ViewerNotifier, Viewers},
@@ -45,6 +45,7 @@ use crate::{
     live::{self, Hub, Stills},
     log,
     playback::PlaybackSessions,
+    reach::{Endpoint, ListenerInfo},
     talk::{self, Speakers},
 };
 

@@ -18,7 +18,7 @@
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`access`] | who may do what |
 //! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
-//! | 0 | [`log`] | where the log goes |
+//! | 0 | [`log`], [`reach`] | where the log goes; where the device can be reached |
 //!
 //! # The two journeys
 //!
@@ -42,6 +42,7 @@ pub mod http;
 pub mod live;
 pub mod log;
 pub mod playback;
+pub mod reach;
 #[cfg(feature = "record")]
 pub mod record;
 pub mod talk;

@@ -7,16 +7,15 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::Write,
-    net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use rustix::fs::Access;
-use serde::{Deserialize, Serialize};
 
 use super::files::{self, FileError};
+use crate::reach::Endpoint;
 
 /// The directory in which the device keeps what must outlast it.
 #[derive(Clone, Debug)]
@@ -48,39 +47,6 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
-}
-
-/// A running daemon's description of itself, `endpoint.json`; rewritten when it changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Version of this file; 1.
-    pub v: u32,
-    /// The daemon's process.
-    pub pid: u32,
-    /// The device's id, in hex.
-    pub device_id: String,
-    /// Its TCP listeners.
-    pub listen: Vec<ListenerInfo>,
-    /// TCP addresses at which viewers that hold a credential can reach it.
-    pub lan: Vec<SocketAddr>,
-    /// UDP addresses at which viewers can dial it by its key; empty if P2P is off.
-    #[serde(default)]
-    pub udp: Vec<SocketAddr>,
-    /// The relays through which it can be dialled.
-    #[serde(default)]
-    pub relays: Vec<String>,
-    /// The `_sys_xp2p_info` that an app back end keeps of it, if P2P is on.
-    #[serde(default)]
-    pub xp2p_info: Option<String>,
-}
-
-/// A TCP listener of a running daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerInfo {
-    /// The address that is bound.
-    pub address: SocketAddr,
-    /// `open` or `token`.
-    pub access: String,
 }
 
 impl DataDir {
@@ -221,6 +187,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
+    use crate::reach::ListenerInfo;
 
     #[test]
     fn one_daemon_has_the_directory_and_others_find_it() {

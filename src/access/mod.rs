@@ -24,7 +24,7 @@ mod verifier;
 mod watch;
 
 pub use authority::{Access, Authority};
-pub use data_dir::{DataDir, DataDirError, Endpoint, ListenerInfo, Lock};
+pub use data_dir::{DataDir, DataDirError, Lock};
 pub use files::FileError;
 pub use holder::Holder;
 pub use metrics::Metrics;

@@ -6,8 +6,8 @@ use peercam_net::{self as transport, tcp::Listener};
 
 use super::StartError;
 use crate::{
-    access::ListenerInfo,
     config::{Listen, ListenAccess},
+    reach::ListenerInfo,
 };
 
 pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{UdpHints, listen::lan_hints};
-use crate::access::{DataDir, Endpoint};
+use crate::{access::DataDir, reach::Endpoint};
 
 /// Interval between looks for another address of the device.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
