@@ -184,7 +184,7 @@ async fn device() {
     let config = Config::parse(&text, "bench".as_ref()).expect("a valid configuration");
     let daemon = Daemon::with_cameras(config, |clock, _| Ok(Arc::new(Flood { clock })));
     let daemon = daemon.await.expect("free ports");
-    let udp = daemon.endpoint().udp;
+    let udp = daemon.reachability().borrow().udp.clone();
     let port = udp.iter().find(|address| address.is_ipv4()).expect("IPv4");
     println!("{}", port.port());
     std::io::stdout().flush().expect("a reader");

@@ -5,6 +5,7 @@ mod error;
 mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;
+mod reachability;
 #[cfg(feature = "record")]
 mod record;
 mod registry;
@@ -21,7 +22,6 @@ use std::{
 
 use peercam_hal::{Camera, clock::Clock};
 use peercam_net::{self as transport, ProvenSources, UnauthenticatedLimiter, tcp::Listener};
-use peercam_proto::peer_info::PeerInfo;
 use peercam_task::{boundary, watchdog};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -31,21 +31,22 @@ pub use self::error::StartError;
 use self::{
     cameras::{CameraFactory, cameras},
     listen::{bind, lan_hints},
+    reachability::{publish_changes, watch_lan},
     registry::registry,
-    services::{publish_changes, service, sweep},
+    services::{service, sweep},
     shares::{ByKind, Shares},
     user::custom_commands,
 };
 use crate::{
     access::{self, Authority, DataDir, Lock, SecretStore},
     budget::Budget,
-    config::{Channel, Config, Listen, ListenAccess},
+    config::{Channel, Config, Listen},
     device::{self, ActivityTracker, CallTask, Calls, Device, Standby, ViewerNotifier, Viewers},
     http::{self, App},
     live::{self, Hub, Stills},
     log,
     playback::PlaybackSessions,
-    reach::{Endpoint, ListenerInfo},
+    reach::{Endpoint, Reachability},
     talk::{self, Speakers},
 };
 
@@ -66,33 +67,8 @@ pub struct Daemon {
     p2p: Option<p2p::P2p>,
     #[cfg(feature = "record")]
     recorder: Option<Arc<crate::record::Recorder>>,
-    peer_info: watch::Sender<Option<PeerInfo>>,
-    udp_hints: UdpHints,
-    relays: Vec<String>,
+    reach: watch::Sender<Reachability>,
     _lock: Lock,
-}
-
-/// Source of the addresses at which viewers can dial the device now.
-type UdpHints = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
-
-/// Ways to dial the device, and to tell its viewers something.
-struct Reachability {
-    notifier: Option<Arc<dyn ViewerNotifier>>,
-    peer_info: Option<PeerInfo>,
-    udp_hints: UdpHints,
-    relays: Vec<String>,
-}
-
-impl Default for Reachability {
-    /// Not at all.
-    fn default() -> Self {
-        Self {
-            notifier: None,
-            peer_info: None,
-            udp_hints: Arc::new(Vec::new),
-            relays: Vec::new(),
-        }
-    }
 }
 
 /// Interval, at shutdown, between looks for connections that have been answered.
@@ -170,17 +146,24 @@ impl Daemon {
         #[cfg(feature = "p2p")]
         let p2p = p2p::P2p::start(&config, &budget, &authority, &mut registry).await?;
         #[cfg(feature = "p2p")]
-        let reach = match &p2p {
-            Some(p2p) => p2p.reach(&authority, &config),
-            None => Reachability::default(),
-        };
+        let notifier = p2p.as_ref().map(|p2p| p2p.notifier(&authority, &config));
         #[cfg(not(feature = "p2p"))]
-        let reach = Reachability::default();
+        let notifier: Option<Arc<dyn ViewerNotifier>> = None;
         let stills = Stills::new(&hub, &channels, budget.picture, &mut registry);
         let zone = config.device.timezone.clone();
         let mut listeners = Vec::new();
+        let mut reachability = Reachability::default();
         for listen in config.listen {
-            listeners.push((bind(&listen).await?, listen));
+            let listener = bind(&listen).await?;
+            reachability
+                .listeners
+                .push(listen::info(&listener, &listen));
+            listeners.push((listener, listen));
+        }
+        reachability.lan = lan_hints(&reachability.listeners);
+        #[cfg(feature = "p2p")]
+        if let Some(p2p) = &p2p {
+            p2p.describe(&mut reachability);
         }
         #[cfg(feature = "record")]
         let recordings =
@@ -209,7 +192,7 @@ impl Daemon {
             hub: hub.clone(),
             channels,
             viewers: viewers.clone(),
-            notifier: reach.notifier.clone(),
+            notifier: notifier.clone(),
             recordings,
             players,
             speakers,
@@ -236,7 +219,7 @@ impl Daemon {
             listeners,
             app: Arc::new(app),
             call_task,
-            notifier: reach.notifier,
+            notifier,
             connections,
             data_dir,
             store,
@@ -253,53 +236,26 @@ impl Daemon {
             ),
             #[cfg(feature = "p2p")]
             known,
-            peer_info: watch::Sender::new(reach.peer_info),
-            udp_hints: reach.udp_hints,
-            relays: reach.relays,
+            reach: watch::Sender::new(reachability),
             _lock: lock,
         };
-        daemon.data_dir.publish(&daemon.endpoint())?;
-        tracing::info!(device = %daemon.authority.device(), data_dir = %daemon.data_dir.path().display(), "started");
+        let device = daemon.authority.device();
+        let endpoint = Endpoint::of(device, &daemon.reach.borrow());
+        daemon.data_dir.publish(&endpoint)?;
+        tracing::info!(%device, data_dir = %daemon.data_dir.path().display(), "started");
         Ok(daemon)
     }
 
     /// The addresses that are listened on, in the order of the configuration.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .map(|(listener, _)| listener.address())
-            .collect()
+        let reachability = self.reach.borrow();
+        let listeners = reachability.listeners.iter();
+        listeners.map(|listener| listener.address).collect()
     }
 
-    /// Description of the daemon for other programs on this machine, the text of `endpoint.json`.
-    pub fn endpoint(&self) -> Endpoint {
-        let listeners = self
-            .listeners
-            .iter()
-            .map(|(listener, listen)| ListenerInfo {
-                address: listener.address(),
-                access: match listen.access {
-                    ListenAccess::Open { .. } => "open".to_owned(),
-                    ListenAccess::Token { .. } => "token".to_owned(),
-                },
-            });
-        let listen: Vec<_> = listeners.collect();
-        Endpoint {
-            v: 1,
-            pid: std::process::id(),
-            device_id: self.authority.device().to_string(),
-            lan: lan_hints(&listen),
-            listen,
-            udp: (self.udp_hints)(),
-            relays: self.relays.clone(),
-            xp2p_info: self.peer_info.borrow().as_ref().map(ToString::to_string),
-        }
-    }
-
-    /// Peer information that an app back end keeps, `_sys_xp2p_info`; `None` if P2P is off. It is
-    /// issued again whenever the device's addresses have changed.
-    pub fn peer_info(&self) -> watch::Receiver<Option<PeerInfo>> {
-        self.peer_info.subscribe()
+    /// Ways to reach the device, from now on.
+    pub fn reachability(&self) -> watch::Receiver<Reachability> {
+        self.reach.subscribe()
     }
 
     /// The live streams.
@@ -311,7 +267,6 @@ impl Daemon {
     /// no new connections; live bodies end with their terminator; answers under way finish;
     /// what is left after 4 s is cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let endpoint = self.endpoint();
         let Self {
             listeners,
             app,
@@ -328,9 +283,7 @@ impl Daemon {
             p2p,
             #[cfg(feature = "record")]
             recorder,
-            peer_info,
-            udp_hints,
-            relays: _,
+            reach,
             _lock,
         } = self;
         let stopping = CancellationToken::new();
@@ -365,6 +318,7 @@ impl Daemon {
                 app,
                 authority,
                 known,
+                reach.clone(),
                 stopping.clone(),
                 tasks.clone(),
                 &mut owned,
@@ -374,17 +328,13 @@ impl Daemon {
             let watched = watched.clone();
             move || sweep(watched.clone())
         }));
+        let (device, published) = (authority.device(), reach.subscribe());
         owned.spawn(service("access", move || {
             access::watch(store.clone(), Arc::clone(&authority))
         }));
-        owned.spawn(service("addresses", move || {
-            let peer_info = peer_info.clone();
-            publish_changes(
-                data_dir.clone(),
-                endpoint.clone(),
-                Arc::clone(&udp_hints),
-                peer_info,
-            )
+        owned.spawn(service("addresses", move || watch_lan(reach.clone())));
+        owned.spawn(service("endpoint.json", move || {
+            publish_changes(data_dir.clone(), device, published.clone())
         }));
 
         stop.await;

@@ -16,6 +16,7 @@ use peercam::{
     config::Config,
     daemon::{self, Daemon},
     log::{Log, LogLines},
+    reach::{ListenerAccess, ListenerInfo},
 };
 use peercam_proto::text::Lines;
 use peercam_task::{
@@ -141,11 +142,9 @@ const EXIT_AT_ONCE: i32 = 130;
 /// Tells a person what to paste into a player.
 fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    let (open, token): (Vec<_>, Vec<_>) = daemon
-        .endpoint()
-        .listen
-        .into_iter()
-        .partition(|listener| listener.access == "open");
+    let listeners = daemon.reachability().borrow().listeners.clone();
+    let is_open = |listener: &ListenerInfo| listener.access == ListenerAccess::Open;
+    let (open, token): (Vec<_>, Vec<_>) = listeners.into_iter().partition(is_open);
     for listener in &open {
         writeln!(out, "peercam is listening on http://{}", listener.address)?;
     }

@@ -187,7 +187,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
-    use crate::reach::ListenerInfo;
+    use crate::reach::{ListenerAccess, ListenerInfo};
 
     #[test]
     fn one_daemon_has_the_directory_and_others_find_it() {
@@ -210,7 +210,7 @@ mod tests {
             device_id: "00".repeat(32),
             listen: vec![ListenerInfo {
                 address: "[::1]:5".parse().expect("an address"),
-                access: "token".to_owned(),
+                access: ListenerAccess::Token,
             }],
             lan: vec!["192.0.2.1:5".parse().expect("an address")],
             udp: vec!["192.0.2.1:6".parse().expect("an address")],

@@ -7,7 +7,7 @@ use peercam_net::{self as transport, tcp::Listener};
 use super::StartError;
 use crate::{
     config::{Listen, ListenAccess},
-    reach::ListenerInfo,
+    reach::{ListenerAccess, ListenerInfo},
 };
 
 pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
@@ -33,9 +33,21 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
     Ok(listener)
 }
 
+/// Description of a bound listener.
+pub(super) fn info(listener: &Listener, listen: &Listen) -> ListenerInfo {
+    ListenerInfo {
+        address: listener.address(),
+        access: match listen.access {
+            ListenAccess::Open { .. } => ListenerAccess::Open,
+            ListenAccess::Token { .. } => ListenerAccess::Token,
+        },
+    }
+}
+
 /// Addresses in the LAN at which holders of credentials reach these listeners.
 pub(super) fn lan_hints(listen: &[ListenerInfo]) -> Vec<SocketAddr> {
-    let listeners = listen.iter().filter(|listener| listener.access == "token");
+    let is_token = |listener: &&ListenerInfo| listener.access == ListenerAccess::Token;
+    let listeners = listen.iter().filter(is_token);
     listeners
         .flat_map(|listener| transport::tcp::reachable(listener.address))
         .collect()

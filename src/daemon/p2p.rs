@@ -8,18 +8,20 @@ use peercam_net::{
 };
 use peercam_proto::peer_info::PeerInfo;
 use prometheus_client::registry::Registry;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Reachability, StartError, service};
+use super::{StartError, reachability::ADDRESS_INTERVAL, service};
 use crate::{
     access::Authority,
     budget::{Budget, P2P_STRANGERS},
     config::{self, Config},
+    device::ViewerNotifier,
     http::{
         App,
         p2p::{PeerNotifier, Peers, REQUESTS_OF_SESSION, Service},
     },
+    reach::{self, Reachability},
 };
 
 /// Unauthenticated connections of one source at most; as many are kept free for such.
@@ -89,20 +91,25 @@ impl P2p {
         }))
     }
 
-    /// The device's [`Reachability`] over P2P.
-    pub(super) fn reach(&self, authority: &Arc<Authority>, config: &Config) -> Reachability {
+    /// Sender of messages to viewers over P2P.
+    pub(super) fn notifier(
+        &self,
+        authority: &Arc<Authority>,
+        config: &Config,
+    ) -> Arc<dyn ViewerNotifier> {
         let names = (
             config.device.product_id.as_str(),
             config.device.device_name.as_str(),
         );
-        let notifier = PeerNotifier::new(Arc::clone(authority), self.peers.clone(), names);
-        let endpoint = self.endpoint.clone();
-        Reachability {
-            notifier: Some(Arc::new(notifier)),
-            peer_info: Some(PeerInfo::new(self.endpoint.id())),
-            udp_hints: Arc::new(move || endpoint.hints()),
-            relays: self.relays.clone(),
-        }
+        let peers = self.peers.clone();
+        Arc::new(PeerNotifier::new(Arc::clone(authority), peers, names))
+    }
+
+    /// Writes how the device is reached over P2P into `reachability`.
+    pub(super) fn describe(&self, reachability: &mut Reachability) {
+        reachability.udp = self.endpoint.hints();
+        reachability.relays.clone_from(&self.relays);
+        reachability.peer_info = Some(PeerInfo::new(self.endpoint.id()));
     }
 
     /// Connections and streams to be swept for time-outs.
@@ -116,6 +123,7 @@ impl P2p {
         app: Arc<App>,
         authority: Arc<Authority>,
         known: ProvenSources,
+        reach: watch::Sender<Reachability>,
         stop: CancellationToken,
         tasks: TaskTracker,
         owned: &mut JoinSet<()>,
@@ -124,6 +132,10 @@ impl P2p {
             endpoint: self.endpoint.clone(),
             peers: self.peers.clone(),
         };
+        let endpoint = self.endpoint.clone();
+        owned.spawn(service("P2P addresses", move || {
+            watch_addresses(endpoint.clone(), reach.clone())
+        }));
         if !self.relays.is_empty() {
             let endpoint = self.endpoint.clone();
             owned.spawn(service("relays", move || watch_relays(endpoint.clone())));
@@ -167,6 +179,16 @@ pub(super) fn check(config: &Config) -> Result<(), StartError> {
 
 fn relays(p2p: &config::P2p) -> Result<Relays, StartError> {
     p2p.own_relays().map_err(StartError::RelayCa)
+}
+
+/// Keeps the UDP addresses of the device. Never returns.
+async fn watch_addresses(endpoint: Endpoint, reach: watch::Sender<Reachability>) {
+    let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let udp = endpoint.hints();
+        reach.send_if_modified(|known| reach::replace(&mut known.udp, udp));
+    }
 }
 
 /// Says in the log when a relay is reached, and when it is not and why.

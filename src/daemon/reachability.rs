@@ -1,0 +1,48 @@
+//! Keeps what the daemon says of itself as it is: its addresses in the LAN, and `endpoint.json`.
+
+use std::time::Duration;
+
+use peercam_proto::credential::EndpointId;
+use peercam_task::boundary::{self, Part};
+use tokio::sync::watch;
+
+use super::listen::lan_hints;
+use crate::{
+    access::DataDir,
+    reach::{self, Endpoint, Reachability},
+};
+
+/// Interval between looks for another address of the device.
+pub(super) const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keeps the addresses of the listeners in the LAN. Never returns.
+pub(super) async fn watch_lan(reach: watch::Sender<Reachability>) {
+    let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let lan = lan_hints(&reach.borrow().listeners);
+        reach.send_if_modified(|known| reach::replace(&mut known.lan, lan));
+    }
+}
+
+/// Rewrites `endpoint.json` whenever `reach` changes, until nobody changes it any more.
+pub(super) async fn publish_changes(
+    data_dir: DataDir,
+    device: EndpointId,
+    mut reach: watch::Receiver<Reachability>,
+) {
+    while reach.changed().await.is_ok() {
+        let now = Endpoint::of(device, &reach.borrow_and_update());
+        tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
+        let data_dir = data_dir.clone();
+        let publish = move || data_dir.publish(&now);
+        match boundary::blocking(Part::Service, "endpoint.json", publish).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
+            Err(_) => {}
+        }
+        // It is tried again.
+        tokio::time::sleep(ADDRESS_INTERVAL).await;
+        reach.mark_changed();
+    }
+}
