@@ -1,16 +1,55 @@
-//! Listeners, and where they can be reached.
+//! TCP listeners, and where they can be reached.
 
 use std::net::SocketAddr;
 
-use peercam_net::{self as transport, tcp::Listener};
+use peercam_net::{self as transport, UnauthenticatedLimiter, tcp::Listener};
 
-use super::StartError;
+use super::{
+    StartError,
+    assembly::Assembly,
+    part::{Part, Phase},
+    shares::ByKind,
+};
 use crate::{
+    access,
     config::{Listen, ListenAccess},
+    http,
     reach::{ListenerAccess, ListenerInfo},
 };
 
-pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
+/// Binds the listeners and adds what serves them.
+pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+    let metrics = transport::Metrics::default();
+    metrics.register(&mut assembly.registry, "connections", "TCP connections");
+    let shares = &assembly.shares;
+    let by_kind = ByKind::new(shares, assembly.config.http.timeouts, &metrics);
+    let entrance = UnauthenticatedLimiter::new(
+        assembly.known.clone(),
+        shares.unauthenticated.max,
+        access::random()?,
+        assembly.started,
+    );
+    let mut listeners = Vec::new();
+    for listen in std::mem::take(&mut assembly.config.listen) {
+        let listener = bind(&listen).await?;
+        listeners.push(info(&listener, &listen));
+        let authority = &assembly.authority;
+        let (listening, connections) = by_kind.of(&listener, listen.access, authority, &entrance);
+        let parts = &mut assembly.parts;
+        parts.add(Part::new("listener", Phase::Streams, |context| {
+            let ending = (context.phase(Phase::Streams), context.tasks);
+            http::serve(listener, listening, context.app, connections, ending)
+        }));
+    }
+    assembly.connections.extend([by_kind.sealed, by_kind.open]);
+    assembly.reach.send_modify(|reach| {
+        reach.lan = lan_hints(&listeners);
+        reach.listeners = listeners;
+    });
+    Ok(())
+}
+
+async fn bind(listen: &Listen) -> Result<Listener, StartError> {
     let failed = |error| StartError::Listen {
         address: listen.address,
         error,
@@ -33,8 +72,7 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, StartError> {
     Ok(listener)
 }
 
-/// Description of a bound listener.
-pub(super) fn info(listener: &Listener, listen: &Listen) -> ListenerInfo {
+fn info(listener: &Listener, listen: &Listen) -> ListenerInfo {
     ListenerInfo {
         address: listener.address(),
         access: match listen.access {

@@ -3,24 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use peercam_net::{
-    self as transport, Connections, ProvenSources, UnauthenticatedLimits,
+    self as transport, Connections, UnauthenticatedLimits,
     p2p::{Endpoint, RelayState, Relays, Role},
 };
 use peercam_proto::peer_info::PeerInfo;
-use prometheus_client::registry::Registry;
-use tokio::{sync::watch, task::JoinSet};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::watch;
 
-use super::{StartError, reachability::ADDRESS_INTERVAL, service};
+use super::{
+    StartError,
+    assembly::Assembly,
+    part::{Context, Part, Phase},
+    reachability::ADDRESS_INTERVAL,
+};
 use crate::{
-    access::Authority,
-    budget::{Budget, P2P_STRANGERS},
+    budget::P2P_STRANGERS,
     config::{self, Config},
-    device::ViewerNotifier,
-    http::{
-        App,
-        p2p::{PeerNotifier, Peers, REQUESTS_OF_SESSION, Service},
-    },
+    http::p2p::{PeerNotifier, Peers, REQUESTS_OF_SESSION, Service},
     reach::{self, Reachability},
 };
 
@@ -31,141 +29,102 @@ const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout for telling every peer that the endpoint closes.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// The endpoint, bound, and what serving it takes.
-pub(super) struct P2p {
-    endpoint: Endpoint,
-    relays: Vec<String>,
-    connections: Connections,
-    streams: Connections,
-    peers: Peers,
-}
-
-impl P2p {
-    /// Binds the endpoint, if P2P is on.
-    pub(super) async fn start(
-        config: &Config,
-        budget: &Budget,
-        authority: &Authority,
-        registry: &mut Registry,
-    ) -> Result<Option<Self>, StartError> {
-        let Some(p2p) = &config.p2p else {
-            return Ok(None);
-        };
-        let relays = relays(p2p)?;
-        let role = Role::Device {
-            send_window: budget.p2p_window,
-        };
-        let endpoint = Endpoint::bind(&authority.identity(), role, p2p.port, &relays)
-            .await
-            .map_err(|error| StartError::P2p {
-                port: p2p.port,
-                error: error.to_string(),
-            })?;
-        let peers = Peers::default();
-        peers.register(registry);
-        let sessions = config.access.max_sessions;
-        let mut counted = |what, help, max| {
-            let metrics = transport::Metrics::default();
-            metrics.register(registry, what, help);
-            Connections::new(max, config.http.timeouts, metrics)
-        };
-        Ok(Some(Self {
-            endpoint,
-            relays: relays.urls,
-            connections: counted(
-                "p2p_connections",
-                "P2P connections",
-                budget.p2p_connections + P2P_STRANGERS,
-            )
-            .with_unauthenticated(UnauthenticatedLimits {
-                max: P2P_STRANGERS,
-                of_source: OF_SOURCE,
-                reserved: OF_SOURCE,
-            }),
-            streams: counted(
-                "p2p_requests",
-                "Requests over P2P",
-                REQUESTS_OF_SESSION * sessions + P2P_STRANGERS,
-            ),
-            peers,
-        }))
-    }
-
-    /// Sender of messages to viewers over P2P.
-    pub(super) fn notifier(
-        &self,
-        authority: &Arc<Authority>,
-        config: &Config,
-    ) -> Arc<dyn ViewerNotifier> {
-        let names = (
-            config.device.product_id.as_str(),
-            config.device.device_name.as_str(),
-        );
-        let peers = self.peers.clone();
-        Arc::new(PeerNotifier::new(Arc::clone(authority), peers, names))
-    }
-
-    /// Writes how the device is reached over P2P into `reachability`.
-    pub(super) fn describe(&self, reachability: &mut Reachability) {
-        reachability.udp = self.endpoint.hints();
-        reachability.relays.clone_from(&self.relays);
-        reachability.peer_info = Some(PeerInfo::new(self.endpoint.id()));
-    }
-
-    /// Connections and streams to be swept for time-outs.
-    pub(super) fn watched(&self) -> [Connections; 2] {
-        [self.connections.clone(), self.streams.clone()]
-    }
-
-    /// Serves until `stop` is cancelled. Gives the endpoint, to be closed when `tasks` have ended.
-    pub(super) fn serve(
-        self,
-        app: Arc<App>,
-        authority: Arc<Authority>,
-        known: ProvenSources,
-        reach: watch::Sender<Reachability>,
-        stop: CancellationToken,
-        tasks: TaskTracker,
-        owned: &mut JoinSet<()>,
-    ) -> Closing {
-        let closing = Closing {
-            endpoint: self.endpoint.clone(),
-            peers: self.peers.clone(),
-        };
-        let endpoint = self.endpoint.clone();
-        owned.spawn(service("P2P addresses", move || {
-            watch_addresses(endpoint.clone(), reach.clone())
+/// Binds the endpoint and adds what serves it, if P2P is on.
+pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+    let (config, budget) = (&assembly.config, &assembly.budget);
+    let Some(p2p) = &config.p2p else {
+        return Ok(());
+    };
+    let relays = relays(p2p)?;
+    let role = Role::Device {
+        send_window: budget.p2p_window,
+    };
+    let endpoint = Endpoint::bind(&assembly.authority.identity(), role, p2p.port, &relays)
+        .await
+        .map_err(|error| StartError::P2p {
+            port: p2p.port,
+            error: error.to_string(),
+        })?;
+    let peers = Peers::default();
+    peers.register(&mut assembly.registry);
+    let mut counted = |what, help, max| {
+        let metrics = transport::Metrics::default();
+        metrics.register(&mut assembly.registry, what, help);
+        Connections::new(max, config.http.timeouts, metrics)
+    };
+    let connections = counted(
+        "p2p_connections",
+        "P2P connections",
+        budget.p2p_connections + P2P_STRANGERS,
+    )
+    .with_unauthenticated(UnauthenticatedLimits {
+        max: P2P_STRANGERS,
+        of_source: OF_SOURCE,
+        reserved: OF_SOURCE,
+    });
+    let streams = counted(
+        "p2p_requests",
+        "Requests over P2P",
+        REQUESTS_OF_SESSION * config.access.max_sessions + P2P_STRANGERS,
+    );
+    let watched = [connections.clone(), streams.clone()];
+    assembly.connections.extend(watched);
+    let names = (
+        config.device.product_id.as_str(),
+        config.device.device_name.as_str(),
+    );
+    let notifier = PeerNotifier::new(Arc::clone(&assembly.authority), peers.clone(), names);
+    assembly.notifier = Some(Arc::new(notifier));
+    let has_relays = !relays.urls.is_empty();
+    assembly.reach.send_modify(|reach| {
+        reach.udp = endpoint.hints();
+        reach.relays = relays.urls;
+        reach.peer_info = Some(PeerInfo::new(endpoint.id()));
+    });
+    let parts = &mut assembly.parts;
+    let (named, reach) = (endpoint.clone(), assembly.reach.clone());
+    parts.add(Part::service("P2P addresses", move || {
+        watch_addresses(named.clone(), reach.clone())
+    }));
+    if has_relays {
+        let endpoint = endpoint.clone();
+        parts.add(Part::service("relays", move || {
+            watch_relays(endpoint.clone())
         }));
-        if !self.relays.is_empty() {
-            let endpoint = self.endpoint.clone();
-            owned.spawn(service("relays", move || watch_relays(endpoint.clone())));
-        }
-        let service = Service {
-            endpoint: self.endpoint,
-            authority,
-            app,
-            connections: self.connections,
-            streams: self.streams,
-            known,
-            peers: self.peers,
-        };
-        owned.spawn(service.serve(stop, tasks));
-        closing
     }
+    let (authority, known) = (Arc::clone(&assembly.authority), assembly.known.clone());
+    parts.add(Part::new("P2P", Phase::Farewell, |context| {
+        let service = Service {
+            endpoint,
+            authority,
+            app: Arc::clone(&context.app),
+            connections,
+            streams,
+            known,
+            peers,
+        };
+        serve(service, context)
+    }));
+    Ok(())
 }
 
-/// The endpoint of a daemon that shuts down.
-pub(super) struct Closing {
-    endpoint: Endpoint,
-    peers: Peers,
-}
-
-impl Closing {
-    /// Tells whoever is still connected.
-    pub(super) async fn close(self) {
-        self.peers.close();
+/// Serves until the daemon ends, and tells whoever is still connected then.
+async fn serve(service: Service, context: Context) {
+    let (endpoint, peers) = (service.endpoint.clone(), service.peers.clone());
+    let stop = context.phase(Phase::Streams);
+    let served = async {
+        service.serve(stop, context.tasks.clone()).await;
+        std::future::pending().await
+    };
+    let closed = async {
+        context.phase(Phase::Farewell).cancelled().await;
+        peers.close();
         // Who does not hear of it finds out.
-        let _ = tokio::time::timeout(CLOSE_TIME, self.endpoint.close()).await;
+        let _ = tokio::time::timeout(CLOSE_TIME, endpoint.close()).await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = closed => {}
     }
 }
 

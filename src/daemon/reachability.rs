@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use peercam_proto::credential::EndpointId;
-use peercam_task::boundary::{self, Part};
+use peercam_task::boundary;
 use tokio::sync::watch;
 
-use super::listen::lan_hints;
+use super::{StartError, assembly::Assembly, listen::lan_hints, part::Part};
 use crate::{
     access::DataDir,
     reach::{self, Endpoint, Reachability},
@@ -15,8 +15,22 @@ use crate::{
 /// Interval between looks for another address of the device.
 pub(super) const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Publishes what is known, and adds what keeps it as it is.
+pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+    let (reach, device) = (assembly.reach.clone(), assembly.authority.device());
+    let data_dir = assembly.data_dir.clone();
+    let published = reach.subscribe();
+    data_dir.publish(&Endpoint::of(device, &published.borrow()))?;
+    let parts = &mut assembly.parts;
+    parts.add(Part::service("addresses", move || watch_lan(reach.clone())));
+    parts.add(Part::service("endpoint.json", move || {
+        publish_changes(data_dir.clone(), device, published.clone())
+    }));
+    Ok(())
+}
+
 /// Keeps the addresses of the listeners in the LAN. Never returns.
-pub(super) async fn watch_lan(reach: watch::Sender<Reachability>) {
+async fn watch_lan(reach: watch::Sender<Reachability>) {
     let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
     loop {
         ticks.tick().await;
@@ -26,7 +40,7 @@ pub(super) async fn watch_lan(reach: watch::Sender<Reachability>) {
 }
 
 /// Rewrites `endpoint.json` whenever `reach` changes, until nobody changes it any more.
-pub(super) async fn publish_changes(
+async fn publish_changes(
     data_dir: DataDir,
     device: EndpointId,
     mut reach: watch::Receiver<Reachability>,
@@ -36,7 +50,7 @@ pub(super) async fn publish_changes(
         tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
         let data_dir = data_dir.clone();
         let publish = move || data_dir.publish(&now);
-        match boundary::blocking(Part::Service, "endpoint.json", publish).await {
+        match boundary::blocking(boundary::Part::Service, "endpoint.json", publish).await {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
             Err(_) => {}

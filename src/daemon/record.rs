@@ -2,36 +2,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::tz::TimeZone;
-use peercam_hal::{BoxFuture, clock::Clock};
+use peercam_hal::BoxFuture;
 use peercam_proto::media::ChannelId;
-use prometheus_client::registry::Registry;
 
-use super::StartError;
+use super::{
+    StartError,
+    assembly::Assembly,
+    part::{Part, Phase},
+};
 use crate::{
-    budget::Budget,
-    config::{self, Config},
     device::{CardState, RecordingControl, Recordings},
-    live::{Channel, Hub},
+    live::Channel,
     record::{
         LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder, State,
     },
 };
 
-/// Begins to record what the configuration says; `None` if that is nothing.
-pub(super) fn start(
-    config: &Config,
-    budget: &Budget,
-    channels: &[Channel],
-    hub: &Hub,
-    clock: Clock,
-    registry: &mut Registry,
-) -> Result<Option<Arc<Recorder>>, StartError> {
+/// Begins to record what the configuration says, if that is anything.
+pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+    let (config, budget) = (&assembly.config, &assembly.budget);
     let Some(record) = &config.record else {
-        return Ok(None);
+        return Ok(());
     };
     let metrics = Metrics::default();
-    metrics.register(registry);
+    metrics.register(&mut assembly.registry);
     let mode = |channel: &Channel| -> Mode {
         if channel.camera.capabilities().stills_only {
             tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
@@ -41,7 +35,7 @@ pub(super) fn start(
         let own = configured.find(|configured| configured.id == channel.id);
         own.and_then(|own| own.record).unwrap_or(record.mode)
     };
-    let cameras = channels.iter().map(|channel| Recorded {
+    let cameras = assembly.channels.iter().map(|channel| Recorded {
         channel: channel.id,
         mode: mode(channel),
         camera: Arc::clone(&channel.camera),
@@ -53,31 +47,19 @@ pub(super) fn start(
     // A player holds two of them, for which three pictures are counted.
     bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
     bounded.cut.most_pre_roll = budget.pre_roll;
-    let recorder = Recorder::start(&bounded, cameras.collect(), hub, clock, &metrics);
-    Ok(Some(Arc::new(recorder.map_err(StartError::Recorder)?)))
-}
-
-/// Recordings that can be played: ours, and those that hardware made by itself.
-pub(super) fn recordings(
-    config: Option<&config::Record>,
-    recorder: Option<&Arc<Recorder>>,
-    zone: TimeZone,
-    channels: &[Channel],
-) -> Recordings {
-    let index = |channel: &Channel| {
-        let own = recorder.map(|recorder| recorder.index(channel.id));
-        Some((
-            channel.id,
-            own.or_else(|| channel.camera.capabilities().recordings)?,
-        ))
-    };
-    let dialect = config.map(|config| config.file_list).unwrap_or_default();
-    let recording = recorder.map(|recorder| -> Arc<dyn RecordingControl> {
-        let recorder = Arc::clone(recorder);
-        Arc::new(Told(recorder))
-    });
-    let indexes = channels.iter().filter_map(index).collect();
-    Recordings::new(indexes, zone, dialect).recorded_by(recording)
+    let (cameras, hub, clock) = (cameras.collect(), &assembly.hub, assembly.clock);
+    let recorder = Recorder::start(&bounded, cameras, hub, clock, &metrics);
+    let recorder = Arc::new(recorder.map_err(StartError::Recorder)?);
+    let indexes = assembly.channels.iter();
+    let indexes = indexes.map(|channel| (channel.id, recorder.index(channel.id)));
+    let zone = config.device.timezone.clone();
+    assembly.recordings = Recordings::new(indexes.collect(), zone, record.file_list)
+        .recorded_by(Some(Arc::new(Told(Arc::clone(&recorder)))));
+    let finish = |_| async move { recorder.finish().await };
+    assembly
+        .parts
+        .add(Part::ending("recorder", Phase::Drain, finish));
+    Ok(())
 }
 
 /// The recorder as the device sees it.

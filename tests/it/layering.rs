@@ -297,8 +297,6 @@ const SPAWNED: &[(&str, &str)] = &[
         "threads, each of whose jobs is contained",
     ),
     ("main.rs", "the second signal: it ends the process"),
-    ("daemon.rs", "services, which contain what they run"),
-    ("daemon/p2p.rs", "likewise"),
     (
         "device/calls.rs",
         "the call task and what it says contain what they run",

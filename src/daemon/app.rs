@@ -1,0 +1,106 @@
+//! The services that requests reach, put together: the device, its viewers, its calls.
+
+use std::sync::Arc;
+
+use super::{
+    Daemon,
+    assembly::Assembly,
+    part::{Context, Part, Phase},
+    user::custom_commands,
+};
+use crate::{
+    device::{self, ActivityTracker, Calls, Device, Viewers},
+    http::{self, App},
+    live::Stills,
+    playback::PlaybackSessions,
+    talk::{self, Speakers},
+};
+
+/// Completes a daemon to which all parts were added.
+pub(super) fn complete(assembly: Assembly) -> Daemon {
+    let Assembly {
+        config,
+        budget,
+        shares,
+        clock,
+        started,
+        mut registry,
+        lock,
+        store,
+        authority,
+        channels,
+        hub,
+        standby,
+        mut parts,
+        reach,
+        notifier,
+        recordings,
+        ..
+    } = assembly;
+    let metrics = http::Metrics::default();
+    metrics.register(&mut registry);
+    let stills = Stills::new(&hub, &channels, budget.picture, &mut registry);
+    let talk_metrics = talk::Metrics::default();
+    talk_metrics.register(&mut registry);
+    let speakers = channels
+        .iter()
+        .filter_map(|channel| Some((channel.id, channel.camera.capabilities().talkback?)));
+    let talks = talk::Config {
+        ahead: budget.talk_ahead,
+        ..config.talk
+    };
+    let speakers = Speakers::new(clock, talks, speakers.collect(), talk_metrics);
+    let viewers = Viewers::new(budget.viewers, shares.media)
+        .with_recordings(budget.players, budget.downloads);
+    let (calls, call_task) = Calls::new(clock, config.call_ring);
+    let told = notifier.clone();
+    parts.add(Part::new("calls", Phase::Calls, |context| {
+        let device = &context.app.device;
+        let about = (device.activity().clone(), device.speakers().clone());
+        call_task.run(told, about, context.phase(Phase::Calls))
+    }));
+    parts.add(Part::ending("streams", Phase::Streams, end_streams));
+    let device = Device::new(device::DeviceParts {
+        hub: hub.clone(),
+        channels,
+        viewers: viewers.clone(),
+        notifier,
+        recordings,
+        players: PlaybackSessions::default(),
+        speakers,
+        calls,
+        activity: ActivityTracker::new(authority.sessions.clone()),
+        standby,
+        commands: custom_commands(config.user),
+    });
+    let app = App {
+        device,
+        hub,
+        stills,
+        viewers,
+        hevc: config.hevc,
+        body_timeout: config.http.body_timeout,
+        metrics,
+        registry,
+        started,
+        clock,
+        send_buffer: budget.send_buffer,
+    };
+    Daemon {
+        parts,
+        app: Arc::new(app),
+        store,
+        authority,
+        reach,
+        _lock: lock,
+    }
+}
+
+/// Ends what viewers are sent, and what they move and say.
+async fn end_streams(context: Context) {
+    let app = context.app;
+    app.hub.close();
+    app.stills.close();
+    app.device.players().close();
+    app.device.close();
+}

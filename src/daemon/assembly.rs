@@ -1,0 +1,108 @@
+//! The daemon while it is put together: what parts stand on, and what they add.
+
+use std::{sync::Arc, time::Instant};
+
+use peercam_hal::{Camera, clock::Clock};
+use peercam_net::{Connections, ProvenSources};
+use peercam_task::{boundary, watchdog};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use super::{StartError, cameras::cameras, part::Parts, shares::Shares};
+use crate::{
+    access::{self, Authority, DataDir, Lock, SecretStore},
+    budget::Budget,
+    config::{self, Config},
+    device::{Recordings, Standby, ViewerNotifier},
+    live::{self, Channel, Hub},
+    log,
+    reach::Reachability,
+};
+
+/// A daemon to which parts are added.
+pub(super) struct Assembly {
+    pub(super) config: Config,
+    pub(super) budget: Budget,
+    pub(super) shares: Shares,
+    pub(super) clock: Clock,
+    pub(super) started: Instant,
+    pub(super) registry: Registry,
+    pub(super) data_dir: DataDir,
+    pub(super) lock: Lock,
+    pub(super) store: SecretStore,
+    pub(super) authority: Arc<Authority>,
+    pub(super) channels: Vec<Channel>,
+    pub(super) hub: Hub,
+    pub(super) standby: Standby,
+    /// Sources at which viewers authenticated lately.
+    pub(super) known: ProvenSources,
+    /// What runs.
+    pub(super) parts: Parts,
+    /// Ways to reach the device, as far as they are known.
+    pub(super) reach: watch::Sender<Reachability>,
+    /// Connections to be watched over.
+    pub(super) connections: Vec<Connections>,
+    /// Way to the viewers; `None`: nobody can be told anything.
+    pub(super) notifier: Option<Arc<dyn ViewerNotifier>>,
+    /// Recordings that can be played: those that hardware makes by itself, until a recorder is added.
+    pub(super) recordings: Recordings,
+}
+
+impl Assembly {
+    /// What all parts stand on: the data directory, who has access, cameras and their live streams.
+    pub(super) fn new(
+        config: Config,
+        budget: Budget,
+        camera: impl Fn(Clock, &config::Channel) -> Result<Arc<dyn Camera>, StartError>,
+        mut registry: Registry,
+    ) -> Result<Self, StartError> {
+        let (clock, started) = (Clock::start(), Instant::now());
+        let live_metrics = live::Metrics::default();
+        live_metrics.register(&mut registry);
+        boundary::register(&mut registry);
+        log::register(&mut registry);
+        let access_metrics = access::Metrics::default();
+        access_metrics.register(&mut registry);
+
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let lock = data_dir.lock()?;
+        let store = SecretStore::open(data_dir.path())?;
+        let max_sessions = config.access.max_sessions;
+        let authority = Arc::new(Authority::new(&store, clock, max_sessions, access_metrics)?);
+        let notes = watchdog::noted(data_dir.path());
+        let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
+        let bounds = live::Config {
+            memory: budget.live,
+            max_frame: budget.picture,
+        };
+        let hub = Hub::new(clock, bounds, channels.clone(), live_metrics);
+        // Before anybody, the recorder included, could have a picture.
+        let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
+        let of_hardware = channels
+            .iter()
+            .filter_map(|channel| Some((channel.id, channel.camera.capabilities().recordings?)));
+        let zone = config.device.timezone.clone();
+        let recordings = Recordings::new(of_hardware.collect(), zone, Default::default());
+        Ok(Self {
+            shares: Shares::from_config(&config, &budget),
+            config,
+            budget,
+            clock,
+            started,
+            registry,
+            data_dir,
+            lock,
+            store,
+            authority,
+            channels,
+            hub,
+            standby,
+            known: ProvenSources::default(),
+            parts: Parts::default(),
+            reach: watch::Sender::default(),
+            connections: Vec::new(),
+            notifier: None,
+            recordings,
+        })
+    }
+}

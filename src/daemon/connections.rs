@@ -1,0 +1,63 @@
+//! Open connections of all kinds: swept for time-outs while the daemon runs, and waited for in its
+//! end.
+
+use std::time::{Duration, Instant};
+
+use peercam_net::Connections;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    assembly::Assembly,
+    part::{Part, Phase},
+};
+
+/// Interval between sweeps of connections for time-outs.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval, at shutdown, between looks for connections that have been answered.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Timeout for connections to end in order at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
+
+/// Adds what watches over the connections of all parts before it.
+pub(super) fn add(assembly: &mut Assembly) {
+    let connections = std::mem::take(&mut assembly.connections);
+    let swept = connections.clone();
+    let parts = &mut assembly.parts;
+    parts.add(Part::service("sweep", move || sweep(swept.clone())));
+    parts.add(Part::ending("connections", Phase::Drain, |context| {
+        drain(connections, context.tasks)
+    }));
+}
+
+/// Cuts off the connections whose time is over. Never returns.
+async fn sweep(watched: Vec<Connections>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for connections in &watched {
+            connections.sweep(Instant::now());
+        }
+    }
+}
+
+/// Waits until those who serve connections have ended, and ends whichever waits for a request.
+async fn drain(watched: Vec<Connections>, tasks: TaskTracker) {
+    tasks.close();
+    let drained = async {
+        loop {
+            for connections in &watched {
+                connections.end_waiting();
+            }
+            tokio::select! {
+                () = tasks.wait() => break,
+                () = tokio::time::sleep(DRAIN_INTERVAL) => {}
+            }
+        }
+    };
+    if tokio::time::timeout(SHUTDOWN_GRACE, drained).await.is_err() {
+        tracing::warn!(
+            connections = tasks.len(),
+            "cutting off connections that did not end in time"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! The table of parts: what runs in the daemon, and the phases in which it ends.
+//!
+//! A part is a row: its name, the phase of the end in which it ends, and a future. Phases follow
+//! each other; one begins when every part of those before it has ended, and has a token that is
+//! cancelled then. The order of the end is the order of [`Phase`] and stands nowhere else.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use peercam_task::boundary::{self, Panicked, contain, restarting};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::http::App;
+
+/// Timeout of a phase. Parts end by themselves before it; what has not is ended.
+const PHASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Phase of the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Whoever is in a call is told, while there is a way to.
+    Calls,
+    /// Nobody is let in any more, and streams end with their terminators.
+    Streams,
+    /// What is under way ends in order: answers, recordings.
+    Drain,
+    /// Whoever is still connected is told that the device is gone.
+    Farewell,
+    /// What watches over all others ends.
+    Services,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [
+        Self::Calls,
+        Self::Streams,
+        Self::Drain,
+        Self::Farewell,
+        Self::Services,
+    ];
+}
+
+/// Tokens, each of which is cancelled when its phase begins.
+type Phases = [CancellationToken; Phase::ALL.len()];
+
+/// Surroundings of a part that runs.
+#[derive(Clone)]
+pub(super) struct Context {
+    /// Services that requests reach.
+    pub(super) app: Arc<App>,
+    /// Connections that are served. They outlast the part that has accepted them, and are waited for
+    /// in [`Phase::Drain`].
+    pub(super) tasks: TaskTracker,
+    phases: Phases,
+}
+
+impl Context {
+    /// Token that is cancelled when this phase begins.
+    pub(super) fn phase(&self, phase: Phase) -> CancellationToken {
+        self.phases[phase as usize].clone()
+    }
+}
+
+type Run = Box<dyn FnOnce(Context) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// A row of the table.
+pub(super) struct Part {
+    name: &'static str,
+    phase: Phase,
+    run: Run,
+}
+
+impl Part {
+    /// A part that runs from the start, and ends by itself when `phase` has begun.
+    pub(super) fn new<F>(
+        name: &'static str,
+        phase: Phase,
+        run: impl FnOnce(Context) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            name,
+            phase,
+            run: Box::new(|context| Box::pin(run(context))),
+        }
+    }
+
+    /// A service, which never ends: it begins anew after a panic, and is ended when all else has.
+    pub(super) fn service<F>(name: &'static str, begin: impl FnMut() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::new(name, Phase::Services, move |context| async move {
+            let end = context.phase(Phase::Services);
+            let service = restarting((boundary::Part::Service, name), &end, begin);
+            end.run_until_cancelled(service).await;
+        })
+    }
+
+    /// A part that has nothing to do but when `phase` begins.
+    pub(super) fn ending<F>(
+        name: &'static str,
+        phase: Phase,
+        end: impl FnOnce(Context) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::new(name, phase, move |context| async move {
+            context.phase(phase).cancelled().await;
+            end(context).await;
+        })
+    }
+}
+
+/// The table.
+#[derive(Default)]
+pub(super) struct Parts(Vec<Part>);
+
+impl Parts {
+    /// Adds a row.
+    pub(super) fn add(&mut self, part: Part) {
+        self.0.push(part);
+    }
+
+    /// Runs all parts until `stop` completes, then ends them phase by phase.
+    pub(super) async fn run(self, app: Arc<App>, stop: impl Future<Output = ()>) {
+        let context = Context {
+            app,
+            tasks: TaskTracker::new(),
+            phases: Phases::default(),
+        };
+        let mut running = Running::default();
+        for part in self.0 {
+            running.start(part.phase, part.name, (part.run)(context.clone()));
+        }
+        stop.await;
+        tracing::info!("shutting down");
+        running.end(&context.phases).await;
+    }
+}
+
+/// Tasks of the parts, by the phases in which they end. Dropping it ends all of them at once.
+#[derive(Default)]
+struct Running([JoinSet<Result<(), Panicked>>; Phase::ALL.len()]);
+
+impl Running {
+    fn start<F>(&mut self, phase: Phase, name: &'static str, part: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0[phase as usize].spawn(contain(boundary::Part::Service, name, part));
+    }
+
+    async fn end(self, phases: &Phases) {
+        for (phase, mut parts) in Phase::ALL.into_iter().zip(self.0) {
+            phases[phase as usize].cancel();
+            let ended = async { while parts.join_next().await.is_some() {} };
+            if timeout(PHASE_LIMIT, ended).await.is_err() {
+                tracing::warn!(?phase, "something did not end in time, and is ended");
+                parts.shutdown().await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peercam_task::boundary::Guarded;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn phases_follow_each_other_whatever_their_parts_do() {
+        let (mut running, phases) = (Running::default(), Phases::default());
+        let ended = Arc::new(Guarded::whole(Vec::new()));
+        for phase in Phase::ALL.into_iter().rev() {
+            let (token, ended) = (phases[phase as usize].clone(), Arc::clone(&ended));
+            running.start(phase, "a part", async move {
+                token.cancelled().await;
+                // Those of a phase end beside each other.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                ended.lock().push(phase);
+            });
+        }
+        running.start(Phase::Streams, "a fault", async { panic!("at once") });
+        running.start(Phase::Drain, "never ends", std::future::pending());
+        let began = Instant::now();
+        running.end(&phases).await;
+        assert_eq!(*ended.lock(), Phase::ALL);
+        assert_eq!(began.elapsed(), 4 * Duration::from_secs(1) + PHASE_LIMIT);
+    }
+}
