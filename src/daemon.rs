@@ -22,15 +22,13 @@ mod user;
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use peercam_hal::{Camera, clock::Clock};
-use peercam_task::boundary::{self, Part, restarting};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 pub use self::error::StartError;
 use self::{assembly::Assembly, cameras::CameraFactory, part::Parts, registry::registry};
 use crate::{
-    access::{self, Authority, DataDir, Lock, SecretStore},
+    access::{DataDir, Lock, SecretStore},
     budget::Budget,
     config::{Channel, Config},
     http::App,
@@ -42,8 +40,6 @@ use crate::{
 pub struct Daemon {
     parts: Parts,
     app: Arc<App>,
-    store: SecretStore,
-    authority: Arc<Authority>,
     reach: watch::Sender<Reachability>,
     _lock: Lock,
 }
@@ -118,19 +114,8 @@ impl Daemon {
     /// what is left after 4 s is cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self {
-            parts,
-            app,
-            store,
-            authority,
-            _lock,
-            ..
+            parts, app, _lock, ..
         } = self;
-        let access = async move {
-            let never = CancellationToken::new();
-            let begin = move || access::watch(store.clone(), Arc::clone(&authority));
-            restarting((Part::Service, "access"), &never, begin).await;
-        };
-        let _access = boundary::spawn(Part::Service, "access", access);
         parts.run(app, stop).await;
     }
 }

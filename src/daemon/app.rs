@@ -26,7 +26,6 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         started,
         mut registry,
         lock,
-        store,
         authority,
         channels,
         hub,
@@ -89,8 +88,6 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     Daemon {
         parts,
         app: Arc::new(app),
-        store,
-        authority,
         reach,
         _lock: lock,
     }

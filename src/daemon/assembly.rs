@@ -8,7 +8,12 @@ use peercam_task::{boundary, watchdog};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use super::{StartError, cameras::cameras, part::Parts, shares::Shares};
+use super::{
+    StartError,
+    cameras::cameras,
+    part::{Part, Parts},
+    shares::Shares,
+};
 use crate::{
     access::{self, Authority, DataDir, Lock, SecretStore},
     budget::Budget,
@@ -29,7 +34,6 @@ pub(super) struct Assembly {
     pub(super) registry: Registry,
     pub(super) data_dir: DataDir,
     pub(super) lock: Lock,
-    pub(super) store: SecretStore,
     pub(super) authority: Arc<Authority>,
     pub(super) channels: Vec<Channel>,
     pub(super) hub: Hub,
@@ -83,6 +87,11 @@ impl Assembly {
             .filter_map(|channel| Some((channel.id, channel.camera.capabilities().recordings?)));
         let zone = config.device.timezone.clone();
         let recordings = Recordings::new(of_hardware.collect(), zone, Default::default());
+        let mut parts = Parts::default();
+        let watched = Arc::clone(&authority);
+        parts.add(Part::service("access", move || {
+            access::watch(store.clone(), Arc::clone(&watched))
+        }));
         Ok(Self {
             shares: Shares::from_config(&config, &budget),
             config,
@@ -92,13 +101,12 @@ impl Assembly {
             registry,
             data_dir,
             lock,
-            store,
             authority,
             channels,
             hub,
             standby,
             known: ProvenSources::default(),
-            parts: Parts::default(),
+            parts,
             reach: watch::Sender::default(),
             connections: Vec::new(),
             notifier: None,
