@@ -7,65 +7,35 @@ use std::{
     io::{self, IoSlice},
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
 
-use peercam_task::boundary::Guarded;
+use peercam_task::registry::{Entry, Registry};
 
 use super::disk::{Disk, DiskFile, Sizes, Visit};
 
-/// The calls under way: a few at most, one for each thread.
+/// The calls under way, by when they were begun: a few at most, one for each thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Calls(Arc<Guarded<OpenCalls>>);
-
-#[derive(Debug, Default)]
-struct OpenCalls {
-    begun: u64,
-    /// The oldest first.
-    open: Vec<(u64, Instant)>,
-}
+pub(super) struct Calls(Registry<Instant>);
 
 /// A call under way.
-pub(super) struct Call {
-    calls: Calls,
-    number: u64,
-}
+pub(super) type Call = Entry<Instant>;
 
 impl Calls {
-    fn table(&self) -> MutexGuard<'_, OpenCalls> {
-        self.0.lock()
-    }
-
     /// Notes that the card is asked something; what is given back is dropped when it has answered.
     pub(super) fn begin(&self) -> Call {
-        let mut table = self.table();
-        table.begun += 1;
-        let number = table.begun;
-        table.open.push((number, Instant::now()));
-        Call {
-            calls: self.clone(),
-            number,
-        }
+        self.0.insert(Instant::now())
     }
 
     /// Time for which the card has owed an answer.
     pub(super) fn silence(&self) -> Duration {
-        let table = self.table();
-        let oldest = table.open.first();
-        oldest.map_or(Duration::ZERO, |(_, since)| since.elapsed())
+        let oldest = self.0.read(|begun| begun.first().copied());
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     fn ask<T>(&self, ask: impl FnOnce() -> T) -> T {
         let _call = self.begin();
         ask()
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        let mut table = self.calls.table();
-        table.open.retain(|(number, _)| *number != self.number);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tasks, threads and locks that outlive a panic, and a watch over the runtime.
 //!
 //! [`boundary`] starts all of them, so that a panic ends one part and not the process;
-//! [`watchdog`] ends the process when its runtime stands still.
+//! [`watchdog`] ends the process when its runtime stands still. [`registry`] is a table whose entries
+//! last as long as whoever holds them.
 //!
 //! ```
 //! use peercam_task::boundary::{self, Guarded, Panicked, Part};
@@ -26,4 +27,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod boundary;
+pub mod registry;
 pub mod watchdog;

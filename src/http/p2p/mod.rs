@@ -15,7 +15,10 @@ use peercam_net::{
     },
 };
 use peercam_proto::{credential::EndpointId, farewell, network::Peer, text::Printable};
-use peercam_task::boundary::{self, Guarded, Panicked, Part, Pause, contain};
+use peercam_task::{
+    boundary::{self, Guarded, Panicked, Part, Pause, contain},
+    registry::Entry,
+};
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -336,7 +339,7 @@ struct P2pHandle {
     peers: Peers,
     known: ProvenSources,
     /// Entry among the peers, by which the viewer of this connection can be told something.
-    entry: Guarded<Option<peers::Entry>>,
+    entry: Guarded<Option<Entry<peers::Peer>>>,
 }
 
 impl ConnectionHandle for P2pHandle {

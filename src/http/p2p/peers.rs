@@ -3,10 +3,8 @@
 //! Invariant: an entry lives as long as its authenticated connection, so the bound on connections of
 //! sessions bounds the table. Rights stay with the session.
 
-use std::sync::{Arc, MutexGuard};
-
 use peercam_net::p2p::{CloseReason, Connection, Traffic};
-use peercam_task::boundary::Guarded;
+use peercam_task::registry::{self, Entry};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
@@ -22,18 +20,13 @@ use crate::access::SessionId;
 /// Bound: as many as sessions have connections.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
-    /// Entries are put in and taken out whole.
-    table: Arc<Guarded<Table>>,
+    table: registry::Registry<Peer>,
     path_changes: Counter,
     closed: Family<Reason, Counter>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    /// Oldest first.
-    entries: Vec<(u64, SessionId, Connection)>,
-    next_serial: u64,
-}
+/// A connection and the session that it belongs to.
+pub(super) type Peer = (SessionId, Connection);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reason {
@@ -47,13 +40,6 @@ struct Whose {
     family: &'static str,
 }
 
-/// One connection's entry; dropping it takes it out.
-#[derive(Debug)]
-pub(super) struct Entry {
-    peers: Peers,
-    serial: u64,
-}
-
 impl Peers {
     /// Names the counters.
     pub fn register(&self, registry: &mut Registry) {
@@ -64,34 +50,28 @@ impl Peers {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    pub(super) fn enter(&self, session: SessionId, connection: Connection) -> Entry {
-        let mut table = self.lock();
-        let serial = table.next_serial;
-        table.next_serial += 1;
-        table.entries.push((serial, session, connection));
-        drop(table);
-        Entry {
-            peers: self.clone(),
-            serial,
-        }
+    pub(super) fn enter(&self, session: SessionId, connection: Connection) -> Entry<Peer> {
+        self.table.insert((session, connection))
     }
 
     /// The newest connection of a session that is still there.
     pub(super) fn newest(&self, session: &str) -> Option<Connection> {
-        let table = self.lock();
-        let mut entries = table.entries.iter().rev();
-        entries
-            .find(|(_, id, connection)| {
-                id.as_str() == session && connection.close_reason().is_none()
-            })
-            .map(|(.., connection)| connection.clone())
+        let is_its = |(id, connection): &&Peer| {
+            id.as_str() == session && connection.close_reason().is_none()
+        };
+        self.table.read(|peers| {
+            let newest = peers.iter().rev().find(is_its);
+            newest.map(|(_, connection)| connection.clone())
+        })
     }
 
     /// Tells whoever is still connected that the device shuts down.
     pub fn close(&self) {
-        for (.., connection) in &self.lock().entries {
-            connection.close_for_shutdown();
-        }
+        self.table.read(|peers| {
+            for (_, connection) in peers {
+                connection.close_for_shutdown();
+            }
+        });
     }
 
     pub(super) fn path_changed(&self) {
@@ -108,32 +88,22 @@ impl Peers {
         };
         self.closed.get_or_create(&Reason { reason }).inc();
     }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock()
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut table = self.peers.lock();
-        table.entries.retain(|(serial, ..)| *serial != self.serial);
-    }
 }
 
 impl Collector for Peers {
     /// Encodes for each session the path of its newest connection, round trip time and bytes.
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // Copied, so that nothing is asked of the endpoint while the table is locked.
-        let entries = self.lock().entries.clone();
-        let is_newest = |serial: u64, session: &SessionId| {
-            let mut newer = entries.iter().filter(|(_, other, _)| other == session);
-            newer.all(|(other, ..)| *other <= serial)
+        let peers = self.table.read(<[_]>::to_vec);
+        let is_newest = |at: usize, session: &SessionId| {
+            let mut newer = peers[at + 1..].iter();
+            newer.all(|(other, _)| other != session)
         };
-        let seen: Vec<_> = entries
+        let seen: Vec<_> = peers
             .iter()
-            .filter(|(serial, session, _)| is_newest(*serial, session))
-            .filter_map(|(_, session, connection)| {
+            .enumerate()
+            .filter(|(at, (session, _))| is_newest(*at, session))
+            .filter_map(|(_, (session, connection))| {
                 let path = connection.path()?;
                 let whose = Whose {
                     session: session.as_str().to_owned(),
