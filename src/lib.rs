@@ -18,7 +18,7 @@
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`access`] | who may do what |
 //! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
-//! | 0 | [`log`], [`reach`] | where the log goes; where the device can be reached |
+//! | 0 | [`log`], [`reach`], `document` | where the log goes; where the device can be reached; a TOML document, read key by key |
 //!
 //! # The two journeys
 //!
@@ -38,6 +38,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod device;
+mod document;
 pub mod http;
 pub mod live;
 pub mod log;

@@ -1,45 +1,49 @@
-//! The configuration: one TOML file, typed, unknown keys refused.
+//! The configuration: one TOML file, typed, unknown keys refused, every mistake told in one run.
 //!
-//! Each part of the daemon has its own small configuration; this composes them. Tables that come
-//! in several kinds (`source`, `listen`) are read flat and then converted, so that an error names
-//! the line of the very key. `config/full.toml` shows every key with its default.
+//! Each part of the daemon has its own small configuration, which reads its own table
+//! (`document::Table`) and knows its defaults; this composes them, and has those of parts that are
+//! composed too. `config/full.toml` shows every key with its default.
 
-mod audio;
-mod checks;
+mod channel;
+mod device;
 mod error;
+mod http;
+mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;
-mod raw;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "rtsp")]
 mod rtsp;
-mod signalling;
+#[cfg(feature = "sim")]
+mod sim;
 mod socket;
 mod source;
-mod units;
+mod user_define;
 
 use std::{
-    collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+pub use channel::{Channel, Speaker};
+pub use device::Device;
 pub use error::ConfigError;
+pub use http::Http;
+pub use listen::{Listen, ListenAccess};
 #[cfg(feature = "p2p")]
 pub use p2p::{P2p, RelayCaError};
-use peercam_hal::AudioPolicy;
-use peercam_net::Timeouts;
-use peercam_proto::{flv::HevcForm, media::ChannelId, origin_policy::Origin};
+use peercam_proto::flv::HevcForm;
 #[cfg(feature = "record")]
 pub use record::Record;
-pub use signalling::{Handler, UserDefine};
-pub use units::duration;
+pub use source::Source;
+pub use user_define::{Handler, UserDefine};
 
-use jiff::tz::TimeZone;
-
-use crate::{http::BODY_TIMEOUT, live, talk};
+pub use crate::document::duration;
+use crate::{
+    document::{self, Mistake, Table},
+    live, talk,
+};
 
 /// The whole configuration, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,66 +81,11 @@ pub struct Config {
     pub channels: Vec<Channel>,
 }
 
-/// `[device]`: who the device is. Names only; neither is a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// `product_id`: letters, digits and underscore, at most 10. Default: `PEERCAMSIM`.
-    pub product_id: String,
-    /// `device_name`: letters, digits, `_` and `-`, at most 48. Default: `sim_0001`.
-    pub device_name: String,
-    /// `timezone`: whose days and months recordings are listed by. Default: the system's.
-    pub timezone: TimeZone,
-}
-
-/// One `[[listen]]`: a TCP address that serves HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// `addr`: IP address and port. Port 0 takes a free one.
-    pub address: SocketAddr,
-    /// `access`: who may use it.
-    pub access: ListenAccess,
-}
-
-/// Access to a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAccess {
-    /// `open`: whoever reaches it, which is why it is on loopback. The default.
-    Open {
-        /// `allow_origins`: web pages that may call it. Default: none.
-        allow_origins: Vec<Origin>,
-        /// `allow_insecure_lan`: lets it be reached from other machines, by anybody and without
-        /// encryption. Default: no.
-        allow_insecure_lan: bool,
-        /// `allow_placeholder_hosts`: a `Host` of `ipc.p2p.com` or under `xnet` is good in origin
-        /// form too, if it is not a browser that sends it. Default: no.
-        allow_placeholder_hosts: bool,
-    },
-    /// `token`: viewers that were paired; all bodies are sealed.
-    Token {
-        /// `allow_clear_media`: lets a viewer that asks for it with `_crypto=off` have media
-        /// unencrypted, as everybody in between has then. Default: no.
-        allow_clear_media: bool,
-    },
-}
-
 /// `[access]`: those who were paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// `max_sessions`: viewers that proved themselves, at a time. Default: 4.
     pub max_sessions: usize,
-}
-
-/// `[http]`: bounds of the HTTP surface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// `max_connections`: open at a time, over all listeners. Default: 256.
-    pub max_connections: usize,
-    /// `max_viewers`: media responses at a time. Default: 32.
-    pub max_viewers: usize,
-    /// `header_timeout`, `idle_timeout`, `write_timeout`.
-    pub timeouts: Timeouts,
-    /// `body_timeout`: to send a request body. Default: 10 s.
-    pub body_timeout: Duration,
 }
 
 /// `[runtime]`
@@ -149,86 +98,16 @@ pub struct Runtime {
     pub memory: Option<usize>,
 }
 
-/// One `[[channel]]`: a camera.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Channel {
-    /// `id`: its number, from 0.
-    pub id: ChannelId,
-    /// `name`: for people. Default: `camera N`.
-    pub name: String,
-    /// `source`: where its picture comes from.
-    pub source: Source,
-    /// `audio`: what viewers get of its sound. Default: AAC, and silence where there is none.
-    pub sound: AudioPolicy,
-    /// `speaker`: what plays what is talked. Default: the camera's own speaker, at any rate.
-    pub speaker: Speaker,
-    /// `record`: what of it is recorded. Default (`None`): as `[record]` says.
-    #[cfg(feature = "record")]
-    pub record: Option<crate::record::Mode>,
-}
-
-/// Speaker of a channel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Speaker {
-    /// A program and its arguments, in place of the camera's own speaker.
-    pub command: Option<Vec<String>>,
-    /// The only rate that it takes, in samples per second.
-    pub sample_rate: Option<u32>,
-}
-
-impl Speaker {
-    /// Returns whether its program is told the number of sound channels.
-    pub fn is_told_channels(&self) -> bool {
-        self.is_told("{channels}")
-    }
-
-    /// Warning that talks may sound too high or too low: a program that is not told their rate has one
-    /// of its own.
-    pub fn doubt(&self) -> Option<&'static str> {
-        let is_any = self.sample_rate.is_some() || self.command.is_none() || self.is_told("{rate}");
-        (!is_any).then_some("the speaker's program is not told the rate of what it plays, and sound of another rate than its own is too high or too low: put {rate} into its command, or say which rate it plays (sample_rate = 16000)")
-    }
-
-    fn is_told(&self, what: &str) -> bool {
-        let arguments = self.command.iter().flatten();
-        arguments.into_iter().any(|text| text.contains(what))
-    }
-}
-
-/// Source of a channel's picture.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Source {
-    /// `{ kind = "sim" }`: the simulated camera.
-    #[cfg(feature = "sim")]
-    Sim(peercam_hal::sim::Config),
-    /// `{ kind = "file", path = "…" }`: a media file in a loop. The path is relative to the
-    /// configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-    },
-    /// `{ kind = "rtsp", url = "…" }`: a camera that speaks RTSP.
-    #[cfg(feature = "rtsp")]
-    Rtsp(Box<peercam_hal::rtsp::Config>),
-    /// `{ kind = "jpeg", url = "…" }`: a camera that hands over JPEGs by HTTP.
-    #[cfg(feature = "rtsp")]
-    Jpeg(Box<peercam_hal::rtsp::JpegConfig>),
-    /// `{ kind = "socket", path = "…" }`: firmware that connects to a Unix socket. Channels with
-    /// the same path share the socket. The path is relative to the configuration file.
-    Socket {
-        /// The socket.
-        config: peercam_hal::socket::Config,
-    },
-}
-
 impl Config {
     /// Reads and checks a configuration file.
     ///
     /// # Errors
-    /// [`ConfigError`] naming file, line, key and what is allowed.
+    /// [`ConfigError`] with every mistake: file, line, key and what is allowed.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let mistake = Mistake::general(format!("cannot be read: {error}"));
+            ConfigError::new(path, vec![mistake])
+        })?;
         Self::parse(&text, path)
     }
 
@@ -238,10 +117,46 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let base = path.parent().unwrap_or(Path::new(""));
-        toml::from_str::<raw::Config>(text)
-            .map_err(|error| ConfigError::from_toml(text, path, &error))?
-            .check(base)
-            .map_err(|problem| problem.locate(text, path))
+        document::read(text, |root| Self::read(root, base))
+            .map_err(|mistakes| ConfigError::new(path, mistakes))
+    }
+
+    /// Paths are relative to `base`.
+    fn read(root: &mut Table<'_>, base: &Path) -> Self {
+        let mut config = Self::without_channels();
+        let data_dir = root.get("data_dir").directory().unwrap_or(config.data_dir);
+        config.data_dir = base.join(data_dir);
+        config.device.read(&mut root.table("device"));
+        listen::read(root, &mut config.listen);
+        config.access.read(&mut root.table("access"));
+        #[cfg(feature = "p2p")]
+        {
+            config.p2p = P2p::read(&mut root.table("p2p"), base);
+        }
+        #[cfg(not(feature = "p2p"))]
+        refuse_unbuilt(root.find("p2p"), "this build has no P2P");
+        #[cfg(feature = "record")]
+        {
+            let record = root.find("record");
+            config.record = record.and_then(|mut table| Record::read(&mut table, &config.data_dir));
+        }
+        #[cfg(not(feature = "record"))]
+        refuse_unbuilt(root.find("record"), "this build records nothing");
+        config.talk.read(&mut root.table("talkback"));
+        let ring = Duration::from_secs(1)..=Duration::from_mins(5);
+        let ring = root.table("call").get("ring").duration(ring);
+        config.call_ring = ring.unwrap_or(config.call_ring);
+        config.user = UserDefine::read(&mut root.table("user_define"));
+        let is_token = |listen: &Listen| matches!(listen.access, ListenAccess::Token { .. });
+        let has_token = config.listen.iter().any(is_token);
+        config.http.read(&mut root.table("http"), has_token);
+        let mut live = root.table("live");
+        config.live.read(&mut live);
+        let forms = [("legacy", HevcForm::Legacy), ("hvc1", HevcForm::Hvc1)];
+        config.hevc = live.get("hevc").word(&forms).unwrap_or(config.hevc);
+        config.runtime.read(&mut root.table("runtime"));
+        config.channels = channel::read(root, base);
+        config
     }
 
     /// Settings that work, and hardly as they were meant: one sentence each.
@@ -261,10 +176,10 @@ impl Config {
     #[cfg(feature = "sim")]
     pub fn simulated_camera() -> Self {
         let channel = Channel {
-            id: ChannelId(0),
+            id: peercam_proto::media::ChannelId(0),
             name: "camera 0".to_owned(),
             source: Source::Sim(peercam_hal::sim::Config::default()),
-            sound: AudioPolicy::default(),
+            sound: peercam_hal::AudioPolicy::default(),
             speaker: Speaker::default(),
             #[cfg(feature = "record")]
             record: None,
@@ -282,19 +197,8 @@ impl Config {
     fn without_channels() -> Self {
         Self {
             data_dir: PathBuf::from("peercam-data"),
-            device: Device {
-                product_id: "PEERCAMSIM".to_owned(),
-                device_name: "sim_0001".to_owned(),
-                timezone: TimeZone::try_system().unwrap_or(TimeZone::UTC),
-            },
-            listen: vec![Listen {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 34567)),
-                access: ListenAccess::Open {
-                    allow_origins: Vec::new(),
-                    allow_insecure_lan: false,
-                    allow_placeholder_hosts: false,
-                },
-            }],
+            device: Device::default(),
+            listen: vec![Listen::default()],
             access: Access { max_sessions: 4 },
             #[cfg(feature = "p2p")]
             p2p: Some(P2p::default()),
@@ -303,12 +207,7 @@ impl Config {
             talk: talk::Config::default(),
             call_ring: Duration::from_secs(30),
             user: UserDefine::default(),
-            http: Http {
-                max_connections: 256,
-                max_viewers: 32,
-                timeouts: Timeouts::default(),
-                body_timeout: BODY_TIMEOUT,
-            },
+            http: Http::default(),
             live: live::Config::default(),
             hevc: HevcForm::default(),
             runtime: Runtime {
@@ -338,21 +237,27 @@ impl Config {
     }
 }
 
-impl Source {
-    /// Bits per second of this quality: those that are known, or else the usual ones.
-    #[cfg(feature = "record")]
-    fn usual_rate(&self, quality: peercam_proto::media::Quality) -> u32 {
-        const USUAL: [u32; 3] = [500_000, 1_500_000, 4_000_000];
-        match self {
-            #[cfg(feature = "sim")]
-            Self::Sim(sim) => sim.bitrate[quality as usize],
-            _ => USUAL[quality as usize],
-        }
+impl Access {
+    fn read(&mut self, table: &mut Table<'_>) {
+        let sessions = table.get("max_sessions").number(1..=1000);
+        self.max_sessions = sessions.unwrap_or(self.max_sessions);
     }
 }
 
-/// Numbers that occur twice.
-fn repeated<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
-    let mut seen = BTreeSet::new();
-    values.into_iter().find(|value| !seen.insert(*value))
+impl Runtime {
+    fn read(&mut self, table: &mut Table<'_>) {
+        self.threads = table.get("threads").number(1..=64).unwrap_or(self.threads);
+        self.memory = table.get("memory").size(1 << 20..=1 << 40);
+    }
+}
+
+/// Refuses the table of a part that was not built, but one that says that it is off.
+#[cfg(not(all(feature = "p2p", feature = "record")))]
+fn refuse_unbuilt(table: Option<Table<'_>>, message: &str) {
+    if let Some(mut table) = table
+        && table.get("enabled").flag() != Some(false)
+    {
+        table.refuse(message);
+        table.leave();
+    }
 }

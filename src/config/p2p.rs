@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 
 use peercam_net::p2p::Relays;
 use peercam_proto::credential::RelayToken;
-use serde::Deserialize;
-use toml::Spanned;
 
-use super::error::Problem;
+use crate::document::{Table, Value};
 
 /// `[p2p]`, if it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,35 +61,24 @@ impl P2p {
     }
 }
 
-/// The table as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Raw {
-    enabled: Option<bool>,
-    port: Option<u16>,
-    relays: Option<Vec<Spanned<String>>>,
-    relay_token: Option<Spanned<String>>,
-    relay_ca: Option<PathBuf>,
+impl P2p {
+    pub(super) fn read(table: &mut Table<'_>, base: &Path) -> Option<Self> {
+        let default = Self::default();
+        let enabled = table.get("enabled").flag();
+        let port = table.get("port").number(0..=65_535);
+        let relays = table.get("relays").list().into_iter().flatten();
+        let p2p = Self {
+            port: port.unwrap_or(default.port),
+            relays: relays
+                .filter_map(|url| url.accept(Relays::parse_url(url.string()?)))
+                .collect(),
+            relay_token: relay_token(table.get("relay_token")),
+            relay_ca: table.get("relay_ca").string().map(|path| base.join(path)),
+        };
+        enabled.unwrap_or(true).then_some(p2p)
+    }
 }
 
-impl Raw {
-    pub(super) fn check(self, base: &Path) -> Result<Option<P2p>, Problem> {
-        let default = P2p::default();
-        let relays = self.relays.into_iter().flatten().map(|relay| {
-            Relays::parse_url(relay.get_ref())
-                .map_err(|error| Problem::at(relay.span(), error.to_string()))
-        });
-        let token = self.relay_token.map(|token| {
-            let span = token.span();
-            RelayToken::new(token.into_inner())
-                .map_err(|error| Problem::at(span, error.to_string()))
-        });
-        let p2p = P2p {
-            port: self.port.unwrap_or(default.port),
-            relays: relays.collect::<Result<_, _>>()?,
-            relay_token: token.transpose()?,
-            relay_ca: self.relay_ca.map(|path| base.join(path)),
-        };
-        Ok(self.enabled.unwrap_or(true).then_some(p2p))
-    }
+fn relay_token(value: Value<'_>) -> Option<RelayToken> {
+    value.accept(RelayToken::new(value.string()?.to_owned()))
 }

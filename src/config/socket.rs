@@ -1,13 +1,12 @@
 //! `source = { kind = "socket", … }`
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use peercam_hal::socket::Config;
+use peercam_proto::media::ChannelId;
 
-use super::{Channel, Source as Meant, error::Problem, source::Source};
+use super::{Channel, Source};
+use crate::document::{Table, Value};
 
 /// Mode of a socket for its owner only: whoever may open it may deliver pictures, and hear talks.
 const MODE: u32 = 0o600;
@@ -16,56 +15,60 @@ const MODE_FOR_USERS: u32 = 0o666;
 /// Bytes of a path that fit into a socket's address, `sockaddr_un`.
 const LONGEST_PATH: usize = 90;
 
-impl Source {
-    pub(super) fn socket(self, base: &Path) -> Result<Meant, Problem> {
-        let Some(path) = self.path else {
-            return Err(Problem::at(
-                self.kind.span(),
-                "a socket source needs a path",
-            ));
-        };
-        let span = path.span();
-        // One socket has one path, also where it is written `./a.sock`.
-        let path: PathBuf = base.join(path.into_inner()).components().collect();
-        if path.as_os_str().len() > LONGEST_PATH {
-            let message =
-                format!("{LONGEST_PATH} bytes are the most that the path of a socket may have");
-            return Err(Problem::at(span, message));
-        }
-        let mode = match self.mode {
-            None if self.users.is_some() => MODE_FOR_USERS,
-            None => MODE,
-            Some(text) => u32::from_str_radix(text.get_ref(), 8)
-                .ok()
-                .filter(|mode| *mode <= 0o777)
-                .ok_or_else(|| {
-                    Problem::at(text.span(), "a file mode such as \"0660\" is needed")
-                })?,
-        };
-        let users = self.users.map_or_else(Vec::new, toml::Spanned::into_inner);
-        Ok(Meant::Socket {
-            config: Config { path, mode, users },
-        })
+pub(super) fn read(table: &mut Table<'_>, base: &Path) -> Option<Source> {
+    let (path, mode, users) = (
+        table.get("path"),
+        table.get("mode"),
+        table.get("users").list(),
+    );
+    if !path.is_there() {
+        table.peek("kind").refuse("a socket source needs a path");
     }
+    let default_mode = if users.is_some() {
+        MODE_FOR_USERS
+    } else {
+        MODE
+    };
+    let mode = file_mode(mode).unwrap_or(default_mode);
+    let users = users.into_iter().flatten();
+    let user = |value: Value<'_>| value.number(0..=u64::from(u32::MAX));
+    let users = users.filter_map(user).collect();
+    let value = path;
+    // One socket has one path, also where it is written `./a.sock`.
+    let path: PathBuf = base.join(value.string()?).components().collect();
+    if path.as_os_str().len() > LONGEST_PATH {
+        value.refuse(format!(
+            "{LONGEST_PATH} bytes are the most that the path of a socket may have"
+        ));
+    }
+    let config = Config { path, mode, users };
+    Some(Source::Socket { config })
 }
 
-/// Makes sure that channels which share a socket say the same of who may connect to it.
-pub(super) fn check_shared(channels: &[Channel]) -> Result<(), Problem> {
-    let mut known = BTreeMap::new();
-    for channel in channels {
-        let Meant::Socket { config, .. } = &channel.source else {
-            continue;
+fn file_mode(value: Value<'_>) -> Option<u32> {
+    let mode = u32::from_str_radix(value.string()?, 8).ok();
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    value.accept(mode.ok_or("a file mode such as \"0660\" is needed"))
+}
+
+impl Source {
+    /// Makes sure that channels which share a socket say the same of who may connect to it.
+    pub(super) fn refuse_other_access(&self, table: &Table<'_>, id: ChannelId, others: &[Channel]) {
+        let Self::Socket { config } = self else {
+            return;
         };
-        let (first, id) = *known.entry(&config.path).or_insert((config, channel.id));
-        if first != config {
-            return Err(Problem::general(format!(
-                "channels {id} and {} share the socket {}, and say differently who may connect; give both the same mode and users",
-                channel.id,
+        let other = others.iter().find(|other| match &other.source {
+            Self::Socket { config: other } => other.path == config.path && other != config,
+            _ => false,
+        });
+        if let Some(Channel { id: other, .. }) = other {
+            let message = format!(
+                "channels {other} and {id} share the socket {}, and say differently who may connect; give both the same mode and users",
                 config.path.display()
-            )));
+            );
+            table.peek("path").refuse(message);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

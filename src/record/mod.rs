@@ -16,6 +16,7 @@ mod card_check;
 mod card_writer;
 mod catalog;
 mod channel;
+mod config;
 pub mod disk;
 mod erase;
 mod failure;

@@ -8,6 +8,7 @@
 //! belong here: what containers look like (`proto::voice`), HTTP, hardware.
 
 mod ahead;
+mod config;
 mod decode;
 mod jitter;
 mod metrics;

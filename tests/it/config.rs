@@ -312,6 +312,232 @@ fn errors_in_sources_name_the_key_itself() {
     );
 }
 
+#[test]
+fn every_mistake_is_told_in_one_run() {
+    let text = "\
+        data_dir = \"\"\n\
+        [http]\n\
+        max_conections = 3\n\
+        idle_timeout = \"2h\"\n\
+        [[listen]]\n\
+        addr = \"localhost\"\n\
+        access = \"token\"\n\
+        allow_origins = []\n\
+        [[channel]]\n\
+        id = 0\n\
+        speaker = { rate = 8000 }\n\
+        audio = 5\n\
+        source = { kind = \"rtsp\", linger = \"1d\", gop = 5 }\n\
+        [[channel]]\n\
+        source = { kind = \"file\" }\n\
+        [color]\n";
+    let error = refused(text);
+    let mut lines = error.lines();
+    assert_eq!(lines.next(), Some("camera.toml: 13 mistakes"), "{error}");
+    let places: Vec<_> = lines
+        .map(|line| {
+            let mut parts = line.splitn(4, ':');
+            assert_eq!(parts.next(), Some("camera.toml"), "{error}");
+            (
+                parts.next().unwrap().parse::<usize>().unwrap(),
+                parts.next().unwrap().trim(),
+            )
+        })
+        .collect();
+    let expected = [
+        (1, "data_dir"),
+        (3, "max_conections"),
+        (4, "idle_timeout"),
+        (6, "addr"),
+        (8, "allow_origins"),
+        (11, "rate"),
+        (12, "audio"),
+        (13, "kind"),
+        (13, "linger"),
+        (13, "gop"),
+        (14, "id"),
+        (15, "kind"),
+        (16, "color"),
+    ];
+    assert_eq!(places, expected, "{error}");
+}
+
+#[test]
+fn what_was_probably_meant_is_told() {
+    const SIM: &str = "source = { kind = \"sim\" }\n";
+    for (text, place, words) in [
+        (
+            format!("[channel]\nid = 0\n{SIM}"),
+            ":1: channel:",
+            "write it as [[channel]]",
+        ),
+        (
+            format!("[channel]\nid = 0\n{SIM}[channel]\nid = 1\n{SIM}"),
+            ":4:",
+            "two brackets, as in [[channel]]",
+        ),
+        (
+            format!("[[http]]\nmax_viewers = 4\n{CHANNEL}"),
+            ":1: http:",
+            "write it as [http]",
+        ),
+        (
+            format!("{CHANNEL}[[chanel]]\n"),
+            ":4: chanel:",
+            "did you mean channel?",
+        ),
+        (
+            format!("[http]\nmax_sessions = 4\n{CHANNEL}"),
+            ":2: max_sessions:",
+            "[access] has such a key",
+        ),
+        (
+            format!("[live]\ndata_dir = \"x\"\n{CHANNEL}"),
+            ":2: data_dir:",
+            "above the first [table]",
+        ),
+        (
+            format!("[call]\nring = 60\n{CHANNEL}"),
+            ":2: ring:",
+            "such as \"60s\"; 1s to 5m are allowed",
+        ),
+        (
+            format!("[live]\nmemory = \"64mb\"\n{CHANNEL}"),
+            ":2: memory:",
+            "such as \"64MiB\"",
+        ),
+        (
+            format!("[http]\nmax_viewers = \"8\"\n{CHANNEL}"),
+            ":2: max_viewers:",
+            "without quotes",
+        ),
+        (
+            format!("[live]\nhevc = \"hvc\"\n{CHANNEL}"),
+            ":2: hevc:",
+            "did you mean \"hvc1\"?",
+        ),
+        (
+            format!("[user_define]\nallow = \"ptz\"\n{CHANNEL}"),
+            ":2: allow:",
+            "a list",
+        ),
+        (
+            format!("{CHANNEL}speaker = \"aplay -q\"\n"),
+            ":4: speaker:",
+            "{ command = [\"aplay\", \"-q\"] }",
+        ),
+        (
+            format!("{CHANNEL}speaker = {{ command = \"aplay -q\" }}\n"),
+            ":4: command:",
+            "a list",
+        ),
+        (
+            "channel = 5\n".to_owned(),
+            ":1: channel:",
+            "a table such as [[channel]] is needed, not an integer",
+        ),
+        (
+            format!("listen = \"127.0.0.1:80\"\n{CHANNEL}"),
+            ":1: listen:",
+            "a table such as [[listen]] is needed, not a string",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = \"sim\"\n".to_owned(),
+            ":3: source:",
+            "{ kind = ",
+        ),
+        (
+            "[[channel]]\nid = 0\n".to_owned(),
+            ":1: source:",
+            "{ kind = ",
+        ),
+        (
+            format!("[[listen]]\naddr = \"localhost:34567\"\n{CHANNEL}"),
+            ":2: addr:",
+            "did you mean \"127.0.0.1:34567\"?",
+        ),
+        (
+            format!("[[listen]]\naddr = \":80\"\n{CHANNEL}"),
+            ":2: addr:",
+            "did you mean \"127.0.0.1:80\"?",
+        ),
+        (
+            format!("[[listen]]\naddr = \"192.0.2.1\"\n{CHANNEL}"),
+            ":2: addr:",
+            "did you mean \"192.0.2.1:34567\"?",
+        ),
+        (
+            "channel:\n  - id: 0\n    name: door\n".to_owned(),
+            ":1:",
+            "looks like YAML",
+        ),
+        (
+            "{\n  \"channel\": [ { \"id\": 0 } ]\n}\n".to_owned(),
+            ":1:",
+            "looks like JSON",
+        ),
+        (
+            format!("data_dir = \"C:\\Users\\me\"\n{CHANNEL}"),
+            ":1: data_dir:",
+            "a path with / or in '…'",
+        ),
+        (
+            format!("data_dir = “data”\n{CHANNEL}"),
+            ":1: data_dir:",
+            "straight",
+        ),
+    ] {
+        let error = refused(&text);
+        assert_eq!(error.lines().count(), 1, "{text}: {error}");
+        assert!(error.starts_with(&format!("camera.toml{place}")), "{error}");
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn no_mistake_shows_a_secret() {
+    for password in ["hunter2", "'hunter2' x", "\"\\hunter2\"", "[\"hunter2\"]"] {
+        let source = "kind = \"rtsp\", url = \"rtsp://x/\", user = \"admin\"";
+        let source = format!("source = {{ {source}, password = {password} }}");
+        let error = refused(&format!("[[channel]]\nid = 0\n{source}\n"));
+        assert!(error.starts_with("camera.toml:3:"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    // A secret in the place of a key, or of a word.
+    for text in ["\"hunter2 \" = 5\n", "[live]\nhevc = \"hunter2\"\n"] {
+        let error = refused(&format!("{text}{CHANNEL}"));
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn an_address_has_one_listener() {
+    let listen = |first: &str, second: &str| {
+        let listen =
+            |address: &str| format!("[[listen]]\naddr = \"{address}\"\naccess = \"token\"\n");
+        let text = format!("{}{}{CHANNEL}", listen(first), listen(second));
+        Config::parse(&text, Path::new("camera.toml")).map_err(|error| error.to_string())
+    };
+    for (first, second) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:80", "127.0.0.1:81"),
+        ("127.0.0.1:80", "127.0.0.2:80"),
+        ("127.0.0.1:80", "[::1]:80"),
+    ] {
+        listen(first, second).unwrap();
+    }
+    for (first, second) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("[::1]:80", "[::]:80"),
+        ("127.0.0.1:80", "[::ffff:127.0.0.1]:80"),
+    ] {
+        let error = listen(first, second).unwrap_err();
+        assert!(error.starts_with("camera.toml:5: addr:"), "{error}");
+        assert!(error.contains(first), "{error}");
+    }
+}
+
 #[cfg(feature = "record")]
 #[test]
 fn single_pictures_are_not_recorded() {

@@ -9,9 +9,10 @@ use std::{
 /// The floor of every module of the daemon. An import may go to a lower floor, or stay in its
 /// module; on one floor, only where a row of `SAME_FLOOR` says so. Below them lie the crates of the
 /// workspace, whose order the compiler holds.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("log", 0),
     ("reach", 0),
+    ("document", 0),
     ("live", 1),
     ("record", 1),
     ("playback", 1),
