@@ -70,7 +70,9 @@ fn check(path: Option<&Path>) -> Result<()> {
     // Nobody reading it is no failure.
     let memory = Budget::from_config(&config)?;
     let _ = write!(io::stdout(), "{}: fine\n\n{memory}", path.display());
-    for doubt in config.doubts() {
+    let files = config.exposed_secret(path).into_iter();
+    let files = files.chain(config.unwritable());
+    for doubt in config.doubts().chain(files) {
         eprintln!("peercam: {}", Lines(doubt));
     }
     Ok(())
@@ -78,6 +80,9 @@ fn check(path: Option<&Path>) -> Result<()> {
 
 fn run(path: Option<&Path>, log: &Log) -> Result<()> {
     let config = cli::load(path)?;
+    if let Some(doubt) = path.and_then(|path| config.exposed_secret(path)) {
+        tracing::warn!("{doubt}");
+    }
     let threads = config.runtime.threads;
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()

@@ -7,6 +7,7 @@
 mod channel;
 mod device;
 mod error;
+mod files;
 mod http;
 mod listen;
 #[cfg(feature = "p2p")]

@@ -538,6 +538,47 @@ fn an_address_has_one_listener() {
     }
 }
 
+#[cfg(feature = "rtsp")]
+#[test]
+fn check_doubts_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.toml");
+    let doubts = |text: &str, mode: u32| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = run(&["check", "--config", path.to_str().unwrap()]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{errors}");
+        errors
+    };
+    let rtsp =
+        |options: &str| format!("[[channel]]\nid = 0\nsource = {{ kind = \"rtsp\", {options} }}\n");
+    let secret = rtsp("url = \"rtsp://x/\", user = \"admin\", password = \"hunter2\"");
+    let told = doubts(&secret, 0o644);
+    assert!(
+        told.contains("a camera's password in it: chmod 600") && !told.contains("hunter2"),
+        "{told}"
+    );
+    assert_eq!(doubts(&secret, 0o600), "");
+    let in_url = rtsp("url = \"rtsp://x/user=admin&password=hunter2\"");
+    let told = doubts(&in_url, 0o640);
+    assert!(
+        told.contains("chmod 600") && !told.contains("hunter2"),
+        "{told}"
+    );
+    assert_eq!(doubts(&rtsp("url = \"rtsp://x/\""), 0o644), "");
+    // Not even root makes anything below a file.
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let socket = "[[channel]]\nid = 0\nsource = { kind = \"socket\", path = \"file/a.sock\" }\n";
+    let told = doubts(socket, 0o600);
+    assert!(
+        told.contains("file/a.sock: nothing can be made in"),
+        "{told}"
+    );
+    assert_eq!(doubts(&socket.replace("file/", "new/"), 0o600), "");
+}
+
 #[cfg(feature = "record")]
 #[test]
 fn single_pictures_are_not_recorded() {
