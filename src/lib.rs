@@ -18,7 +18,7 @@
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`access`] | who may do what |
 //! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
-//! | 0 | [`log`], [`reach`], `document` | where the log goes; where the device can be reached; a TOML document, read key by key |
+//! | 0 | [`events`], [`log`], [`reach`], `document` | what happened; where the log goes; where the device can be reached; a TOML document, read key by key |
 //!
 //! # The two journeys
 //!
@@ -39,6 +39,7 @@ pub mod config;
 pub mod daemon;
 pub mod device;
 mod document;
+pub mod events;
 pub mod http;
 pub mod live;
 pub mod log;

@@ -25,7 +25,7 @@ pub use self::{
     p2p::STRANGERS as P2P_STRANGERS,
     shares::{Bytes, Part, Share},
 };
-use crate::{config, talk};
+use crate::{config, events, talk};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -116,6 +116,8 @@ pub struct Budget {
     pub recordings: usize,
     /// Sound of all talks that is read ahead of its playing, in bytes.
     pub talk_ahead: usize,
+    /// Events that are kept for who reads them later, in bytes.
+    pub events: usize,
     /// Memory of each stream of a camera on its way in.
     pub memory: StreamMemory,
 }
@@ -292,7 +294,11 @@ impl Budget {
                 (talks, talks.saturating_add(talk::Config::default().ahead)),
                 1,
             ),
-            demand(Part::Rest, (REST, REST), 0),
+            demand(
+                Part::Rest,
+                (REST + events::MEMORY.0, REST + events::MEMORY.1),
+                1,
+            ),
         ];
         let shares = share_out(total, &demands)?;
         let share = |part| {
@@ -326,6 +332,7 @@ impl Budget {
             fragment,
             recordings: bytes(Part::Catalog) / RECORDING,
             talk_ahead: bytes(Part::Talk) - talks,
+            events: bytes(Part::Rest) - REST,
             memory: StreamMemory {
                 gop: match wants.feeds {
                     0 => StreamMemory::default().gop,

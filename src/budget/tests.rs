@@ -50,6 +50,7 @@ fn worst(budget: &Budget, wants: &Wants) -> usize {
         + cameras
         + wants.channels * TALK
         + budget.talk_ahead
+        + budget.events
         + REST
 }
 
