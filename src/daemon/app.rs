@@ -23,6 +23,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         budget,
         shares,
         clock,
+        events,
         started,
         mut registry,
         lock,
@@ -69,6 +70,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         speakers,
         calls,
         activity: ActivityTracker::new(authority.sessions.clone()),
+        events,
         standby,
         commands: custom_commands(config.user),
     });

@@ -19,6 +19,7 @@ use crate::{
     budget::Budget,
     config::{self, Config},
     device::{Recordings, Standby, ViewerNotifier},
+    events::Events,
     live::{self, Channel, Hub},
     log,
     reach::Reachability,
@@ -30,6 +31,8 @@ pub(super) struct Assembly {
     pub(super) budget: Budget,
     pub(super) shares: Shares,
     pub(super) clock: Clock,
+    /// Stream in which parts publish what happens.
+    pub(super) events: Events,
     pub(super) started: Instant,
     pub(super) registry: Registry,
     pub(super) data_dir: DataDir,
@@ -61,6 +64,7 @@ impl Assembly {
         mut registry: Registry,
     ) -> Result<Self, StartError> {
         let (clock, started) = (Clock::start(), Instant::now());
+        let events = Events::with_memory(clock, budget.events);
         let live_metrics = live::Metrics::default();
         live_metrics.register(&mut registry);
         boundary::register(&mut registry);
@@ -97,6 +101,7 @@ impl Assembly {
             config,
             budget,
             clock,
+            events,
             started,
             registry,
             data_dir,

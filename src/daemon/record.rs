@@ -1,9 +1,6 @@
 //! Recording, joined to the rest.
 
-use std::{sync::Arc, time::Duration};
-
-use peercam_hal::BoxFuture;
-use peercam_proto::media::ChannelId;
+use std::sync::Arc;
 
 use super::{
     StartError,
@@ -11,10 +8,11 @@ use super::{
     part::{Part, Phase},
 };
 use crate::{
-    device::{CardState, RecordingControl, Recordings},
+    device::{RecordingControl, Recordings},
     live::Channel,
     record::{
-        LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder, State,
+        LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder,
+        RecorderParts,
     },
 };
 
@@ -47,45 +45,24 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     // A player holds two of them, for which three pictures are counted.
     bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
     bounded.cut.most_pre_roll = budget.pre_roll;
-    let (cameras, hub, clock) = (cameras.collect(), &assembly.hub, assembly.clock);
-    let recorder = Recorder::start(&bounded, cameras, hub, clock, &metrics);
+    let parts = RecorderParts {
+        cameras: cameras.collect(),
+        hub: assembly.hub.clone(),
+        clock: assembly.clock,
+        events: assembly.events.clone(),
+        metrics,
+    };
+    let recorder = Recorder::start(&bounded, parts);
     let recorder = Arc::new(recorder.map_err(StartError::Recorder)?);
     let indexes = assembly.channels.iter();
     let indexes = indexes.map(|channel| (channel.id, recorder.index(channel.id)));
+    let control: Arc<dyn RecordingControl> = Arc::clone(&recorder) as _;
     let zone = config.device.timezone.clone();
-    assembly.recordings = Recordings::new(indexes.collect(), zone, record.file_list)
-        .recorded_by(Some(Arc::new(Told(Arc::clone(&recorder)))));
+    assembly.recordings =
+        Recordings::new(indexes.collect(), zone, record.file_list).recorded_by(Some(control));
     let finish = |_| async move { recorder.finish().await };
     assembly
         .parts
         .add(Part::ending("recorder", Phase::Drain, finish));
     Ok(())
-}
-
-/// The recorder as the device sees it.
-struct Told(Arc<Recorder>);
-
-impl RecordingControl for Told {
-    fn state(&self) -> CardState {
-        let catalog = self.0.catalog();
-        let state = catalog.state().borrow().clone();
-        CardState {
-            is_readable: !matches!(state, State::Gone(_)),
-            problem: match state {
-                State::Ready => None,
-                State::Starting => Some("the card is being looked at".to_owned()),
-                State::Stuck(reason) | State::Gone(reason) => Some(reason),
-            },
-            bytes: catalog.bytes(),
-            files: catalog.count(),
-        }
-    }
-
-    fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
-        self.0.event(channel, kind, length)
-    }
-
-    fn erase(&self) -> BoxFuture<'_, bool> {
-        Box::pin(self.0.erase())
-    }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use peercam_hal::BoxFuture;
 use peercam_proto::media::ChannelId;
 
@@ -8,13 +6,24 @@ pub trait RecordingControl: Send + Sync {
     /// State of the card.
     fn state(&self) -> CardState;
 
-    /// Notes an event of this kind at a channel, for so long or as long as usual; returns whether
-    /// the channel is recorded.
-    fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool;
+    /// Selection of what is recorded of a channel.
+    fn mode(&self, channel: ChannelId) -> RecordMode;
 
     /// Deletes all recordings of all channels; returns whether that was done. What is being
     /// recorded goes on in new files.
     fn erase(&self) -> BoxFuture<'_, bool>;
+}
+
+/// Selection of what is recorded of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordMode {
+    /// All there is.
+    #[default]
+    Always,
+    /// Events, with what was before them.
+    Event,
+    /// No frames.
+    Off,
 }
 
 /// State of the card that recordings go to.

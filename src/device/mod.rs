@@ -36,7 +36,7 @@ use peercam_proto::{
 pub use activity::{ActivityTracker, RequestGuard, SessionCount};
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallTask, CallView, Calls};
-pub use card::{CardState, RecordingControl};
+pub use card::{CardState, RecordMode, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
 pub use listing::{Listed, Listing};
 pub use notifier::{SessionInfo, ViewerNotifier};
@@ -47,6 +47,7 @@ pub use viewers::{Media, Viewers};
 
 use self::{custom::Panels, ptz::PtzController};
 use crate::{
+    events::{Event, Events},
     live::{Channel, Hub},
     playback::PlaybackSessions,
     talk::Speakers,
@@ -89,6 +90,7 @@ pub struct Device {
     speakers: Speakers,
     calls: Calls,
     activity: ActivityTracker,
+    events: Events,
     /// Channels whose cameras hand over stills.
     stills: BTreeSet<ChannelId>,
     panels: Panels,
@@ -114,6 +116,8 @@ pub struct DeviceParts {
     pub calls: Calls,
     /// Viewers that are there.
     pub activity: ActivityTracker,
+    /// Stream in which it is published what happens.
+    pub events: Events,
     /// Cameras that stand by.
     pub standby: Standby,
     /// Commands of `user_define` that are done.
@@ -154,6 +158,7 @@ impl Device {
             speakers: parts.speakers,
             calls: parts.calls,
             activity: parts.activity,
+            events: parts.events,
             stills,
             panels,
         }
@@ -204,15 +209,25 @@ impl Device {
             .ring(channel, told.map(|session| session.session).collect())
     }
 
-    /// Notes an event that is to be recorded.
+    /// Publishes something that firmware, or a program for it, has seen or heard.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such channel, or it is not recorded.
+    /// [`ErrorKind::NotFound`] if there is no such channel, or it is not recorded; others hear of the
+    /// latter all the same.
     pub fn note_event(&self, event: EventRequest) -> Result<(), Error> {
-        let EventRequest { channel, kind, .. } = event;
+        let EventRequest {
+            channel,
+            kind,
+            length,
+        } = event;
         self.hub.check_channel(channel, &Channels::All)?;
+        self.events.publish(Event::Detected {
+            channel,
+            kind,
+            length,
+        });
         let recording = self.recordings.recording();
-        if !recording.is_some_and(|recording| recording.event(channel, kind, event.length)) {
+        if recording.is_none_or(|recording| recording.mode(channel) == RecordMode::Off) {
             return Err(recordings::not_recorded(channel));
         }
         tracing::info!(%channel, kind, "event");

@@ -20,7 +20,10 @@ use super::{
     segmenter::{Date, FragmentWrite, SegmentPolicy, Segmenter, Wanted},
     writer::Queue,
 };
-use crate::live::{Hub, Subscription};
+use crate::{
+    events::{Event, Events},
+    live::{Hub, Subscription},
+};
 
 /// A camera that is silent for this long has what it delivered written meanwhile.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -31,11 +34,11 @@ const STILL: Duration = Duration::from_secs(5);
 /// Distance from the newest recording at which an unset clock goes on.
 const PAUSE_MILLIS: i64 = 1000;
 
-/// Something that happens at a channel.
+/// Something that was detected at a channel and is recorded, until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) kind: u32,
-    pub(super) until: MediaTime,
+struct Detected {
+    kind: u32,
+    until: MediaTime,
 }
 
 /// The kind of what is recorded without an event.
@@ -47,7 +50,9 @@ pub(super) struct ChannelRecorder {
     pub(super) channel: ChannelId,
     pub(super) quality: Quality,
     pub(super) mode: Mode,
-    pub(super) event: watch::Receiver<Option<Event>>,
+    pub(super) events: Events,
+    /// Length of an event that does not say.
+    pub(super) event_length: Duration,
     pub(super) hub: Hub,
     pub(super) clock: Clock,
     pub(super) catalog: Catalog,
@@ -58,6 +63,8 @@ pub(super) struct ChannelRecorder {
 
 /// State of a channel's frames on their way.
 struct Progress {
+    /// The event that counts now: the last one.
+    detected: watch::Receiver<Option<Detected>>,
     interleaver: Interleaver,
     fragmenter: Fragmenter,
     segmenter: Segmenter,
@@ -69,13 +76,52 @@ struct Progress {
 impl ChannelRecorder {
     /// Records until it is told to stop, and ends its file then.
     pub(super) async fn run(self, cut: SegmentPolicy, largest: usize) {
-        let mut progress = Progress {
+        let (sender, detected) = watch::channel(None);
+        let progress = Progress {
+            detected,
             interleaver: Interleaver::new(largest / 3),
             fragmenter: Fragmenter::new(largest),
             segmenter: Segmenter::new(cut),
             guess: None,
             stills: JoinSet::new(),
         };
+        tokio::select! {
+            // An event is known before the frames that come with it.
+            biased;
+            () = self.detect(&sender) => {}
+            () = self.record(progress) => {}
+        }
+    }
+
+    /// Notes what is detected at the channel, beginning with what is kept of the stream. Never ends.
+    async fn detect(&self, detected: &watch::Sender<Option<Detected>>) {
+        let mut events = self.events.replay();
+        loop {
+            let record = match events.recv().await {
+                Ok(record) => record,
+                Err(lagged) => {
+                    tracing::warn!(channel = %self.channel, %lagged, "an event may not be recorded");
+                    continue;
+                }
+            };
+            let Event::Detected {
+                channel,
+                kind,
+                length,
+            } = record.event
+            else {
+                continue;
+            };
+            if channel == self.channel {
+                let length = length.unwrap_or(self.event_length);
+                let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+                let until = record.at.plus_micros(micros);
+                detected.send_replace(Some(Detected { kind, until }));
+            }
+        }
+    }
+
+    async fn record(&self, mut progress: Progress) {
         let mut states = self.catalog.found();
         // What is there must be known before anything is dated after it.
         tokio::select! {
@@ -180,7 +226,8 @@ impl ChannelRecorder {
     fn write_all(&self, fragment: Option<Fragment>, progress: &mut Progress) {
         let Some(fragment) = fragment else { return };
         let date = self.date(&mut progress.guess);
-        let wanted = self.wanted(fragment.start());
+        let detected = *progress.detected.borrow();
+        let wanted = self.wanted(fragment.start(), detected);
         let (closes, cuttings) = progress.segmenter.push(fragment, wanted, date);
         if closes {
             self.queue.push(WriteJob::Close(self.channel));
@@ -234,9 +281,8 @@ impl ChannelRecorder {
     }
 
     /// Selection for a fragment that starts here: an event has all that it touches.
-    fn wanted(&self, start: MediaTime) -> Wanted {
-        let event = *self.event.borrow();
-        match (event.filter(|event| event.until > start), self.mode) {
+    fn wanted(&self, start: MediaTime, detected: Option<Detected>) -> Wanted {
+        match (detected.filter(|event| event.until > start), self.mode) {
             (Some(event), _) => Wanted::Kind(event.kind),
             (None, Mode::Always) => Wanted::Kind(TIMED),
             (None, Mode::Event | Mode::Off) => Wanted::Nothing,

@@ -17,6 +17,7 @@ mod card_writer;
 mod catalog;
 mod channel;
 mod config;
+mod control;
 pub mod disk;
 mod erase;
 mod failure;
@@ -47,34 +48,19 @@ use peercam_proto::media::{ChannelId, Quality};
 use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
 pub use segmenter::{Date, FragmentWrite, SegmentPolicy, Segmenter, Wanted};
-use tokio::{
-    sync::{oneshot, watch},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     calls::{Calls, Watched},
-    channel::{ChannelRecorder, Event},
+    channel::ChannelRecorder,
     disk::{Disk, Root, SystemDisk},
     index::ChannelIndex,
     readers::Readers,
     writer::Queue,
 };
-use crate::live::Hub;
-
-/// Selection of what is recorded of a channel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// All there is.
-    #[default]
-    Always,
-    /// Events, with what was before them.
-    Event,
-    /// No frames.
-    Off,
-}
+pub use crate::device::RecordMode as Mode;
+use crate::{events::Events, live::Hub};
 
 /// Settings of the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +100,20 @@ pub struct Recorded {
     pub camera: Arc<dyn Camera>,
 }
 
+/// What a recorder is made of, beside its settings.
+pub struct RecorderParts {
+    /// Cameras to be recorded.
+    pub cameras: Vec<Recorded>,
+    /// Live streams, from which frames come.
+    pub hub: Hub,
+    /// The device's clocks.
+    pub clock: Clock,
+    /// Stream of events, some of which are recorded.
+    pub events: Events,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
 /// A card that owes an answer for so long counts as gone, until it answers.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Timeout, in the end, of a card that takes what was recorded.
@@ -123,9 +123,7 @@ const FINISH: Duration = Duration::from_millis(3500);
 pub struct Recorder {
     catalog: Catalog,
     readers: Readers,
-    events: BTreeMap<ChannelId, watch::Sender<Option<Event>>>,
-    clock: Clock,
-    event_length: Duration,
+    modes: BTreeMap<ChannelId, Mode>,
     stop: CancellationToken,
     /// Owns the channels' tasks and the thread, until they were waited for.
     running: Guarded<Option<Running>>,
@@ -149,26 +147,24 @@ impl Recorder {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(
-        config: &Config,
-        cameras: Vec<Recorded>,
-        hub: &Hub,
-        clock: Clock,
-        metrics: &Metrics,
-    ) -> std::io::Result<Self> {
+    pub fn start(config: &Config, parts: RecorderParts) -> std::io::Result<Self> {
         let disk = Box::new(SystemDisk::new(config.mount.clone()));
-        Self::start_on(disk, SILENCE, config, cameras, hub, clock, metrics)
+        Self::start_on(disk, SILENCE, config, parts)
     }
 
     fn start_on(
         disk: Box<dyn Disk>,
         silence: Duration,
         config: &Config,
-        cameras: Vec<Recorded>,
-        hub: &Hub,
-        clock: Clock,
-        metrics: &Metrics,
+        parts: RecorderParts,
     ) -> std::io::Result<Self> {
+        let RecorderParts {
+            cameras,
+            hub,
+            clock,
+            events,
+            metrics,
+        } = parts;
         let root = Root {
             path: config.path.clone(),
             mount: config.mount.clone(),
@@ -189,9 +185,9 @@ impl Recorder {
             storages.collect(),
             metrics.clone(),
         );
-        let (queue, ended) = Queue::start(store, clock, config.memory, metrics.clone())?;
+        let (queue, ended) = Queue::start(store, clock, config.memory, metrics)?;
         let stop = CancellationToken::new();
-        let (mut events, mut tasks) = (BTreeMap::new(), JoinSet::new());
+        let (mut modes, mut tasks) = (BTreeMap::new(), JoinSet::new());
         let listener = Listener {
             catalog: catalog.clone(),
             calls: calls.clone(),
@@ -209,12 +205,12 @@ impl Recorder {
             .await;
         });
         for recorded in cameras {
-            let event = watch::Sender::new(None);
             let recorder = ChannelRecorder {
                 channel: recorded.channel,
                 quality: config.quality,
                 mode: recorded.mode,
-                event: event.subscribe(),
+                events: events.clone(),
+                event_length: config.event_length,
                 hub: hub.clone(),
                 clock,
                 catalog: catalog.clone(),
@@ -226,7 +222,7 @@ impl Recorder {
                     .filter(|_| config.snapshots),
                 stop: stop.clone(),
             };
-            events.insert(recorded.channel, event);
+            modes.insert(recorded.channel, recorded.mode);
             if recorded.mode != Mode::Off {
                 tasks.spawn(keep_recording(recorder, config.cut, config.fragment));
             }
@@ -234,9 +230,7 @@ impl Recorder {
         Ok(Self {
             readers: Readers::new(catalog.clone(), calls, config.largest),
             catalog,
-            events,
-            clock,
-            event_length: config.event_length,
+            modes,
             stop,
             running: Guarded::whole(Some(Running {
                 queue,
@@ -257,23 +251,9 @@ impl Recorder {
         &self.catalog
     }
 
-    /// Notes an event at a channel: it is recorded as this kind, for so long (or as long as the
-    /// configuration says), from a little before. Another one before its end takes its place.
-    /// Returns whether the channel is recorded at all.
-    pub fn event(&self, channel: ChannelId, kind: u32, length: Option<Duration>) -> bool {
-        let Some(event) = self.events.get(&channel) else {
-            return false;
-        };
-        let length = length.unwrap_or(self.event_length);
-        let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-        let until = self.clock.now().plus_micros(micros);
-        event.send_replace(Some(Event { kind, until }));
-        event.receiver_count() > 0
-    }
-
     /// Deletes all recordings; returns whether that was done. What is being recorded goes on in new
     /// files. A card that does not answer is not waited for.
-    pub async fn erase(&self) -> bool {
+    pub async fn erase_all(&self) -> bool {
         let replied = {
             let running = self.running.lock();
             running.as_ref().map(|running| running.queue.erase())

@@ -100,8 +100,14 @@ fn recorder(gate: &Gate) -> Recorder {
     let live = live::Config::default();
     let hub = Hub::new(clock, live, Vec::new(), live::Metrics::default());
     let (disk, silence) = (Box::new(gate.clone()), Duration::from_millis(50));
-    let metrics = Metrics::default();
-    Recorder::start_on(disk, silence, &config, Vec::new(), &hub, clock, &metrics).expect("a thread")
+    let parts = RecorderParts {
+        cameras: Vec::new(),
+        hub,
+        clock,
+        events: Events::new(clock),
+        metrics: Metrics::default(),
+    };
+    Recorder::start_on(disk, silence, &config, parts).expect("a thread")
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +126,7 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
         .list(everything.clone())
         .await
         .expect_err("it is gone");
-    assert!(!recorder.erase().await, "nobody waits for that");
+    assert!(!recorder.erase_all().await, "nobody waits for that");
     gate.open();
     let back = states.wait_for(|state| *state == State::Ready).await;
     drop(back.expect("it is told"));

@@ -30,7 +30,8 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// From, to.
-const SAME_FLOOR: [(&str, &str); 12] = [
+const SAME_FLOOR: [(&str, &str); 13] = [
+    ("record", "device"),
     ("record", "live"),
     ("device", "live"),
     ("device", "playback"),
