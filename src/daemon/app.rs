@@ -52,7 +52,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     let speakers = Speakers::new(clock, talks, speakers.collect(), talk_metrics);
     let viewers = Viewers::new(budget.viewers, shares.media)
         .with_recordings(budget.players, budget.downloads);
-    let (calls, call_task) = Calls::new(clock, config.call_ring);
+    let (calls, call_task) = Calls::new(clock, events.clone(), config.call_ring);
     let told = notifier.clone();
     parts.add(Part::new("calls", Phase::Calls, |context| {
         let device = &context.app.device;

@@ -26,7 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{ActivityTracker, Caller, ViewerNotifier};
-use crate::talk::Speakers;
+use crate::{
+    events::{CallStage, Event, Events, Text},
+    talk::Speakers,
+};
 
 /// Moves whose effects were not looked at yet. More are lost, and the log says so.
 const QUEUE_LEN: usize = 64;
@@ -41,6 +44,7 @@ const GRACE_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Calls {
     clock: Clock,
+    events: Events,
     call: Arc<Guarded<Call>>,
     shown: Arc<watch::Sender<CallView>>,
     effects: mpsc::Sender<Vec<Effect>>,
@@ -64,12 +68,14 @@ pub struct CallTask {
 }
 
 impl Calls {
-    /// No call; one that comes rings so long. The [`CallTask`] has to run.
-    pub fn new(clock: Clock, ring: Duration) -> (Self, CallTask) {
+    /// No call; one that comes rings so long, and is published in `events`. The [`CallTask`] has to
+    /// run.
+    pub fn new(clock: Clock, events: Events, ring: Duration) -> (Self, CallTask) {
         let (sender, effects) = mpsc::channel(QUEUE_LEN);
         let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);
         let calls = Self {
             clock,
+            events,
             call: Arc::new(Guarded::new(Call::new(ring), Call::forget)),
             shown: Arc::default(),
             effects: sender,
@@ -143,10 +149,28 @@ impl Calls {
                 shown.number += 1;
                 shown.state = call.state().clone();
                 tracing::info!(state = ?shown.state, "call");
+                self.events.publish(event_of(&shown.state));
             }
             is_new
         });
         Ok(())
+    }
+}
+
+/// Event of a call that has come into a state.
+fn event_of(state: &CallState) -> Event {
+    let (stage, channel, viewer) = match state {
+        CallState::Idle => (CallStage::Idle, None, None),
+        CallState::Calling { channel, .. } => (CallStage::Calling, Some(channel), None),
+        CallState::Called {
+            channel, viewer, ..
+        } => (CallStage::Called, Some(channel), Some(viewer)),
+        CallState::Talking { channel, viewer } => (CallStage::Talking, Some(channel), Some(viewer)),
+    };
+    Event::Call {
+        stage,
+        channel: channel.copied(),
+        viewer: viewer.map(|viewer| Text::new(viewer)),
     }
 }
 
