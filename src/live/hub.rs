@@ -24,6 +24,7 @@ use peercam_task::boundary::{self, Guarded, Part, Rest};
 use super::{
     metrics::Metrics,
     pump,
+    refusal::{no_such_channel, off, shutting_down},
     ring::MAX_FRAME,
     stream::{State, Stream},
     subscription::Subscription,
@@ -395,27 +396,6 @@ impl Inner {
             running.stream.ring().set_limit(share.min(MAX_RING));
         }
     }
-}
-
-fn shutting_down() -> Error {
-    Error::new(ErrorKind::Unavailable, "the device is shutting down")
-}
-
-/// Error of a camera that does not deliver.
-fn off(channel: ChannelId, reason: &str) -> Error {
-    let reason = format!("the camera of channel {channel} is off: {reason}");
-    Error::new(ErrorKind::Unavailable, reason)
-}
-
-fn no_such_channel<'a>(existing: impl Iterator<Item = &'a ChannelId>) -> Error {
-    let existing: Vec<String> = existing.map(ChannelId::to_string).collect();
-    let reason = if existing.is_empty() {
-        "there is no such channel".to_owned()
-    } else {
-        let existing = existing.join(", ");
-        format!("there is no such channel; this device has {existing}")
-    };
-    Error::new(ErrorKind::NotFound, reason)
 }
 
 /// Kind of a subscriber.

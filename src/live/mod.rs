@@ -11,6 +11,7 @@ mod config;
 mod hub;
 mod metrics;
 mod pump;
+mod refusal;
 mod ring;
 mod stills;
 mod stream;
