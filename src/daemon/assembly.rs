@@ -83,7 +83,13 @@ impl Assembly {
             memory: budget.live,
             max_frame: budget.picture,
         };
-        let hub = Hub::new(clock, bounds, channels.clone(), live_metrics);
+        let hub = Hub::new(
+            clock,
+            events.clone(),
+            bounds,
+            channels.clone(),
+            live_metrics,
+        );
         // Before anybody, the recorder included, could have a picture.
         let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
         let of_hardware = channels

@@ -22,6 +22,7 @@ use peercam_proto::{
 use peercam_task::boundary::{self, Guarded, Part, Rest};
 
 use super::{
+    availability::Availability,
     metrics::Metrics,
     pump,
     refusal::{no_such_channel, off, shutting_down},
@@ -29,6 +30,7 @@ use super::{
     stream::{State, Stream},
     subscription::Subscription,
 };
+use crate::events::{Event, Events};
 
 /// Bounds of the live path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,7 @@ pub struct Hub {
 
 struct Inner {
     clock: Clock,
+    events: Events,
     config: Config,
     channels: BTreeMap<ChannelId, Known>,
     streams: Guarded<Streams>,
@@ -92,6 +95,8 @@ struct Known {
     /// Open locks, one for each quality: held by the pump that has the picture open, so that
     /// hardware is never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
+    /// Availabilities, one for each quality.
+    availabilities: [Arc<Availability>; Quality::ALL.len()],
     /// Pauses, one for each quality: a picture that makes its pump panic is left alone for a while.
     rests: [Guarded<Rest>; Quality::ALL.len()],
 }
@@ -138,8 +143,15 @@ struct Running {
 }
 
 impl Hub {
-    /// A hub over `channels`. Streams run as tasks of the runtime that calls [`Hub::subscribe`].
-    pub fn new(clock: Clock, config: Config, channels: Vec<Channel>, metrics: Metrics) -> Self {
+    /// A hub over `channels`. Streams run as tasks of the runtime that calls [`Hub::subscribe`];
+    /// what happens to them is published in `events`.
+    pub fn new(
+        clock: Clock,
+        events: Events,
+        config: Config,
+        channels: Vec<Channel>,
+        metrics: Metrics,
+    ) -> Self {
         let channels = channels
             .into_iter()
             .map(|Channel { id, name, camera }| {
@@ -152,6 +164,9 @@ impl Hub {
                         camera,
                         turned: AtomicU64::new(0),
                         turns: std::array::from_fn(|_| Arc::default()),
+                        availabilities: std::array::from_fn(|_| {
+                            Arc::new(Availability::new(events.clone()))
+                        }),
                         rests: std::array::from_fn(|_| Guarded::default()),
                     },
                 )
@@ -160,6 +175,7 @@ impl Hub {
         Self {
             inner: Arc::new(Inner {
                 clock,
+                events,
                 config,
                 channels,
                 streams: Guarded::new(Streams::default(), Streams::mend),
@@ -299,6 +315,8 @@ impl Hub {
             .is_ok()
         {
             tracing::info!(%channel, working, "the camera was told to work or to stand by");
+            let is_on = !working;
+            self.inner.events.publish(Event::Standby { channel, is_on });
         }
         if working {
             return;
@@ -371,6 +389,7 @@ impl Inner {
             MAX_RING,
             self.config.max_frame,
             self.metrics.of(id),
+            Arc::clone(&known.availabilities[id.quality as usize]),
         ));
         let turn = Arc::clone(&known.turns[id.quality as usize]);
         let camera = Arc::clone(&known.camera);

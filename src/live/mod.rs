@@ -7,6 +7,7 @@
 //! The pump never waits for a viewer, and a viewer holds nothing but a cursor. Belongs here:
 //! starting and stopping streams, joining, skipping, stills. Does not belong here: containers, HTTP.
 
+mod availability;
 mod config;
 mod hub;
 mod metrics;

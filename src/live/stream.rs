@@ -5,7 +5,7 @@ use peercam_proto::media::{MediaTime, StreamId};
 use peercam_task::boundary::Guarded;
 use tokio::sync::watch;
 
-use super::{metrics::StreamMetrics, ring::Ring};
+use super::{availability::Availability, metrics::StreamMetrics, ring::Ring};
 
 /// A camera whose newest frame is older than this stands still: no key frame is to be expected.
 const STALLED_MICROS: i64 = 500_000;
@@ -20,6 +20,7 @@ pub(super) struct Stream {
     ring: Guarded<Ring>,
     pub(super) state: watch::Sender<State>,
     pub(super) metrics: StreamMetrics,
+    availability: Arc<Availability>,
     /// Set when the picture has been opened, if it has controls.
     pub(super) control: OnceLock<Arc<dyn SourceControl>>,
     last_key_request: Guarded<Option<MediaTime>>,
@@ -42,12 +43,14 @@ impl Stream {
         limit: usize,
         max_frame: usize,
         metrics: StreamMetrics,
+        availability: Arc<Availability>,
     ) -> Self {
         Self {
             id,
             ring: Guarded::new(Ring::new(limit, max_frame), Ring::abandon),
             state: watch::Sender::new(State::Starting),
             metrics,
+            availability,
             control: OnceLock::new(),
             last_key_request: Guarded::default(),
         }
@@ -58,6 +61,7 @@ impl Stream {
     }
 
     pub(super) fn set_state(&self, state: State) {
+        self.availability.note(self.id, &state);
         self.state.send_replace(state);
     }
 

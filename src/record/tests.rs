@@ -98,13 +98,15 @@ fn recorder(gate: &Gate) -> Recorder {
     };
     let clock = Clock::start();
     let live = live::Config::default();
-    let hub = Hub::new(clock, live, Vec::new(), live::Metrics::default());
+    let events = Events::new(clock);
+    let metrics = live::Metrics::default();
+    let hub = Hub::new(clock, events.clone(), live, Vec::new(), metrics);
     let (disk, silence) = (Box::new(gate.clone()), Duration::from_millis(50));
     let parts = RecorderParts {
         cameras: Vec::new(),
         hub,
         clock,
-        events: Events::new(clock),
+        events,
         metrics: Metrics::default(),
     };
     Recorder::start_on(disk, silence, &config, parts).expect("a thread")

@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use peercam::live::{Channel, Config, Hub, Metrics, Subscription};
+use peercam::{
+    events::Events,
+    live::{Channel, Config, Hub, Metrics, Subscription},
+};
 use peercam_hal::{
     BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, SourceControl,
     SourceEvent, clock::Clock,
@@ -100,8 +103,10 @@ impl Script {
             name: "scripted".to_owned(),
             camera,
         };
+        let clock = Clock::start();
         Hub::new(
-            Clock::start(),
+            clock,
+            Events::new(clock),
             Config::default(),
             vec![channel],
             Metrics::default(),

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use peercam::live::{Channel, Config, Hub, Metrics, Permit, Stills};
+use peercam::{
+    events::Events,
+    live::{Channel, Config, Hub, Metrics, Permit, Stills},
+};
 use peercam_hal::{BoxFuture, Camera, Capabilities, HalError, MediaInput, Snapshot, clock::Clock};
 use peercam_proto::{
     error::{Error, ErrorKind},
@@ -83,7 +86,8 @@ impl Still {
         };
         let channels = vec![channel, blind];
         let (config, metrics) = (Config::default(), Metrics::default());
-        let hub = Hub::new(Clock::start(), config, channels.clone(), metrics);
+        let clock = Clock::start();
+        let hub = Hub::new(clock, Events::new(clock), config, channels.clone(), metrics);
         let stills = Stills::new(&hub, &channels, LARGEST, &mut Registry::default());
         (hub, Arc::new(stills))
     }

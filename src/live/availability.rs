@@ -1,0 +1,77 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use peercam_proto::media::StreamId;
+
+use super::stream::State;
+use crate::events::{Event, Events, Text};
+
+/// Availability of one of a camera's streams, as far as its last reader knew; published when it
+/// changes.
+#[derive(Debug)]
+pub(super) struct Availability {
+    events: Events,
+    is_off: AtomicBool,
+}
+
+impl Availability {
+    /// One of which nothing bad is known.
+    pub(super) fn new(events: Events) -> Self {
+        Self {
+            events,
+            is_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes the stream's state. A camera that is asked once more does not become well by that.
+    pub(super) fn note(&self, stream: StreamId, state: &State) {
+        let event = match state {
+            State::Starting => return,
+            State::Online => Event::CameraOn { stream },
+            State::Offline(reason) => Event::CameraOff {
+                stream,
+                reason: Text::new(reason),
+            },
+        };
+        let is_off = matches!(state, State::Offline(_));
+        if self.is_off.swap(is_off, Ordering::AcqRel) != is_off {
+            self.events.publish(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peercam_hal::clock::Clock;
+    use peercam_proto::media::{ChannelId, Quality};
+
+    use super::*;
+
+    #[test]
+    fn what_changes_is_published_once() {
+        let events = Events::new(Clock::start());
+        let mut reader = events.subscribe();
+        let availability = Availability::new(events);
+        let stream = StreamId {
+            channel: ChannelId(0),
+            quality: Quality::High,
+        };
+        let off = |reason: &str| State::Offline(reason.to_owned());
+        for state in [
+            State::Online,
+            off("no power"),
+            off("no power still"),
+            State::Starting,
+            State::Online,
+            State::Online,
+        ] {
+            availability.note(stream, &state);
+        }
+        let read = std::iter::from_fn(|| reader.try_recv());
+        let read: Vec<_> = read
+            .map(|read| read.expect("nothing is lost").event.clone())
+            .collect();
+        let reason = Text::new("no power");
+        let off = Event::CameraOff { stream, reason };
+        assert_eq!(read, [off, Event::CameraOn { stream }]);
+    }
+}
