@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use peercam_hal::{Page, Query, Recording};
+use peercam_hal::{Page, Query, Recording, clock::Clock};
 use peercam_proto::media::{ChannelId, Content};
 use peercam_task::boundary::Guarded;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use super::{
     disk::Root,
     name::{FileName, Whole, channel_directory, day_directory},
 };
+use crate::events::{Event, Events, StorageState, Text};
 
 /// No recording is longer: what starts earlier than this before a window does not reach into it.
 pub(super) const LONGEST_MILLIS: i64 = 2 * 3_600_000;
@@ -51,6 +52,7 @@ struct Shared {
     /// State that follows from both.
     state: watch::Sender<State>,
     files: Guarded<Files>,
+    events: Events,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,18 @@ pub enum State {
     Stuck(String),
     /// Not readable either, for this reason.
     Gone(String),
+}
+
+impl State {
+    /// The state in an event.
+    fn shown(&self) -> StorageState {
+        match self {
+            Self::Starting => StorageState::Starting,
+            Self::Ready => StorageState::Ready,
+            Self::Stuck(reason) => StorageState::Stuck(Text::new(reason)),
+            Self::Gone(reason) => StorageState::Gone(Text::new(reason)),
+        }
+    }
 }
 
 /// One file.
@@ -175,11 +189,12 @@ impl Catalog {
             path: root,
             mount: None,
         };
-        Self::of(root, MOST_FILES)
+        // Nobody reads these.
+        Self::of(root, MOST_FILES, Events::new(Clock::start()))
     }
 
-    /// A catalogue of so many files at most.
-    pub(super) fn of(root: Root, most: usize) -> Self {
+    /// A catalogue of so many files at most, which publishes in `events`.
+    pub(super) fn of(root: Root, most: usize, events: Events) -> Self {
         Self {
             shared: Arc::new(Shared {
                 root,
@@ -188,6 +203,7 @@ impl Catalog {
                 silent: watch::Sender::default(),
                 state: watch::Sender::new(State::Starting),
                 files: Guarded::new(Files::default(), Files::mend),
+                events,
             }),
         }
     }
@@ -261,7 +277,11 @@ impl Catalog {
             // Looked at within, so that of two that publish the later one has the last word.
             let silent = self.shared.silent.borrow().clone();
             let found = || self.shared.found.borrow().clone();
-            replace(known, silent.map_or_else(found, State::Gone))
+            let is_new = replace(known, silent.map_or_else(found, State::Gone));
+            if is_new {
+                self.shared.events.publish(Event::Storage(known.shown()));
+            }
+            is_new
         });
     }
 
@@ -387,6 +407,17 @@ impl Catalog {
             .bytes
             .saturating_add(entry.taken())
             .saturating_sub(before);
+    }
+
+    /// Publishes that a file is whole.
+    pub(super) fn note_sealed(&self, channel: ChannelId, entry: &Entry) {
+        self.shared.events.publish(Event::SegmentSealed {
+            channel,
+            start_millis: entry.start_millis,
+            duration_millis: entry.duration_millis,
+            kind: entry.kind,
+            size: entry.size,
+        });
     }
 
     /// Forgets a file, and tells its readers.

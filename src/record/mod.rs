@@ -169,7 +169,7 @@ impl Recorder {
             path: config.path.clone(),
             mount: config.mount.clone(),
         };
-        let catalog = Catalog::of(root, config.files);
+        let catalog = Catalog::of(root, config.files, events.clone());
         let calls = Calls::default();
         let storages = cameras.iter().filter_map(|recorded| {
             let storage = recorded.camera.capabilities().storage?;

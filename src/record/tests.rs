@@ -12,7 +12,10 @@ use super::{
     disk::{DiskFile, Visit},
     *,
 };
-use crate::live;
+use crate::{
+    events::{Event, StorageState},
+    live,
+};
 
 /// A card that answers nothing while it is shut.
 #[derive(Clone, Default)]
@@ -74,7 +77,7 @@ impl Disk for Gate {
 }
 
 /// A recorder of that card. Not answering for 50 ms counts.
-fn recorder(gate: &Gate) -> Recorder {
+fn recorder(gate: &Gate) -> (Recorder, Events) {
     let config = Config {
         path: PathBuf::from("/card"),
         mount: None,
@@ -106,16 +109,17 @@ fn recorder(gate: &Gate) -> Recorder {
         cameras: Vec::new(),
         hub,
         clock,
-        events,
+        events: events.clone(),
         metrics: Metrics::default(),
     };
-    Recorder::start_on(disk, silence, &config, parts).expect("a thread")
+    let recorder = Recorder::start_on(disk, silence, &config, parts).expect("a thread");
+    (recorder, events)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_card_that_does_not_answer_is_gone_until_it_does() {
     let gate = Gate::default();
-    let recorder = recorder(&gate);
+    let (recorder, events) = recorder(&gate);
     let mut states = recorder.catalog().state();
     let gone = states
         .wait_for(|state| matches!(state, State::Gone(_)))
@@ -134,12 +138,20 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
     drop(back.expect("it is told"));
     assert_eq!(index.list(everything).await, Ok(Vec::new()));
     recorder.finish().await;
+    let mut published = events.replay();
+    let published = std::iter::from_fn(|| published.try_recv());
+    let published = published.map(|read| read.expect("nothing is lost").event.clone());
+    let published: Vec<_> = published.collect();
+    // It may be looked at once more in between.
+    let (first, last) = (published.first(), published.last());
+    assert!(matches!(first, Some(Event::Storage(StorageState::Gone(_)))));
+    assert_eq!(last, Some(&Event::Storage(StorageState::Ready)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_does_not_wait_for_a_card_that_does_not_answer() {
     let gate = Gate::default();
-    let recorder = recorder(&gate);
+    let (recorder, _) = recorder(&gate);
     recorder.finish().await;
     assert_eq!(*recorder.catalog().state().borrow(), State::Starting);
     gate.open();
