@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use super::{
     Part,
     hook::{Inside, PanicLocation},
-    metrics,
+    listen, metrics,
     work::Work,
 };
 
@@ -105,6 +105,7 @@ fn report(part: Part, name: &dyn Display, place: Option<PanicLocation>) -> Panic
         part = part.word(), %name, %place,
         "this part has panicked and is ended; the others go on"
     );
+    listen::tell(part);
     Panicked
 }
 
@@ -112,7 +113,7 @@ fn report(part: Part, name: &dyn Display, place: Option<PanicLocation>) -> Panic
 mod tests {
     use std::sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     };
 
     use super::*;
@@ -163,6 +164,22 @@ mod tests {
         // Thrown things have destructors too.
         let thrown = run(Part::Request, "test", || std::panic::panic_any(Bad));
         assert_eq!(thrown, Err::<(), _>(Panicked));
+    }
+
+    #[test]
+    fn listeners_hear_of_each_panic_while_they_are_kept() {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&heard);
+        let listener = listen::on_panic(move |part| {
+            // Other tests panic meanwhile, in other parts.
+            counting.fetch_add(usize::from(part == Part::Recorder), Ordering::Relaxed);
+        });
+        let fail = || run(Part::Recorder, "test", || -> u8 { panic!("on purpose") });
+        assert_eq!(fail(), Err(Panicked));
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        drop(listener);
+        assert_eq!(fail(), Err(Panicked));
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@
 mod contain;
 mod end;
 mod hook;
+mod listen;
 mod lock;
 mod metrics;
 mod restart;
@@ -33,6 +34,7 @@ pub use self::{
     contain::{Contained, Panicked, contain, run},
     end::{Exit, before_end, end_process},
     hook::{install, library_panicked, library_panics, note_library_panic},
+    listen::{PanicListener, on_panic},
     lock::{Guarded, Vital, VitalGuard},
     metrics::register,
     restart::{Pause, Rest, restarting},
@@ -68,8 +70,8 @@ impl Part {
         Self::Library,
     ];
 
-    /// Its word in log and metrics.
-    const fn word(self) -> &'static str {
+    /// Its word in log, metrics and events.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Camera => "camera",
             Self::Connection => "connection",
