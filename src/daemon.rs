@@ -22,6 +22,7 @@ mod user;
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use peercam_hal::{Camera, clock::Clock};
+use peercam_task::boundary::PanicListener;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
@@ -31,6 +32,7 @@ use crate::{
     access::{DataDir, Lock, SecretStore},
     budget::Budget,
     config::{Channel, Config},
+    events::Events,
     http::App,
     live::Hub,
     reach::Reachability,
@@ -41,6 +43,7 @@ pub struct Daemon {
     parts: Parts,
     app: Arc<App>,
     reach: watch::Sender<Reachability>,
+    _panics: Arc<PanicListener>,
     _lock: Lock,
 }
 
@@ -109,12 +112,21 @@ impl Daemon {
         &self.app.hub
     }
 
+    /// Stream of what happens.
+    pub fn events(&self) -> &Events {
+        self.app.device.events()
+    }
+
     /// Serves until `stop` completes, then ends everything in order, within 5 s:
     /// no new connections; live bodies end with their terminator; answers under way finish;
     /// what is left after 4 s is cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self {
-            parts, app, _lock, ..
+            parts,
+            app,
+            _panics,
+            _lock,
+            ..
         } = self;
         parts.run(app, stop).await;
     }

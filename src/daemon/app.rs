@@ -24,6 +24,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         shares,
         clock,
         events,
+        panics,
         started,
         mut registry,
         lock,
@@ -91,6 +92,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         parts,
         app: Arc::new(app),
         reach,
+        _panics: panics,
         _lock: lock,
     }
 }

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use peercam_hal::{Camera, clock::Clock};
 use peercam_net::{Connections, ProvenSources};
-use peercam_task::{boundary, watchdog};
+use peercam_task::{
+    boundary::{self, PanicListener},
+    watchdog,
+};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
@@ -19,7 +22,7 @@ use crate::{
     budget::Budget,
     config::{self, Config},
     device::{Recordings, Standby, ViewerNotifier},
-    events::Events,
+    events::{Event, Events},
     live::{self, Channel, Hub},
     log,
     reach::Reachability,
@@ -33,6 +36,8 @@ pub(super) struct Assembly {
     pub(super) clock: Clock,
     /// Stream in which parts publish what happens.
     pub(super) events: Events,
+    /// What publishes panics.
+    pub(super) panics: Arc<PanicListener>,
     pub(super) started: Instant,
     pub(super) registry: Registry,
     pub(super) data_dir: DataDir,
@@ -65,6 +70,10 @@ impl Assembly {
     ) -> Result<Self, StartError> {
         let (clock, started) = (Clock::start(), Instant::now());
         let events = Events::with_memory(clock, budget.events);
+        let panics = boundary::on_panic({
+            let events = events.clone();
+            move |part| events.publish(Event::Panicked { part: part.word() })
+        });
         let live_metrics = live::Metrics::default();
         live_metrics.register(&mut registry);
         boundary::register(&mut registry);
@@ -108,6 +117,7 @@ impl Assembly {
             budget,
             clock,
             events,
+            panics,
             started,
             registry,
             data_dir,

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{StartError, assembly::Assembly, listen::lan_hints, part::Part};
 use crate::{
     access::DataDir,
+    events::{Event, Events},
     reach::{self, Endpoint, Reachability},
 };
 
@@ -19,12 +20,12 @@ pub(super) const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     let (reach, device) = (assembly.reach.clone(), assembly.authority.device());
     let data_dir = assembly.data_dir.clone();
-    let published = reach.subscribe();
+    let (events, published) = (assembly.events.clone(), reach.subscribe());
     data_dir.publish(&Endpoint::of(device, &published.borrow()))?;
     let parts = &mut assembly.parts;
     parts.add(Part::service("addresses", move || watch_lan(reach.clone())));
     parts.add(Part::service("endpoint.json", move || {
-        publish_changes(data_dir.clone(), device, published.clone())
+        publish_changes(data_dir.clone(), device, published.clone(), events.clone())
     }));
     Ok(())
 }
@@ -44,10 +45,16 @@ async fn publish_changes(
     data_dir: DataDir,
     device: EndpointId,
     mut reach: watch::Receiver<Reachability>,
+    events: Events,
 ) {
+    let mut told = None;
     while reach.changed().await.is_ok() {
         let now = Endpoint::of(device, &reach.borrow_and_update());
         tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
+        if told.as_ref() != Some(&now) {
+            events.publish(Event::ReachabilityChanged);
+            told = Some(now.clone());
+        }
         let data_dir = data_dir.clone();
         let publish = move || data_dir.publish(&now);
         match boundary::blocking(boundary::Part::Service, "endpoint.json", publish).await {

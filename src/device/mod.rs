@@ -180,6 +180,11 @@ impl Device {
         &self.activity
     }
 
+    /// Stream of what happens.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// The device's call.
     pub fn calls(&self) -> &Calls {
         &self.calls
