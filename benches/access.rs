@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam::access::{Authority, Metrics, SecretStore, SignedRequest, TokenVerifier};
+use peercam::{
+    access::{Authority, Metrics, SecretStore, SignedRequest, TokenVerifier},
+    events::Events,
+};
 use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::{
@@ -242,9 +245,9 @@ fn proofs() -> [f64; 2] {
     let directory = support::data_dir();
     std::fs::create_dir_all(&directory).expect("a directory");
     let store = SecretStore::open(&directory).expect("made");
-    let authority =
-        Authority::new(&store, Clock::start(), 4, Metrics::default()).expect("in order");
-    let authority = Arc::new(authority);
+    let clock = Clock::start();
+    let authority = Authority::new(&store, clock, 4, Metrics::default(), Events::new(clock));
+    let authority = Arc::new(authority.expect("in order"));
     let holder = holder(&store);
     let exchange = Exchange::new([9; 32]);
     let verifier = || TokenVerifier::on_tcp(Arc::clone(&authority)).expect("random numbers");

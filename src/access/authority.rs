@@ -25,6 +25,7 @@ use super::{
     sessions::Sessions,
     store::{SecretStore, Secrets, StoreError, random},
 };
+use crate::events::Events;
 
 /// A running daemon's knowledge of access: its secrets, who was revoked, who is there.
 pub struct Authority {
@@ -68,8 +69,9 @@ impl Authority {
         clock: Clock,
         max_sessions: usize,
         metrics: Metrics,
+        events: Events,
     ) -> Result<Self, StoreError> {
-        let authority = Self::with_secrets(store.secrets()?, clock, max_sessions, metrics)?;
+        let authority = Self::with_secrets(store.secrets()?, clock, max_sessions, metrics, events)?;
         authority.learn(store.revocations())?;
         Ok(authority)
     }
@@ -80,6 +82,7 @@ impl Authority {
         clock: Clock,
         max_sessions: usize,
         metrics: Metrics,
+        events: Events,
     ) -> Result<Self, StoreError> {
         let nobody = Secrets::new(&random()?, Secret::new(random()?));
         Ok(Self {
@@ -88,7 +91,7 @@ impl Authority {
             access: Vital::new(Arc::new(Access::Unknown {
                 mint_keys: Vec::new(),
             })),
-            sessions: Sessions::new(max_sessions, metrics.clone()),
+            sessions: Sessions::new(max_sessions, metrics.clone(), events),
             failures: Failures::default(),
             endpoints: Endpoints::default(),
             offenders: Guarded::default(),

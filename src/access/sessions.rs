@@ -17,7 +17,10 @@ use peercam_proto::{
 use peercam_task::boundary::{Vital, VitalGuard};
 
 use super::{holder::Holder, metrics::Metrics, store::random};
-use crate::device::{SessionCount, UseCount};
+use crate::{
+    device::{SessionCount, UseCount},
+    events::{Event, Events, Text, ViewerPath},
+};
 
 /// Viewers that may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
@@ -38,6 +41,7 @@ const MAX_DISPLACED: usize = 16;
 pub struct Sessions {
     table: Arc<Vital<Table>>,
     metrics: Metrics,
+    events: Events,
 }
 
 struct Table {
@@ -114,8 +118,8 @@ pub struct Sequel {
 }
 
 impl Sessions {
-    /// Room for `max` sessions.
-    pub fn new(max: usize, metrics: Metrics) -> Self {
+    /// Room for `max` sessions, which are published in `events`.
+    pub fn new(max: usize, metrics: Metrics, events: Events) -> Self {
         let table = Table {
             max,
             slots: Vec::new(),
@@ -126,10 +130,12 @@ impl Sessions {
         Self {
             table: Arc::new(Vital::new(table)),
             metrics,
+            events,
         }
     }
 
-    /// Lets a viewer in that has proved itself. `end` ends the connection on which it did.
+    /// Lets a viewer in that has proved itself and came by this path. `end` ends the connection on
+    /// which it did.
     ///
     /// # Errors
     /// [`ErrorKind::Full`] with a reason that its player can show.
@@ -137,6 +143,7 @@ impl Sessions {
         &self,
         holder: Holder,
         endpoint: Option<EndpointId>,
+        path: ViewerPath,
         end: impl Fn(&'static str) + Send + Sync + 'static,
     ) -> Result<Session, Error> {
         let (key, fresh) = ((Arc::new(holder), endpoint), SessionId::new()?);
@@ -169,6 +176,12 @@ impl Sessions {
                     key: key.clone(),
                     requests: requests.clone(),
                     connections: vec![connection],
+                });
+                // With the table in hand, so that nobody leaves before it has joined.
+                self.events.publish(Event::ViewerJoined {
+                    session: Text::new(fresh.as_str()),
+                    name: Text::new(&key.0.claims.name),
+                    path,
                 });
                 (fresh, requests)
             }
@@ -251,13 +264,23 @@ impl Sessions {
     /// Ends the connections of a slot that was taken out of the table.
     fn end(&self, slot: Option<Slot>, reason: &'static str) {
         let Some(slot) = slot else { return };
-        self.metrics.sessions.dec();
+        self.note_left(&slot, reason);
         self.metrics.ended(reason);
         let claims = &slot.key.0.claims;
         tracing::info!(viewer = %Printable(&claims.name), credential = %claims.id, reason, "session ended by the device");
         for (_, end) in &slot.connections {
             end(reason);
         }
+    }
+
+    /// Notes that a slot was taken out of the table.
+    fn note_left(&self, slot: &Slot, reason: &'static str) {
+        self.metrics.sessions.dec();
+        self.events.publish(Event::ViewerLeft {
+            session: Text::new(slot.id.as_str()),
+            name: Text::new(&slot.key.0.claims.name),
+            reason,
+        });
     }
 
     fn lock(&self) -> VitalGuard<'_, Table> {
@@ -366,8 +389,8 @@ impl Drop for Session {
         let connections = &mut table.slots[index].connections;
         connections.retain(|(serial, _)| *serial != self.serial);
         if connections.is_empty() {
-            table.slots.remove(index);
-            self.sessions.metrics.sessions.dec();
+            let slot = table.slots.remove(index);
+            self.sessions.note_left(&slot, "viewer left");
         }
     }
 }

@@ -85,7 +85,13 @@ impl Assembly {
         let lock = data_dir.lock()?;
         let store = SecretStore::open(data_dir.path())?;
         let max_sessions = config.access.max_sessions;
-        let authority = Arc::new(Authority::new(&store, clock, max_sessions, access_metrics)?);
+        let authority = Arc::new(Authority::new(
+            &store,
+            clock,
+            max_sessions,
+            access_metrics,
+            events.clone(),
+        )?);
         let notes = watchdog::noted(data_dir.path());
         let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
         let bounds = live::Config {

@@ -330,7 +330,8 @@ impl AuthenticatedConnection {
                 ending.cancel();
                 end_wire(reason);
             };
-            let entered = sessions.enter(holder.clone(), self.verifier.peer(), end)?;
+            let (peer, path) = (self.verifier.peer(), self.wire.path());
+            let entered = sessions.enter(holder.clone(), peer, path, end)?;
             tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.verifier.peer() {
                 self.authority.note_endpoint(&holder, endpoint);

@@ -6,7 +6,7 @@ use peercam_proto::{
     network::Peer,
 };
 
-use crate::{access::Session, device::Transport};
+use crate::{access::Session, device::Transport, events::ViewerPath};
 
 /// Handle of the connection under an authenticated exchange: TCP or P2P.
 pub(super) trait ConnectionHandle: Send + Sync {
@@ -15,6 +15,9 @@ pub(super) trait ConnectionHandle: Send + Sync {
 
     /// Address of the viewer now.
     fn peer(&self) -> Peer;
+
+    /// Path by which the viewer comes now.
+    fn path(&self) -> ViewerPath;
 
     /// Ends the connection from elsewhere; the word is for its log.
     fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync>;
@@ -54,6 +57,10 @@ impl ConnectionHandle for TcpHandle {
 
     fn peer(&self) -> Peer {
         self.peer
+    }
+
+    fn path(&self) -> ViewerPath {
+        ViewerPath::Tcp
     }
 
     fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync> {

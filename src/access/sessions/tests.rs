@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::{Channels, Claims, CredentialId, Scope, Scopes},
     firmware_api::has_form_of_session_id,
@@ -26,9 +27,13 @@ fn holder(id: u8, scope: Scope) -> Holder {
     }
 }
 
+fn sessions_of(max: usize) -> Sessions {
+    Sessions::new(max, Metrics::default(), Events::new(Clock::start()))
+}
+
 fn guest(sessions: &Sessions, id: u8, endpoint: Option<u8>) -> Result<Session, Error> {
     let endpoint = endpoint.map(|byte| EndpointId::new([byte; 32]));
-    sessions.enter(holder(id, Scope::Voice), endpoint, |_| ())
+    sessions.enter(holder(id, Scope::Voice), endpoint, ViewerPath::Tcp, |_| ())
 }
 
 #[test]
@@ -51,7 +56,7 @@ fn ids_have_the_form_that_others_may_not_have() {
 
 #[test]
 fn whoever_comes_again_has_its_old_place() {
-    let sessions = Sessions::new(2, Metrics::default());
+    let sessions = sessions_of(2);
     let first = guest(&sessions, 1, Some(1)).expect("room");
     let again: Vec<_> = (0..50)
         .map(|_| guest(&sessions, 1, Some(1)).expect("the same place"))
@@ -68,7 +73,7 @@ fn whoever_comes_again_has_its_old_place() {
 
 #[test]
 fn one_credential_cannot_take_all_places() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let kept: Vec<_> = (0..50)
         .map(|endpoint| guest(&sessions, 1, Some(endpoint)))
         .collect();
@@ -86,15 +91,20 @@ fn one_credential_cannot_take_all_places() {
 
 #[test]
 fn the_owner_gets_a_place_and_who_had_it_is_told() {
-    let sessions = Sessions::new(2, Metrics::default());
+    let sessions = sessions_of(2);
     let ended = Arc::new(AtomicUsize::new(0));
     let _first = guest(&sessions, 1, None).expect("room");
     let counted = Arc::clone(&ended);
     let second = sessions
-        .enter(holder(2, Scope::Voice), None, move |reason| {
-            assert_eq!(reason, "displaced");
-            counted.fetch_add(1, Ordering::SeqCst);
-        })
+        .enter(
+            holder(2, Scope::Voice),
+            None,
+            ViewerPath::Tcp,
+            move |reason| {
+                assert_eq!(reason, "displaced");
+                counted.fetch_add(1, Ordering::SeqCst);
+            },
+        )
         .expect("room");
     assert!(
         guest(&sessions, 3, None)
@@ -104,7 +114,7 @@ fn the_owner_gets_a_place_and_who_had_it_is_told() {
             .contains("2 viewers")
     );
     let owner = sessions
-        .enter(holder(9, Scope::Admin), None, |_| ())
+        .enter(holder(9, Scope::Admin), None, ViewerPath::Tcp, |_| ())
         .expect("makes room");
     assert_eq!(ended.load(Ordering::SeqCst), 1);
     assert!(!second.is_open() && owner.is_open());
@@ -118,23 +128,23 @@ fn the_owner_gets_a_place_and_who_had_it_is_told() {
     assert!(told.reason().contains("owner"), "{told}");
     // Owners do not displace each other.
     let other = sessions
-        .enter(holder(8, Scope::Admin), None, |_| ())
+        .enter(holder(8, Scope::Admin), None, ViewerPath::Tcp, |_| ())
         .expect("makes room");
     assert!(owner.is_open() && other.is_open());
     assert!(
         sessions
-            .enter(holder(7, Scope::Admin), None, |_| ())
+            .enter(holder(7, Scope::Admin), None, ViewerPath::Tcp, |_| ())
             .is_err()
     );
 }
 
 #[test]
 fn an_admin_of_a_back_end_gets_a_guests_place_and_never_the_owners() {
-    let sessions = Sessions::new(2, Metrics::default());
+    let sessions = sessions_of(2);
     let enter = |id, issuer: &str, scope| {
         let mut holder = holder(id, scope);
         holder.issuer = issuer.to_owned();
-        sessions.enter(holder, None, |_| ())
+        sessions.enter(holder, None, ViewerPath::Tcp, |_| ())
     };
     let owner = enter(1, "local", Scope::Admin).expect("room");
     let guest = enter(2, "local", Scope::Voice).expect("room");
@@ -151,7 +161,7 @@ fn an_admin_of_a_back_end_gets_a_guests_place_and_never_the_owners() {
 
 #[test]
 fn sessions_end_by_what_their_credential_says() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let kept = guest(&sessions, 1, None).expect("room");
     let revoked = guest(&sessions, 2, None).expect("room");
     sessions
@@ -162,18 +172,20 @@ fn sessions_end_by_what_their_credential_says() {
 
 #[test]
 fn credentials_with_one_id_are_judged_each_for_itself() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let own = guest(&sessions, 1, None).expect("room");
     let mut minted = holder(1, Scope::Voice);
     minted.issuer = "shop".to_owned();
-    let minted = sessions.enter(minted, None, |_| ()).expect("room");
+    let minted = sessions
+        .enter(minted, None, ViewerPath::Tcp, |_| ())
+        .expect("room");
     sessions.end_where(|holder| (holder.issuer == "shop").then_some("revoked"));
     assert!(own.is_open() && !minted.is_open());
 }
 
 #[test]
 fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let ended = Arc::new(AtomicUsize::new(0));
     let all: Vec<_> = (0..20)
         .map(|_| {
@@ -182,7 +194,7 @@ fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
                 ended.fetch_add(1, Ordering::SeqCst);
             };
             sessions
-                .enter(holder(1, Scope::Voice), None, end)
+                .enter(holder(1, Scope::Voice), None, ViewerPath::Tcp, end)
                 .expect("the same place")
         })
         .collect();
@@ -192,12 +204,12 @@ fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
 
 #[test]
 fn a_back_end_leaves_sessions_to_others() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let of = |issuer: &str, id| Holder {
         issuer: issuer.to_owned(),
         ..holder(id, Scope::Voice)
     };
-    let enter = |issuer, id| sessions.enter(of(issuer, id), None, |_| ());
+    let enter = |issuer, id| sessions.enter(of(issuer, id), None, ViewerPath::Tcp, |_| ());
     let shop: Vec<_> = (0..4).map(|id| enter("shop", id)).collect();
     let shop: Vec<_> = shop.into_iter().map(|one| one.expect("free")).collect();
     assert!(enter("shop", 9).is_err());
@@ -209,7 +221,7 @@ fn a_back_end_leaves_sessions_to_others() {
 
 #[test]
 fn what_outlasts_a_connection_ends_when_its_holder_is_let_in_no_more() {
-    let sessions = Sessions::new(4, Metrics::default());
+    let sessions = sessions_of(4);
     let ended: Vec<_> = (0..3).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     let sequel = |id: u8| {
         let ended = Arc::clone(&ended[usize::from(id)]);
@@ -236,4 +248,47 @@ fn what_outlasts_a_connection_ends_when_its_holder_is_let_in_no_more() {
     }
     drop(kept);
     assert!(sessions.lock().sequels.is_empty());
+}
+
+#[test]
+fn joining_and_leaving_are_published_once_for_each_session() {
+    let sessions = sessions_of(1);
+    let mut reader = sessions.events.subscribe();
+    let first = guest(&sessions, 1, None).expect("room");
+    let second = guest(&sessions, 1, None).expect("the same place");
+    let id = Text::new(first.id().as_str());
+    drop(first);
+    drop(second);
+    let _displaced = guest(&sessions, 2, None).expect("room again");
+    let _owner = sessions
+        .enter(holder(3, Scope::Admin), None, ViewerPath::Tcp, |_| ())
+        .expect("in place of a guest");
+    let read = std::iter::from_fn(|| reader.try_recv());
+    let read: Vec<_> = read
+        .map(|read| read.expect("nothing is lost").event.clone())
+        .collect();
+    let first_of_all = Event::ViewerJoined {
+        session: id,
+        name: Text::new("viewer 1"),
+        path: ViewerPath::Tcp,
+    };
+    assert_eq!(read[0], first_of_all);
+    let words: Vec<_> = read
+        .iter()
+        .map(|event| match event {
+            Event::ViewerJoined { name, .. } => format!("{name} joined"),
+            Event::ViewerLeft { name, reason, .. } => format!("{name}: {reason}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let displaced = ["viewer 3 joined", "viewer 2: displaced"];
+    assert_eq!(
+        words[..3],
+        [
+            "viewer 1 joined",
+            "viewer 1: viewer left",
+            "viewer 2 joined"
+        ]
+    );
+    assert_eq!(words[3..], displaced);
 }

@@ -4,14 +4,19 @@ use peercam_hal::clock::Clock;
 use peercam_proto::credential::{Channels, CredentialId, Issuer, MintKey, Scopes};
 
 use super::*;
-use crate::access::{Metrics, Revocations, Secrets};
+use crate::{
+    access::{Metrics, Revocations, Secrets},
+    events::Events,
+};
 
 pub(super) const LIVE: &str = "/ipc.flv?action=live&channel=0";
 
 fn keeper_of(access_secret: [u8; 32], identity: [u8; 32]) -> Arc<Authority> {
     let secrets = Secrets::new(&identity, Secret::new(access_secret));
+    let clock = Clock::start();
     let authority =
-        Authority::with_secrets(secrets, Clock::start(), 4, Metrics::default()).expect("random");
+        Authority::with_secrets(secrets, clock, 4, Metrics::default(), Events::new(clock))
+            .expect("random");
     authority.learn(Ok(Revocations::new())).expect("in order");
     Arc::new(authority)
 }

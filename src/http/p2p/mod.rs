@@ -34,6 +34,7 @@ use super::{
 use crate::{
     access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
     device::Transport,
+    events::ViewerPath,
 };
 
 /// Requests that one session may have under way, over all its connections.
@@ -349,6 +350,13 @@ impl ConnectionHandle for P2pHandle {
 
     fn peer(&self) -> Peer {
         self.connection.peer_address()
+    }
+
+    fn path(&self) -> ViewerPath {
+        match self.connection.path() {
+            Some(path) if path.is_direct() => ViewerPath::Direct,
+            Some(_) | None => ViewerPath::Relay,
+        }
     }
 
     fn ending(&self) -> Box<dyn Fn(&'static str) + Send + Sync> {
