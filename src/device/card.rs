@@ -37,4 +37,6 @@ pub struct CardState {
     pub bytes: u64,
     /// Number of files.
     pub files: usize,
+    /// Bytes that were free when something was written last; `None` if that is not known.
+    pub free: Option<u64>,
 }

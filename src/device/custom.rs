@@ -26,7 +26,9 @@ use peercam_proto::{
 };
 use peercam_task::boundary::Guarded;
 
-use super::{Caller, Device, Standby, camera_error, ptz::PtzController};
+use super::{
+    Caller, Device, Property, Standby, Value, camera_error, properties::VERSION, ptz::PtzController,
+};
 
 /// Does commands that a maker defined.
 pub trait CustomHandler: Send + Sync {
@@ -199,26 +201,20 @@ impl Device {
             )?),
             StandardCommand::Release => place(panels.ptz.stop(channel)?),
             StandardCommand::GetStatus => PanelReply::Status {
-                working: self.hub.is_working(channel),
+                working: self.property(caller, Property::Standby, channel)? == Value::Flag(false),
                 viewers: self.viewers.count(),
             },
             StandardCommand::SetStatus { working } => {
-                Box::pin(panels.standby.set(channel, working)).await?;
+                let value = Value::Flag(!working);
+                Box::pin(self.set_property(caller, Property::Standby, channel, value)).await?;
                 PanelReply::Done
             }
             StandardCommand::Flip { flipped } => {
-                let picture = panels.pictures.get(&channel).ok_or_else(|| {
-                    let reason = format!("the camera of channel {channel} cannot turn its picture");
-                    Error::new(ErrorKind::Unsupported, reason)
-                })?;
-                picture
-                    .set_flipped(flipped)
-                    .map_err(|error| camera_error(channel, &error))?;
+                let value = Value::Flag(flipped);
+                Box::pin(self.set_property(caller, Property::Mirror, channel, value)).await?;
                 PanelReply::Done
             }
-            StandardCommand::Version => {
-                PanelReply::Version(concat!("peercam ", env!("CARGO_PKG_VERSION")))
-            }
+            StandardCommand::Version => PanelReply::Version(VERSION),
             StandardCommand::FormatCard { confirm } => {
                 Box::pin(self.format(channel, confirm)).await?
             }
@@ -236,7 +232,7 @@ impl Device {
                 PanelReply::Done
             }
             StandardCommand::Intercom => PanelReply::Intercom {
-                is_used: self.speakers.is_taken(channel),
+                is_used: self.property(caller, Property::TalkBusy, channel)? == Value::Flag(true),
             },
         })
     }

@@ -55,6 +55,13 @@ pub enum Event {
         /// Set if it stands by.
         is_on: bool,
     },
+    /// A channel's picture was turned by 180°, or back.
+    Mirror {
+        /// The channel.
+        channel: ChannelId,
+        /// Set if it is turned.
+        is_on: bool,
+    },
     /// A camera delivers one of its streams no more.
     CameraOff {
         /// The stream.
@@ -87,13 +94,6 @@ pub enum Event {
         /// Sort of the part, as log and metrics call it.
         part: &'static str,
     },
-    /// A property without an event of its own has another value.
-    PropertyChanged {
-        /// Name of the property.
-        property: &'static str,
-        /// Channel whose property it is; `None`: the device's.
-        channel: Option<ChannelId>,
-    },
 }
 
 impl Event {
@@ -109,11 +109,11 @@ impl Event {
             Self::Detected { .. }
             | Self::Storage(StorageState::Starting | StorageState::Ready)
             | Self::Standby { .. }
+            | Self::Mirror { .. }
             | Self::CameraOn { .. }
             | Self::SegmentSealed { .. }
             | Self::ReachabilityChanged
-            | Self::Panicked { .. }
-            | Self::PropertyChanged { .. } => [None, None],
+            | Self::Panicked { .. } => [None, None],
         };
         texts.into_iter().flatten().map(|text| text.0.len()).sum()
     }

@@ -394,6 +394,7 @@ impl CardWriter {
             let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size
                 && self.catalog.count() < self.catalog.most();
             let free = self.disk.free(self.catalog.root())?;
+            self.catalog.note_free(free);
             if is_small_enough && free >= self.limits.min_free + bytes {
                 return Ok(());
             }

@@ -59,6 +59,8 @@ struct Shared {
 struct Files {
     channels: BTreeMap<ChannelId, Vec<Entry>>,
     bytes: u64,
+    /// Free space of the card, when something was written last.
+    free: Option<u64>,
     leases: HashMap<Key, Vec<Weak<AtomicBool>>>,
     /// Set if the entries were lost: the card has to be looked at again.
     is_lost: bool,
@@ -293,6 +295,15 @@ impl Catalog {
     /// Bytes that all files take.
     pub fn bytes(&self) -> u64 {
         self.files().bytes
+    }
+
+    /// Free space of the card in bytes, when something was written last; `None` if nothing was.
+    pub fn free(&self) -> Option<u64> {
+        self.files().free
+    }
+
+    pub(super) fn note_free(&self, bytes: u64) {
+        self.files().free = Some(bytes);
     }
 
     /// Number of files.

@@ -18,6 +18,7 @@ impl RecordingControl for Recorder {
             },
             bytes: self.catalog.bytes(),
             files: self.catalog.count(),
+            free: self.catalog.free(),
         }
     }
 

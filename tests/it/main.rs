@@ -19,6 +19,8 @@ mod contract;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
 mod documents;
+#[cfg(feature = "record")]
+mod events;
 mod files;
 #[cfg(feature = "rtsp")]
 mod firmware;
