@@ -114,7 +114,7 @@ async fn serve(service: Service, context: Context) {
     let stop = context.phase(Phase::Streams);
     let served = async {
         service.serve(stop, context.tasks.clone()).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let closed = async {
         context.phase(Phase::Farewell).cancelled().await;
