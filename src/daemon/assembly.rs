@@ -48,7 +48,7 @@ pub(super) struct Assembly {
     pub(super) standby: Standby,
     /// Sources at which viewers authenticated lately.
     pub(super) known: ProvenSources,
-    /// What runs.
+    /// The table of parts, as far as it is known.
     pub(super) parts: Parts,
     /// Ways to reach the device, as far as they are known.
     pub(super) reach: watch::Sender<Reachability>,
@@ -61,7 +61,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// What all parts stand on: the data directory, who has access, cameras and their live streams.
+    /// Foundation of all parts: the data directory, who has access, cameras and their live streams.
     pub(super) fn new(
         config: Config,
         budget: Budget,

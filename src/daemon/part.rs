@@ -18,15 +18,15 @@ const PHASE_LIMIT: Duration = Duration::from_secs(5);
 /// Phase of the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Whoever is in a call is told, while there is a way to.
+    /// Ends the call and tells its viewers, while there is a way to.
     Calls,
-    /// Nobody is let in any more, and streams end with their terminators.
+    /// Lets nobody in any more, and ends streams with their terminators.
     Streams,
-    /// What is under way ends in order: answers, recordings.
+    /// Waits for what is under way: answers, recordings.
     Drain,
-    /// Whoever is still connected is told that the device is gone.
+    /// Tells whoever is still connected that the device is gone.
     Farewell,
-    /// What watches over all others ends.
+    /// Ends what has watched over all others.
     Services,
 }
 

@@ -67,3 +67,36 @@ async fn publish_changes(
         reach.mark_changed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(directory.path()).unwrap();
+        let file = data_dir.path().join("endpoint.json");
+        let (reach, published) = watch::channel(Reachability::default());
+        let device = EndpointId::new([1; 32]);
+        let publish = tokio::spawn(publish_changes(data_dir, device, published));
+        // Something that nobody can replace by a file.
+        fs::create_dir(&file).unwrap();
+        reach.send_modify(|reach| reach.udp.push("192.0.2.1:5".parse().unwrap()));
+        tokio::time::sleep(ADDRESS_INTERVAL / 2).await;
+        fs::remove_dir(&file).unwrap();
+        tokio::time::sleep(ADDRESS_INTERVAL).await;
+        let text = fs::read_to_string(&file).unwrap();
+        let written: Endpoint = serde_json::from_str(&text).unwrap();
+        assert_eq!(written, Endpoint::of(device, &reach.borrow()));
+        // Whatever comes is written at once then.
+        reach.send_modify(|reach| reach.udp.clear());
+        tokio::time::sleep(ADDRESS_INTERVAL / 10).await;
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(r#""udp":[]"#), "{text}");
+        drop(reach);
+        publish.await.unwrap();
+    }
+}
