@@ -17,7 +17,7 @@ use crate::{
 pub enum FromFirmware {
     /// First message of a connection.
     Hello {
-        /// Protocol version; 0 if the message does not begin with [`MAGIC`](super::MAGIC).
+        /// Protocol version; 0 if the message does not begin with `PCAM`.
         version: u16,
         /// Name of the firmware, for the log.
         name: String,

@@ -39,7 +39,7 @@ use crate::media::{ChannelId, Quality, StreamId};
 /// Protocol version.
 pub const VERSION: u16 = 1;
 /// The first bytes of a hello.
-pub const MAGIC: [u8; 4] = *b"PCAM";
+const MAGIC: [u8; 4] = *b"PCAM";
 /// Bytes of a message head.
 pub const HEAD: usize = 8;
 /// Upper bound of a body, in bytes: the largest picture, and the fields in front of it.
@@ -49,9 +49,9 @@ pub const LARGEST_PICTURE: usize = 2 << 20;
 
 /// Upper bound of the body of a message that carries neither media nor an answer, in bytes: a few
 /// numbers, and a line of text or a configuration.
-pub const LARGEST_NOTE: usize = 4 << 10;
+const LARGEST_NOTE: usize = 4 << 10;
 /// Upper bound of the body of a sound message, in bytes: one access unit, or some samples.
-pub const LARGEST_SOUND: usize = 64 << 10;
+const LARGEST_SOUND: usize = 64 << 10;
 
 /// Kinds of messages from firmware. Those of the daemon begin at 64.
 const FROM_FIRMWARE: RangeInclusive<u8> = 1..=9;

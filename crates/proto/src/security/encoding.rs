@@ -10,7 +10,7 @@ pub fn base64(bytes: &[u8]) -> String {
 }
 
 /// The bytes of canonical base64url.
-pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).ok()
 }
 
@@ -22,12 +22,12 @@ pub fn exactly<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Bytes in lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)
 }
 
 /// Exactly `N` bytes in lower-case hex.
-pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let decoded = base16ct::lower::decode(text, &mut bytes).ok()?;
     (decoded.len() == N).then_some(bytes)

@@ -52,7 +52,7 @@ pub enum CallSignal {
 
 impl CallSignal {
     /// Every signal.
-    pub const ALL: [Self; 7] = [
+    const ALL: [Self; 7] = [
         Self::Answer,
         Self::HangUp,
         Self::Cancel,
@@ -63,7 +63,7 @@ impl CallSignal {
     ];
 
     /// Its word on the wire.
-    pub const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Answer => "call_answer",
             Self::HangUp => "call_hang_up",

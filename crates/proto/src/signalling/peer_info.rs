@@ -18,7 +18,7 @@ const MAX_VERSION: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
     /// The device.
-    pub device: EndpointId,
+    device: EndpointId,
     version: String,
 }
 
@@ -34,11 +34,6 @@ impl PeerInfo {
             device,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
-    }
-
-    /// The version of the device's software.
-    pub fn version(&self) -> &str {
-        &self.version
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The longest query string, in bytes before decoding.
-pub const MAX_QUERY: usize = 16 * 1024;
+const MAX_QUERY: usize = 16 * 1024;
 
 /// Parameters in the order they came. Keys are case-sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// [`Error::bad_request`] for broken percent-encoding, bytes that are not UTF-8, a NUL, or a
-    /// query beyond [`MAX_QUERY`].
+    /// query beyond 16 KiB.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
         if text.len() > MAX_QUERY {
             return Err(Error::new(
@@ -117,7 +117,7 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// [`Error::bad_request`] if it is none of the three words.
-    pub fn quality(&self) -> Result<Quality, Error> {
+    pub(crate) fn quality(&self) -> Result<Quality, Error> {
         match self.value_of_any(&["quality", "qualtity"])? {
             None | Some("") => Ok(Quality::default()),
             Some(word) => word

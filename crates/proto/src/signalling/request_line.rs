@@ -39,7 +39,7 @@ impl Form {
     }
 
     /// Returns the form of a request whose line was not rewritten.
-    pub fn from_uri(uri: &http::Uri) -> Self {
+    fn from_uri(uri: &http::Uri) -> Self {
         match uri.scheme() {
             Some(_) => Self::absolute(uri.authority().map_or("", |name| name.as_str()).as_bytes()),
             None => Self::Origin,
@@ -52,7 +52,7 @@ impl Form {
     }
 
     /// Returns the authority that counts where there is no `Host` header.
-    pub fn host(&self) -> Option<&HeaderValue> {
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
         match self {
             Self::Absolute(host) => host.as_ref(),
             Self::Origin => None,

@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// The longest `user_args`, in bytes after decoding.
-pub const MAX_USER_ARGS: usize = 1024;
+const MAX_USER_ARGS: usize = 1024;
 /// The longest `requester`, in bytes after decoding.
-pub const MAX_REQUESTER: usize = 64;
+const MAX_REQUESTER: usize = 64;
 /// The longest `req_id` and `_peername`, in bytes after decoding.
-pub const MAX_LABEL: usize = 128;
+const MAX_LABEL: usize = 128;
 
 /// A path of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +94,13 @@ pub(super) fn last_part(path: &str) -> &str {
 /// Labels that a client gives itself, for logs: none of them proves anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
-    /// `requester`: the role of the app, such as `app-android`. At most [`MAX_REQUESTER`] bytes.
+    /// `requester`: the role of the app, such as `app-android`. At most 64 bytes.
     pub requester: Option<String>,
-    /// `req_id`: ties the app's telemetry to our log lines. At most [`MAX_LABEL`] bytes.
+    /// `req_id`: ties the app's telemetry to our log lines. At most 128 bytes.
     pub req_id: Option<String>,
     /// `_peername` (or `peername`): tells viewers apart on listeners without access control.
     pub peer_name: Option<String>,
-    /// `user_args`: free text of the app. At most [`MAX_USER_ARGS`] bytes.
+    /// `user_args`: free text of the app. At most 1 KiB.
     pub user_args: Option<String>,
 }
 

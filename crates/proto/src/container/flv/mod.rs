@@ -68,7 +68,7 @@ mod splice;
 
 pub use batch::TagBatch;
 pub use mux::{HevcForm, Muxer, TagHead, notice};
-pub use reader::{AudioPacket, MAX_SOUND, MAX_TAG, ReadError, Reader, Tag, TagBody, VideoPacket};
+pub use reader::{AudioPacket, MAX_TAG, ReadError, Reader, Tag, TagBody, VideoPacket};
 pub use splice::Splice;
 
 /// Tag type of audio.

@@ -14,12 +14,12 @@ use crate::media::{AudioCodec, VideoCodec};
 /// Upper bound of a tag's payload, in bytes. A larger one is damage or an attack.
 pub const MAX_TAG: usize = 4 * 1024 * 1024;
 /// Upper bound of an audio tag's payload for [`Reader::of_audio`], in bytes.
-pub const MAX_SOUND: usize = 64 << 10;
+const MAX_SOUND: usize = 64 << 10;
 
 /// Incremental FLV parser, fed in pieces of any size.
 ///
 /// Feed bytes, then call [`Reader::next_tag`] until it gives `None`; feed again. It holds at most one
-/// tag ([`MAX_TAG`]; of a reader of sound [`MAX_SOUND`]) and the bytes fed behind it. After an error
+/// tag ([`MAX_TAG`]; 64 KiB of a reader of sound) and the bytes fed behind it. After an error
 /// the stream must not be read on: the start of the next tag would be a guess.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -108,9 +108,9 @@ pub enum AudioPacket {
 #[error("at byte {position}: {context}")]
 pub struct ReadError {
     /// Byte offset in the stream at which the damage was seen.
-    pub position: u64,
+    pub(super) position: u64,
     /// Description of the damage.
-    pub context: &'static str,
+    pub(super) context: &'static str,
 }
 
 impl Reader {
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// Creates a reader that wants audio tags only: of others, no payload is buffered.
-    pub fn of_audio() -> Self {
+    pub(crate) fn of_audio() -> Self {
         Self {
             of_audio: true,
             ..Self::default()
@@ -141,7 +141,7 @@ impl Reader {
     }
 
     /// Returns whether the whole file header has come.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.header_seen
     }
 

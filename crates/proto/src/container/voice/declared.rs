@@ -121,7 +121,7 @@ impl Declared {
     }
 
     /// Samples per second, if declared.
-    pub fn sample_rate(&self) -> Option<u32> {
+    pub(crate) fn sample_rate(&self) -> Option<u32> {
         self.sample_rate
     }
 

@@ -210,7 +210,7 @@ impl CredentialId {
     }
 
     /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
@@ -247,7 +247,7 @@ impl Channels {
     }
 
     /// Returns the channels that are in both; `None` if there are none.
-    pub fn intersection(&self, other: &Self) -> Option<Self> {
+    pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::All, some) | (some, Self::All) => Some(some.clone()),
             (Self::Only(some), Self::Only(others)) => {

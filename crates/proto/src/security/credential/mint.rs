@@ -167,7 +167,7 @@ impl Credential {
     }
 
     /// [`Credential::token_key`] for a verifier, which has derived the key only.
-    pub fn token_key_of(key: &Secret) -> Secret {
+    pub(super) fn token_key_of(key: &Secret) -> Secret {
         key.expand(b"peercam/1 token")
     }
 

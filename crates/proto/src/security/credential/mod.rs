@@ -82,5 +82,5 @@ pub use rank::Rank;
 pub use relay_token::{ParseRelayTokenError, RelayToken};
 pub use scope::{Need, ParseScopeError, Scope, Scopes};
 pub use secret::Secret;
-pub use token::{BodyKind, EXPORTER_LABEL, MAX_TOKEN, Signed, Target, Token, Transport};
+pub use token::{BodyKind, EXPORTER_LABEL, Signed, Target, Token, Transport};
 pub use uri::{PairingUri, ParseUriError};

@@ -179,17 +179,17 @@ impl Scopes {
     }
 
     /// Returns the scopes that are in both.
-    pub const fn intersection(self, other: Self) -> Self {
+    pub(super) const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// Returns whether the set is empty.
-    pub const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// A bit for each that is there: 1 for the first of [`Scope::ALL`], 2 for the next.
-    pub fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u32 {
         self.iter().fold(0, |bits, scope| bits | 1 << scope as u32)
     }
 

@@ -9,7 +9,7 @@ use super::{Credential, EndpointId, MAX_CLAIMS, Secret};
 use crate::encoding::{base64, exactly, from_base64};
 
 /// The longest token, in bytes: version, credential with the longest claims, counter, key, MAC.
-pub const MAX_TOKEN: usize = 2 + 17 + 11 + MAX_CLAIMS.div_ceil(3) * 4 + 12 + 44 + 43;
+const MAX_TOKEN: usize = 2 + 17 + 11 + MAX_CLAIMS.div_ceil(3) * 4 + 12 + 44 + 43;
 
 /// The label of the TLS exporter (RFC 8446 §7.5) that tokens over P2P are bound to; its context is
 /// empty.
@@ -168,7 +168,7 @@ pub struct Signed<'a> {
 
 impl Signed<'_> {
     /// The bytes that are signed: thirteen lines.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         // No line can hold a line feed and so become two: HTTP has none in methods, targets and field
         // values (RFC 9112 §3, RFC 9110 §5.5), the rest is hex, base64url, decimal or a word.
         let key = |key: Option<[u8; 32]>| key.map_or("-".to_owned(), |key| base64(&key));

@@ -1,11 +1,11 @@
 use std::fmt::Write;
 
 /// The longest head, in bytes.
-pub const MAX_HEAD: usize = 1 << 10;
+const MAX_HEAD: usize = 1 << 10;
 
 /// Status and headers of an answer, sealed: the ones outside are only hints.
 ///
-/// `status\nname: value\nname: value\n`, at most [`MAX_HEAD`] bytes, names in lower case.
+/// `status\nname: value\nname: value\n`, at most 1 KiB, names in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The HTTP status.

@@ -43,7 +43,7 @@ mod opener;
 mod sealer;
 
 pub use exchange::Exchange;
-pub use head::{Head, MAX_HEAD};
+pub use head::Head;
 pub use keys::{DirectionKeys, Keys};
 pub use opener::{Broken, Opener, Record};
 pub use sealer::Sealer;
@@ -55,12 +55,12 @@ const HEADER: usize = 4;
 /// The tag behind the ciphertext, in bytes.
 const TAG: usize = 16;
 /// Bytes that a record adds to its plaintext.
-pub const OVERHEAD: usize = HEADER + TAG;
+const OVERHEAD: usize = HEADER + TAG;
 
 /// Content type of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+enum Kind {
     /// Status and headers; the first record of an answer, and no other.
     Head = 1,
     /// A piece of the body.

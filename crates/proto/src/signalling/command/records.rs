@@ -168,7 +168,7 @@ impl Month {
     ///
     /// # Errors
     /// [`Error::bad_request`] if it is none.
-    pub fn from_query(query: &Query<'_>) -> Result<Self, Error> {
+    pub(super) fn from_query(query: &Query<'_>) -> Result<Self, Error> {
         let bad = || Error::bad_request("the parameter time is a year and a month, such as 202401");
         let text = without_decimals(query.value("time")?.ok_or_else(bad)?);
         if text.len() != 6 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
