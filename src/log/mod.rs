@@ -38,7 +38,8 @@ pub enum Log {
 }
 
 impl Log {
-    /// The log of a daemon. It is also seen to when the process is [ended](boundary::end_process).
+    /// The log of a daemon. It is also written out before the process is ended
+    /// ([`boundary::before_end`]).
     ///
     /// # Errors
     /// If the system gives no thread.

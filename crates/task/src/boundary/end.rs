@@ -27,7 +27,7 @@ pub fn before_end(flush: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Ends the process where it stands, after `last_words`, for which there is a second.
-pub fn end_process(exit: Exit, last_words: impl FnOnce() + Send + 'static) -> ! {
+pub(crate) fn end_process(exit: Exit, last_words: impl FnOnce() + Send + 'static) -> ! {
     let (done, is_done) = mpsc::channel();
     let speaker = std::thread::Builder::new().spawn(move || {
         last_words();

@@ -29,16 +29,16 @@ use std::{
 
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::work::at_work;
 pub use self::{
     contain::{Contained, Panicked, contain, run},
-    end::{Exit, before_end, end_process},
+    end::{Exit, before_end},
     hook::{install, library_panicked, library_panics, note_library_panic},
     listen::{PanicListener, on_panic},
     lock::{Guarded, Vital, VitalGuard},
     metrics::register,
     restart::{Pause, Rest, restarting},
 };
+pub(crate) use self::{end::end_process, work::at_work};
 
 /// Sort of a part, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
