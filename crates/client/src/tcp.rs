@@ -121,11 +121,6 @@ impl Connection {
         })
     }
 
-    /// The address that it is connected to.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Asks for something: `target` is a path with its parameters, without `_token`. If the connection
     /// is cut off before it has proved itself, that is tried once more on another one.
     ///

@@ -125,7 +125,7 @@ pub struct Ending(CancellationToken);
 
 impl Ending {
     /// Returns whether it has to.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.0.is_cancelled()
     }
 }

@@ -38,7 +38,7 @@ struct Readers {
 
 impl Events {
     /// Reads along from now on.
-    pub fn subscribe(&self) -> mpsc::Receiver<Arc<str>> {
+    pub(super) fn subscribe(&self) -> mpsc::Receiver<Arc<str>> {
         let (sender, receiver) = mpsc::channel(QUEUE_LEN);
         let readers = &mut self.lock().others;
         readers.retain(|reader| !reader.is_closed());

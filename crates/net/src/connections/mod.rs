@@ -232,14 +232,6 @@ impl Connections {
         unauthenticated(&self.open()).count()
     }
 
-    /// Connections that are open.
-    pub fn count(&self) -> usize {
-        self.open()
-            .iter()
-            .filter(|connection| connection.strong_count() > 0)
-            .count()
-    }
-
     /// Ends the connections whose peers took too long, seen from `now`, and those that hold on to
     /// what was for a place that they have lost.
     pub fn sweep(&self, now: Instant) {

@@ -12,6 +12,13 @@ fn has_ended(activity: &ConnectionEntry) -> bool {
     activity.shared.lock().ended
 }
 
+impl Connections {
+    /// Connections that are open.
+    fn count(&self) -> usize {
+        self.all().len()
+    }
+}
+
 #[test]
 fn a_silent_connection_is_displaced_and_a_served_one_is_not() {
     let connections = Connections::new(2, Timeouts::default(), Metrics::default());
