@@ -1,6 +1,14 @@
 //! Turns a Linux camera into one that apps watch and command over HTTP, live.
 //!
-//! This is the daemon. It stands on crates that can be used without it:
+//! This is the daemon, to be run inside another program: firmware that is written in Rust gives it
+//! cameras of its own (`examples/camera.rs`). Promised are
+//!
+//! - [`Config`], which is read from one TOML file, and [`config`] with what it is made of;
+//! - [`Daemon`], with which it starts and runs, and the [`StartError`] for which it does not;
+//! - [`hal`] and [`proto`], in which a camera is written; [`client`], the viewer's end.
+//!
+//! Everything else is public for `main.rs`, the tests and the benchmarks only, hidden here, and
+//! changes at will. The daemon stands on crates that can be used without it:
 //!
 //! | crate | what it is |
 //! |---|---|
@@ -32,19 +40,40 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+// Hidden is what is not promised: `main.rs` takes `budget`, `cli` and `log`, and tests, benchmarks
+// and fuzz targets drive `access`, `device`, `live` and `record` alone. They are crates of their own.
+#[doc(hidden)]
 pub mod access;
+#[doc(hidden)]
 pub mod budget;
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod daemon;
+#[doc(hidden)]
 pub mod device;
 mod document;
+#[doc(hidden)]
 pub mod events;
+#[doc(hidden)]
 pub mod http;
+#[doc(hidden)]
 pub mod live;
+#[doc(hidden)]
 pub mod log;
+#[doc(hidden)]
 pub mod playback;
+#[doc(hidden)]
 pub mod reach;
 #[cfg(feature = "record")]
+#[doc(hidden)]
 pub mod record;
+#[doc(hidden)]
 pub mod talk;
+
+pub use config::{Config, ConfigError};
+pub use daemon::{Daemon, StartError};
+#[cfg(feature = "client")]
+pub use peercam_client as client;
+pub use peercam_hal as hal;
+pub use peercam_proto as proto;
