@@ -251,6 +251,8 @@ impl Table {
                 self.answered_for(&taken.claim.answers),
                 self.count_of(whose),
             );
+            // Of the lowest rank; of these, of whom a back end lets in that has most, and then of
+            // the party that has most; of its places the newest.
             (std::cmp::Reverse(*rank), most, *index)
         });
         let Some((index, _)) = victim else {

@@ -63,6 +63,7 @@ impl Bucket {
     /// Takes one, if more than `least` is left then.
     pub(super) fn take(&mut self, rate: Rate, least: f64, now: Instant) -> bool {
         self.left = self.left(rate, now);
+        // `now` was read before the lock was had: it may lie before what the last one saw.
         self.since = self.since.max(now);
         let is_enough = self.left >= least + 1.0;
         if is_enough {
@@ -91,6 +92,8 @@ impl Sources {
     /// Takes a source's token if it has one. `is_known`: it has shown that it was there before, so
     /// that it does not start empty if it was forgotten.
     pub(super) fn take(&mut self, source: Source, is_known: bool, now: Instant) -> bool {
+        // First look at all, then take of all: a host that its network holds back keeps its own
+        // token.
         let has_all = source.networks().all(|network| {
             let rate = self.rate.times(network.weight());
             self.bucket(network, is_known, now).left(rate, now) >= 1.0
@@ -111,6 +114,8 @@ impl Sources {
                 self.forget(now);
             }
             let rate = self.rate.times(network.weight());
+            // A newcomer may be the one that was forgotten: it has what that one would have by now,
+            // had it left with nothing.
             let bucket = match self.forgot_at.filter(|_| !is_known) {
                 None => Bucket::full(rate, now),
                 Some(at) => Bucket {
@@ -134,6 +139,8 @@ impl Sources {
                           (_, other): &(usize, &(Network, Bucket))| {
             missing(one).total_cmp(&missing(other))
         };
+        // A full bucket is like one that was never made. Without such, the emptiest goes: it is of
+        // whoever takes most, and those that come rarely are remembered.
         let fullest = known().min_by(by_missing);
         let (index, is_full) = match fullest.filter(|(_, entry)| missing(entry) <= 0.0) {
             Some((index, _)) => (index, true),

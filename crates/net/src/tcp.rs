@@ -128,6 +128,7 @@ impl Connection {
     pub async fn open(mut stream: TcpStream, activity: ConnectionEntry) -> io::Result<Self> {
         let mut buffer = BytesMut::with_capacity(1024);
         let end = loop {
+            // Empty lines before the request line are ignored (RFC 9112 §2.2).
             let blank = buffer
                 .iter()
                 .take_while(|byte| matches!(byte, b'\r' | b'\n'))

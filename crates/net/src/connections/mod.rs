@@ -125,6 +125,7 @@ impl Connections {
     /// Takes a place for a new connection; `None` if there is none to be had.
     pub fn admit(&self, peer: Peer, standing: Standing, now: Instant) -> Option<ConnectionEntry> {
         let mut open = self.open();
+        // Who serves a connection holds its entry; one that has ended leaves a dead reference.
         open.retain(|connection| connection.strong_count() > 0);
         let (who, victim) = match standing {
             Standing::Trusted => (Authentication::Trusted, self.idlest(&open, now)),
@@ -139,6 +140,8 @@ impl Connections {
         match victim {
             Victim::NotNeeded => {}
             Victim::Found(index, victim) => {
+                // Off the list before its task has been dropped: the place is the newcomer's
+                // already.
                 victim.end("displaced");
                 open.remove(index);
             }
@@ -159,6 +162,8 @@ impl Connections {
         self.metrics.open.inc();
         let shared = Arc::new(Shared {
             peer,
+            // After a panic that left the state half changed, nobody can say what the peer may do:
+            // the connection ends.
             state: Guarded::new(state, |state| {
                 state.task.iter().for_each(AbortHandle::abort);
             }),
@@ -185,6 +190,7 @@ impl Connections {
                     _ => (false, state.idle(now)?),
                 }
             };
+            // `false` comes first: who has proved nothing goes before all that wait for a request.
             Some((!is_nobody, idle, index, connection))
         });
         let found = found.min_by_key(|(is_known, idle, ..)| (*is_known, *idle));
@@ -265,6 +271,8 @@ impl Connections {
         self.open().iter().filter_map(Weak::upgrade).collect()
     }
 
+    // Order of locks: the list, then the state of one connection; nobody who holds a state asks for
+    // the list.
     fn open(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
         self.open.lock()
     }
@@ -337,6 +345,7 @@ impl ConnectionEntry {
     /// Names the task that serves the connection: it is aborted when the connection is ended.
     pub fn served_by(&self, task: AbortHandle) {
         let mut state = self.shared.lock();
+        // It was ended between its admission and its start.
         if state.ended {
             task.abort();
         }

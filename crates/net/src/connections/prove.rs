@@ -30,6 +30,8 @@ impl Connections {
                 Some((rank, answers, idle, index, connection))
             })
             .collect();
+        // The rest is for those that want to prove themselves: with no room for them the owner
+        // could not.
         let places = self.max.saturating_sub(self.unauthenticated.reserved);
         if proved.len() >= places {
             let taken: Vec<_> = proved

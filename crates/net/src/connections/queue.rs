@@ -93,6 +93,9 @@ pub(super) fn judge(
     if !is_full {
         return Verdict::Room;
     }
+    // Equal tickets do not displace each other, so that who has one is not chased out by a flood
+    // that has them too; those without one displace each other, so that the newest always gets a
+    // chance.
     let least = waiting.iter().map(|other| other.weight(now)).min();
     match least {
         Some(least) if least == Ticket::None || least < newcomer.ticket => {
@@ -100,6 +103,7 @@ pub(super) fn judge(
                 .iter()
                 .enumerate()
                 .filter(|(_, other)| other.weight(now) == least);
+            // A flood pays first: whoever has most connections of this weight.
             let victim = least.max_by_key(|(_, other)| (of(other.source), Reverse(other.since)));
             victim.map_or(Verdict::NoRoom, |(index, _)| Verdict::InsteadOf(index))
         }

@@ -86,6 +86,8 @@ impl Timeouts {
         {
             return Some("no proof");
         }
+        // No limit while a request is served: live media has no end, and a peer that takes none of
+        // it was seen above, by its writes.
         match state.phase {
             Phase::Head if passed(state.since, self.header) => Some("no whole request head"),
             Phase::Idle if passed(state.since, self.idle) => Some("idle"),

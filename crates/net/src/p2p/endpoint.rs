@@ -322,6 +322,7 @@ impl Endpoint {
         let key = PublicKey::from_bytes(device.as_bytes())
             .map_err(|_| CloseReason::Other("the device's id is no key".to_owned()))?;
         let mut address = EndpointAddr::new(key);
+        // What a hint says is not believed: whoever answers there has to have the device's key.
         for url in hints.relays.iter().filter_map(|url| url.parse().ok()) {
             address = address.with_relay_url(url);
         }

@@ -53,6 +53,8 @@ impl Role {
             .default_path_keep_alive_interval(PATH_KEEP_ALIVE)
             .keep_alive_interval(PATH_KEEP_ALIVE)
             .max_idle_timeout(Some(milliseconds(PEER_IDLE).into()))
+            // Every exchange is a bidirectional stream; what nobody reads is not let in: no other
+            // streams, no datagrams (RFC 9221).
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None);
         match self {

@@ -316,6 +316,7 @@ fn check_runs(index: &[u8]) -> Result<(), Damaged> {
                 continue;
             }
             let run = &index[run];
+            // A FullBox (4.2): one byte of version and three of flags, then `sample_count`.
             let (Some([_, f0, f1, f2]), Some(count)) = (
                 run.first_chunk(),
                 run.get(4..).and_then(<[u8]>::first_chunk),
@@ -345,6 +346,8 @@ fn read_run(
     let scale = timescale(kind, tracks.audio.as_ref());
     let start = traf.tfdt_box.as_ref().ok_or(Damaged("a run has no time"))?;
     let mut at = i64::try_from(start.base_media_decode_time).map_err(|_| outside)?;
+    // A run without an offset would begin where the one before it ends (ISO/IEC 14496-12, 8.8.8):
+    // none of ours does.
     let mut offset = usize::try_from(run.data_offset.unwrap_or(-1)).map_err(|_| outside)?;
     for sample in &run.samples {
         let (Some(duration), Some(bytes), Some(flags)) =

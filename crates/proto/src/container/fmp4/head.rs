@@ -80,6 +80,8 @@ pub fn head(tracks: &Tracks, start_millis: i64) -> Result<Vec<u8>, Damaged> {
         let entry = entry::of_audio(audio)?;
         traks.push(trak(TrackKind::Audio, entry, tracks, time, [0, 0]));
     }
+    // A box that fragments need (8.8.3). Its defaults are not used: every run describes its
+    // samples.
     let trex = |trak: &TrakBox| TrexBox {
         track_id: trak.tkhd_box.track_id,
         default_sample_description_index: 1,
@@ -172,6 +174,7 @@ fn trak(
             alternate_group: TkhdBox::DEFAULT_ALTERNATE_GROUP,
             volume,
             matrix: TkhdBox::DEFAULT_MATRIX,
+            // 16.16 without a sign in the box (8.3.2); the bits are the same.
             width: FixedPointNumber::new(width as i16, 0),
             height: FixedPointNumber::new(height as i16, 0),
         },
@@ -258,6 +261,8 @@ impl Head {
                 Some(TrackKind::Video) => {
                     return Err(Damaged("its times are not counted as ours"));
                 }
+                // Sound counts in samples, so that the timescale is the rate; the entry has 0 for
+                // one above 65 535.
                 Some(TrackKind::Audio) => tracks.audio = Some(entry::audio(entry, scale)?),
                 None => return Err(Damaged("it has more tracks than a recording")),
             }

@@ -176,6 +176,8 @@ impl Pictures {
             out.extend_from_slice(&length.to_be_bytes());
             out.extend_from_slice(unit);
         }
+        // An encoder that is set anew sends other parameter sets: its next key picture begins
+        // another track.
         self.is_known &= !self.sets.replace(sets);
         if !has_slice {
             return Ok(None);

@@ -64,6 +64,8 @@ impl ParameterSets {
     pub(super) fn track(&self, codec: VideoCodec, frame_rate: f64) -> Result<VideoTrack, NalError> {
         let unreadable = |error: shiguredo_mp4::Error| NalError::Unreadable(error.to_string());
         let [vps, sps, pps] = &self.0;
+        // `avcC` and `hvcC` (ISO/IEC 14496-15, 5.3.3 and 8.3.3) repeat profile and level, and the
+        // sample entry the size, out of the SPS.
         let (record, visual) = match codec {
             VideoCodec::H264 => {
                 if sps.is_empty() || pps.is_empty() {

@@ -43,6 +43,9 @@ impl AdtsHead {
         if sync != 0xff || flags & 0xf6 != 0xf0 {
             return None;
         }
+        // `profile` 2 bits, `sampling_frequency_index` 4, `private_bit`, `channel_configuration` 3
+        // over two bytes; 4 bits of copyright and the like; `aac_frame_length` 13 over three bytes,
+        // fullness 11, units less one 2.
         let head = Self {
             profile: kind >> 6,
             rate_index: kind >> 2 & 0xf,

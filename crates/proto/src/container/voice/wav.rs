@@ -119,6 +119,7 @@ fn format_of(chunk: &[u8]) -> Result<AudioFormat, Error> {
         EXTENSIBLE => word(24)?,
         tag => tag,
     };
+    // Tag, channels, samples per second (4 bytes), bytes per second (4), bytes per sample, bits.
     let sample_rate = u32::from(word(4)?) | u32::from(word(6)?) << 16;
     let channels = word(2)?;
     let coding = match (tag, word(14)?) {
