@@ -1,19 +1,20 @@
 //! A viewer's way to its device: the pairing URI, and the identity of its endpoint.
 
-use std::path::PathBuf;
 use std::{
     fmt,
     io::{self, Read},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
-use peercam_client::Viewer;
-use peercam_client::p2p::{Identity, Options};
+use peercam_client::{
+    Viewer,
+    p2p::{Identity, Options},
+};
 use peercam_proto::credential::PairingUri;
 
-use super::CliError;
+use super::{CliError, interrupt::until_interrupted};
 
 /// Environment variable with the pairing URI, if no argument gives it.
 const URI_VARIABLE: &str = "PEERCAM_URI";
@@ -55,10 +56,20 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Connects to a device.
-    pub(super) async fn open(&self, uri: PairingUri) -> Result<Viewer, CliError> {
-        let options = self.options(&uri, None)?;
-        Ok(Viewer::open(uri, options).await?)
+    /// Connects to a device, works there until that is done or somebody ends it, and takes leave.
+    pub(super) fn with_viewer<T>(
+        &self,
+        uri: Option<&SecretArg>,
+        work: impl AsyncFnOnce(&mut Viewer) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let uri = pairing_uri(uri)?;
+        run(async {
+            let options = self.options(&uri, None)?;
+            let mut viewer = Viewer::open(uri, options).await?;
+            let done = until_interrupted(work(&mut viewer)).await;
+            viewer.close().await;
+            done
+        })
     }
 
     /// Options of a session. A program that runs at one `place` only has the same key whenever it
@@ -96,6 +107,14 @@ impl IdentityOptions {
         let id = Identity::in_file(&self.file)?.id();
         writeln!(io::stdout(), "{id}").map_err(CliError::io("the id cannot be written"))
     }
+}
+
+/// Splits `[URI] WORD`; there is no word if the last argument tells a URI.
+pub(super) fn uri_and_word(arguments: &[SecretArg]) -> (Option<&SecretArg>, Option<&str>) {
+    let is_uri = |word: &str| word.starts_with('@') || word.starts_with("peercam:");
+    let mut from_last = arguments.iter().rev();
+    let word = from_last.next().map(SecretArg::expose);
+    (from_last.next(), word.filter(|word| !is_uri(word)))
 }
 
 /// Takes the URI from where the person said it is.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -15,9 +15,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     CliError,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-    interrupt::until_interrupted,
+    connect::{ConnectOptions, SecretArg, uri_and_word},
     progress::Progress,
+    viewer::must_be_new,
 };
 
 /// Options of `peercam download`.
@@ -40,28 +40,18 @@ pub struct DownloadOptions {
 
 impl DownloadOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let mut arguments = self.arguments.iter().rev();
-        let name = arguments.next().map_or("", SecretArg::expose);
-        if name == "-" || name.starts_with('@') || name.starts_with("peercam:") {
-            return Err(CliError::Usage(
-                "the name of the recording is missing: peercam download URI NAME".to_owned(),
-            ));
-        }
+        let (uri, name) = uri_and_word(&self.arguments);
+        let name = name.filter(|word| *word != "-").ok_or_else(|| {
+            let reason = "the name of the recording is missing: peercam download URI NAME";
+            CliError::Usage(reason.to_owned())
+        })?;
         let output = match &self.output {
             Some(path) => path.clone(),
             None => local_name(name).into(),
         };
-        if output.exists() {
-            let exists = io::ErrorKind::AlreadyExists.into();
-            return Err(CliError::io(output.display().to_string())(exists));
-        }
-        let uri = pairing_uri(arguments.next())?;
-        run(async {
-            let mut viewer = self.way.open(uri).await?;
-            let fetched = until_interrupted(self.fetch(&mut viewer, name, &output)).await;
-            viewer.close().await;
-            fetched
-        })
+        must_be_new(Some(&output))?;
+        self.way
+            .with_viewer(uri, async |viewer| self.fetch(viewer, name, &output).await)
     }
 
     async fn fetch(&self, viewer: &mut Viewer, name: &str, output: &Path) -> Result<(), CliError> {

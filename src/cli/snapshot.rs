@@ -15,8 +15,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     CliError,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-    interrupt::until_interrupted,
+    connect::{ConnectOptions, SecretArg},
+    viewer::must_be_new,
 };
 
 /// The largest picture that is taken, in bytes.
@@ -50,17 +50,9 @@ impl SnapshotOptions {
                 "name a file with --output: peercam snapshot @URI -o picture.jpg".to_owned(),
             ));
         }
-        if let Some(path) = file.filter(|path| path.exists()) {
-            let exists = io::ErrorKind::AlreadyExists.into();
-            return Err(CliError::io(path.display().to_string())(exists));
-        }
-        let uri = pairing_uri(self.uri.as_ref())?;
-        let still = run(async {
-            let mut viewer = self.way.open(uri).await?;
-            let fetched = until_interrupted(self.fetch(&mut viewer)).await;
-            viewer.close().await;
-            fetched
-        })?;
+        must_be_new(file)?;
+        let fetch = async |viewer: &mut Viewer| self.fetch(viewer).await;
+        let still = self.way.with_viewer(self.uri.as_ref(), fetch)?;
         match file {
             Some(path) => keep(path, &still).map_err(CliError::io(path.display().to_string())),
             None => {

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use bytes::Bytes;
@@ -15,8 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     CliError,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-    interrupt::until_interrupted,
+    connect::{ConnectOptions, SecretArg, uri_and_word},
     progress::Progress,
 };
 
@@ -47,25 +46,17 @@ pub struct TalkOptions {
 
 impl TalkOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let mut arguments = self.arguments.iter().rev();
-        let file = arguments.next().map_or("", SecretArg::expose);
-        if file.starts_with('@') || file.starts_with("peercam:") {
-            return Err(CliError::Usage(
-                "the sound is missing: peercam talk @URI hello.wav".to_owned(),
-            ));
-        }
+        let (uri, file) = uri_and_word(&self.arguments);
+        let file = file.ok_or_else(|| {
+            let reason = "the sound is missing: peercam talk @URI hello.wav";
+            CliError::Usage(reason.to_owned())
+        })?;
         let source: Box<dyn Read + Send> = match file {
             "-" => Box::new(io::stdin()),
             path => sound_file(path)?,
         };
-        let uri = pairing_uri(arguments.next())?;
-        let path = PathBuf::from(file);
-        let answer = run(async {
-            let mut viewer = self.way.open(uri).await?;
-            let talked = until_interrupted(self.talk(&mut viewer, &path, source)).await;
-            viewer.close().await;
-            talked
-        })?;
+        let talk = async |viewer: &mut Viewer| self.talk(viewer, Path::new(file), source).await;
+        let answer = self.way.with_viewer(uri, talk)?;
         writeln!(io::stdout(), "{answer}").map_err(CliError::io("the answer cannot be written"))
     }
 

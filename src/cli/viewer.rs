@@ -4,7 +4,7 @@ use std::{
     fs::OpenOptions,
     io::{self, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -17,8 +17,7 @@ use peercam_proto::{
 
 use super::{
     CliError, FFPLAY,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-    interrupt::until_interrupted,
+    connect::{ConnectOptions, SecretArg, uri_and_word},
     progress::Progress,
 };
 
@@ -60,21 +59,14 @@ pub struct PullOptions {
 
 impl CommandOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let mut arguments = self.arguments.iter().rev();
-        let command = arguments.next().map_or("", SecretArg::expose);
-        if command == "-" || command.starts_with('@') || command.starts_with("peercam:") {
-            return Err(CliError::Usage(
-                "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'"
-                    .to_owned(),
-            ));
-        }
-        let uri = pairing_uri(arguments.next())?;
-        let answer = run(async {
-            let mut viewer = self.way.open(uri).await?;
-            let answered = until_interrupted(ask(&mut viewer, command)).await;
-            viewer.close().await;
-            answered
+        let (uri, command) = uri_and_word(&self.arguments);
+        let command = command.filter(|word| *word != "-").ok_or_else(|| {
+            let reason = "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'";
+            CliError::Usage(reason.to_owned())
         })?;
+        let answer = self
+            .way
+            .with_viewer(uri, async |viewer| ask(viewer, command).await)?;
         let text = String::from_utf8_lossy(&answer);
         writeln!(io::stdout(), "{}", Json(text.trim_end_matches('\0')))
             .map_err(CliError::io("the answer cannot be written"))
@@ -94,18 +86,9 @@ impl PullOptions {
                 "name a file with --output, or pipe it into a player: peercam pull @URI | {FFPLAY} -"
             )));
         }
-        if let Some(path) = self.output.as_ref().filter(|path| path.exists()) {
-            return Err(CliError::io(path.display().to_string())(
-                io::ErrorKind::AlreadyExists.into(),
-            ));
-        }
-        let uri = pairing_uri(self.uri.as_ref())?;
-        run(async {
-            let mut viewer = self.way.open(uri).await?;
-            let pulled = until_interrupted(self.pull(&mut viewer)).await;
-            viewer.close().await;
-            pulled
-        })
+        must_be_new(self.output.as_deref())?;
+        self.way
+            .with_viewer(self.uri.as_ref(), async |viewer| self.pull(viewer).await)
     }
 
     async fn pull(&self, viewer: &mut Viewer) -> Result<(), CliError> {
@@ -169,6 +152,17 @@ impl PullOptions {
                 Ok(Box::new(file))
             }
             None => Ok(Box::new(io::stdout())),
+        }
+    }
+}
+
+/// Refuses a file that is there, before anything is asked for it.
+pub(super) fn must_be_new(output: Option<&Path>) -> Result<(), CliError> {
+    match output.filter(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => {
+            let exists = io::ErrorKind::AlreadyExists.into();
+            Err(CliError::io(path.display().to_string())(exists))
         }
     }
 }
