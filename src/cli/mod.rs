@@ -3,52 +3,29 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
-#[cfg(feature = "client")]
-mod connect;
-#[cfg(feature = "client")]
-mod doctor;
-#[cfg(feature = "client")]
-mod download;
 mod error;
 mod interrupt;
 mod mint_key;
 mod pairing;
 mod probe;
 mod progress;
-#[cfg(feature = "client")]
-mod proxy;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "client")]
-mod snapshot;
-#[cfg(feature = "client")]
-mod talk;
-#[cfg(feature = "client")]
 mod viewer;
 
-#[cfg(feature = "client")]
-pub use connect::ConnectOptions;
-#[cfg(feature = "client")]
-pub use connect::IdentityOptions;
-#[cfg(feature = "client")]
-pub use doctor::DoctorOptions;
-#[cfg(feature = "client")]
-pub use download::DownloadOptions;
 pub use error::CliError;
 pub use mint_key::MintKeyOptions;
 use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;
-#[cfg(feature = "client")]
-pub use proxy::ProxyOptions;
 #[cfg(feature = "record")]
 pub use record::{RecordCommand, RecordOptions};
 #[cfg(feature = "client")]
-pub use snapshot::SnapshotOptions;
-#[cfg(feature = "client")]
-pub use talk::TalkOptions;
-#[cfg(feature = "client")]
-pub use viewer::{CommandOptions, PullOptions};
+pub use viewer::{
+    CommandOptions, ConnectOptions, DoctorOptions, DownloadOptions, IdentityOptions, ProxyOptions,
+    PullOptions, SnapshotOptions, TalkOptions,
+};
 
 use std::path::{Path, PathBuf};
 

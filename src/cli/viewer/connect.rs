@@ -14,7 +14,7 @@ use peercam_client::{
 };
 use peercam_proto::credential::PairingUri;
 
-use super::{CliError, interrupt::until_interrupted};
+use crate::cli::{CliError, interrupt::until_interrupted};
 
 /// Environment variable with the pairing URI, if no argument gives it.
 const URI_VARIABLE: &str = "PEERCAM_URI";
@@ -102,7 +102,7 @@ pub struct IdentityOptions {
 }
 
 impl IdentityOptions {
-    pub(super) fn perform(&self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(&self) -> Result<(), CliError> {
         use std::io::Write;
         let id = Identity::in_file(&self.file)?.id();
         writeln!(io::stdout(), "{id}").map_err(CliError::io("the id cannot be written"))

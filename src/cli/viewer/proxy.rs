@@ -18,10 +18,8 @@ use peercam_proto::{
 use peercam_task::boundary::{self, Part};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
-    CliError, FFPLAY,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-};
+use super::connect::{ConnectOptions, SecretArg, pairing_uri, run};
+use crate::cli::{CliError, FFPLAY};
 
 /// Options of `peercam proxy`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -89,7 +87,7 @@ impl OnFeedback for Printed {
 }
 
 impl ProxyOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
         let uri = pairing_uri(self.uri.as_ref())?;
         let mut options = self
             .way

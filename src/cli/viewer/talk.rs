@@ -13,11 +13,8 @@ use peercam_proto::{media::ChannelId, text, voice::SAMPLE_RATES};
 use peercam_task::boundary::{self, Part};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    CliError,
-    connect::{ConnectOptions, SecretArg, uri_and_word},
-    progress::Progress,
-};
+use super::connect::{ConnectOptions, SecretArg, uri_and_word};
+use crate::cli::{CliError, progress::Progress};
 
 /// Bytes of one read, and number of reads that wait for the network.
 const BLOCK: usize = 4 << 10;
@@ -45,7 +42,7 @@ pub struct TalkOptions {
 }
 
 impl TalkOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
         let (uri, file) = uri_and_word(&self.arguments);
         let file = file.ok_or_else(|| {
             let reason = "the sound is missing: peercam talk @URI hello.wav";

@@ -14,11 +14,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
-    CliError,
     connect::{ConnectOptions, SecretArg, uri_and_word},
-    progress::Progress,
-    viewer::must_be_new,
+    must_be_new,
 };
+use crate::cli::{CliError, progress::Progress};
 
 /// Options of `peercam download`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub struct DownloadOptions {
 }
 
 impl DownloadOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
         let (uri, name) = uri_and_word(&self.arguments);
         let name = name.filter(|word| *word != "-").ok_or_else(|| {
             let reason = "the name of the recording is missing: peercam download URI NAME";

@@ -14,12 +14,10 @@ use peercam_hal::clock::Clock;
 use peercam_net::p2p::{Endpoint, Relays, Role};
 use peercam_proto::{credential::PairingUri, text::Printable};
 
-use super::{
-    CliError,
-    connect::{ConnectOptions, SecretArg, pairing_uri, run},
-};
+use super::connect::{ConnectOptions, SecretArg, pairing_uri, run};
 use crate::{
     access::{DataDir, SecretStore},
+    cli::{self, CliError},
     config::{Config, ListenAccess},
 };
 
@@ -81,7 +79,7 @@ impl Report {
 }
 
 impl DoctorOptions {
-    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let mut report = Report::default();
         match &self.uri {
             Some(_) => {
@@ -89,7 +87,7 @@ impl DoctorOptions {
                 run(self.look_as_viewer(uri, &mut report))?;
             }
             None => {
-                let config = super::load(path)?;
+                let config = cli::load(path)?;
                 look_at_device(&config, &mut report)?;
                 run(look_at_relays(&config, &mut report))?;
             }

@@ -14,10 +14,10 @@ use peercam_proto::{jpeg, media::ChannelId};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
-    CliError,
     connect::{ConnectOptions, SecretArg},
-    viewer::must_be_new,
+    must_be_new,
 };
+use crate::cli::CliError;
 
 /// The largest picture that is taken, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub struct SnapshotOptions {
 }
 
 impl SnapshotOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
         let file = self
             .output
             .as_deref()

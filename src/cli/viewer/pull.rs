@@ -1,39 +1,25 @@
-//! `peercam command` and `pull`: one request to a paired device.
+//! `peercam pull`: a paired device's live picture.
 
 use std::{
     fs::OpenOptions,
     io::{self, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use peercam_client::{Answer, ClientError, Code, Viewer};
-use peercam_proto::{
-    media::{ChannelId, Quality},
-    text::Json,
-};
+use peercam_proto::media::{ChannelId, Quality};
 
 use super::{
-    CliError, FFPLAY,
-    connect::{ConnectOptions, SecretArg, uri_and_word},
-    progress::Progress,
+    connect::{ConnectOptions, SecretArg},
+    must_be_new,
 };
+use crate::cli::{CliError, FFPLAY, progress::Progress};
 
 /// Timeout for a live stream that delivers nothing.
 const SILENCE: Duration = Duration::from_secs(20);
-
-/// Options of `peercam command`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct CommandOptions {
-    /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read), and the command: 'action=inner_define&cmd=get_nvr_list'.
-    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "COMMAND"])]
-    arguments: Vec<SecretArg>,
-    #[command(flatten)]
-    way: ConnectOptions,
-}
 
 /// Options of `peercam pull`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -57,30 +43,8 @@ pub struct PullOptions {
     seconds: Option<u64>,
 }
 
-impl CommandOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
-        let (uri, command) = uri_and_word(&self.arguments);
-        let command = command.filter(|word| *word != "-").ok_or_else(|| {
-            let reason = "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'";
-            CliError::Usage(reason.to_owned())
-        })?;
-        let answer = self
-            .way
-            .with_viewer(uri, async |viewer| ask(viewer, command).await)?;
-        let text = String::from_utf8_lossy(&answer);
-        writeln!(io::stdout(), "{}", Json(text.trim_end_matches('\0')))
-            .map_err(CliError::io("the answer cannot be written"))
-    }
-}
-
-async fn ask(viewer: &mut Viewer, command: &str) -> Result<bytes::Bytes, CliError> {
-    let mut answer = viewer.post("/command", command.as_bytes()).await?;
-    let answered = answer.collect(1 << 20).await;
-    Ok(answered.map_err(|error| ClientError::OutcomeUnknown(Box::new(error)))?)
-}
-
 impl PullOptions {
-    pub(super) fn perform(self) -> Result<(), CliError> {
+    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
         if self.output.is_none() && io::stdout().is_terminal() {
             return Err(CliError::Usage(format!(
                 "name a file with --output, or pipe it into a player: peercam pull @URI | {FFPLAY} -"
@@ -152,17 +116,6 @@ impl PullOptions {
                 Ok(Box::new(file))
             }
             None => Ok(Box::new(io::stdout())),
-        }
-    }
-}
-
-/// Refuses a file that is there, before anything is asked for it.
-pub(super) fn must_be_new(output: Option<&Path>) -> Result<(), CliError> {
-    match output.filter(|path| path.exists()) {
-        None => Ok(()),
-        Some(path) => {
-            let exists = io::ErrorKind::AlreadyExists.into();
-            Err(CliError::io(path.display().to_string())(exists))
         }
     }
 }
