@@ -22,10 +22,7 @@ pub use probe::ProbeOptions;
 #[cfg(feature = "record")]
 pub use record::{RecordCommand, RecordOptions};
 #[cfg(feature = "client")]
-pub use viewer::{
-    CommandOptions, ConnectOptions, DoctorOptions, DownloadOptions, IdentityOptions, ProxyOptions,
-    PullOptions, SnapshotOptions, TalkOptions,
-};
+pub use viewer::{ViewerCommand, ViewerError};
 
 use std::path::{Path, PathBuf};
 
@@ -64,28 +61,10 @@ pub enum Command {
     Revoke(RevokeOptions),
     /// Prints the key with which a back end pairs viewers of this device by itself. It is a secret.
     MintKey(MintKeyOptions),
-    /// Sends a command to a paired device and prints the answer.
+    /// What a viewer does.
     #[cfg(feature = "client")]
-    Command(CommandOptions),
-    /// Fetches a paired device's live picture as FLV.
-    #[cfg(feature = "client")]
-    Pull(PullOptions),
-    /// Fetches one picture of now of a paired device as a JPEG, if its camera gives such.
-    #[cfg(feature = "client")]
-    Snapshot(SnapshotOptions),
-    /// Fetches a recording of a paired device as a file; goes on where it stopped.
-    #[cfg(feature = "client")]
-    Download(DownloadOptions),
-    /// Speaks a sound file, or what comes on the input, through a paired device's speaker.
-    #[cfg(feature = "client")]
-    Talk(TalkOptions),
-    /// The app's side: dials a paired device, and serves players and scripts of this machine.
-    #[cfg(feature = "client")]
-    Proxy(ProxyOptions),
-    /// Says in plain words what works and what does not: clock, disk, doors, relay, UDP; with a
-    /// pairing URI, from the viewer's side.
-    #[cfg(feature = "client")]
-    Doctor(DoctorOptions),
+    #[command(flatten)]
+    Viewer(ViewerCommand),
     /// Looks at a camera or a file for some seconds: what it delivers, what viewers get of it, and
     /// what to change in the camera so that the first picture is there at once.
     Probe(ProbeOptions),
@@ -93,9 +72,6 @@ pub enum Command {
     #[cfg(feature = "record")]
     #[command(subcommand)]
     Record(RecordCommand),
-    /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
-    #[cfg(feature = "client")]
-    Identity(IdentityOptions),
 }
 
 impl Command {
@@ -111,24 +87,10 @@ impl Command {
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),
             #[cfg(feature = "client")]
-            Self::Command(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Pull(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Snapshot(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Download(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Talk(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Proxy(options) => options.perform(),
-            #[cfg(feature = "client")]
-            Self::Doctor(options) => options.perform(path),
+            Self::Viewer(command) => command.perform(path),
             Self::Probe(options) => options.perform(),
             #[cfg(feature = "record")]
             Self::Record(command) => command.perform(path),
-            #[cfg(feature = "client")]
-            Self::Identity(options) => options.perform(),
         }
     }
 }

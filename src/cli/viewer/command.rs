@@ -21,7 +21,7 @@ pub struct CommandOptions {
 }
 
 impl CommandOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let (uri, command) = uri_and_word(&self.arguments);
         let command = command.filter(|word| *word != "-").ok_or_else(|| {
             let reason = "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'";

@@ -45,7 +45,7 @@ impl SecretArg {
 
 /// Options of every viewer.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConnectOptions {
+pub(super) struct ConnectOptions {
     /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
     /// credential that was paired for one viewer (pair --peer).
     #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
@@ -102,7 +102,7 @@ pub struct IdentityOptions {
 }
 
 impl IdentityOptions {
-    pub(in crate::cli) fn perform(&self) -> Result<(), CliError> {
+    pub(super) fn perform(&self) -> Result<(), CliError> {
         use std::io::Write;
         let id = Identity::in_file(&self.file)?.id();
         writeln!(io::stdout(), "{id}").map_err(CliError::io("the id cannot be written"))

@@ -79,7 +79,7 @@ impl Report {
 }
 
 impl DoctorOptions {
-    pub(in crate::cli) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let mut report = Report::default();
         match &self.uri {
             Some(_) => {

@@ -38,7 +38,7 @@ pub struct DownloadOptions {
 }
 
 impl DownloadOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let (uri, name) = uri_and_word(&self.arguments);
         let name = name.filter(|word| *word != "-").ok_or_else(|| {
             let reason = "the name of the recording is missing: peercam download URI NAME";

@@ -4,6 +4,7 @@ mod command;
 mod connect;
 mod doctor;
 mod download;
+mod error;
 mod proxy;
 mod pull;
 mod snapshot;
@@ -11,16 +12,55 @@ mod talk;
 
 use std::{io, path::Path};
 
-pub use command::CommandOptions;
-pub use connect::{ConnectOptions, IdentityOptions};
-pub use doctor::DoctorOptions;
-pub use download::DownloadOptions;
-pub use proxy::ProxyOptions;
-pub use pull::PullOptions;
-pub use snapshot::SnapshotOptions;
-pub use talk::TalkOptions;
+use clap::Subcommand;
+pub use error::ViewerError;
 
+use self::{
+    command::CommandOptions, connect::IdentityOptions, doctor::DoctorOptions,
+    download::DownloadOptions, proxy::ProxyOptions, pull::PullOptions, snapshot::SnapshotOptions,
+    talk::TalkOptions,
+};
 use super::CliError;
+
+/// A subcommand of a viewer.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ViewerCommand {
+    /// Sends a command to a paired device and prints the answer.
+    Command(CommandOptions),
+    /// Fetches a paired device's live picture as FLV.
+    Pull(PullOptions),
+    /// Fetches one picture of now of a paired device as a JPEG, if its camera gives such.
+    Snapshot(SnapshotOptions),
+    /// Fetches a recording of a paired device as a file; goes on where it stopped.
+    Download(DownloadOptions),
+    /// Speaks a sound file, or what comes on the input, through a paired device's speaker.
+    Talk(TalkOptions),
+    /// The app's side: dials a paired device, and serves players and scripts of this machine.
+    Proxy(ProxyOptions),
+    /// Says in plain words what works and what does not: clock, disk, doors, relay, UDP; with a
+    /// pairing URI, from the viewer's side.
+    Doctor(DoctorOptions),
+    /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
+    // Behind those of the device.
+    #[command(display_order = 900)]
+    Identity(IdentityOptions),
+}
+
+impl ViewerCommand {
+    /// Does it; `path` is the configuration that was named.
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+        match self {
+            Self::Command(options) => options.perform(),
+            Self::Pull(options) => options.perform(),
+            Self::Snapshot(options) => options.perform(),
+            Self::Download(options) => options.perform(),
+            Self::Talk(options) => options.perform(),
+            Self::Proxy(options) => options.perform(),
+            Self::Doctor(options) => options.perform(path),
+            Self::Identity(options) => options.perform(),
+        }
+    }
+}
 
 /// Refuses a file that is there, before anything is asked for it.
 fn must_be_new(output: Option<&Path>) -> Result<(), CliError> {

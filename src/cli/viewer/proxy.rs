@@ -87,7 +87,7 @@ impl OnFeedback for Printed {
 }
 
 impl ProxyOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let uri = pairing_uri(self.uri.as_ref())?;
         let mut options = self
             .way

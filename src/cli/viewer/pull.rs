@@ -44,7 +44,7 @@ pub struct PullOptions {
 }
 
 impl PullOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         if self.output.is_none() && io::stdout().is_terminal() {
             return Err(CliError::Usage(format!(
                 "name a file with --output, or pipe it into a player: peercam pull @URI | {FFPLAY} -"

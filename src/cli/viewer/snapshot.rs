@@ -40,7 +40,7 @@ pub struct SnapshotOptions {
 }
 
 impl SnapshotOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let file = self
             .output
             .as_deref()

@@ -42,7 +42,7 @@ pub struct TalkOptions {
 }
 
 impl TalkOptions {
-    pub(in crate::cli) fn perform(self) -> Result<(), CliError> {
+    pub(super) fn perform(self) -> Result<(), CliError> {
         let (uri, file) = uri_and_word(&self.arguments);
         let file = file.ok_or_else(|| {
             let reason = "the sound is missing: peercam talk @URI hello.wav";
