@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
     budget::Budget,
-    cli::{self, Cli, Command},
+    cli::{self, Cli, Command, Signals},
     config::Config,
     daemon::{self, Daemon},
     log::{Log, LogLines},
@@ -23,7 +23,6 @@ use peercam_task::{
     boundary::{self, Part},
     watchdog::{self, Watchdog},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
@@ -100,7 +99,7 @@ fn run(path: Option<&Path>, log: &Log) -> Result<()> {
         .context("the runtime does not start")?;
     let data_dir = config.data_dir.clone();
     let ended = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::listen()?;
         let daemon = Daemon::start(config).await?;
         for (part, times) in watchdog::noted(&data_dir) {
             tracing::warn!(
@@ -208,27 +207,4 @@ fn from_here(address: SocketAddr) -> SocketAddr {
         std::net::Ipv6Addr::LOCALHOST.into()
     };
     SocketAddr::new(loopback, address.port())
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be listened to");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

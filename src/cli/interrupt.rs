@@ -1,18 +1,43 @@
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::CliError;
+
+/// SIGINT and SIGTERM.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::io("signals cannot be listened to"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
 
 /// Does something until it is done or somebody ends it, so that there is time to take leave: a
 /// viewer that is cut off keeps its place until the device has noticed.
 pub(super) async fn until_interrupted<T>(
     work: impl Future<Output = Result<T, CliError>>,
 ) -> Result<T, CliError> {
-    let listen = |kind| signal(kind).map_err(CliError::io("signals cannot be listened to"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
         done = work => done,
-        _ = interrupt.recv() => Err(CliError::Interrupted),
-        _ = terminate.recv() => Err(CliError::Interrupted),
+        () = signals.next() => Err(CliError::Interrupted),
     }
 }

@@ -15,6 +15,7 @@ mod record;
 mod viewer;
 
 pub use error::CliError;
+pub use interrupt::Signals;
 pub use mint_key::MintKeyOptions;
 use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};
@@ -116,6 +117,15 @@ fn default_config() -> Result<Config, CliError> {
     Err(CliError::Usage(
         "this build has no simulated camera; name a configuration with --config FILE".to_owned(),
     ))
+}
+
+/// Runs one short command to its end.
+fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::io("the runtime does not start"))?;
+    runtime.block_on(work)
 }
 
 /// Options of every command.

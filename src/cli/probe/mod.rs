@@ -19,7 +19,7 @@ use peercam_proto::{media::ChannelId, media::Quality, text::Printable};
 use tokio::time::{Instant, timeout_at};
 
 use self::observed::Observed;
-use super::{CliError, interrupt::until_interrupted, progress::Progress};
+use super::{CliError, interrupt::until_interrupted, progress::Progress, run};
 
 /// Timeout for firmware that is to connect.
 const FIRMWARE: Duration = Duration::from_secs(60);
@@ -49,11 +49,7 @@ pub struct ProbeOptions {
 
 impl ProbeOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(CliError::io("the runtime"))?;
-        let observed = runtime.block_on(until_interrupted(self.look()))?;
+        let observed = run(until_interrupted(self.look()))?;
         report(&observed).map_err(CliError::io("the output"))
     }
 

@@ -14,7 +14,7 @@ use peercam_client::{
 };
 use peercam_proto::credential::PairingUri;
 
-use crate::cli::{CliError, interrupt::until_interrupted};
+use crate::cli::{CliError, interrupt::until_interrupted, run};
 
 /// Environment variable with the pairing URI, if no argument gives it.
 const URI_VARIABLE: &str = "PEERCAM_URI";
@@ -153,13 +153,4 @@ fn read(source: &mut impl Read, name: &str) -> Result<String, CliError> {
     let mut text = String::new();
     let read = source.take(MAX_URI).read_to_string(&mut text);
     read.map_err(CliError::io(name)).map(|_| text)
-}
-
-/// Runs one client to its end.
-pub(super) fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::io("the runtime does not start"))?;
-    runtime.block_on(work)
 }

@@ -14,10 +14,10 @@ use peercam_hal::clock::Clock;
 use peercam_net::p2p::{Endpoint, Relays, Role};
 use peercam_proto::{credential::PairingUri, text::Printable};
 
-use super::connect::{ConnectOptions, SecretArg, pairing_uri, run};
+use super::connect::{ConnectOptions, SecretArg, pairing_uri};
 use crate::{
     access::{DataDir, SecretStore},
-    cli::{self, CliError},
+    cli::{CliError, load, run},
     config::{Config, ListenAccess},
 };
 
@@ -87,7 +87,7 @@ impl DoctorOptions {
                 run(self.look_as_viewer(uri, &mut report))?;
             }
             None => {
-                let config = cli::load(path)?;
+                let config = load(path)?;
                 look_at_device(&config, &mut report)?;
                 run(look_at_relays(&config, &mut report))?;
             }

@@ -16,10 +16,9 @@ use peercam_proto::{
     origin_policy::{Allowed, Origin},
 };
 use peercam_task::boundary::{self, Part};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::connect::{ConnectOptions, SecretArg, pairing_uri, run};
-use crate::cli::{CliError, FFPLAY};
+use super::connect::{ConnectOptions, SecretArg, pairing_uri};
+use crate::cli::{CliError, FFPLAY, interrupt::Signals, run};
 
 /// Options of `peercam proxy`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -105,8 +104,7 @@ impl ProxyOptions {
             feedback_url: self.feedback_url,
         };
         run(async {
-            let mut interrupt = listen_to(SignalKind::interrupt())?;
-            let mut terminate = listen_to(SignalKind::terminate())?;
+            let mut signals = Signals::listen()?;
             let place = || format!("--listen {}", self.listen);
             let proxy = Proxy::bind(self.listen, rules)
                 .await
@@ -115,17 +113,12 @@ impl ProxyOptions {
             announce(proxy.address()).map_err(CliError::io("the address cannot be written"))?;
             tokio::select! {
                 () = proxy.serve(session.clone()) => {}
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                () = signals.next() => {}
             }
             session.close().await;
             Ok(())
         })
     }
-}
-
-fn listen_to(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
-    signal(kind).map_err(CliError::io("signals cannot be listened to"))
 }
 
 /// Says where it is, for scripts, and to a person what to paste into a player.
