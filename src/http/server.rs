@@ -4,12 +4,7 @@
 //! memory are bounded; a panic ends one connection, or restarts one listener. Which requests are
 //! let in is decided in `authenticated` and `open`.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -39,9 +34,6 @@ const BUFFER: usize = 16 << 10;
 pub(super) const UNAUTHENTICATED_BUFFER: usize = 8 << 10;
 /// Header lines in a request.
 const MAX_HEADERS: usize = 64;
-/// A pause after the system refused to accept, so that running out of descriptors does not become
-/// a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Access rules of one listener.
 #[derive(Clone)]
@@ -111,23 +103,11 @@ async fn accept(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let mut is_refused = false;
     loop {
-        let accepted = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if !std::mem::replace(&mut is_refused, true) {
-                    tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        is_refused = false;
         tcp::configure(&stream, connections.write_timeout(), app.send_buffer);
         let (peer, now) = (Peer::At(address), Instant::now());
         let standing = listening.standing(peer, now);

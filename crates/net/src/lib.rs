@@ -59,7 +59,7 @@ mod sources;
 pub mod tcp;
 
 pub use connections::{
-    ConnectionEntry, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits,
+    ConnectionEntry, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits, sweep,
 };
 pub use dial::{Address, ClientStream, DialError, dial};
 #[cfg(feature = "tls")]

@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,11 +24,17 @@ use super::ConnectionEntry;
 /// 4 Mbit/s, so that a viewer that is slow skips early instead of watching old pictures.
 const MAX_UNSENT: u32 = 128 << 10;
 
+/// Pause after the system refused to accept, so that running out of descriptors does not become a
+/// busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A bound TCP socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    /// The system refused to accept the last peer, which the log knows.
+    is_refused: AtomicBool,
 }
 
 impl Listener {
@@ -38,7 +45,11 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            is_refused: AtomicBool::new(false),
+        })
     }
 
     /// The address it is bound to.
@@ -46,12 +57,22 @@ impl Listener {
         self.address
     }
 
-    /// Waits for a peer.
-    ///
-    /// # Errors
-    /// Whatever the system says; the next call may work.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.socket.accept().await
+    /// Waits for a peer, for as long as the system accepts none. Cancel-safe.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => {
+                    self.is_refused.store(false, Ordering::Relaxed);
+                    return accepted;
+                }
+                Err(error) => {
+                    if !self.is_refused.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 }
 

@@ -8,19 +8,13 @@ mod poster;
 mod requests;
 mod tail;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    ConnectionEntry, Connections, Metrics, Standing, Timeouts,
+    ConnectionEntry, Connections, Metrics, Standing, Timeouts, sweep,
     tcp::{self, Connection, Listener},
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
@@ -35,10 +29,6 @@ use super::p2p::Session;
 
 /// Connections of players at a time.
 const MAX_CONNECTIONS: usize = 64;
-/// Interval at which connections are looked at for time-outs.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-/// A pause after the system refused to accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A player's request head, and how much of an answer hyper takes ahead of it, in bytes.
 const BUFFER: usize = 16 << 10;
 
@@ -95,29 +85,26 @@ impl Proxy {
             let post = poster::post_all(url, rules.events.subscribe_for_good());
             tasks.spawn(contain(Part::Service, "feedback", post));
         }
-        let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+        let mut sweep = pin!(sweep(vec![connections.clone()]));
         loop {
-            tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        tcp::configure(&stream, connections.write_timeout(), None);
-                        let peer = Peer::At(address);
-                        let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
-                        let Some(activity) = admitted else { continue };
-                        let ends = (listener.address(), address);
-                        let talk = serve_connection(
-                            stream, ends, activity.clone(), session.clone(), rules.clone(),
-                        );
-                        activity.served_by(tasks.spawn(contain(Part::Connection, address, talk)));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept connections");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                _ = sweeps.tick() => connections.sweep(Instant::now()),
-                Some(_) = tasks.join_next() => {}
-            }
+            let (stream, address) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut sweep => continue,
+                Some(_) = tasks.join_next() => continue,
+            };
+            tcp::configure(&stream, connections.write_timeout(), None);
+            let peer = Peer::At(address);
+            let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
+            let Some(activity) = admitted else { continue };
+            let ends = (listener.address(), address);
+            let talk = serve_connection(
+                stream,
+                ends,
+                activity.clone(),
+                session.clone(),
+                rules.clone(),
+            );
+            activity.served_by(tasks.spawn(contain(Part::Connection, address, talk)));
         }
     }
 }

@@ -278,6 +278,20 @@ impl Connections {
     }
 }
 
+/// Interval between sweeps for time-outs.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Cuts off the connections whose time is over, for as long as it is polled.
+pub async fn sweep(watched: Vec<Connections>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        for connections in &watched {
+            connections.sweep(Instant::now());
+        }
+    }
+}
+
 /// Connection that has to go for a newcomer.
 enum Victim {
     /// None: there is room.
