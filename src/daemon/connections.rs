@@ -1,9 +1,9 @@
 //! Open connections of all kinds: swept for time-outs while the daemon runs, and waited for in its
 //! end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use peercam_net::Connections;
+use peercam_net::{Connections, sweep};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -11,8 +11,6 @@ use super::{
     part::{Part, Phase},
 };
 
-/// Interval between sweeps of connections for time-outs.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval, at shutdown, between looks for connections that have been answered.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// Timeout for connections to end in order at shutdown.
@@ -27,17 +25,6 @@ pub(super) fn add(assembly: &mut Assembly) {
     parts.add(Part::ending("connections", Phase::Drain, |context| {
         drain(connections, context.tasks)
     }));
-}
-
-/// Cuts off the connections whose time is over. Never returns.
-async fn sweep(watched: Vec<Connections>) {
-    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        ticks.tick().await;
-        for connections in &watched {
-            connections.sweep(Instant::now());
-        }
-    }
 }
 
 /// Waits until those who serve connections have ended, and ends whichever waits for a request.
