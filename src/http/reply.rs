@@ -12,7 +12,8 @@ use super::body::Body;
 
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, text: String) -> Response<Body> {
-    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
+    static HEADERS: LazyLock<HeaderMap> =
+        LazyLock::new(|| origin_policy::headers("application/json"));
     let mut response = Response::new(Body::whole(text.into()));
     *response.status_mut() = status;
     *response.headers_mut() = HEADERS.clone();
@@ -27,16 +28,8 @@ pub(super) fn with_type(
 ) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = headers(content_type);
+    *response.headers_mut() = origin_policy::headers(content_type);
     response
-}
-
-fn headers(content_type: &'static str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
-    headers
 }
 
 /// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.

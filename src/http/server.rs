@@ -2,7 +2,7 @@
 //!
 //! Invariants: a connection is admitted before anything of it is read, so that its place, time and
 //! memory are bounded; a panic ends one connection, or restarts one listener. Which requests are
-//! let in is decided in `authenticated` and `open`.
+//! let in is decided in `authenticated` and `trusted`.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Instant};
 

@@ -8,7 +8,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use peercam_hal::PlayedAudio;
 use peercam_net::permits::{Claim, Permit, Permits};
@@ -147,12 +147,9 @@ impl Peer {
         };
         let mut response = match Route::from_path(path) {
             Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
-                let mut response = Response::new(Body::whole(Bytes::new()));
-                *response.status_mut() = StatusCode::NO_CONTENT;
-                *response.headers_mut() =
-                    origin_policy::preflight(route.allowed_methods(), &parts.headers);
+                let response = origin_policy::preflight(route.allowed_methods(), &parts.headers);
                 app.count(path, response.status());
-                response
+                response.map(|()| Body::whole(Bytes::new()))
             }
             _ => {
                 let mut request = router::Request {
@@ -172,10 +169,7 @@ impl Peer {
         };
         response.body_mut().keep(permit);
         if let Some(origin) = origin {
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            // Or a cache would hand one page's permission to another (RFC 9110 §12.5.5).
-            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+            origin_policy::expose_to(origin, response.headers_mut());
         }
         response
     }

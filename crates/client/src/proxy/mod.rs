@@ -24,7 +24,7 @@ use tokio::{net::TcpStream, task::JoinSet};
 pub use events::Events;
 pub use poster::{FeedbackUrl, ParseFeedbackUrlError};
 
-use self::tail::Tail;
+use self::{requests::Player, tail::Tail};
 use super::p2p::Session;
 
 /// Connections of players at a time.
@@ -96,10 +96,10 @@ impl Proxy {
             let peer = Peer::At(address);
             let admitted = connections.admit(peer, Standing::Trusted, Instant::now());
             let Some(activity) = admitted else { continue };
-            let ends = (listener.address(), address);
             let talk = serve_connection(
                 stream,
-                ends,
+                listener.address(),
+                address,
                 activity.clone(),
                 session.clone(),
                 rules.clone(),
@@ -111,7 +111,8 @@ impl Proxy {
 
 async fn serve_connection(
     stream: TcpStream,
-    (own, peer): (SocketAddr, SocketAddr),
+    own: SocketAddr,
+    peer: SocketAddr,
     activity: ConnectionEntry,
     session: Session,
     rules: Rules,
@@ -123,15 +124,19 @@ async fn serve_connection(
     // Other users of the machine get their answer and no more.
     let must_close = connection.is_repaired() || !is_own;
     let forms = Forms::beginning_with(connection.form());
-    let (tail, leaving) = (Tail::default(), activity.clone());
-    let last = tail.clone();
+    let player = Arc::new(Player {
+        session,
+        rules,
+        tail: Tail::default(),
+        is_own,
+    });
+    let (served, leaving) = (Arc::clone(&player), activity.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let form = forms.next(request.uri());
         let serving = activity.serve(Instant::now());
-        let (session, rules, tail) = (session.clone(), rules.clone(), tail.clone());
+        let player = Arc::clone(&served);
         async move {
-            let device = (&session, &tail);
-            let mut response = requests::answer(device, &rules, is_own, (request, form)).await;
+            let mut response = player.answer(request, form).await;
             if must_close {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
@@ -152,7 +157,7 @@ async fn serve_connection(
         tracing::debug!(%peer, %error, "connection broke off");
     }
     let _serving = leaving.serve(Instant::now());
-    last.finish().await;
+    player.tail.finish().await;
 }
 
 /// Returns whether the program at the other end is one of the user who runs this one.

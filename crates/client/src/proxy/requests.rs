@@ -13,6 +13,7 @@ use peercam_proto::{
     origin_policy,
     refusal::{self, check_method},
     request_line::Form,
+    route::Route,
 };
 use serde_json::json;
 
@@ -28,86 +29,164 @@ pub(super) type ProxyBody = UnsyncBoxBody<Bytes, ClientError>;
 
 /// The code of a failure, for apps that know codes.
 const CODE: HeaderName = HeaderName::from_static("peercam-code");
+
 /// Service of a proxy; of a path only the last part counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    /// Media of the device.
-    Media,
-    /// Sound to the device.
-    Voice,
-    /// Commands to the device.
-    Command,
-    /// A picture of the device by itself.
-    Snapshot,
+enum Service {
+    /// A route of the device, to which the request goes on.
+    Device(Route),
     /// Feedback of the device.
     Events,
     /// State of the connection.
     Health,
 }
 
-impl Route {
+impl Service {
     fn from_path(path: &str) -> Option<Self> {
-        Some(match path.rsplit('/').next()? {
-            "ipc.flv" => Self::Media,
-            "voice" => Self::Voice,
-            "command" => Self::Command,
-            "snapshot.jpg" => Self::Snapshot,
-            "events" => Self::Events,
-            "healthz" => Self::Health,
-            _ => return None,
-        })
-    }
-
-    const fn methods(self) -> &'static str {
-        match self {
-            Self::Media | Self::Snapshot => "GET, HEAD",
-            Self::Voice => "POST, PUT",
-            Self::Command => "POST",
-            Self::Events | Self::Health => "GET",
+        match Route::from_path(path) {
+            // The proxy tells of itself; counters of the device are for its owner.
+            Ok(Route::Health) => Some(Self::Health),
+            Ok(Route::Metrics) => None,
+            Ok(route) => Some(Self::Device(route)),
+            Err(_) => (path.rsplit('/').next() == Some("events")).then_some(Self::Events),
         }
     }
 
-    /// The code of a request that the device refused.
-    const fn code(self) -> Option<Code> {
+    fn methods(self) -> &'static str {
         match self {
-            Self::Media | Self::Snapshot => Some(Code::NoStream),
-            Self::Voice => Some(Code::NoVoice),
-            Self::Command | Self::Events | Self::Health => None,
+            Self::Device(route) => route.allowed_methods(),
+            Self::Events | Self::Health => "GET",
         }
     }
 }
 
-/// Answers a request. `is_own` is whether this user's programs made it.
-pub(super) async fn answer(
-    device: (&Session, &Tail),
-    rules: &Rules,
-    is_own: bool,
-    (request, form): (Request<Incoming>, Form),
-) -> Response<ProxyBody> {
-    let (parts, body) = request.into_parts();
-    let origin = match origin_policy::check(&parts.headers, &form, &rules.allowed) {
-        Ok(origin) => origin,
-        Err(error) => return fenced(refusal(&error)),
-    };
-    let mut response = match route(&parts, is_own) {
-        Err(error) => refusal(&error),
-        Ok(route) if origin.is_some() && parts.method == Method::OPTIONS => {
-            let mut response = Response::new(whole(String::new()));
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            *response.headers_mut() = origin_policy::preflight(route.methods(), &parts.headers);
-            response
-        }
-        Ok(route) => match check_method(route.methods(), &parts.method) {
+/// A player on its connection, and the device that it is served from.
+pub(super) struct Player {
+    pub(super) session: Session,
+    pub(super) rules: Rules,
+    /// Sound of it that is still being sent.
+    pub(super) tail: Tail,
+    /// Set if it is a program of this user.
+    pub(super) is_own: bool,
+}
+
+impl Player {
+    /// Answers a request, whose line had this form.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        form: Form,
+    ) -> Response<ProxyBody> {
+        let (parts, body) = request.into_parts();
+        let origin = match origin_policy::check(&parts.headers, &form, &self.rules.allowed) {
+            Ok(origin) => origin,
+            Err(error) => return fenced(refusal(&error)),
+        };
+        let mut response = match self.service(parts.uri.path()) {
             Err(error) => refusal(&error),
-            Ok(()) => serve(device, rules, route, &parts, body).await,
-        },
-    };
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+            Ok(service) if origin.is_some() && parts.method == Method::OPTIONS => {
+                let response = origin_policy::preflight(service.methods(), &parts.headers);
+                response.map(|()| whole(String::new()))
+            }
+            Ok(service) => match check_method(service.methods(), &parts.method) {
+                Err(error) => refusal(&error),
+                Ok(()) => self.serve(service, &parts, body).await,
+            },
+        };
+        if let Some(origin) = origin {
+            origin_policy::expose_to(origin, response.headers_mut());
+        }
+        fenced(response)
     }
-    fenced(response)
+
+    fn service(&self, path: &str) -> Result<Service, Error> {
+        if !self.is_own {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "this proxy serves the user who started it only (--any-user lifts that)",
+            ));
+        }
+        Service::from_path(path).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                "no such path; this proxy serves /ipc.flv, /voice, /command, /snapshot.jpg, /events and /healthz",
+            )
+        })
+    }
+
+    async fn serve(&self, service: Service, parts: &Parts, body: Incoming) -> Response<ProxyBody> {
+        match service {
+            Service::Device(route) => self.forward(route, parts, body).await,
+            Service::Events => {
+                let body = EventBody::new(self.rules.events.subscribe());
+                let body = body.map_err(|never| match never {}).boxed_unsync();
+                with_type("text/event-stream", body)
+            }
+            Service::Health => {
+                let path = self.session.path();
+                let text = json!({
+                    "status": if path.is_some() { "ok" } else { "degraded" },
+                    "connected": path.is_some(),
+                    "path": path,
+                });
+                with_type("application/json", whole(text.to_string()))
+            }
+        }
+    }
+
+    /// Has the device answer.
+    async fn forward(&self, route: Route, parts: &Parts, body: Incoming) -> Response<ProxyBody> {
+        let target = target(&format!("/{}", route.as_str()), parts.uri.query());
+        let sent = match parts.method {
+            Method::GET => {
+                let range = parts.headers.get(header::RANGE).cloned();
+                self.session.media(&target, range).await
+            }
+            _ => {
+                let body = match route {
+                    Route::Voice if body.size_hint().exact().is_none() => {
+                        upload::as_far_as_it_comes(body)
+                    }
+                    _ => body.map_err(Into::into).boxed_unsync(),
+                };
+                let sending = send(self.session.clone(), target.clone(), parts, body);
+                match route {
+                    Route::Voice => {
+                        let sent = self.tail.run(sending).await;
+                        sent.unwrap_or(Err(ClientError::Broken))
+                    }
+                    _ => sending.await,
+                }
+            }
+        };
+        match sent {
+            Err(error) => failure(&error),
+            Ok(answer) => passed_on(answer, refused(route, &target)),
+        }
+    }
+}
+
+/// The device's answer; one that is none of success has this code.
+fn passed_on(answer: Answer, code: Option<Code>) -> Response<ProxyBody> {
+    let status = passed::status(answer.status());
+    let mut headers = passed::headers(answer.headers());
+    if let Some(code) = code.filter(|_| !status.is_success()) {
+        headers.insert(CODE, HeaderValue::from(code.number()));
+    }
+    let mut response = Response::new(answer.into_body().boxed_unsync());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The code of a request that the device refused.
+fn refused(route: Route, target: &str) -> Option<Code> {
+    match route {
+        Route::Media if Kind::of(target) == Some(Kind::Download) => Some(Code::NoDownload),
+        Route::Media | Route::Snapshot => Some(Code::NoStream),
+        Route::Voice => Some(Code::NoVoice),
+        Route::Command | Route::Health | Route::Metrics => None,
+    }
 }
 
 /// An answer of which a browser makes nothing, whatever the device wrote into it.
@@ -116,90 +195,6 @@ fn fenced(mut response: Response<ProxyBody>) -> Response<ProxyBody> {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, origin_policy::NO_SNIFF);
     headers.insert(header::CONTENT_SECURITY_POLICY, passed::NOTHING);
     response
-}
-
-fn route(parts: &Parts, is_own: bool) -> Result<Route, Error> {
-    if !is_own {
-        return Err(Error::new(
-            ErrorKind::Forbidden,
-            "this proxy serves the user who started it only (--any-user lifts that)",
-        ));
-    }
-    Route::from_path(parts.uri.path()).ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            "no such path; this proxy serves /ipc.flv, /voice, /command, /snapshot.jpg, /events and /healthz",
-        )
-    })
-}
-
-async fn serve(
-    (session, tail): (&Session, &Tail),
-    rules: &Rules,
-    route: Route,
-    parts: &Parts,
-    body: Incoming,
-) -> Response<ProxyBody> {
-    let path = match route {
-        Route::Media => "/ipc.flv",
-        Route::Voice => "/voice",
-        Route::Command => "/command",
-        Route::Snapshot => "/snapshot.jpg",
-        Route::Events => {
-            let body = EventBody::new(rules.events.subscribe());
-            let body = body.map_err(|never| match never {}).boxed_unsync();
-            return with_type("text/event-stream", body);
-        }
-        Route::Health => {
-            let path = session.path();
-            let text = json!({
-                "status": if path.is_some() { "ok" } else { "degraded" },
-                "connected": path.is_some(),
-                "path": path,
-            });
-            return with_type("application/json", whole(text.to_string()));
-        }
-    };
-    let target = target(path, parts.uri.query());
-    let sent = match parts.method {
-        Method::GET => {
-            let range = parts.headers.get(header::RANGE).cloned();
-            session.media(&target, range).await
-        }
-        _ => {
-            let body = match route {
-                Route::Voice if body.size_hint().exact().is_none() => {
-                    upload::as_far_as_it_comes(body)
-                }
-                _ => body.map_err(Into::into).boxed_unsync(),
-            };
-            let sending = send(session.clone(), target.clone(), parts, body);
-            match route {
-                Route::Voice => tail.run(sending).await.unwrap_or(Err(ClientError::Broken)),
-                _ => sending.await,
-            }
-        }
-    };
-    match sent {
-        Err(error) => failure(&error),
-        Ok(answer) => {
-            let status = passed::status(answer.status());
-            let headers = passed::headers(answer.headers());
-            let mut response = Response::new(answer.into_body().boxed_unsync());
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            let code = match Kind::of(&target) {
-                Some(Kind::Download) => Some(Code::NoDownload),
-                _ => route.code(),
-            };
-            if let Some(code) = code.filter(|_| !status.is_success()) {
-                response
-                    .headers_mut()
-                    .insert(CODE, HeaderValue::from(code.number()));
-            }
-            response
-        }
-    }
 }
 
 /// Sends a player's body on.
@@ -278,9 +273,7 @@ fn refusal(error: &Error) -> Response<ProxyBody> {
 
 fn with_type(content_type: &'static str, body: ProxyBody) -> Response<ProxyBody> {
     let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.headers_mut() = origin_policy::headers(content_type);
     response
 }
 
@@ -315,8 +308,14 @@ mod tests {
 
     #[test]
     fn only_the_last_part_of_the_path_routes() {
-        assert_eq!(Route::from_path("/ipc.p2p.com/ipc.flv"), Some(Route::Media));
-        assert_eq!(Route::from_path("/snapshot.jpg"), Some(Route::Snapshot));
+        for (path, service) in [
+            ("/ipc.p2p.com/ipc.flv", Service::Device(Route::Media)),
+            ("/snapshot.jpg", Service::Device(Route::Snapshot)),
+            ("/ipc.p2p.com/events", Service::Events),
+            ("/healthz", Service::Health),
+        ] {
+            assert_eq!(Service::from_path(path), Some(service), "{path}");
+        }
         for path in [
             "/",
             "/ipc.flv/",
@@ -324,7 +323,7 @@ mod tests {
             "/sessions",
             "/forward/x/feedback",
         ] {
-            assert_eq!(Route::from_path(path), None, "{path}");
+            assert_eq!(Service::from_path(path), None, "{path}");
         }
     }
 }

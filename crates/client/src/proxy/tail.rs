@@ -1,12 +1,12 @@
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use peercam_task::boundary::{self, Guarded, Part};
 use tokio::sync::oneshot;
 
 /// What is done to its end though its player has left: sound that came whole is heard whole. A
 /// player's connection has one such request at a time, and owns it.
-#[derive(Clone, Default)]
-pub(super) struct Tail(Arc<Guarded<Option<boundary::Task>>>);
+#[derive(Default)]
+pub(super) struct Tail(Guarded<Option<boundary::Task>>);
 
 impl Tail {
     /// Does this, and gives what it gives; nothing, if that panicked.

@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use url::{Host, Url};
 
 use crate::{
@@ -166,10 +166,28 @@ fn is_mozilla(user_agent: &HeaderValue) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(MOZILLA))
 }
 
-/// The headers that answer a browser's question whether an allowed page may make a request; these
-/// are the methods that it may use.
-pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
+/// Headers of an answer of this type that nobody keeps, and of which a browser makes nothing else.
+pub fn headers(content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    headers
+}
+
+/// Lets the web page of this origin have an answer with these headers.
+pub fn expose_to(origin: &HeaderValue, headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    // Or a cache would hand one page's permission to another (RFC 9110 §12.5.5).
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// Answers a browser's question whether an allowed page may make a request; these are the methods
+/// that it may use.
+pub fn preflight(methods: &'static str, asked: &HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(methods),
@@ -189,7 +207,7 @@ pub fn preflight(methods: &'static str, asked: &HeaderMap) -> HeaderMap {
             HeaderValue::from_static("true"),
         );
     }
-    headers
+    response
 }
 
 /// Returns whether the page that made the request came from this listener.
