@@ -1,6 +1,6 @@
+use peercam_net::ReasonCounter;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
@@ -12,12 +12,7 @@ pub struct Metrics {
     /// MACs that were computed, whatever came of them.
     pub(super) macs: Counter,
     pub(super) sessions: Gauge,
-    ended: Family<Reason, Counter>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
+    pub(super) ended: ReasonCounter,
 }
 
 impl Metrics {
@@ -32,10 +27,6 @@ impl Metrics {
         let help = "Sessions of viewers that proved themselves, open now";
         registry.register("access_sessions", help, self.sessions.clone());
         let help = "Sessions that the device ended, by reason";
-        registry.register("access_sessions_ended", help, self.ended.clone());
-    }
-
-    pub(super) fn ended(&self, reason: &'static str) {
-        self.ended.get_or_create(&Reason { reason }).inc();
+        self.ended.register(registry, "access_sessions_ended", help);
     }
 }

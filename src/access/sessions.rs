@@ -265,7 +265,7 @@ impl Sessions {
     fn end(&self, slot: Option<Slot>, reason: &'static str) {
         let Some(slot) = slot else { return };
         self.note_left(&slot, reason);
-        self.metrics.ended(reason);
+        self.metrics.ended.count(reason);
         let claims = &slot.key.0.claims;
         tracing::info!(viewer = %Printable(&claims.name), credential = %claims.id, reason, "session ended by the device");
         for (_, end) in &slot.connections {

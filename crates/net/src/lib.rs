@@ -66,4 +66,4 @@ pub use dial::{Address, ClientStream, DialError, dial};
 pub use dial::{ParseRootsError, Tls};
 pub use entrance::{ProvenSources, Ticket, UnauthenticatedLimiter};
 pub use exchange::{ExchangeError, Limits, request_once};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, ReasonCounter};

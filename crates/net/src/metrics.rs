@@ -4,16 +4,37 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// Counters of connections.
+/// A counter for each `reason` that something has come to its end for.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics {
-    pub(super) open: Gauge,
-    ended: Family<Reason, Counter>,
-}
+pub struct ReasonCounter(Family<Reason, Counter>);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
+}
+
+impl ReasonCounter {
+    /// Names the counters.
+    pub fn register(
+        &self,
+        registry: &mut Registry,
+        name: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        registry.register(name, help, self.0.clone());
+    }
+
+    /// Counts one more.
+    pub fn count(&self, reason: &'static str) {
+        self.0.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+/// Counters of connections.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pub(super) open: Gauge,
+    pub(super) ended: ReasonCounter,
 }
 
 impl Metrics {
@@ -21,10 +42,6 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry, what: &str, help: &str) {
         registry.register(what, format!("{help}, open now"), self.open.clone());
         let help = format!("{help}, that the device ended or refused, by reason");
-        registry.register(format!("{what}_ended"), help, self.ended.clone());
-    }
-
-    pub(super) fn ended(&self, reason: &'static str) {
-        self.ended.get_or_create(&Reason { reason }).inc();
+        self.ended.register(registry, format!("{what}_ended"), help);
     }
 }

@@ -3,7 +3,10 @@
 //! Invariant: an entry lives as long as its authenticated connection, so the bound on connections of
 //! sessions bounds the table. Rights stay with the session.
 
-use peercam_net::p2p::{CloseReason, Connection, Traffic};
+use peercam_net::{
+    ReasonCounter,
+    p2p::{CloseReason, Connection, Traffic},
+};
 use peercam_task::registry::{self, Entry};
 use prometheus_client::{
     collector::Collector,
@@ -22,16 +25,11 @@ use crate::access::SessionId;
 pub struct Peers {
     table: registry::Registry<Peer>,
     path_changes: Counter,
-    closed: Family<Reason, Counter>,
+    closed: ReasonCounter,
 }
 
 /// A connection and the session that it belongs to.
 pub(super) type Peer = (SessionId, Connection);
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Whose {
@@ -46,7 +44,7 @@ impl Peers {
         let help = "Times that a peer's path became another one";
         registry.register("p2p_path_changes", help, self.path_changes.clone());
         let help = "Connections that came to their end, by reason";
-        registry.register("p2p_closed", help, self.closed.clone());
+        self.closed.register(registry, "p2p_closed", help);
         registry.register_collector(Box::new(self.clone()));
     }
 
@@ -79,14 +77,13 @@ impl Peers {
     }
 
     pub(super) fn closed(&self, lost: &CloseReason) {
-        let reason = match lost {
+        self.closed.count(match lost {
             CloseReason::Closed(_) | CloseReason::ShuttingDown => "viewer left",
             CloseReason::ClosedHere => "ended by the device",
             CloseReason::Silent => "silent",
             CloseReason::Incompatible => "incompatible",
             CloseReason::Other(_) => "broken",
-        };
-        self.closed.get_or_create(&Reason { reason }).inc();
+        });
     }
 }
 

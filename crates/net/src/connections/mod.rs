@@ -146,7 +146,7 @@ impl Connections {
                 open.remove(index);
             }
             Victim::None => {
-                self.metrics.ended("no place");
+                self.metrics.ended.count("no place");
                 return None;
             }
         }
@@ -342,7 +342,7 @@ impl Shared {
             return;
         }
         tracing::debug!(peer = %self.peer, reason, "connection ended");
-        self.metrics.ended(reason);
+        self.metrics.ended.count(reason);
         if let Some(task) = &state.task {
             task.abort();
         }
