@@ -352,7 +352,7 @@ impl Table {
             .iter()
             .map(|(rank, answers)| (*rank, &**answers))
             .collect();
-        permits::lent(&taken, self.max, (holder.rank(), &holder.answers()))
+        permits::lent(&taken, self.max, holder.rank(), &holder.answers())
     }
 }
 

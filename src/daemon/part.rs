@@ -94,7 +94,7 @@ impl Part {
     {
         Self::new(name, Phase::Services, move |context| async move {
             let end = context.phase(Phase::Services);
-            let service = restarting((boundary::Part::Service, name), &end, begin);
+            let service = restarting(boundary::Part::Service, name, &end, begin);
             end.run_until_cancelled(service).await;
         })
     }

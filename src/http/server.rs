@@ -92,7 +92,7 @@ pub async fn serve(
             tasks,
         )
     };
-    restarting((Part::Service, name), &ending.0, accept).await;
+    restarting(Part::Service, name, &ending.0, accept).await;
 }
 
 async fn accept(

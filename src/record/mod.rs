@@ -139,7 +139,7 @@ struct Running {
 async fn keep_recording(recorder: ChannelRecorder, cut: SegmentPolicy, fragment: usize) {
     let (part, stop) = (Part::Recorder, recorder.stop.clone());
     let name = format!("channel {}", recorder.channel);
-    restarting((part, name), &stop, || recorder.clone().run(cut, fragment)).await;
+    restarting(part, name, &stop, || recorder.clone().run(cut, fragment)).await;
 }
 
 impl Recorder {
@@ -198,7 +198,8 @@ impl Recorder {
         tasks.spawn(async move {
             let listen = || listener.clone().run(listening.clone());
             restarting(
-                (Part::Recorder, "whether the card answers"),
+                Part::Recorder,
+                "whether the card answers",
                 &listening,
                 listen,
             )

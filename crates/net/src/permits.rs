@@ -88,7 +88,7 @@ pub const fn kept(max: usize) -> usize {
 /// those for whom another party answers, if they have more than they keep. An owner keeps all.
 ///
 /// `taken` says of each place what its holder weighs and who answers for it, oldest first.
-pub fn lent(taken: &[(Rank, &str)], max: usize, (rank, answers): (Rank, &str)) -> Option<usize> {
+pub fn lent(taken: &[(Rank, &str)], max: usize, rank: Rank, answers: &str) -> Option<usize> {
     let of = |party: &str| taken.iter().filter(|(_, other)| *other == party).count();
     let others = taken.iter().enumerate().filter(|(_, (other_rank, other))| {
         *other_rank <= rank && *other_rank < Rank::Owner && *other != answers
@@ -192,7 +192,7 @@ impl Permits {
         let table = self.table();
         table.taken.len() < self.max
             || table.taken.iter().any(|taken| taken.claim.rank < rank)
-            || table.lent((rank, answers), self.max).is_some()
+            || table.lent(rank, answers, self.max).is_some()
     }
 
     /// Has a party's holders go.
@@ -260,7 +260,7 @@ impl Table {
                 .taken
                 .iter()
                 .rposition(|taken| claim.may_replace(taken));
-            let lent = self.lent((claim.rank, &claim.answers), max);
+            let lent = self.lent(claim.rank, &claim.answers, max);
             if let Some(index) = lent.filter(|_| newest.is_none()) {
                 let victim = self.taken.remove(index);
                 victim.end.set_off(FOR_OTHERS);
@@ -298,12 +298,12 @@ impl Table {
         Ok(Some(before.gone))
     }
 
-    fn lent(&self, claimant: (Rank, &str), max: usize) -> Option<usize> {
+    fn lent(&self, rank: Rank, answers: &str, max: usize) -> Option<usize> {
         let taken = self.taken.iter();
         let taken: Vec<_> = taken
             .map(|taken| (taken.claim.rank, &*taken.claim.answers))
             .collect();
-        lent(&taken, max, claimant)
+        lent(&taken, max, rank, answers)
     }
 
     fn answered_for(&self, answers: &str) -> usize {

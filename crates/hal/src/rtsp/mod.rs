@@ -146,19 +146,17 @@ impl RtspCamera {
         let pull = &self.pulls[url];
         let mut task = pull.task.lock();
         task.get_or_insert_with(|| {
-            let (config, url, fanout) = (Arc::clone(&self.config), url.clone(), Arc::clone(&pull.fanout));
+            let (config, url, fanout) = (
+                Arc::clone(&self.config),
+                url.clone(),
+                Arc::clone(&pull.fanout),
+            );
             let (clock, name) = (self.clock, shown(&url));
-            let run = move || {
-                puller::run(
-                    Arc::clone(&config),
-                    url.clone(),
-                    clock,
-                    Arc::clone(&fanout),
-                )
-            };
+            let run =
+                move || puller::run(Arc::clone(&config), url.clone(), clock, Arc::clone(&fanout));
             let run = {
                 let name = name.clone();
-                async move { restarting((Part::Camera, name), &CancellationToken::new(), run).await }
+                async move { restarting(Part::Camera, name, &CancellationToken::new(), run).await }
             };
             boundary::spawn(Part::Camera, name, run)
         });

@@ -132,7 +132,7 @@ impl SocketHal {
             let (shared, listener) = (Arc::clone(&shared), Arc::new(listener));
             let accept = move || accept(Arc::clone(&shared), Arc::clone(&listener));
             let name = path.clone();
-            async move { restarting((Part::Camera, name), &CancellationToken::new(), accept).await }
+            async move { restarting(Part::Camera, name, &CancellationToken::new(), accept).await }
         };
         Ok(Self {
             shared,

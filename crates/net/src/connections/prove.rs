@@ -48,7 +48,7 @@ impl Connections {
                 Some(idle) => (*rank, false, Some(*idle), Reverse((0, 0))),
                 None => (*rank, true, None, Reverse((most(answers), *index))),
             });
-            let beyond = || proved.get(lent(&taken, places, (rank, answers))?);
+            let beyond = || proved.get(lent(&taken, places, rank, answers)?);
             let Some((.., index, victim)) = victim.or_else(beyond) else {
                 return false;
             };

@@ -182,7 +182,7 @@ fn one_back_end_may_have_all_places_and_keeps_two_thirds_of_them() {
 fn what_is_kept() {
     assert_eq!([1, 2, 3, 4, 6, 32].map(kept), [1, 2, 2, 3, 4, 22]);
     use Rank::{Admin, Guest, Owner};
-    let lent = |taken: &[(Rank, &str)], who| lent(taken, taken.len(), who);
+    let lent = |taken: &[(Rank, &str)], (rank, answers)| lent(taken, taken.len(), rank, answers);
     let three = |rank| [(rank, "s"), (rank, "s"), (rank, "s")];
     assert_eq!(lent(&three(Guest), (Guest, "a")), Some(2));
     assert_eq!(lent(&three(Guest), (Guest, "s")), None, "its own");

@@ -64,7 +64,8 @@ impl Rest {
 /// Runs until that comes to its end; when it panics, it begins anew after a pause, or not at all
 /// once `stop` is cancelled.
 pub async fn restarting<F: Future<Output = ()>>(
-    (part, name): (Part, impl Display),
+    part: Part,
+    name: impl Display,
     stop: &CancellationToken,
     mut begin: impl FnMut() -> F,
 ) {
@@ -114,7 +115,7 @@ mod tests {
     async fn what_panics_begins_anew() {
         let (mut begun, began) = (0, Instant::now());
         let stop = CancellationToken::new();
-        let all = restarting((Part::Service, "test"), &stop, || {
+        let all = restarting(Part::Service, "test", &stop, || {
             begun += 1;
             let is_last = begun == 3;
             async move { assert!(is_last, "not yet") }
@@ -126,7 +127,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_rests_does_not_begin_again_at_the_end() {
         let (mut begun, stop) = (0, CancellationToken::new());
-        let all = restarting((Part::Service, "test"), &stop, || {
+        let all = restarting(Part::Service, "test", &stop, || {
             begun += 1;
             stop.cancel();
             async { panic!("always") }
