@@ -57,8 +57,8 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     let told = notifier.clone();
     parts.add(Part::new("calls", Phase::Calls, |context| {
         let device = &context.app.device;
-        let about = (device.activity().clone(), device.speakers().clone());
-        call_task.run(told, about, context.phase(Phase::Calls))
+        let (activity, speakers) = (device.activity().clone(), device.speakers().clone());
+        call_task.run(told, activity, speakers, context.phase(Phase::Calls))
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
     let device = Device::new(device::DeviceParts {

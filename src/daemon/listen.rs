@@ -37,8 +37,9 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
         let (listening, connections) = by_kind.of(&listener, listen.access, authority, &entrance);
         let parts = &mut assembly.parts;
         parts.add(Part::new("listener", Phase::Streams, |context| {
-            let ending = (context.phase(Phase::Streams), context.tasks);
-            http::serve(listener, listening, context.app, connections, ending)
+            let stop = context.phase(Phase::Streams);
+            let (app, tasks) = (context.app, context.tasks);
+            http::serve(listener, listening, app, connections, stop, tasks)
         }));
     }
     assembly.connections.extend([by_kind.sealed, by_kind.open]);

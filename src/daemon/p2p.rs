@@ -69,11 +69,12 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     );
     let watched = [connections.clone(), streams.clone()];
     assembly.connections.extend(watched);
-    let names = (
-        config.device.product_id.as_str(),
-        config.device.device_name.as_str(),
+    let notifier = PeerNotifier::new(
+        Arc::clone(&assembly.authority),
+        peers.clone(),
+        &config.device.product_id,
+        &config.device.device_name,
     );
-    let notifier = PeerNotifier::new(Arc::clone(&assembly.authority), peers.clone(), names);
     assembly.notifier = Some(Arc::new(notifier));
     let has_relays = !relays.urls.is_empty();
     assembly.reach.send_modify(|reach| {

@@ -179,7 +179,8 @@ impl CallTask {
     pub async fn run(
         mut self,
         notifier: Option<Arc<dyn ViewerNotifier>>,
-        (activity, speakers): (ActivityTracker, Speakers),
+        activity: ActivityTracker,
+        speakers: Speakers,
         stop: CancellationToken,
     ) {
         let mut pause = Pause::default();

@@ -76,23 +76,22 @@ pub async fn serve(
     listening: Listening,
     app: Arc<App>,
     connections: Connections,
-    ending: (CancellationToken, TaskTracker),
+    stop: CancellationToken,
+    tasks: TaskTracker,
 ) {
     let name = listener.address();
     let listener = Arc::new(listener);
     let accept = || {
-        let (app, ending) = (Arc::clone(&app), ending.clone());
-        let (stop, tasks) = ending;
         accept(
             Arc::clone(&listener),
             listening.clone(),
-            app,
+            Arc::clone(&app),
             connections.clone(),
-            stop,
-            tasks,
+            stop.clone(),
+            tasks.clone(),
         )
     };
-    restarting(Part::Service, name, &ending.0, accept).await;
+    restarting(Part::Service, name, &stop, accept).await;
 }
 
 async fn accept(

@@ -36,12 +36,12 @@ pub struct PeerNotifier {
 
 impl PeerNotifier {
     /// A notifier of the sessions of `authority`, over the connections of `peers`, in this device's
-    /// name.
-    /// Both names are of letters, digits, `_` and `-`.
+    /// name. Both names are of letters, digits, `_` and `-`.
     pub fn new(
         authority: Arc<Authority>,
         peers: Peers,
-        (product_id, device_name): (&str, &str),
+        product_id: &str,
+        device_name: &str,
     ) -> Self {
         let target = format!("/feedback?product_id={product_id}&device_name={device_name}");
         Self {
