@@ -1,17 +1,24 @@
 //! The way from whatever delivers pictures all the time to those who read them now and then.
+//!
+//! Keeps: whoever pushes never waits for who reads; a reader that comes begins with the newest key
+//! frame, and one that falls behind goes on with the next.
 
 use std::{
     collections::VecDeque,
+    fmt::Display,
     future::poll_fn,
     sync::{Arc, MutexGuard},
     task::{Poll, Waker},
+    thread,
+    time::Instant,
 };
 
 use peercam_proto::{
     media::{Frame, MediaTime, TrackKind, Tracks},
+    nal::Picture,
     text,
 };
-use peercam_task::boundary::Guarded;
+use peercam_task::boundary::{self, Guarded, Part, Pause};
 use tokio::sync::watch;
 
 use super::{BoxFuture, MediaSource, SourceEvent};
@@ -32,7 +39,7 @@ const STEP_MICROS: i64 = 1_000;
 /// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
 /// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
 /// pushed ever waits.
-pub(super) struct FrameFanout {
+pub struct FrameFanout {
     /// Weight in bytes, by [`Frame::weight`].
     kept: usize,
     state: Guarded<State>,
@@ -51,7 +58,7 @@ struct State {
 
 /// State of the camera.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum SourceState {
+enum SourceState {
     /// Not known yet.
     #[default]
     Unknown,
@@ -81,7 +88,7 @@ struct Queue {
 
 impl FrameFanout {
     /// One that keeps a GOP of at most this weight.
-    pub(super) fn new(kept: usize) -> Arc<Self> {
+    pub fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self {
             kept,
             state: Guarded::new(State::default(), State::mend),
@@ -89,28 +96,63 @@ impl FrameFanout {
         })
     }
 
+    /// The same for an encoder that blocks: a thread of this name runs `deliver`, which pushes
+    /// pictures for as long as [`FrameFanout::is_held`].
+    ///
+    /// When that fails, the camera is off for this reason, and it runs again after a second; after
+    /// twice as long each time, up to a minute.
+    pub fn fed_by<E: Display>(
+        name: &'static str,
+        kept: usize,
+        mut deliver: impl FnMut(&Arc<Self>) -> Result<(), E> + Send + 'static,
+    ) -> Arc<Self> {
+        let fanout = Self::new(kept);
+        let fed = Arc::clone(&fanout);
+        let feed = move || {
+            let mut pause = Pause::default();
+            while fed.is_held() {
+                let began = Instant::now();
+                match boundary::run(Part::Camera, name, || deliver(&fed)) {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(reason)) => fed.offline(&reason.to_string()),
+                    Err(panicked) => fed.offline(&panicked.to_string()),
+                }
+                thread::sleep(pause.after(began.elapsed()));
+            }
+        };
+        if let Err(error) = boundary::thread(Part::Camera, name, feed) {
+            fanout.offline(&format!("it has no thread: {error}"));
+        }
+        fanout
+    }
+
+    /// Returns whether anybody has it but the caller: its camera, or a reader.
+    pub fn is_held(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
     /// Number of readers.
-    pub(super) fn readers(&self) -> watch::Receiver<usize> {
+    pub fn readers(&self) -> watch::Receiver<usize> {
         self.readers.subscribe()
     }
 
     /// State of the camera.
-    pub(super) fn source_state(&self) -> SourceState {
+    #[cfg(any(feature = "socket", feature = "rtsp", test))]
+    fn source_state(&self) -> SourceState {
         self.state().source_state.clone()
     }
 
     /// Frames that readers were too slow for.
-    #[cfg(any(feature = "socket", test))]
-    pub(super) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.state().lost
     }
 
     /// A reader, who begins with what is known and with the newest key frame.
-    pub(super) fn open(self: &Arc<Self>) -> FanoutSource {
+    pub fn open(self: &Arc<Self>) -> FanoutSource {
         let mut state = self.state();
         let mut queue = Queue::default();
         match &state.source_state {
@@ -136,7 +178,7 @@ impl FrameFanout {
     }
 
     /// The camera delivers, with these tracks; also when they have changed.
-    pub(super) fn online(&self, tracks: Tracks) {
+    pub fn online(&self, tracks: Tracks) {
         let mut state = self.state();
         let was_online = matches!(state.source_state, SourceState::Online(_));
         state.source_state = SourceState::Online(tracks.clone());
@@ -149,7 +191,7 @@ impl FrameFanout {
     }
 
     /// The camera does not deliver, for this reason, which may be in its own words.
-    pub(super) fn offline(&self, reason: &str) {
+    pub fn offline(&self, reason: &str) {
         let reason = text::line(reason, MAX_REASON);
         let mut state = self.state();
         state.source_state = SourceState::Offline(reason.clone());
@@ -164,15 +206,24 @@ impl FrameFanout {
     }
 
     /// Forgets the camera's state: nobody looks after the camera for now, and nobody reads it.
-    pub(super) fn reset(&self) {
+    pub fn reset(&self) {
         let mut state = self.state();
         state.source_state = SourceState::Unknown;
         state.gop = Gop::default();
     }
 
+    /// A picture of an encoder without sound; new parameter sets in it are new tracks.
+    pub fn picture(&self, picture: Picture, time: MediaTime) {
+        let frame = picture.frame(time);
+        if let Some(video) = picture.new_track {
+            self.online(video.into());
+        }
+        self.frame(frame);
+    }
+
     /// A frame, after [`FrameFanout::online`]. Times rise, by a millisecond at least, whatever the camera
     /// was before: a picture that is earlier is moved, and sound that is there already is left out.
-    pub(super) fn frame(&self, mut frame: Frame) {
+    pub fn frame(&self, mut frame: Frame) {
         let mut state = self.state();
         let has_video = match &state.source_state {
             SourceState::Online(tracks) => tracks.video.is_some(),
@@ -281,6 +332,7 @@ impl Queue {
 }
 
 /// Reason why none of these delivers, if that is known.
+#[cfg(any(feature = "socket", feature = "rtsp"))]
 pub(super) fn offline<'a>(fanouts: impl Iterator<Item = &'a Arc<FrameFanout>>) -> Option<String> {
     let mut reason = None;
     for fanout in fanouts {
@@ -294,7 +346,7 @@ pub(super) fn offline<'a>(fanouts: impl Iterator<Item = &'a Arc<FrameFanout>>) -
 }
 
 /// A reader of a [`FrameFanout`].
-pub(super) struct FanoutSource {
+pub struct FanoutSource {
     fanout: Arc<FrameFanout>,
     number: u64,
 }

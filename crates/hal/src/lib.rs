@@ -14,12 +14,13 @@
 //! | `rtsp` | `rtsp`: cameras that speak RTSP, and those that hand over JPEGs by HTTP |
 //! | `sim` | `sim`: the simulated camera |
 //! | `socket` | `socket`: firmware that pushes frames into a Unix socket |
+//! | `fanout` | `FrameFanout`: between an encoder that blocks or pushes, and who watches |
 //! | `exec` | `ExecSpeaker`: a speaker that is a program |
 //! | `audio` | `WithAudio`, `OneRate`: which sound viewers get, and speakers of one rate |
 //! | `aac` | `audio`, and G.711 of a camera becomes AAC |
 //!
-//! A camera whose encoder is asked for pictures; `examples/camera.rs` of the daemon is one with a
-//! thread that waits for them:
+//! A camera whose encoder is asked for pictures; `examples/camera.rs` of the daemon is one whose
+//! encoder blocks:
 //!
 //! ```
 //! use peercam_hal::{
@@ -106,7 +107,7 @@ mod camera;
 mod controls;
 #[cfg(feature = "exec")]
 mod exec;
-#[cfg(any(feature = "socket", feature = "rtsp"))]
+#[cfg(feature = "fanout")]
 mod fanout;
 #[cfg(feature = "audio")]
 mod one_rate;
@@ -133,6 +134,8 @@ pub mod socket;
 
 // A camera and its pictures.
 pub use camera::{BoxFuture, Camera, Capabilities, HalError, StreamMemory};
+#[cfg(feature = "fanout")]
+pub use fanout::{FanoutSource, FrameFanout};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};
 
 // Its other parts.

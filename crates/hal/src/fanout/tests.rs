@@ -201,3 +201,45 @@ fn a_gop_that_is_too_long_is_not_kept() {
     fanout.frame(picture(true, 1 << 41));
     assert_eq!(read(&mut late), "K");
 }
+
+#[tokio::test]
+async fn an_encoder_that_fails_is_off_for_its_reason() {
+    let fanout = FrameFanout::fed_by("encoder", KEPT, |fanout| {
+        fanout.online(tracks(1));
+        fanout.frame(picture(true, 0));
+        Err("it was pulled out")
+    });
+    let mut source = fanout.open();
+    loop {
+        if let SourceEvent::Offline(reason) = source.next().await {
+            assert_eq!(reason, "it was pulled out");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_whose_reader_panics_is_off() {
+    let fanout = FrameFanout::fed_by("encoder", KEPT, |_| -> Result<(), String> {
+        panic!("a fault")
+    });
+    let event = fanout.open().next().await;
+    assert!(matches!(event, SourceEvent::Offline(_)), "{event:?}");
+}
+
+#[test]
+fn the_thread_of_an_encoder_ends_with_its_camera_and_its_readers() {
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    let fanout = FrameFanout::fed_by("encoder", KEPT, move |fanout| {
+        while fanout.is_held() {
+            thread::yield_now();
+        }
+        ended.send(())
+    });
+    let source = fanout.open();
+    drop(fanout);
+    assert!(has_ended.try_recv().is_err(), "somebody still reads");
+    drop(source);
+    let wait = std::time::Duration::from_secs(20);
+    has_ended.recv_timeout(wait).expect("it ends");
+}
