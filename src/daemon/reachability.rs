@@ -72,6 +72,8 @@ async fn publish_changes(
 mod tests {
     use std::fs;
 
+    use peercam_hal::clock::Clock;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -81,7 +83,8 @@ mod tests {
         let file = data_dir.path().join("endpoint.json");
         let (reach, published) = watch::channel(Reachability::default());
         let device = EndpointId::new([1; 32]);
-        let publish = tokio::spawn(publish_changes(data_dir, device, published));
+        let events = Events::new(Clock::start());
+        let publish = tokio::spawn(publish_changes(data_dir, device, published, events));
         // Something that nobody can replace by a file.
         fs::create_dir(&file).unwrap();
         reach.send_modify(|reach| reach.udp.push("192.0.2.1:5".parse().unwrap()));
