@@ -30,7 +30,9 @@ pub use holder::Holder;
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
-pub use sessions::{CONNECTIONS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions};
+pub use sessions::{
+    CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions,
+};
 pub use store::{SecretStore, Secrets, StoreError, random};
 pub use verifier::{
     ExportError, SecureChannel, SignedRequest, TokenVerifier, Unauthenticated, Verified,

@@ -15,10 +15,11 @@ use peercam_proto::{
     text::Printable,
 };
 use peercam_task::boundary::{Vital, VitalGuard};
+use tokio::sync::Semaphore;
 
 use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::{
-    device::{SessionCount, UseCount},
+    device::SessionCount,
     events::{Event, Events, Text, ViewerPath},
 };
 
@@ -27,6 +28,8 @@ const MAX_PER_CREDENTIAL: usize = 2;
 /// Connections that one session has at most; a further one ends the oldest. So no guest has all
 /// places for viewers or connections.
 pub const CONNECTIONS_OF_SESSION: usize = 6;
+/// Requests over P2P that one session may have under way, over all its connections.
+pub const REQUESTS_OF_SESSION: usize = 32;
 /// Displaced viewers that are remembered, to be told why.
 const MAX_DISPLACED: usize = 16;
 
@@ -64,7 +67,7 @@ struct Slot {
     id: SessionId,
     since: Instant,
     key: Key,
-    requests: UseCount,
+    requests: Arc<Semaphore>,
     /// The connections of the session, by serial number.
     connections: Vec<(u64, End)>,
 }
@@ -106,8 +109,8 @@ pub struct Session {
     id: SessionId,
     key: Key,
     serial: u64,
-    /// Requests that it has under way.
-    pub requests: UseCount,
+    /// Permits for further requests; [`REQUESTS_OF_SESSION`] in all.
+    pub requests: Arc<Semaphore>,
 }
 
 /// Work for a viewer that may outlast its connections, such as playing what it said last. Takes no
@@ -165,16 +168,16 @@ impl Sessions {
                 if slot.connections.len() > CONNECTIONS_OF_SESSION {
                     one_too_many = Some(slot.connections.remove(0).1);
                 }
-                (slot.id.clone(), slot.requests.clone())
+                (slot.id.clone(), Arc::clone(&slot.requests))
             }
             None => {
                 self.metrics.sessions.inc();
-                let requests = UseCount::default();
+                let requests = Arc::new(Semaphore::new(REQUESTS_OF_SESSION));
                 table.slots.push(Slot {
                     id: fresh.clone(),
                     since: Instant::now(),
                     key: key.clone(),
-                    requests: requests.clone(),
+                    requests: Arc::clone(&requests),
                     connections: vec![connection],
                 });
                 // With the table in hand, so that nobody leaves before it has joined.

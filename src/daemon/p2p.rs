@@ -16,9 +16,10 @@ use super::{
     reachability::ADDRESS_INTERVAL,
 };
 use crate::{
+    access::REQUESTS_OF_SESSION,
     budget::P2P_STRANGERS,
     config::{self, Config},
-    http::p2p::{PeerNotifier, Peers, REQUESTS_OF_SESSION, Service},
+    http::p2p::{PeerNotifier, Peers, Service},
     reach::{self, Reachability},
 };
 

@@ -17,7 +17,6 @@ mod recordings;
 mod remote;
 mod standby;
 mod status;
-mod use_count;
 mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -44,7 +43,6 @@ pub use notifier::{SessionInfo, ViewerNotifier};
 pub use properties::{Form, Owner, Property, Row, Value};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
-pub use use_count::{InUse, UseCount};
 pub use viewers::{Media, Viewers};
 
 use self::{custom::Panels, ptz::PtzController};

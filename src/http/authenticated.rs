@@ -21,6 +21,8 @@ use peercam_proto::{
     text::Printable,
 };
 use peercam_task::boundary::Guarded;
+#[cfg(feature = "p2p")]
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,8 +33,6 @@ use super::{
     router::{self, App, Who},
     sealed::seal,
 };
-#[cfg(feature = "p2p")]
-use crate::device::InUse;
 use crate::{
     access::{Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified},
     device::Transport,
@@ -251,11 +251,14 @@ impl AuthenticatedConnection {
     /// Takes a place for a request, if its viewer may have another one under way. A peer that is
     /// not authenticated has one stream anyway.
     #[cfg(feature = "p2p")]
-    pub(super) fn take_request(&self, max: usize) -> Option<Option<InUse>> {
+    pub(super) fn take_request(&self) -> Option<Option<OwnedSemaphorePermit>> {
         let session = self.session.lock();
         match session.as_ref() {
             None => Some(None),
-            Some((session, _)) => session.requests.take(max).map(Some),
+            Some((session, _)) => {
+                let requests = Arc::clone(&session.requests);
+                requests.try_acquire_owned().ok().map(Some)
+            }
         }
     }
 

@@ -21,13 +21,13 @@ use peercam_proto::{
     flv::TagBatch,
     sealed::{Head, MAX_RECORD, Sealer},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody,
     snapshot::StillBody, stream_permit::StreamPermit,
 };
-use crate::device::InUse;
 
 /// Bytes that are sealed at a time: a viewer's private copy of data on its way to it is bounded by
 /// this, however large the batch that waits.
@@ -40,7 +40,7 @@ pub(super) struct Body {
     /// Keeps the connection marked as being served until the body is gone.
     serving: Option<Serving>,
     /// The request's place, where it needs one.
-    place: Option<InUse>,
+    place: Option<OwnedSemaphorePermit>,
     /// Cancelled when the device shuts down, which is said behind the end.
     shutdown: Option<CancellationToken>,
 }
@@ -193,7 +193,7 @@ impl Body {
     }
 
     /// Keeps a place for as long as the body lives.
-    pub(super) fn keep(&mut self, place: InUse) {
+    pub(super) fn keep(&mut self, place: OwnedSemaphorePermit) {
         self.place = Some(place);
     }
 

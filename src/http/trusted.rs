@@ -26,6 +26,7 @@ use peercam_proto::{
     text::Json,
 };
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     body::Body,
@@ -34,37 +35,38 @@ use super::{
     request_body::RequestBody,
     router::{self, App, Who},
 };
-use crate::device;
 
 /// Places for requests on open listeners: those of viewers leave some to programs on the device, and
 /// those of programs that wait for something leave some to the others.
 #[derive(Clone, Debug)]
 pub struct LocalPermits {
-    viewers: (device::UseCount, usize),
+    viewers: Arc<Semaphore>,
     /// Requests that wait. When there are more, the one that waits for longest is answered.
     waiting: Permits,
-    others: (device::UseCount, usize),
+    others: Arc<Semaphore>,
 }
 
 impl LocalPermits {
     /// Places for so many connections; `local` of them are for programs on the device. A few more
     /// are never asked anything, so that there is always one to be displaced by a newcomer.
     pub fn new(connections: usize, local: usize) -> Self {
+        let permits = |count| Arc::new(Semaphore::new(count));
         Self {
-            viewers: (device::UseCount::default(), connections - local - local / 4),
+            viewers: permits(connections - local - local / 4),
             waiting: Permits::new((local / 2).max(1)),
-            others: (device::UseCount::default(), local.div_ceil(2).max(1)),
+            others: permits(local.div_ceil(2).max(1)),
         }
     }
 
     /// A place for a request of a viewer, or of a program that waits for nothing.
-    fn take(&self, is_local: bool) -> Result<device::InUse, Error> {
-        let (permits, max) = if is_local {
+    fn take(&self, is_local: bool) -> Result<OwnedSemaphorePermit, Error> {
+        let permits = if is_local {
             &self.others
         } else {
             &self.viewers
         };
-        permits.take(*max).ok_or_else(no_place)
+        let permit = Arc::clone(permits).try_acquire_owned();
+        permit.map_err(|_| no_place())
     }
 
     /// A place for one that waits.

@@ -37,9 +37,6 @@ use crate::{
     events::ViewerPath,
 };
 
-/// Requests that one session may have under way, over all its connections.
-pub const REQUESTS_OF_SESSION: usize = 32;
-
 /// Service of requests over P2P.
 #[derive(Clone)]
 pub struct Service {
@@ -248,7 +245,7 @@ impl Service {
     ) {
         let peer = connection.peer_address();
         // Dropped, it is reset (RFC 9000 §19.4): the peer sees that nothing was done.
-        let Some(place) = authenticated.take_request(REQUESTS_OF_SESSION) else {
+        let Some(place) = authenticated.take_request() else {
             return;
         };
         let admitted = self.streams.admit(peer, Standing::Trusted, Instant::now());
