@@ -24,8 +24,8 @@
 //! |---|---|---|
 //! | 4 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
-//! | 2 | [`access`] | who may do what |
-//! | 1 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
+//! | 2 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
+//! | 1 | [`access`] | who may do what |
 //! | 0 | [`events`], [`log`], [`reach`], `document` | what happened; where the log goes; where the device can be reached; a TOML document, read key by key |
 //!
 //! # The two journeys

@@ -18,10 +18,7 @@ use peercam_task::boundary::{Vital, VitalGuard};
 use tokio::sync::Semaphore;
 
 use super::{holder::Holder, metrics::Metrics, store::random};
-use crate::{
-    device::SessionCount,
-    events::{Event, Events, Text, ViewerPath},
-};
+use crate::events::{Event, Events, Text, ViewerPath};
 
 /// Viewers that may share one credential at a time, each from an endpoint of its own.
 const MAX_PER_CREDENTIAL: usize = 2;
@@ -264,6 +261,18 @@ impl Sessions {
         self.lock().slots.len()
     }
 
+    /// Number of sessions, and the number at which a further one is refused.
+    pub fn connected(&self) -> (usize, usize) {
+        let table = self.lock();
+        (table.slots.len(), table.max)
+    }
+
+    /// Returns whether a viewer has a session.
+    pub fn has(&self, viewer: &str) -> bool {
+        let table = self.lock();
+        table.slots.iter().any(|slot| slot.id.as_str() == viewer)
+    }
+
     /// Ends the connections of a slot that was taken out of the table.
     fn end(&self, slot: Option<Slot>, reason: &'static str) {
         let Some(slot) = slot else { return };
@@ -288,18 +297,6 @@ impl Sessions {
 
     fn lock(&self) -> VitalGuard<'_, Table> {
         self.table.lock()
-    }
-}
-
-impl SessionCount for Sessions {
-    fn has(&self, viewer: &str) -> bool {
-        let table = self.lock();
-        table.slots.iter().any(|slot| slot.id.as_str() == viewer)
-    }
-
-    fn connected(&self) -> (usize, usize) {
-        let table = self.lock();
-        (table.slots.len(), table.max)
     }
 }
 

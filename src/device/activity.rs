@@ -11,6 +11,8 @@ use std::{
 
 use peercam_task::boundary::Guarded;
 
+use crate::access::Sessions;
+
 /// Viewers that are remembered after they have gone. When there are more, the longest gone are
 /// forgotten.
 const MAX_GONE: usize = 256;
@@ -20,16 +22,7 @@ const MAX_GONE: usize = 256;
 #[derive(Clone)]
 pub struct ActivityTracker {
     here: Arc<Guarded<BTreeMap<String, Activity>>>,
-    sessions: Arc<dyn SessionCount>,
-}
-
-/// Viewers that proved themselves, as far as this floor asks about them.
-pub trait SessionCount: Send + Sync {
-    /// Returns whether this viewer is one of them.
-    fn has(&self, viewer: &str) -> bool;
-
-    /// Number of them, and the number at which a further one is refused.
-    fn connected(&self) -> (usize, usize);
+    sessions: Sessions,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +42,11 @@ pub struct RequestGuard {
 impl ActivityTracker {
     /// A tracker that knows of nobody but those that have a session, which is asked for each
     /// viewer.
-    pub fn new(sessions: impl SessionCount + 'static) -> Self {
+    pub fn new(sessions: Sessions) -> Self {
         Self {
             // Each viewer's entry is by itself.
             here: Arc::new(Guarded::whole(BTreeMap::new())),
-            sessions: Arc::new(sessions),
+            sessions,
         }
     }
 
@@ -119,15 +112,11 @@ impl Drop for RequestGuard {
     }
 }
 
-/// Count of no sessions.
 #[cfg(test)]
-impl SessionCount for () {
-    fn has(&self, _: &str) -> bool {
-        false
-    }
-
-    fn connected(&self) -> (usize, usize) {
-        (0, 0)
+impl ActivityTracker {
+    /// A tracker without sessions.
+    pub(crate) fn without_sessions() -> Self {
+        Self::new(Sessions::new(0, crate::access::Metrics::default()))
     }
 }
 
@@ -137,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_viewer_is_there_as_long_as_it_is_sent_something() {
-        let activity = ActivityTracker::new(());
+        let activity = ActivityTracker::without_sessions();
         assert!(!activity.is_there("a", Duration::MAX));
         let first = activity.attend("a");
         let second = activity.attend("a");
@@ -150,7 +139,7 @@ mod tests {
 
     #[test]
     fn not_more_are_remembered_than_there_is_room_for() {
-        let activity = ActivityTracker::new(());
+        let activity = ActivityTracker::without_sessions();
         let guard = activity.attend("stays");
         for number in 0..2 * MAX_GONE {
             activity.note(&number.to_string());

@@ -33,7 +33,7 @@ use peercam_proto::{
     refusal,
 };
 
-pub use activity::{ActivityTracker, RequestGuard, SessionCount};
+pub use activity::{ActivityTracker, RequestGuard};
 pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};

@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_there_to_stop_it_stops_it() {
-        let activity = ActivityTracker::new(());
+        let activity = ActivityTracker::without_sessions();
         let (ptz, noted) = ptz(&activity);
         let guard = activity.attend("viewer");
         let (_, is_at_end) = ptz
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_second_press_takes_the_place_of_the_first() {
-        let activity = ActivityTracker::new(());
+        let activity = ActivityTracker::without_sessions();
         let (ptz, noted) = ptz(&activity);
         let _attending = activity.attend("viewer");
         ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)

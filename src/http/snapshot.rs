@@ -100,7 +100,10 @@ mod tests {
             replaces_own: false,
         };
         let permit = permits.take(claim(Rank::Guest, "guest")).expect("free");
-        let permit = StreamPermit::new(vec![permit], ActivityTracker::new(()).attend("guest"));
+        let permit = StreamPermit::new(
+            vec![permit],
+            ActivityTracker::without_sessions().attend("guest"),
+        );
         let still = StillBody {
             rest: vec![7; PIECE + 1].into(),
             permit: Arc::new(permit),
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn the_end_of_a_still_is_not_the_whole_of_it() {
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let guard = ActivityTracker::new(()).attend("guest");
+        let guard = ActivityTracker::without_sessions().attend("guest");
         let mut still = StillBody {
             rest: whole.clone(),
             permit: Arc::new(StreamPermit::new(Vec::new(), guard)),
