@@ -5,9 +5,11 @@
 //! (`proto::credential`), HTTP.
 //!
 //! [`SecretStore`] is the files, [`Authority`] what a running daemon knows of them, [`TokenVerifier`] one connection
-//! on which requests authenticate, [`Sessions`] the viewers that did.
+//! on which requests authenticate, [`Sessions`] the viewers that did, [`Caller`] whoever asks for something, and
+//! [`Need`] what that takes.
 
 mod authority;
+mod caller;
 mod data_dir;
 mod endpoints;
 mod failures;
@@ -16,6 +18,7 @@ mod holder;
 mod metrics;
 mod offenders;
 mod pairings;
+mod policy;
 mod recent;
 mod revocations;
 mod sessions;
@@ -24,11 +27,13 @@ mod verifier;
 mod watch;
 
 pub use authority::{Access, Authority};
+pub use caller::{Caller, Proof, Transport};
 pub use data_dir::{DataDir, DataDirError, Lock};
 pub use files::FileError;
 pub use holder::Holder;
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
+pub use policy::Need;
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{
     CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions,

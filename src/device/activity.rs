@@ -116,7 +116,8 @@ impl Drop for RequestGuard {
 impl ActivityTracker {
     /// A tracker without sessions.
     pub(crate) fn without_sessions() -> Self {
-        Self::new(Sessions::new(0, crate::access::Metrics::default()))
+        let events = crate::events::Events::new(peercam_hal::clock::Clock::start());
+        Self::new(Sessions::new(0, crate::access::Metrics::default(), events))
     }
 }
 

@@ -25,8 +25,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ActivityTracker, Caller, ViewerNotifier};
+use super::{ActivityTracker, ViewerNotifier};
 use crate::{
+    access::Caller,
     events::{CallStage, Event, Events, Text},
     talk::Speakers,
 };

@@ -19,7 +19,6 @@ use peercam_proto::{
         CustomCommand, MAX_REPLY, Meaning, PanelError, PanelMessage, PanelReply, Position, Reply,
         StandardCommand, TopicName, encode_topic,
     },
-    credential::Need,
     error::{Error, ErrorKind},
     media::ChannelId,
     refusal,
@@ -27,8 +26,9 @@ use peercam_proto::{
 use peercam_task::boundary::Guarded;
 
 use super::{
-    Caller, Device, Property, Standby, Value, camera_error, properties::VERSION, ptz::PtzController,
+    Device, Property, Standby, Value, camera_error, properties::VERSION, ptz::PtzController,
 };
+use crate::access::{Caller, Need};
 
 /// Does commands that a maker defined.
 pub trait CustomHandler: Send + Sync {

@@ -2,12 +2,13 @@
 
 use peercam_proto::{
     command::{Command, CustomCommand, INNER, Offer, TopicName},
-    credential::{Need, Scope},
+    credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
 };
 
-use super::{Caller, Device};
+use super::Device;
+use crate::access::{Caller, Need};
 
 /// The name under which `user_define.allow` has calls.
 const CALL: &str = "call";

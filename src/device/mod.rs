@@ -4,7 +4,6 @@
 //! not allow. Wires, HTTP and the proof of who calls do not belong here.
 
 mod activity;
-mod caller;
 mod calls;
 mod card;
 mod custom;
@@ -25,7 +24,7 @@ use peercam_hal::{HalError, PlayedAudio};
 use peercam_proto::{
     call::DeviceCallAction,
     command::{ChannelState, Command, Reply, Window},
-    credential::{Channels, Need},
+    credential::Channels,
     error::{Error, ErrorKind},
     feedback::{CallSignal, Feedback, FeedbackKind},
     firmware_api::EventRequest,
@@ -34,7 +33,6 @@ use peercam_proto::{
 };
 
 pub use activity::{ActivityTracker, RequestGuard};
-pub use caller::{Caller, Proof, Transport};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
@@ -47,6 +45,7 @@ pub use viewers::{Media, Viewers};
 
 use self::{custom::Panels, ptz::PtzController};
 use crate::{
+    access::{Caller, Need},
     events::{Event, Events},
     live::{Channel, Hub},
     playback::PlaybackSessions,

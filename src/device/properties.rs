@@ -11,13 +11,16 @@ use std::{borrow::Cow, sync::Arc};
 use peercam_hal::ImagingControl;
 use peercam_proto::{
     call::CallState,
-    credential::{Need, Scope},
+    credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
 };
 
-use super::{Caller, CardState, Device, RecordMode, camera_error};
-use crate::events::Event;
+use super::{CardState, Device, RecordMode, camera_error};
+use crate::{
+    access::{Caller, Need},
+    events::Event,
+};
 
 /// Version of the daemon.
 pub(super) const VERSION: &str = concat!("peercam ", env!("CARGO_PKG_VERSION"));

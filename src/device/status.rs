@@ -2,12 +2,13 @@
 
 use peercam_proto::{
     command::{Reply, Status, StatusQuery},
-    credential::{Need, Scope},
+    credential::Scope,
     media::ChannelId,
     refusal,
 };
 
-use super::{Caller, Device};
+use super::Device;
+use crate::access::{Caller, Need};
 
 impl Device {
     pub(super) fn status(&self, caller: &Caller, channel: ChannelId, query: StatusQuery) -> Reply {

@@ -6,7 +6,7 @@
 use peercam_net::permits::{Claim, NoPermit, Permit, Permits};
 use peercam_proto::error::{Error, ErrorKind};
 
-use super::Caller;
+use crate::access::Caller;
 
 /// Places of viewers, taken and in all. A viewer is one media response under way; its place is free
 /// again the moment the response ends, for whatever reason.
@@ -149,7 +149,7 @@ fn full(does: &str, max: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Proof;
+    use crate::access::Proof;
     use peercam_proto::{
         credential::{CredentialId, Scope},
         route::Labels,

@@ -33,9 +33,8 @@ use super::{
     router::{self, App, Who},
     sealed::seal,
 };
-use crate::{
-    access::{Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified},
-    device::Transport,
+use crate::access::{
+    Authority, Holder, Session, SignedRequest, TokenVerifier, Transport, Unauthenticated, Verified,
 };
 
 /// A connection of a peer that has to authenticate: until a request does, there is one constant

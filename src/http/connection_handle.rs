@@ -6,7 +6,10 @@ use peercam_proto::{
     network::Peer,
 };
 
-use crate::{access::Session, device::Transport, events::ViewerPath};
+use crate::{
+    access::{Session, Transport},
+    events::ViewerPath,
+};
 
 /// Handle of the connection under an authenticated exchange: TCP or P2P.
 pub(super) trait ConnectionHandle: Send + Sync {

@@ -11,7 +11,7 @@ use peercam_proto::{
 };
 
 use super::{stream_permit::StreamPermit, tags};
-use crate::{device::Caller, live::Subscription};
+use crate::{access::Caller, live::Subscription};
 
 /// A live stream on its way to one viewer: pulls frames, writes their tag heads.
 ///

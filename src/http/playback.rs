@@ -11,7 +11,7 @@ use peercam_proto::{
 
 use super::{stream_permit::StreamPermit, tags};
 use crate::{
-    device::Caller,
+    access::Caller,
     playback::{Item, Playback},
 };
 

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use peercam_hal::{HalError, clock::Clock};
 use peercam_proto::{
     command::{self, Reply, Status},
-    credential::{Channels, Need},
+    credential::Channels,
     error::{Error, ErrorKind},
     flv::HevcForm,
     media::Content,
@@ -41,8 +41,8 @@ use super::{
     stream_permit::StreamPermit,
 };
 use crate::{
-    access::{Authority, Holder, Sequel},
-    device::{Answer, Caller, Device, Media, Transport, Viewers, parse_file_name},
+    access::{Authority, Caller, Holder, Need, Sequel, Transport},
+    device::{Answer, Device, Media, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,
 };

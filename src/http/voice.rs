@@ -16,7 +16,7 @@ use super::{
     router::{App, Request, Watch, Who},
 };
 use crate::{
-    device::{Caller, Transport},
+    access::{Caller, Transport},
     talk::{Pace, Pieces, TalkSignals, Talked},
 };
 

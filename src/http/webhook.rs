@@ -15,7 +15,7 @@ use peercam_proto::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::device::{Caller, CustomHandler};
+use crate::{access::Caller, device::CustomHandler};
 
 /// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]

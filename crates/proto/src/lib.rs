@@ -20,7 +20,7 @@
 //! # From a request to its answer
 //!
 //! ```text
-//! first line ── request_line ── HTTP parser ─┬─ route::Route, credential::Need ── device
+//! first line ── request_line ── HTTP parser ─┬─ route::Route ── device
 //!                                            ├─ query::Query ── route::MediaRequest
 //!                                            └─ command::decode_request ── command::Reply
 //! over TCP, with access control: sealed::Opener in front, sealed::Sealer behind

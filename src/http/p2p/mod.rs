@@ -32,8 +32,7 @@ use super::{
     server::{UNAUTHENTICATED_BUFFER, http1},
 };
 use crate::{
-    access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
-    device::Transport,
+    access::{Authority, ExportError, SecureChannel, Session, TokenVerifier, Transport},
     events::ViewerPath,
 };
 

@@ -80,7 +80,7 @@ pub use endpoint_id::{EndpointId, ParseEndpointIdError};
 pub use mint::{Credential, Issuer, MintKey, ParseMintKeyError};
 pub use rank::Rank;
 pub use relay_token::{ParseRelayTokenError, RelayToken};
-pub use scope::{Need, ParseScopeError, Scope, Scopes};
+pub use scope::{ParseScopeError, Scope, Scopes};
 pub use secret::Secret;
 pub use token::{BodyKind, EXPORTER_LABEL, Signed, Target, Token, Transport};
 pub use uri::{PairingUri, ParseUriError};

@@ -1,15 +1,7 @@
-//! Scopes of credentials, and the table of the scope that each request needs.
-//!
-//! Each decision about a request's scope is made here; the ceiling of an issuer stands in `ceiling`.
+//! Scopes of credentials. Which of them a request needs is decided in the daemon's `access`; the
+//! ceiling of an issuer stands in `ceiling`.
 
 use std::{fmt, str::FromStr};
-
-use super::Channels;
-use crate::{
-    command::{Command, Meaning, TopicName},
-    error::{Error, ErrorKind},
-    route::{MediaRequest, Route},
-};
 
 /// Right that a credential gives its holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,95 +29,6 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is one of live, playback, download, voice, command, feedback, metrics, admin")]
 pub struct ParseScopeError;
-
-/// Authorization requirement of a request. The match in each function is the whole table: a new
-/// request does not compile before its row is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A credential, whatever its scopes.
-    Proof,
-    /// A credential with this scope.
-    Scope(Scope),
-    /// A credential with this scope and for all channels: it is about the device as a whole.
-    Device(Scope),
-}
-
-impl Need {
-    /// Makes sure that these scopes, for these channels, are enough.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Forbidden`], naming what is missing.
-    pub fn check(self, scopes: Scopes, channels: &Channels) -> Result<(), Error> {
-        let (Self::Scope(scope) | Self::Device(scope)) = self else {
-            return Ok(());
-        };
-        if !scopes.contains(scope) {
-            let reason = format!(
-                "this credential does not have the scope {}; pair again with it",
-                scope.as_str()
-            );
-            return Err(Error::new(ErrorKind::Forbidden, reason));
-        }
-        if matches!(self, Self::Device(_)) && *channels != Channels::All {
-            let reason = "this is about all channels, and this credential is for some";
-            return Err(Error::new(ErrorKind::Forbidden, reason));
-        }
-        Ok(())
-    }
-
-    /// Returns the need of a route as such, before its parameters are looked at.
-    pub const fn for_route(route: Route) -> Self {
-        match route {
-            Route::Metrics => Self::Device(Scope::Metrics),
-            Route::Voice => Self::Scope(Scope::Voice),
-            Route::Snapshot => Self::Scope(Scope::Live),
-            Route::Media | Route::Command | Route::Health => Self::Proof,
-        }
-    }
-
-    /// Returns the need of a media request.
-    pub const fn for_media(request: &MediaRequest) -> Self {
-        match request {
-            MediaRequest::Live(_) => Self::Scope(Scope::Live),
-            MediaRequest::Playback { .. } => Self::Scope(Scope::Playback),
-            MediaRequest::Download { .. } => Self::Scope(Scope::Download),
-        }
-    }
-
-    /// Returns the need of a command. Questions about the device's state need no scope: they tell
-    /// only about the channels of the credential.
-    pub const fn for_command(command: &Command) -> Self {
-        match command {
-            Command::DeviceStatus { .. } | Command::ChannelList | Command::Help => Self::Proof,
-            Command::RecordIndex { .. }
-            | Command::MonthRecord { .. }
-            | Command::Playback { .. } => Self::Scope(Scope::Playback),
-            Command::FileList { .. } => Self::Scope(Scope::Download),
-            Command::Call { .. } => Self::Scope(Scope::Voice),
-            Command::Custom { command, .. } => match &command.meaning {
-                Meaning::Call(_) => Self::Scope(Scope::Voice),
-                _ => Self::Scope(Scope::Command),
-            },
-            // It is answered with "not offered", whoever asks.
-            Command::Unknown(_) => Self::Proof,
-        }
-    }
-
-    /// Returns the need of a topic beside its command's, whoever does it: the device, a program on
-    /// it, or firmware.
-    pub const fn for_topic(name: TopicName) -> Self {
-        match name {
-            TopicName::Ptz
-            | TopicName::GetStatus
-            | TopicName::MirrorFlip
-            | TopicName::Version
-            | TopicName::BindStatus
-            | TopicName::Intercom => Self::Scope(Scope::Command),
-            TopicName::SetStatus => Self::Scope(Scope::Admin),
-            TopicName::SdFormat | TopicName::Reboot => Self::Device(Scope::Admin),
-        }
-    }
-}
 
 impl Scope {
     /// Every scope, in the order in which claims list them.

@@ -1,12 +1,14 @@
 use std::{fmt, sync::Arc};
 
 use peercam_proto::{
-    credential::{Channels, Claims, CredentialId, Issuer, Need, Rank, Rights, Scopes},
+    credential::{Channels, Claims, CredentialId, Issuer, Rank, Rights, Scopes},
     error::Error,
     firmware_api::has_form_of_session_id,
     route::Labels,
     text,
 };
+
+use super::policy::Need;
 
 /// Sender of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
