@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use peercam_proto::{
-    credential::{Channels, Claims, CredentialId, Issuer, Rank, Rights, Scopes},
+    credential::{Channels, Claims, CredentialId, Issuer, Rank, Rights, Scopes, Transport},
     error::Error,
     firmware_api::has_form_of_session_id,
     route::Labels,
@@ -39,15 +39,6 @@ pub struct Proof {
     /// Its id. Whoever holds a mint key chooses ids as it likes: it names one credential only
     /// together with the issuer.
     pub id: CredentialId,
-}
-
-/// A wire that commands come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// HTTP over TCP.
-    Tcp,
-    /// HTTP over QUIC between two endpoints.
-    P2p,
 }
 
 impl Caller {

@@ -27,7 +27,7 @@ mod verifier;
 mod watch;
 
 pub use authority::{Access, Authority};
-pub use caller::{Caller, Proof, Transport};
+pub use caller::{Caller, Proof};
 pub use data_dir::{DataDir, DataDirError, Lock};
 pub use files::FileError;
 pub use holder::Holder;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use hyper::body::{Body as _, Incoming};
 use peercam_proto::{
     cookie,
-    credential::{BodyKind, ClaimsError, Target},
+    credential::{BodyKind, ClaimsError, Target, Transport},
     error::{Error, ErrorKind},
     origin_policy,
     query::Query,
@@ -34,7 +34,7 @@ use super::{
     sealed::seal,
 };
 use crate::access::{
-    Authority, Holder, Session, SignedRequest, TokenVerifier, Transport, Unauthenticated, Verified,
+    Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified,
 };
 
 /// A connection of a peer that has to authenticate: until a request does, there is one constant

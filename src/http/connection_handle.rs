@@ -2,14 +2,12 @@ use std::time::Instant;
 
 use peercam_net::{ConnectionEntry, UnauthenticatedLimiter};
 use peercam_proto::{
+    credential::Transport,
     error::{Error, ErrorKind},
     network::Peer,
 };
 
-use crate::{
-    access::{Session, Transport},
-    events::ViewerPath,
-};
+use crate::{access::Session, events::ViewerPath};
 
 /// Handle of the connection under an authenticated exchange: TCP or P2P.
 pub(super) trait ConnectionHandle: Send + Sync {

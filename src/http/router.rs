@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use peercam_hal::{HalError, clock::Clock};
 use peercam_proto::{
     command::{self, Reply, Status},
-    credential::Channels,
+    credential::{Channels, Transport},
     error::{Error, ErrorKind},
     flv::HevcForm,
     media::Content,
@@ -41,7 +41,7 @@ use super::{
     stream_permit::StreamPermit,
 };
 use crate::{
-    access::{Authority, Caller, Holder, Need, Sequel, Transport},
+    access::{Authority, Caller, Holder, Need, Sequel},
     device::{Answer, Device, Media, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,

@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use peercam_hal::BoxFuture;
-use peercam_proto::{error::Error, media::ChannelId, query::Query, route::Labels, voice::Declared};
+use peercam_proto::{
+    credential::Transport, error::Error, media::ChannelId, query::Query, route::Labels,
+    voice::Declared,
+};
 use peercam_task::boundary::Panicked;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,7 @@ use super::{
     router::{App, Request, Watch, Who},
 };
 use crate::{
-    access::{Caller, Transport},
+    access::Caller,
     talk::{Pace, Pieces, TalkSignals, Talked},
 };
 

@@ -14,7 +14,12 @@ use peercam_net::{
         CloseReason, Connection, Endpoint, HandshakeDecision, HandshakeLimiter, Incoming, Stream,
     },
 };
-use peercam_proto::{credential::EndpointId, farewell, network::Peer, text::Printable};
+use peercam_proto::{
+    credential::{EndpointId, Transport},
+    farewell,
+    network::Peer,
+    text::Printable,
+};
 use peercam_task::{
     boundary::{self, Guarded, Panicked, Part, Pause, contain},
     registry::Entry,
@@ -32,7 +37,7 @@ use super::{
     server::{UNAUTHENTICATED_BUFFER, http1},
 };
 use crate::{
-    access::{Authority, ExportError, SecureChannel, Session, TokenVerifier, Transport},
+    access::{Authority, ExportError, SecureChannel, Session, TokenVerifier},
     events::ViewerPath,
 };
 
