@@ -3,9 +3,9 @@ use std::{fmt, sync::Arc};
 use peercam_proto::{
     credential::{Channels, Claims, CredentialId, Issuer, Rank, Rights, Scopes, Transport},
     error::Error,
-    firmware_api::has_form_of_session_id,
     route::Labels,
     text,
+    viewer::ViewerId,
 };
 
 use super::policy::Need;
@@ -16,9 +16,8 @@ pub struct Caller {
     /// The name in its credential. Without one, the name it gave itself, or its address: that tells
     /// viewers apart and proves nothing.
     pub name: Arc<str>,
-    /// Identity by which others tell it apart: its session; without one, its name, in a form that
-    /// no session's id has.
-    pub viewer: Arc<str>,
+    /// Identity by which others tell it apart.
+    pub viewer: ViewerId,
     /// The wire it came by.
     pub transport: Transport,
     /// Its name for this request, to find it in the log.
@@ -46,13 +45,8 @@ impl Caller {
     pub fn unauthenticated(labels: &Labels, address: &Arc<str>) -> Self {
         let name = labels.peer_name.as_deref().map(Arc::from);
         let name = name.unwrap_or_else(|| Arc::clone(address));
-        let viewer = if has_form_of_session_id(&name) {
-            format!("open:{name}").into()
-        } else {
-            Arc::clone(&name)
-        };
         Self {
-            viewer,
+            viewer: ViewerId::unauthenticated(&name),
             name,
             transport: Transport::Tcp,
             req_id: labels.req_id.clone(),
@@ -66,13 +60,13 @@ impl Caller {
     /// this, and has this session.
     pub fn authenticated(
         (issuer, claims, rights): (&str, &Claims, &Rights),
-        session: &str,
+        session: &ViewerId,
         labels: &Labels,
         transport: Transport,
     ) -> Self {
         Self {
             name: claims.name.as_str().into(),
-            viewer: session.into(),
+            viewer: session.clone(),
             transport,
             req_id: labels.req_id.clone(),
             scopes: rights.scopes,

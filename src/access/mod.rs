@@ -36,7 +36,7 @@ pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use policy::Need;
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{
-    CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Sequel, Session, SessionId, SessionView, Sessions,
+    CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Sequel, Session, SessionView, Sessions,
 };
 pub use store::{SecretStore, Secrets, StoreError, random};
 pub use verifier::{

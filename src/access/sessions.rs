@@ -10,9 +10,9 @@ use std::{sync::Arc, time::Instant};
 use peercam_net::permits;
 use peercam_proto::{
     credential::EndpointId,
-    encoding::base64,
     error::{Error, ErrorKind},
     text::Printable,
+    viewer::ViewerId,
 };
 use peercam_task::boundary::{Vital, VitalGuard};
 use tokio::sync::Semaphore;
@@ -61,7 +61,7 @@ type Key = (Arc<Holder>, Option<EndpointId>);
 type End = Box<dyn Fn(&'static str) + Send + Sync>;
 
 struct Slot {
-    id: SessionId,
+    id: ViewerId,
     since: Instant,
     key: Key,
     requests: Arc<Semaphore>,
@@ -69,28 +69,11 @@ struct Slot {
     connections: Vec<(u64, End)>,
 }
 
-/// Names a session to programs on the device: random, so that it is nobody else's, and no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SessionId(String);
-
-impl SessionId {
-    fn new() -> Result<Self, Error> {
-        let bytes: [u8; 9] =
-            random().map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
-        Ok(Self(base64(&bytes)))
-    }
-
-    /// 12 characters of base64url.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A session, as it is listed.
 #[derive(Clone, Debug)]
 pub struct SessionView {
-    /// Its name.
-    pub id: SessionId,
+    /// The viewer that has it.
+    pub id: ViewerId,
     /// Credential that it belongs to.
     pub holder: Arc<Holder>,
     /// The viewer's endpoint; over TCP it has none.
@@ -103,7 +86,7 @@ pub struct SessionView {
 /// connection has gone.
 pub struct Session {
     sessions: Sessions,
-    id: SessionId,
+    id: ViewerId,
     key: Key,
     serial: u64,
     /// Permits for further requests; [`REQUESTS_OF_SESSION`] in all.
@@ -146,7 +129,9 @@ impl Sessions {
         path: ViewerPath,
         end: impl Fn(&'static str) + Send + Sync + 'static,
     ) -> Result<Session, Error> {
-        let (key, fresh) = ((Arc::new(holder), endpoint), SessionId::new()?);
+        let random =
+            random().map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
+        let (key, fresh) = ((Arc::new(holder), endpoint), ViewerId::for_session(random));
         let mut table = self.lock();
         let displaced = if table.slots.iter().any(|slot| slot.key == key) {
             None
@@ -268,9 +253,9 @@ impl Sessions {
     }
 
     /// Returns whether a viewer has a session.
-    pub fn has(&self, viewer: &str) -> bool {
+    pub fn has(&self, viewer: &ViewerId) -> bool {
         let table = self.lock();
-        table.slots.iter().any(|slot| slot.id.as_str() == viewer)
+        table.slots.iter().any(|slot| slot.id == *viewer)
     }
 
     /// Ends the connections of a slot that was taken out of the table.
@@ -362,8 +347,8 @@ impl Session {
         &self.key.0
     }
 
-    /// The session's name, which all its connections share.
-    pub fn id(&self) -> &SessionId {
+    /// The viewer, as which all connections of the session are known.
+    pub fn id(&self) -> &ViewerId {
         &self.id
     }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peercam_proto::viewer::ViewerId;
 use peercam_task::boundary::Guarded;
 
 use crate::access::Sessions;
@@ -21,7 +22,7 @@ const MAX_GONE: usize = 256;
 /// or talk, and those that asked something a moment ago.
 #[derive(Clone)]
 pub struct ActivityTracker {
-    here: Arc<Guarded<BTreeMap<String, Activity>>>,
+    here: Arc<Guarded<BTreeMap<ViewerId, Activity>>>,
     sessions: Sessions,
 }
 
@@ -36,7 +37,7 @@ struct Activity {
 /// A request of a viewer that is under way. Dropping it ends it.
 pub struct RequestGuard {
     activity: ActivityTracker,
-    viewer: String,
+    viewer: ViewerId,
 }
 
 impl ActivityTracker {
@@ -56,25 +57,25 @@ impl ActivityTracker {
         self.sessions.connected()
     }
 
-    fn here(&self) -> MutexGuard<'_, BTreeMap<String, Activity>> {
+    fn here(&self) -> MutexGuard<'_, BTreeMap<ViewerId, Activity>> {
         self.here.lock()
     }
 
     /// Notes that a viewer has asked something.
-    pub fn note(&self, viewer: &str) {
+    pub fn note(&self, viewer: &ViewerId) {
         self.change(viewer, 0);
     }
 
     /// Notes that a viewer is being sent something, or talks.
-    pub fn attend(&self, viewer: &str) -> RequestGuard {
+    pub fn attend(&self, viewer: &ViewerId) -> RequestGuard {
         self.change(viewer, 1);
         RequestGuard {
             activity: self.clone(),
-            viewer: viewer.to_owned(),
+            viewer: viewer.clone(),
         }
     }
 
-    fn change(&self, viewer: &str, by: isize) {
+    fn change(&self, viewer: &ViewerId, by: isize) {
         let at = Instant::now();
         let mut here = self.here();
         match here.get_mut(viewer) {
@@ -84,7 +85,7 @@ impl ActivityTracker {
             }
             None => {
                 let open = usize::from(by > 0);
-                here.insert(viewer.to_owned(), Activity { open, at });
+                here.insert(viewer.clone(), Activity { open, at });
             }
         }
         if here.len() > MAX_GONE {
@@ -97,7 +98,7 @@ impl ActivityTracker {
     }
 
     /// Returns whether a viewer is there, or has asked something less than `grace` ago.
-    pub fn is_there(&self, viewer: &str, grace: Duration) -> bool {
+    pub fn is_there(&self, viewer: &ViewerId, grace: Duration) -> bool {
         let known = self.here().get(viewer).copied();
         if known.is_some_and(|known| known.open > 0) {
             return true;
@@ -125,28 +126,32 @@ impl ActivityTracker {
 mod tests {
     use super::*;
 
+    fn id(name: &str) -> ViewerId {
+        ViewerId::unauthenticated(&name.into())
+    }
+
     #[test]
     fn a_viewer_is_there_as_long_as_it_is_sent_something() {
         let activity = ActivityTracker::without_sessions();
-        assert!(!activity.is_there("a", Duration::MAX));
-        let first = activity.attend("a");
-        let second = activity.attend("a");
+        assert!(!activity.is_there(&id("a"), Duration::MAX));
+        let first = activity.attend(&id("a"));
+        let second = activity.attend(&id("a"));
         drop(first);
-        assert!(activity.is_there("a", Duration::ZERO));
+        assert!(activity.is_there(&id("a"), Duration::ZERO));
         drop(second);
-        assert!(!activity.is_there("a", Duration::ZERO));
-        assert!(activity.is_there("a", Duration::MAX));
+        assert!(!activity.is_there(&id("a"), Duration::ZERO));
+        assert!(activity.is_there(&id("a"), Duration::MAX));
     }
 
     #[test]
     fn not_more_are_remembered_than_there_is_room_for() {
         let activity = ActivityTracker::without_sessions();
-        let guard = activity.attend("stays");
+        let guard = activity.attend(&id("stays"));
         for number in 0..2 * MAX_GONE {
-            activity.note(&number.to_string());
+            activity.note(&id(&number.to_string()));
         }
         assert!(activity.here().len() <= MAX_GONE);
-        assert!(activity.is_there("stays", Duration::ZERO));
+        assert!(activity.is_there(&id("stays"), Duration::ZERO));
         drop(guard);
     }
 }

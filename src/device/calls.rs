@@ -16,6 +16,7 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     feedback::Feedback,
     media::ChannelId,
+    viewer::ViewerId,
 };
 use peercam_task::boundary::{Guarded, Part, Pause, contain};
 use serde_json::json;
@@ -101,7 +102,7 @@ impl Calls {
     ///
     /// # Errors
     /// As [`Call::ring`].
-    pub fn ring(&self, channel: ChannelId, viewers: Vec<String>) -> Result<(), Error> {
+    pub fn ring(&self, channel: ChannelId, viewers: Vec<ViewerId>) -> Result<(), Error> {
         let now = self.clock.now();
         self.change(|call| call.ring(channel, viewers, now))
     }
@@ -171,7 +172,7 @@ fn event_of(state: &CallState) -> Event {
     Event::Call {
         stage,
         channel: channel.copied(),
-        viewer: viewer.map(|viewer| Text::new(viewer)),
+        viewer: viewer.map(|viewer| Text::new(viewer.as_str())),
     }
 }
 
@@ -234,7 +235,7 @@ impl CallTask {
                     let viewers = calls.call().viewers().to_vec();
                     for viewer in viewers {
                         if !activity.is_there(&viewer, GRACE_PERIOD) {
-                            tracing::info!(viewer, "a viewer has left its call");
+                            tracing::info!(viewer = viewer.as_str(), "a viewer has left its call");
                             self.settle(|call| call.left(&viewer));
                         }
                     }
@@ -268,9 +269,9 @@ struct Sayer {
     notifier: Option<Arc<dyn ViewerNotifier>>,
     speakers: Speakers,
     /// Messages that wait for viewers that are being told something.
-    unsaid: HashMap<String, VecDeque<Feedback>>,
+    unsaid: HashMap<ViewerId, VecDeque<Feedback>>,
     /// Messages under way; each ends with the viewer that it was for.
-    saying: JoinSet<String>,
+    saying: JoinSet<ViewerId>,
 }
 
 impl Sayer {
@@ -291,7 +292,7 @@ impl Sayer {
         }
     }
 
-    fn say(&mut self, viewer: String, message: Feedback) {
+    fn say(&mut self, viewer: ViewerId, message: Feedback) {
         match self.unsaid.get_mut(&viewer) {
             Some(unsaid) => {
                 if unsaid.len() == UNSAID {
@@ -306,7 +307,7 @@ impl Sayer {
         }
     }
 
-    fn begin(&mut self, viewer: String, message: Feedback) {
+    fn begin(&mut self, viewer: ViewerId, message: Feedback) {
         let notifier = self.notifier.clone();
         let name = format!("telling {viewer}");
         let told = viewer.clone();
@@ -321,7 +322,7 @@ impl Sayer {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::warn!(
-                        viewer = told,
+                        viewer = told.as_str(),
                         reason = error.reason(),
                         "a viewer was not told about a call"
                     );
@@ -336,7 +337,7 @@ impl Sayer {
     }
 
     /// Goes on with what waits for the viewer that was told something.
-    fn go_on(&mut self, said: Result<String, JoinError>) {
+    fn go_on(&mut self, said: Result<ViewerId, JoinError>) {
         let Ok(viewer) = said else { return };
         match self.unsaid.get_mut(&viewer).and_then(VecDeque::pop_front) {
             Some(message) => self.begin(viewer, message),

@@ -30,6 +30,7 @@ use peercam_proto::{
     firmware_api::EventRequest,
     media::ChannelId,
     refusal,
+    viewer::ViewerId,
 };
 
 pub use activity::{ActivityTracker, RequestGuard};
@@ -210,7 +211,7 @@ impl Device {
         let sessions = self.sessions().into_iter();
         let told = sessions.filter(|session| session.can_be_called(channel));
         self.calls
-            .ring(channel, told.map(|session| session.session).collect())
+            .ring(channel, told.map(|session| session.viewer).collect())
     }
 
     /// Publishes something that firmware, or a program for it, has seen or heard.
@@ -254,19 +255,19 @@ impl Device {
         notifier.map_or_else(Vec::new, |notifier| notifier.sessions())
     }
 
-    /// Says something to the viewer of a session and gives its reply.
+    /// Says something to a viewer with a session and gives its reply.
     ///
     /// # Errors
     /// As [`ViewerNotifier::send`].
-    pub async fn tell(&self, session: &str, message: Feedback) -> Result<String, Error> {
+    pub async fn tell(&self, viewer: &ViewerId, message: Feedback) -> Result<String, Error> {
         if matches!(
             message.kind(),
             FeedbackKind::Call(CallSignal::ReceiveStop | CallSignal::HangUp)
         ) {
-            self.speakers.hang_up(session);
+            self.speakers.hang_up(viewer);
         }
         match &self.notifier {
-            Some(notifier) => notifier.send(session, message).await,
+            Some(notifier) => notifier.send(viewer, message).await,
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 "this device has P2P off, and only viewers over P2P can be told something",

@@ -1,26 +1,28 @@
 use peercam_hal::BoxFuture;
-use peercam_proto::{credential::Channels, error::Error, feedback::Feedback, media::ChannelId};
+use peercam_proto::{
+    credential::Channels, error::Error, feedback::Feedback, media::ChannelId, viewer::ViewerId,
+};
 
 /// Way by which the device says something to its viewers. The wires implement it.
 pub trait ViewerNotifier: Send + Sync {
     /// The sessions that are there, oldest first.
     fn sessions(&self) -> Vec<SessionInfo>;
 
-    /// Says something to the viewer of a session and gives its reply.
+    /// Says something to a viewer with a session and gives its reply.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](peercam_proto::error::ErrorKind::NotFound) with the reason if there is no
     /// such session or no way to it, [`ErrorKind::Forbidden`](peercam_proto::error::ErrorKind::Forbidden)
     /// if it does not want to be told, [`ErrorKind::NoAnswer`](peercam_proto::error::ErrorKind::NoAnswer)
     /// after 7.5 s.
-    fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>>;
+    fn send(&self, viewer: &ViewerId, message: Feedback) -> BoxFuture<'_, Result<String, Error>>;
 }
 
 /// A viewer that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// The session's id.
-    pub session: String,
+    /// The viewer that has the session.
+    pub viewer: ViewerId,
     /// The name in its credential.
     pub name: String,
     /// Its endpoint, in hex; over TCP it has none.

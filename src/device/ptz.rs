@@ -15,6 +15,7 @@ use peercam_proto::{
     command::{Direction, Speed},
     error::{Error, ErrorKind},
     media::ChannelId,
+    viewer::ViewerId,
 };
 use peercam_task::boundary::{self, Guarded, Part};
 
@@ -77,11 +78,11 @@ impl PtzController {
     pub(super) fn continuous_move(
         &self,
         channel: ChannelId,
-        viewer: &str,
+        viewer: &ViewerId,
         direction: Direction,
     ) -> Result<(PtzPosition, bool), Error> {
         let motor = self.motor(channel)?;
-        let (activity, viewer) = (self.activity.clone(), viewer.to_owned());
+        let (activity, viewer) = (self.activity.clone(), viewer.clone());
         let held = async move {
             let mut left = LONGEST;
             while activity.is_there(&viewer, GRACE_PERIOD) && !left.is_zero() {
@@ -237,6 +238,10 @@ mod tests {
         (PtzController::new(ptz, activity.clone()), noted)
     }
 
+    fn viewer() -> ViewerId {
+        ViewerId::unauthenticated(&"viewer".into())
+    }
+
     const LEFT: PtzMotion = PtzMotion {
         pan: -1,
         tilt: 0,
@@ -247,9 +252,9 @@ mod tests {
     async fn nobody_there_to_stop_it_stops_it() {
         let activity = ActivityTracker::without_sessions();
         let (ptz, noted) = ptz(&activity);
-        let guard = activity.attend("viewer");
+        let guard = activity.attend(&viewer());
         let (_, is_at_end) = ptz
-            .continuous_move(ChannelId(0), "viewer", Direction::Left)
+            .continuous_move(ChannelId(0), &viewer(), Direction::Left)
             .expect("it turns");
         assert!(!is_at_end);
         // A finger that stays.
@@ -258,7 +263,7 @@ mod tests {
         tokio::time::sleep(2 * POLL_INTERVAL).await;
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         // A viewer that leaves.
-        ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
+        ptz.continuous_move(ChannelId(0), &viewer(), Direction::Left)
             .expect("it turns");
         drop(guard);
         for _ in 0..1000 {
@@ -276,11 +281,11 @@ mod tests {
     async fn a_second_press_takes_the_place_of_the_first() {
         let activity = ActivityTracker::without_sessions();
         let (ptz, noted) = ptz(&activity);
-        let _attending = activity.attend("viewer");
-        ptz.continuous_move(ChannelId(0), "viewer", Direction::Left)
+        let _attending = activity.attend(&viewer());
+        ptz.continuous_move(ChannelId(0), &viewer(), Direction::Left)
             .expect("it turns");
         tokio::time::sleep(LONGEST / 2).await;
-        ptz.continuous_move(ChannelId(0), "viewer", Direction::Up)
+        ptz.continuous_move(ChannelId(0), &viewer(), Direction::Up)
             .expect("it turns");
         tokio::time::sleep(LONGEST * 3 / 4).await;
         assert_eq!(noted.last().map(|motion| motion.tilt), Some(1));

@@ -2,6 +2,7 @@ use peercam_proto::{
     command::{PlaybackCommand, Reply},
     error::Error,
     media::ChannelId,
+    viewer::ViewerId,
 };
 
 use super::Device;
@@ -10,7 +11,7 @@ impl Device {
     /// A viewer's remote control of what it is being played of a channel.
     pub(super) async fn remote_control(
         &self,
-        viewer: &str,
+        viewer: &ViewerId,
         channel: ChannelId,
         command: PlaybackCommand,
     ) -> Result<Reply, Error> {

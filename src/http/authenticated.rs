@@ -19,6 +19,7 @@ use peercam_proto::{
     route::Route,
     sealed::{Keys, Opener},
     text::Printable,
+    viewer::ViewerId,
 };
 use peercam_task::boundary::Guarded;
 #[cfg(feature = "p2p")]
@@ -59,8 +60,8 @@ struct Asking<'a> {
 
 /// The session that a request is part of.
 struct Entered {
-    /// Its name.
-    session: String,
+    /// The viewer that has it.
+    session: ViewerId,
     /// Cancelled when the device ends it.
     ends: CancellationToken,
 }
@@ -343,7 +344,7 @@ impl AuthenticatedConnection {
             *session = Some((entered, ends));
         }
         let entered = session.as_ref().map(|(session, ends)| Entered {
-            session: session.id().as_str().to_owned(),
+            session: session.id().clone(),
             ends: ends.clone(),
         });
         let gone = || Error::new(ErrorKind::Unavailable, "the session has ended");

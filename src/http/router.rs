@@ -24,6 +24,7 @@ use peercam_proto::{
     query::Query,
     refusal::check_method,
     route::{Labels, MediaRequest, Route},
+    viewer::ViewerId,
 };
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -118,8 +119,8 @@ pub(super) enum Who<'a> {
     /// The holder of a credential.
     Holder {
         holder: &'a Holder,
-        /// The name of its session.
-        session: &'a str,
+        /// The viewer that has its session.
+        session: &'a ViewerId,
         /// Cancelled when the device ends that session.
         ends: &'a CancellationToken,
         /// The authority, which is told of faults that are charged to the holder.
@@ -294,7 +295,7 @@ impl App {
                 }
                 let (viewer, window) = (caller.viewer.clone(), window.millis());
                 let players = self.device.players();
-                let playback = players.start((&viewer, channel), index, window, self.clock);
+                let playback = players.start(&viewer, channel, index, window, self.clock);
                 let playback = playback.await?;
                 let (hevc, asked_at) = (self.hevc, request.asked_at);
                 let body = PlaybackBody::new(playback, permit, hevc, asked_at, caller, channel);

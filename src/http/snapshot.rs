@@ -87,7 +87,11 @@ mod tests {
         Connections, Metrics, Standing, Timeouts,
         permits::{Claim, Permits},
     };
-    use peercam_proto::{credential::Rank, network::Peer};
+    use peercam_proto::{credential::Rank, network::Peer, viewer::ViewerId};
+
+    fn guest() -> ViewerId {
+        ViewerId::unauthenticated(&"guest".into())
+    }
 
     #[test]
     fn a_still_that_is_not_read_goes_with_its_place() {
@@ -102,7 +106,7 @@ mod tests {
         let permit = permits.take(claim(Rank::Guest, "guest")).expect("free");
         let permit = StreamPermit::new(
             vec![permit],
-            ActivityTracker::without_sessions().attend("guest"),
+            ActivityTracker::without_sessions().attend(&guest()),
         );
         let still = StillBody {
             rest: vec![7; PIECE + 1].into(),
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn the_end_of_a_still_is_not_the_whole_of_it() {
         let whole = Bytes::from(vec![7; 2 * PIECE + 1]);
-        let guard = ActivityTracker::without_sessions().attend("guest");
+        let guard = ActivityTracker::without_sessions().attend(&guest());
         let mut still = StillBody {
             rest: whole.clone(),
             permit: Arc::new(StreamPermit::new(Vec::new(), guard)),

@@ -24,6 +24,7 @@ use peercam_proto::{
     request_line::Form,
     route::Route,
     text::Json,
+    viewer::ViewerId,
 };
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -181,12 +182,12 @@ impl Peer {
 async fn local(
     app: &App,
     permits: &LocalPermits,
-    route: FirmwareRoute<'_>,
+    route: FirmwareRoute,
     method: &Method,
     query: &str,
     mut body: RequestBody,
 ) -> Result<Response<Body>, Error> {
-    let allowed = match route {
+    let allowed = match &route {
         FirmwareRoute::Feedback { .. } | FirmwareRoute::Event => "POST",
         FirmwareRoute::Sessions | FirmwareRoute::Speaker => "GET",
         FirmwareRoute::Call => "GET, POST",
@@ -199,9 +200,9 @@ async fn local(
     }
     let _permit = permits.take(true)?;
     let text = match route {
-        FirmwareRoute::Feedback { session } => {
+        FirmwareRoute::Feedback { viewer } => {
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
-            app.device.tell(session, message).await?
+            app.device.tell(&viewer, message).await?
         }
         FirmwareRoute::Event => {
             let event = EventRequest::decode(&Query::parse(query)?)?;
@@ -220,7 +221,7 @@ async fn local(
         FirmwareRoute::Sessions => {
             let sessions = app.device.sessions().into_iter().map(|session| {
                 json!({
-                    "session": session.session,
+                    "session": session.viewer.as_str(),
                     "name": session.name,
                     "endpoint": session.endpoint,
                     "seconds": session.seconds,
@@ -254,6 +255,7 @@ async fn call(app: &App, CallWait { after, wait }: CallWait, permit: &Permit) ->
         } => ("called", Some(channel), vec![viewer.clone()]),
         CallState::Talking { channel, viewer } => ("talking", Some(channel), vec![viewer.clone()]),
     };
+    let viewers: Vec<_> = viewers.iter().map(ViewerId::as_str).collect();
     json!({
         "number": shown.number,
         "state": state,

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_proto::{command::PlaybackCommand, media::ChannelId};
+use peercam_proto::{command::PlaybackCommand, media::ChannelId, viewer::ViewerId};
 
 /// Viewer and channel of a playback.
-pub(super) type Key = (String, ChannelId);
+pub(super) type Key = (ViewerId, ChannelId);
 
 /// Time for which a command waits for its playback.
 const WAIT: Duration = Duration::from_secs(2);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn key(viewer: &str) -> Key {
-        (viewer.to_owned(), ChannelId(0))
+        (ViewerId::unauthenticated(&viewer.into()), ChannelId(0))
     }
 
     fn taken(early: &mut EarlyCommands, viewer: &str, now: Instant) -> Vec<PlaybackCommand> {

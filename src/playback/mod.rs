@@ -24,6 +24,7 @@ use peercam_proto::{
     command::PlaybackCommand,
     error::{Error, ErrorKind},
     media::{ChannelId, Delivery},
+    viewer::ViewerId,
 };
 use peercam_task::boundary::{self, Guarded, Part};
 use tokio::sync::{mpsc, oneshot};
@@ -120,7 +121,8 @@ impl PlaybackSessions {
     /// read.
     pub async fn start(
         &self,
-        (viewer, channel): (&str, ChannelId),
+        viewer: &ViewerId,
+        channel: ChannelId,
         index: Arc<dyn RecordingIndex>,
         window: Range<i64>,
         clock: Clock,
@@ -137,7 +139,7 @@ impl PlaybackSessions {
         let (orders, waiting_orders) = mpsc::channel(WAITING_ORDERS);
         let (sender, items) = mpsc::channel(WAITING_FRAMES);
         let replaced = CancellationToken::new();
-        let key = (viewer.to_owned(), channel);
+        let key = (viewer.clone(), channel);
         let number = {
             let mut table = self.table();
             if table.closed {
@@ -183,12 +185,12 @@ impl PlaybackSessions {
     /// nothing where it is to go; [`ErrorKind::Full`] if it was told too much at a time.
     pub async fn order(
         &self,
-        viewer: &str,
+        viewer: &ViewerId,
         channel: ChannelId,
         command: PlaybackCommand,
         may_come: bool,
     ) -> Result<u64, Error> {
-        let key = (viewer.to_owned(), channel);
+        let key = (viewer.clone(), channel);
         // A player may be gone before it has followed; then the one counts that took its place.
         for _ in 0..2 {
             match self.tell(&key, command, may_come)? {

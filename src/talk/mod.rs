@@ -32,6 +32,7 @@ use peercam_proto::{
     credential::Rank,
     error::{Error, ErrorKind},
     media::ChannelId,
+    viewer::ViewerId,
 };
 use peercam_task::boundary::{self, Guarded};
 use tokio_util::sync::CancellationToken;
@@ -129,7 +130,7 @@ pub struct SpeakerLease {
 
 /// Timeout for a talker who had to go, and its sound, to free the speaker.
 const HANDOVER: Duration = Duration::from_secs(3);
-/// Viewer's name on the turn of a beep.
+/// Party that has the turn of a beep.
 const ITSELF: &str = "the device itself";
 /// Reason of a talk that the device ends.
 const HUNG_UP: &str = "the device has hung up";
@@ -197,23 +198,28 @@ impl Speakers {
         &self,
         channel: ChannelId,
         rank: Rank,
-        viewer: &str,
+        viewer: &ViewerId,
     ) -> Result<SpeakerLease, Error> {
-        let mut turn = self.enter(channel, rank, viewer)?;
+        let mut turn = self.enter(channel, rank, viewer.to_party())?;
         let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
         // Also for one that has just ended by itself, and sounds still.
         turn.took_over = vacated.map_err(|_| taken(NoPermit::Full))? || rank > Rank::Guest;
         Ok(turn)
     }
 
-    fn enter(&self, channel: ChannelId, rank: Rank, viewer: &str) -> Result<SpeakerLease, Error> {
+    fn enter(
+        &self,
+        channel: ChannelId,
+        rank: Rank,
+        whose: Arc<str>,
+    ) -> Result<SpeakerLease, Error> {
         let Speaker {
             hardware, place, ..
         } = self.speaker(channel)?;
         let claim = Claim {
             rank,
-            whose: viewer.into(),
-            answers: viewer.into(),
+            answers: Arc::clone(&whose),
+            whose,
             share: 1,
             replaces_own: false,
         };
@@ -243,7 +249,7 @@ impl Speakers {
     /// # Errors
     /// As [`Speakers::take`], and what keeps the speaker from opening.
     pub fn beep(&self, channel: ChannelId) -> Result<(), Error> {
-        self.enter(channel, Rank::Guest, ITSELF)?.beep()
+        self.enter(channel, Rank::Guest, ITSELF.into())?.beep()
     }
 
     /// Sound that a speaker has played lately.
@@ -260,9 +266,9 @@ impl Speakers {
     }
 
     /// Ends what a viewer says.
-    pub fn hang_up(&self, viewer: &str) {
+    pub fn hang_up(&self, viewer: &ViewerId) {
         for speaker in self.inner.speakers.values() {
-            speaker.place.end_of(viewer, HUNG_UP);
+            speaker.place.end_of(viewer.as_str(), HUNG_UP);
         }
     }
 

@@ -107,7 +107,8 @@ async fn talk(deed: Deed, body: Body) -> Scene {
         ..Config::default()
     };
     let all_speakers = Speakers::new(Clock::start(), config, speakers, metrics);
-    let taken = all_speakers.take(CHANNEL, Rank::Owner, "viewer").await;
+    let viewer = ViewerId::unauthenticated(&"viewer".into());
+    let taken = all_speakers.take(CHANNEL, Rank::Owner, &viewer).await;
     let Ok(turn) = taken else {
         panic!("it is free")
     };

@@ -8,7 +8,8 @@
 //!
 //! - `signalling`, HTTP requests and their answers: [`request_line`], [`query`] and [`route`] read a
 //!   request, [`origin_policy`] judges one without credentials, [`command`] and [`call`] are what apps ask
-//!   for, [`firmware_api`] and [`feedback`] what firmware does; [`refusal`] answers errors.
+//!   for, [`firmware_api`] and [`feedback`] what firmware does, [`viewer`] the id of who they are about;
+//!   [`refusal`] answers errors.
 //! - `security`, proofs and secrecy: [`credential`] (pairing URIs, tokens, scopes), [`sealed`]
 //!   bodies, [`cookie`]s of listeners.
 //! - `container`, media as bytes: [`flv`], [`fmp4`], [`jpeg`], [`nal`] units and what a [`voice`]
@@ -41,5 +42,5 @@ pub use container::{flv, fmp4, jpeg, nal, voice};
 pub use security::{cookie, credential, encoding, sealed};
 pub use signalling::{
     call, command, farewell, feedback, firmware_api, network, origin_policy, peer_info, playhead,
-    query, refusal, request_line, route,
+    query, refusal, request_line, route, viewer,
 };

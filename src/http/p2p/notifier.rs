@@ -14,6 +14,7 @@ use peercam_proto::{
     credential::Scope,
     error::{Error, ErrorKind},
     feedback::{Feedback, MAX_FEEDBACK},
+    viewer::ViewerId,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -54,21 +55,21 @@ impl PeerNotifier {
     fn info(&self, view: &SessionView) -> SessionInfo {
         let rights = &view.holder.rights;
         SessionInfo {
-            session: view.id.as_str().to_owned(),
+            viewer: view.id.clone(),
             name: view.holder.claims.name.clone(),
             endpoint: view.endpoint.map(|endpoint| endpoint.to_string()),
             seconds: view.since.elapsed().as_secs(),
             takes_feedback: rights.scopes.contains(Scope::Feedback)
-                && self.peers.newest(view.id.as_str()).is_some(),
+                && self.peers.newest(&view.id).is_some(),
             may_talk: rights.scopes.contains(Scope::Voice),
             channels: rights.channels.clone(),
         }
     }
 
-    fn connection(&self, session: &str) -> Result<Connection, Error> {
+    fn connection(&self, viewer: &ViewerId) -> Result<Connection, Error> {
         let not_found = |reason| Err(Error::new(ErrorKind::NotFound, reason));
         let sessions = self.authority.sessions.list();
-        let Some(view) = sessions.iter().find(|view| view.id.as_str() == session) else {
+        let Some(view) = sessions.iter().find(|view| view.id == *viewer) else {
             return not_found(
                 "there is no such session: its viewer has left, or never was; GET /sessions lists those that are there",
             );
@@ -79,7 +80,7 @@ impl PeerNotifier {
                 "this viewer was paired without the scope feedback",
             ));
         }
-        match self.peers.newest(session) {
+        match self.peers.newest(viewer) {
             Some(connection) => Ok(connection),
             None if view.endpoint.is_none() => {
                 not_found("this viewer is there over TCP, by which a device cannot say anything")
@@ -88,8 +89,8 @@ impl PeerNotifier {
         }
     }
 
-    async fn exchange(&self, session: &str, message: Feedback) -> Result<String, Error> {
-        let connection = self.connection(session)?;
+    async fn exchange(&self, viewer: &ViewerId, message: Feedback) -> Result<String, Error> {
+        let connection = self.connection(viewer)?;
         let limits = Limits {
             body: Some(MAX_FEEDBACK),
             deadline: Instant::now() + REPLY_TIME,
@@ -150,8 +151,8 @@ impl ViewerNotifier for PeerNotifier {
         sessions.iter().map(|view| self.info(view)).collect()
     }
 
-    fn send(&self, session: &str, message: Feedback) -> BoxFuture<'_, Result<String, Error>> {
-        let session = session.to_owned();
-        Box::pin(async move { self.exchange(&session, message).await })
+    fn send(&self, viewer: &ViewerId, message: Feedback) -> BoxFuture<'_, Result<String, Error>> {
+        let viewer = viewer.clone();
+        Box::pin(async move { self.exchange(&viewer, message).await })
     }
 }

@@ -7,6 +7,7 @@ use peercam_net::{
     ReasonCounter,
     p2p::{CloseReason, Connection, Traffic},
 };
+use peercam_proto::viewer::ViewerId;
 use peercam_task::registry::{self, Entry};
 use prometheus_client::{
     collector::Collector,
@@ -14,8 +15,6 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::ConstGauge},
     registry::Registry,
 };
-
-use crate::access::SessionId;
 
 /// The connections of viewers that have a session, by which they can be told something and by which
 /// metrics see their paths.
@@ -28,8 +27,8 @@ pub struct Peers {
     closed: ReasonCounter,
 }
 
-/// A connection and the session that it belongs to.
-pub(super) type Peer = (SessionId, Connection);
+/// A connection and the viewer that it belongs to.
+pub(super) type Peer = (ViewerId, Connection);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Whose {
@@ -48,15 +47,13 @@ impl Peers {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    pub(super) fn enter(&self, session: SessionId, connection: Connection) -> Entry<Peer> {
-        self.table.insert((session, connection))
+    pub(super) fn enter(&self, viewer: ViewerId, connection: Connection) -> Entry<Peer> {
+        self.table.insert((viewer, connection))
     }
 
-    /// The newest connection of a session that is still there.
-    pub(super) fn newest(&self, session: &str) -> Option<Connection> {
-        let is_its = |(id, connection): &&Peer| {
-            id.as_str() == session && connection.close_reason().is_none()
-        };
+    /// The newest connection of a viewer that is still there.
+    pub(super) fn newest(&self, viewer: &ViewerId) -> Option<Connection> {
+        let is_its = |(id, connection): &&Peer| id == viewer && connection.close_reason().is_none();
         self.table.read(|peers| {
             let newest = peers.iter().rev().find(is_its);
             newest.map(|(_, connection)| connection.clone())
@@ -92,9 +89,9 @@ impl Collector for Peers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // Copied, so that nothing is asked of the endpoint while the table is locked.
         let peers = self.table.read(<[_]>::to_vec);
-        let is_newest = |at: usize, session: &SessionId| {
+        let is_newest = |at: usize, viewer: &ViewerId| {
             let mut newer = peers[at + 1..].iter();
-            newer.all(|(other, _)| other != session)
+            newer.all(|(other, _)| other != viewer)
         };
         let seen: Vec<_> = peers
             .iter()

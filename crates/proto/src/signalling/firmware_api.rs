@@ -5,15 +5,16 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     call::DeviceCallAction, error::Error, media::ChannelId, query::Query, route::last_part,
+    viewer::ViewerId,
 };
 
 /// A path that only programs on the device itself may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirmwareRoute<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirmwareRoute {
     /// `/…/forward/<session>/…/feedback`: a message to a viewer.
     Feedback {
-        /// The session's id.
-        session: &'a str,
+        /// The viewer that has the session.
+        viewer: ViewerId,
     },
     /// `/sessions`: who is there to be told something.
     Sessions,
@@ -25,9 +26,9 @@ pub enum FirmwareRoute<'a> {
     Speaker,
 }
 
-impl<'a> FirmwareRoute<'a> {
+impl FirmwareRoute {
     /// The local route of a path, if it is one.
-    pub fn from_path(path: &'a str) -> Option<Self> {
+    pub fn from_path(path: &str) -> Option<Self> {
         Some(match last_part(path) {
             "sessions" => Self::Sessions,
             "event" => Self::Event,
@@ -38,19 +39,12 @@ impl<'a> FirmwareRoute<'a> {
                 parts.next_back();
                 parts.find(|part| *part == "forward")?;
                 Self::Feedback {
-                    session: parts.next().unwrap_or_default(),
+                    viewer: ViewerId::from_firmware(parts.next().unwrap_or_default()),
                 }
             }
             _ => return None,
         })
     }
-}
-
-/// Returns whether a text could be the id of a session: 12 characters of base64url. The labels of
-/// viewers without a session never have this form, so nobody can be called by the id of another's.
-pub fn has_form_of_session_id(text: &str) -> bool {
-    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    text.len() == 12 && text.bytes().all(is_one)
 }
 
 /// Something that happened at a channel.
@@ -163,7 +157,7 @@ mod tests {
     #[test]
     fn paths_of_the_device_itself() {
         let session = |path| match FirmwareRoute::from_path(path) {
-            Some(FirmwareRoute::Feedback { session }) => Some(session),
+            Some(FirmwareRoute::Feedback { viewer }) => Some(viewer),
             _ => None,
         };
         for (path, expected) in [
@@ -179,7 +173,7 @@ mod tests {
             ("/forward/abc/command", None),
             ("/xforward/abc/feedback", None),
         ] {
-            assert_eq!(session(path), expected, "{path}");
+            assert_eq!(session(path), expected.map(ViewerId::from), "{path}");
         }
         assert_eq!(
             FirmwareRoute::from_path("/sessions"),

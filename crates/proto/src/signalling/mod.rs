@@ -13,3 +13,4 @@ pub mod query;
 pub mod refusal;
 pub mod request_line;
 pub mod route;
+pub mod viewer;

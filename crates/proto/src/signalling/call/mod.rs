@@ -13,6 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     feedback::CallSignal,
     media::{ChannelId, MediaTime},
+    viewer::ViewerId,
 };
 
 /// Action of a viewer on a call.
@@ -53,11 +54,11 @@ pub enum DeviceCallAction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Tell a viewer that the device calls.
-    Ring(String, ChannelId),
+    Ring(ViewerId, ChannelId),
     /// Tell a viewer what happened.
-    Tell(String, CallSignal),
+    Tell(ViewerId, CallSignal),
     /// Stop playing the voice of this viewer.
-    EndTalk(String),
+    EndTalk(ViewerId),
 }
 
 /// State of the device's call.
@@ -71,7 +72,7 @@ pub enum CallState {
         /// Channel whose picture the call is about.
         channel: ChannelId,
         /// Viewers that have not said no. Never empty.
-        viewers: Vec<String>,
+        viewers: Vec<ViewerId>,
         /// Time at which the device gives up.
         until: MediaTime,
     },
@@ -80,7 +81,7 @@ pub enum CallState {
         /// Channel that the viewer wants to see.
         channel: ChannelId,
         /// Viewer that rings.
-        viewer: String,
+        viewer: ViewerId,
         /// Time at which the viewer has rung in vain.
         until: MediaTime,
     },
@@ -89,7 +90,7 @@ pub enum CallState {
         /// Channel whose picture the call is about.
         channel: ChannelId,
         /// Viewer that talks.
-        viewer: String,
+        viewer: ViewerId,
     },
 }
 
@@ -107,8 +108,8 @@ pub struct Call {
 /// A viewer that does something about the call.
 #[derive(Clone, Copy, Debug)]
 pub struct Party<'a> {
-    /// Id that tells the viewer from others.
-    pub viewer: &'a str,
+    /// The viewer.
+    pub viewer: &'a ViewerId,
     /// Rank of the viewer.
     pub rank: Rank,
     /// Party that answers for it, if it proved a credential: itself, or the back end that let it
@@ -148,7 +149,7 @@ impl Call {
     }
 
     /// The viewers that have a part in it.
-    pub fn viewers(&self) -> &[String] {
+    pub fn viewers(&self) -> &[ViewerId] {
         match &self.state {
             CallState::Idle => &[],
             CallState::Calling { viewers, .. } => viewers,
@@ -163,7 +164,7 @@ impl Call {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there are none, [`ErrorKind::Busy`] if there is a call already.
-    pub fn ring(&mut self, channel: ChannelId, viewers: Vec<String>, now: MediaTime) -> Moved {
+    pub fn ring(&mut self, channel: ChannelId, viewers: Vec<ViewerId>, now: MediaTime) -> Moved {
         let mut effects = match &self.state {
             CallState::Idle => Vec::new(),
             CallState::Called { viewer, .. } if self.rank < Rank::Owner => {
@@ -208,7 +209,7 @@ impl Call {
                 self.rank = party.rank;
                 self.state = CallState::Called {
                     channel,
-                    viewer: viewer.to_owned(),
+                    viewer: viewer.clone(),
                     until: now.plus_micros(self.ring),
                 };
                 Ok(Vec::new())
@@ -249,7 +250,7 @@ impl Call {
             }
             (CallState::Talking { .. }, ViewerCallAction::HangUp | ViewerCallAction::Busy) => {
                 self.state = CallState::Idle;
-                Ok(vec![Effect::EndTalk(viewer.to_owned())])
+                Ok(vec![Effect::EndTalk(viewer.clone())])
             }
             (CallState::Calling { .. }, ViewerCallAction::Cancel) => {
                 Err(conflict("it is the device that calls; call_reject says no"))
@@ -301,13 +302,13 @@ impl Call {
         self.state = match what {
             ViewerCallAction::Start => CallState::Called {
                 channel,
-                viewer: viewer.to_owned(),
+                viewer: viewer.clone(),
                 until: now.plus_micros(self.ring),
             },
             // It was rung too, and somebody else was faster.
             ViewerCallAction::Answer if is_talking => CallState::Talking {
                 channel: of,
-                viewer: viewer.to_owned(),
+                viewer: viewer.clone(),
             },
             ViewerCallAction::HangUp | ViewerCallAction::Reject => CallState::Idle,
             _ => return None,
@@ -374,7 +375,7 @@ impl Call {
     }
 
     /// A viewer has left, which is as if it had hung up.
-    pub fn left(&mut self, viewer: &str) -> Vec<Effect> {
+    pub fn left(&mut self, viewer: &ViewerId) -> Vec<Effect> {
         // A guest takes nothing over, and hanging up reads neither channel nor time.
         let hangs_up = (ViewerCallAction::HangUp, ChannelId::default());
         let party = Party {
@@ -397,14 +398,14 @@ impl Call {
         self.rank = party.rank;
         self.state = CallState::Talking {
             channel,
-            viewer: viewer.to_owned(),
+            viewer: viewer.clone(),
         };
         let others = viewers.into_iter().filter(|other| other != viewer);
         tell_all(others, CallSignal::Cancel)
     }
 }
 
-fn tell_all(viewers: impl IntoIterator<Item = String>, signal: CallSignal) -> Vec<Effect> {
+fn tell_all(viewers: impl IntoIterator<Item = ViewerId>, signal: CallSignal) -> Vec<Effect> {
     let viewers = viewers.into_iter();
     viewers.map(|viewer| Effect::Tell(viewer, signal)).collect()
 }

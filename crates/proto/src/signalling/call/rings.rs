@@ -3,6 +3,7 @@ use crate::{
     credential::Rank,
     error::{Error, ErrorKind},
     media::MediaTime,
+    viewer::ViewerId,
 };
 
 /// Parties that are remembered. Who rang first of them is forgotten first.
@@ -27,7 +28,7 @@ pub(super) struct Rings {
 struct Guest {
     answers: String,
     /// Viewer of the last ring.
-    viewer: String,
+    viewer: ViewerId,
     in_vain: u32,
     last: MediaTime,
 }
@@ -55,7 +56,7 @@ impl Rings {
             }
             self.guests.push(Guest {
                 answers: answers.to_owned(),
-                viewer: party.viewer.to_owned(),
+                viewer: party.viewer.clone(),
                 in_vain: 1,
                 last: now,
             });
@@ -73,13 +74,13 @@ impl Rings {
             }
         }
         guest.in_vain = guest.in_vain.saturating_add(1);
-        guest.viewer = party.viewer.to_owned();
+        guest.viewer = party.viewer.clone();
         guest.last = now;
         Ok(())
     }
 
     /// The device has taken a viewer's call.
-    pub(super) fn taken(&mut self, viewer: &str) {
-        self.guests.retain(|guest| guest.viewer != viewer);
+    pub(super) fn taken(&mut self, viewer: &ViewerId) {
+        self.guests.retain(|guest| guest.viewer != *viewer);
     }
 }

@@ -25,11 +25,16 @@ fn at(micros: i64) -> MediaTime {
     MediaTime::from_micros(micros)
 }
 
-fn guest(viewer: &str) -> Party<'_> {
+/// A viewer of this name, for as long as the tests run.
+fn id(name: &str) -> &'static ViewerId {
+    Box::leak(Box::new(name.into()))
+}
+
+fn guest(name: &str) -> Party<'_> {
     Party {
-        viewer,
+        viewer: id(name),
         rank: Rank::Guest,
-        answers: Some(viewer),
+        answers: Some(name),
     }
 }
 
@@ -39,7 +44,7 @@ fn happen(call: &mut Call, what: Happens) -> Moved {
         Rings => call.ring(channel, vec!["a".into(), "b".into()], at(0)),
         Moves(viewer, what) => call.apply_request(guest(viewer), (what, channel), at(0)),
         Does(what) => call.device_moves(what),
-        Leaves(viewer) => Ok(call.left(viewer)),
+        Leaves(viewer) => Ok(call.left(id(viewer))),
         Expires => Ok(call.expire(at(RING))),
     }
 }
@@ -48,7 +53,10 @@ fn happen(call: &mut Call, what: Happens) -> Moved {
 fn stands(call: &Call) -> String {
     match call.state() {
         CallState::Idle => "idle".into(),
-        CallState::Calling { viewers, .. } => format!("calling {}", viewers.join(" ")),
+        CallState::Calling { viewers, .. } => {
+            let viewers: Vec<_> = viewers.iter().map(ViewerId::as_str).collect();
+            format!("calling {}", viewers.join(" "))
+        }
         CallState::Called { viewer, .. } => format!("called by {viewer}"),
         CallState::Talking { viewer, .. } => format!("talking with {viewer}"),
     }
@@ -217,7 +225,7 @@ fn the_owner_has_a_call_before_guests() {
         assert_eq!(moved, expected, "{from}: {what:?}");
         assert_eq!(stands(&call), then, "{from}: {what:?}");
         // Neither does a guest nor another owner take it back.
-        if call.viewers().contains(&"o".to_owned()) {
+        if call.viewers().contains(id("o")) {
             for other in [guest("a"), owner("p")] {
                 let start = (Viewer::Start, ChannelId(1));
                 let refused = call.apply_request(other, start, at(0));
@@ -277,7 +285,8 @@ fn guests_of_one_back_end_do_not_keep_the_device_ringing_either() {
     let mut call = Call::new(RING);
     let mut rung = 0;
     for number in 0..3600 {
-        let (viewer, now) = (format!("guest {number}"), at(number * 1_000_000));
+        let viewer = ViewerId::from(&*format!("guest {number}"));
+        let now = at(number * 1_000_000);
         let party = Party {
             viewer: &viewer,
             rank: Rank::Guest,
