@@ -115,6 +115,44 @@ impl Authority {
         &self.secrets
     }
 
+    /// An authority over secrets of its own.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<Self> {
+        let secrets = Secrets::new(&[1; 32], Secret::new([2; 32]));
+        let (clock, metrics) = (Clock::start(), Metrics::default());
+        let events = Events::new(clock);
+        let authority = Self::with_secrets(secrets, clock, 4, metrics, events);
+        Arc::new(authority.expect("random numbers"))
+    }
+
+    /// A caller that was paired with these scopes.
+    #[cfg(test)]
+    pub(crate) fn caller_for_tests(
+        self: &Arc<Self>,
+        scopes: impl IntoIterator<Item = peercam_proto::credential::Scope>,
+    ) -> super::Caller {
+        use peercam_proto::credential::{Channels, Claims, CredentialId, Issuer, Transport};
+        let claims = Claims {
+            id: CredentialId::new([1; 16]),
+            name: "phone".to_owned(),
+            scopes: scopes.into_iter().collect(),
+            channels: Channels::All,
+            expires: None,
+            peer: None,
+        };
+        let holder = Arc::new(Holder {
+            issuer: Issuer::LOCAL.to_owned(),
+            epoch: 0,
+            rights: claims.rights(),
+            claims,
+        });
+        let path = crate::events::ViewerPath::Direct;
+        let session = self.sessions.enter(Arc::clone(&holder), None, path, |_| ());
+        let session = session.expect("room");
+        let peer = peercam_proto::network::Peer::Relayed;
+        super::Caller::authenticated(holder, &session, self, peer, Transport::P2p)
+    }
+
     /// Takes over what the files say now, and ends the sessions of those that are let in no more.
     ///
     /// # Errors

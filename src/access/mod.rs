@@ -27,7 +27,7 @@ mod verifier;
 mod watch;
 
 pub use authority::{Access, Authority};
-pub use caller::{Caller, Proof};
+pub use caller::{Caller, Sequel};
 pub use data_dir::{DataDir, DataDirError, Lock};
 pub use files::FileError;
 pub use holder::Holder;
@@ -35,9 +35,7 @@ pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
 pub use policy::Need;
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
-pub use sessions::{
-    CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Sequel, Session, SessionView, Sessions,
-};
+pub use sessions::{CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Session, SessionView, Sessions};
 pub use store::{SecretStore, Secrets, StoreError, random};
 pub use verifier::{
     ExportError, SecureChannel, SignedRequest, TokenVerifier, Unauthenticated, Verified,

@@ -16,6 +16,7 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{Vital, VitalGuard};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::{holder::Holder, metrics::Metrics, store::random};
 use crate::events::{Event, Events, Text, ViewerPath};
@@ -51,13 +52,13 @@ struct Table {
     /// Oldest first.
     displaced: Vec<Key>,
     /// Work that goes on whether connections are there or not, by serial number.
-    sequels: Vec<(u64, Holder, End)>,
+    sequels: Vec<(u64, Arc<Holder>, CancellationToken)>,
     next_serial: u64,
 }
 
 /// A credential as a whole, not its id: whoever holds a mint key chooses ids as it likes.
 type Key = (Arc<Holder>, Option<EndpointId>);
-/// Ends a connection or a sequel; the word is for log and metrics.
+/// Ends a connection; the word is for log and metrics.
 type End = Box<dyn Fn(&'static str) + Send + Sync>;
 
 struct Slot {
@@ -89,13 +90,13 @@ pub struct Session {
     id: ViewerId,
     key: Key,
     serial: u64,
+    ends: CancellationToken,
     /// Permits for further requests; [`REQUESTS_OF_SESSION`] in all.
     pub requests: Arc<Semaphore>,
 }
 
-/// Work for a viewer that may outlast its connections, such as playing what it said last. Takes no
-/// place; its owner bounds it. Dropping it says that it is over.
-pub struct Sequel {
+/// Entry of work for a viewer that may outlast its connections. Dropping it says that it is over.
+pub(super) struct SequelEntry {
     sessions: Sessions,
     serial: u64,
 }
@@ -118,20 +119,26 @@ impl Sessions {
     }
 
     /// Lets a viewer in that has proved itself and came by this path. `end` ends the connection on
-    /// which it did.
+    /// which it did; what runs for it and is no part of the connection ends by [`Session::ends`].
     ///
     /// # Errors
     /// [`ErrorKind::Full`] with a reason that its player can show.
     pub fn enter(
         &self,
-        holder: Holder,
+        holder: Arc<Holder>,
         endpoint: Option<EndpointId>,
         path: ViewerPath,
         end: impl Fn(&'static str) + Send + Sync + 'static,
     ) -> Result<Session, Error> {
         let random =
             random().map_err(|error| Error::new(ErrorKind::Unavailable, error.to_string()))?;
-        let (key, fresh) = ((Arc::new(holder), endpoint), ViewerId::for_session(random));
+        let (key, fresh) = ((holder, endpoint), ViewerId::for_session(random));
+        let ends = CancellationToken::new();
+        let ending = ends.clone();
+        let end: End = Box::new(move |reason| {
+            ending.cancel();
+            end(reason);
+        });
         let mut table = self.lock();
         let displaced = if table.slots.iter().any(|slot| slot.key == key) {
             None
@@ -142,7 +149,7 @@ impl Sessions {
         table.next_serial += 1;
         let slot = table.slots.iter_mut().find(|slot| slot.key == key);
         // Entered before anybody is told to go: the slot is never free for a third one.
-        let connection: (u64, End) = (serial, Box::new(end));
+        let connection = (serial, end);
         let mut one_too_many = None;
         let (id, requests) = match slot {
             Some(slot) => {
@@ -181,22 +188,19 @@ impl Sessions {
             id,
             key,
             serial,
+            ends,
             requests,
         })
     }
 
-    /// Ties work that a viewer has begun to its holder: `end` ends it when the holder is let in no
-    /// more, also when its sessions have ended by then.
-    pub fn sequel(
-        &self,
-        holder: &Holder,
-        end: impl Fn(&'static str) + Send + Sync + 'static,
-    ) -> Sequel {
+    /// Ties work that a viewer has begun to its holder: `ends` is cancelled when the holder is let in
+    /// no more, also when its sessions have ended by then.
+    pub(super) fn sequel(&self, holder: Arc<Holder>, ends: CancellationToken) -> SequelEntry {
         let mut table = self.lock();
         let serial = table.next_serial;
         table.next_serial += 1;
-        table.sequels.push((serial, holder.clone(), Box::new(end)));
-        Sequel {
+        table.sequels.push((serial, holder, ends));
+        SequelEntry {
             sessions: self.clone(),
             serial,
         }
@@ -207,10 +211,10 @@ impl Sessions {
         let (mut ended, mut sequels) = (Vec::new(), Vec::new());
         {
             let mut table = self.lock();
-            for (serial, holder, end) in std::mem::take(&mut table.sequels) {
+            for (serial, holder, ends) in std::mem::take(&mut table.sequels) {
                 match reason(&holder) {
-                    Some(reason) => sequels.push((end, reason)),
-                    None => table.sequels.push((serial, holder, end)),
+                    Some(_) => sequels.push(ends),
+                    None => table.sequels.push((serial, holder, ends)),
                 }
             }
             let slots = std::mem::take(&mut table.slots);
@@ -224,8 +228,8 @@ impl Sessions {
         for (slot, reason) in ended {
             self.end(Some(slot), reason);
         }
-        for (end, reason) in sequels {
-            end(reason);
+        for ends in sequels {
+            ends.cancel();
         }
     }
 
@@ -352,6 +356,11 @@ impl Session {
         &self.id
     }
 
+    /// Token that is cancelled when the device ends this connection's part in the session.
+    pub fn ends(&self) -> &CancellationToken {
+        &self.ends
+    }
+
     /// Returns whether this connection is still part of its session.
     pub fn is_open(&self) -> bool {
         let table = self.sessions.lock();
@@ -380,7 +389,7 @@ impl Drop for Session {
     }
 }
 
-impl Drop for Sequel {
+impl Drop for SequelEntry {
     fn drop(&mut self) {
         let mut table = self.sessions.lock();
         table.sequels.retain(|(serial, ..)| *serial != self.serial);

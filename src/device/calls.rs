@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ActivityTracker, ViewerNotifier};
 use crate::{
-    access::Caller,
+    access::{Caller, Holder},
     events::{CallStage, Event, Events, Text},
     talk::Speakers,
 };
@@ -118,7 +118,7 @@ impl Calls {
         what: ViewerCallAction,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let answers = caller.proof.as_ref().map(|_| caller.answers());
+        let answers = caller.holder().map(Holder::answers);
         let party = Party {
             viewer: &caller.viewer,
             rank: caller.rank(),

@@ -138,11 +138,11 @@ impl Device {
         };
         let firmware = self.panels.firmware.get(&channel);
         if let Some(firmware) = firmware.filter(|_| !is_known) {
-            let proof = caller.proof.as_ref();
+            let holder = caller.holder();
             let command = MakerCommand {
                 text: &command.text,
-                scopes: caller.scopes,
-                credential: proof.map(|proof| (&*proof.issuer, proof.id)),
+                scopes: caller.scopes(),
+                credential: holder.map(|holder| (&*holder.issuer, holder.claims.id)),
             };
             match firmware.run(command).await {
                 Ok(text) if text.len() > MAX_REPLY => {

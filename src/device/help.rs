@@ -20,7 +20,7 @@ impl Device {
         let channels = self.hub.channels().into_iter();
         let channels: Vec<_> = channels
             .map(|(channel, ..)| channel)
-            .filter(|channel| caller.channels.contains(*channel))
+            .filter(|channel| caller.channels().contains(*channel))
             .collect();
         let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);
         let is_recorded = any(&|channel| self.recordings.of(*channel).is_ok());

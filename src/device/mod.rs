@@ -303,7 +303,7 @@ impl Device {
 
     async fn perform(&self, caller: &Caller, command: Command) -> Result<Answer, Error> {
         caller.check(Need::for_command(&command))?;
-        let check = |channel| self.hub.check_channel(channel, &caller.channels);
+        let check = |channel| self.hub.check_channel(channel, caller.channels());
         let reply = match command {
             Command::DeviceStatus { channel, query } => self.status(caller, channel, query),
             Command::RecordIndex {
@@ -347,7 +347,7 @@ impl Device {
                 self.hub
                     .channels()
                     .into_iter()
-                    .filter(|(channel, ..)| caller.channels.contains(*channel))
+                    .filter(|(channel, ..)| caller.channels().contains(*channel))
                     .map(|(channel, name, online)| ChannelState {
                         name: name.to_owned(),
                         channel,

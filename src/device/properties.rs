@@ -317,7 +317,7 @@ impl Device {
         caller.check(need)?;
         match row.owner {
             Owner::Device => Ok(()),
-            Owner::Channel => self.hub.check_channel(channel, &caller.channels),
+            Owner::Channel => self.hub.check_channel(channel, caller.channels()),
         }
     }
 

@@ -20,7 +20,7 @@ impl Device {
         };
         let (status, reason) = match (
             query,
-            self.hub.check_channel(channel, &caller.channels).and(may),
+            self.hub.check_channel(channel, caller.channels()).and(may),
         ) {
             (StatusQuery::Damaged, _) => {
                 let reason = "type is one of live, voice, playback, quality one of standard, high, \
@@ -49,7 +49,7 @@ impl Device {
             (StatusQuery::Live(_), Ok(())) => self.live_status(caller, channel),
         };
         // Apps are told from each other where they prove themselves.
-        let (connected, max_connected) = match caller.proof {
+        let (connected, max_connected) = match caller.holder() {
             Some(_) => self.activity.connected(),
             None => (self.viewers.count(), self.viewers.max()),
         };

@@ -72,12 +72,12 @@ impl Viewers {
             whose: caller.party(),
             answers: caller.answers(),
             // Without a credential nobody can be told from others.
-            share: match caller.proof {
+            share: match caller.holder() {
                 Some(_) => self.share + usize::from(is_still),
                 None => usize::MAX,
             },
             // With so few, the one before is most often its own that has not ended yet.
-            replaces_own: caller.proof.is_some() && self.share < FEW && !is_still,
+            replaces_own: caller.holder().is_some() && self.share < FEW && !is_still,
         };
         let of_media = match media {
             Media::Live | Media::Still => None,
@@ -149,14 +149,12 @@ fn full(does: &str, max: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Proof;
-    use peercam_proto::{
-        credential::{CredentialId, Scope},
-        route::Labels,
-    };
+    use crate::access::Authority;
+    use peercam_proto::credential::Scope;
 
     fn caller(address: &str) -> Caller {
-        Caller::unauthenticated(&Labels::default(), &address.into())
+        let address = format!("{address}:1").parse();
+        Caller::unauthenticated(address.expect("an address"))
     }
 
     #[test]
@@ -181,14 +179,7 @@ mod tests {
     #[test]
     fn a_still_has_a_place_beside_what_its_viewer_watches() {
         let viewers = Viewers::new(4, 1);
-        let phone = Caller {
-            scopes: [Scope::Live].into_iter().collect(),
-            proof: Some(Proof {
-                issuer: "local".into(),
-                id: CredentialId::new([1; 16]),
-            }),
-            ..caller("192.0.2.1")
-        };
+        let phone = Authority::for_tests().caller_for_tests([Scope::Live]);
         let _live = viewers.enter(&phone, Media::Live).expect("free");
         let still = viewers.enter(&phone, Media::Still).expect("one more");
         assert_eq!(viewers.count(), 2, "it ends nothing");

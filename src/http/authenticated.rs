@@ -19,23 +19,21 @@ use peercam_proto::{
     route::Route,
     sealed::{Keys, Opener},
     text::Printable,
-    viewer::ViewerId,
 };
 use peercam_task::boundary::Guarded;
 #[cfg(feature = "p2p")]
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Body,
     connection_handle::ConnectionHandle,
     reply,
     request_body::RequestBody,
-    router::{self, App, Who},
+    router::{self, App},
     sealed::seal,
 };
 use crate::access::{
-    Authority, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified,
+    Authority, Caller, Holder, Session, SignedRequest, TokenVerifier, Unauthenticated, Verified,
 };
 
 /// A connection of a peer that has to authenticate: until a request does, there is one constant
@@ -47,7 +45,7 @@ pub(super) struct AuthenticatedConnection {
     allow_clear_media: bool,
     wire: Box<dyn ConnectionHandle>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
-    session: Guarded<Option<(Session, CancellationToken)>>,
+    session: Guarded<Option<Session>>,
 }
 
 /// A request that proved itself, without its body.
@@ -58,12 +56,19 @@ struct Asking<'a> {
     asked_at: Instant,
 }
 
-/// The session that a request is part of.
-struct Entered {
-    /// The viewer that has it.
-    session: ViewerId,
-    /// Cancelled when the device ends it.
-    ends: CancellationToken,
+impl<'a> Asking<'a> {
+    /// The request, as it is routed.
+    fn request(&self, caller: Caller, body: RequestBody) -> router::Request<'a> {
+        router::Request {
+            method: self.method,
+            path: self.target.path,
+            query: self.target.rest.unwrap_or_default(),
+            headers: self.headers,
+            body,
+            caller,
+            asked_at: self.asked_at,
+        }
+    }
 }
 
 /// The connection has failed to prove itself too often and is answered no more.
@@ -126,21 +131,9 @@ impl AuthenticatedConnection {
         holder: Result<Holder, ClaimsError>,
         body: RequestBody,
     ) -> Response<Body> {
-        let target = asking.target;
         match self.admit(holder) {
-            Err(error) => self.refuse(app, target.path, body, &error).await,
-            Ok((holder, entered)) => {
-                let mut request = router::Request {
-                    method: asking.method,
-                    path: target.path,
-                    query: target.rest.unwrap_or_default(),
-                    body,
-                    headers: asking.headers,
-                    who: self.who(&holder, &entered),
-                    asked_at: asking.asked_at,
-                };
-                app.respond(&mut request).await
-            }
+            Err(error) => self.refuse(app, asking.target.path, body, &error).await,
+            Ok(caller) => app.respond(&mut asking.request(caller, body)).await,
         }
     }
 
@@ -167,7 +160,7 @@ impl AuthenticatedConnection {
         let query = target.rest.unwrap_or_default();
         let route = Route::from_path(target.path).ok();
         let is_command = route == Some(Route::Command);
-        let checked = self.admit(holder).and_then(|(holder, entered)| {
+        let checked = self.admit(holder).and_then(|caller| {
             let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
             if is_command && target.rest.is_some() {
                 return Err(Error::bad_request(
@@ -180,9 +173,9 @@ impl AuthenticatedConnection {
                     "this listener does not send media unencrypted; leave _crypto=off out, or have the device's owner set allow_clear_media",
                 ));
             }
-            Ok((holder, entered, wants_clear))
+            Ok((caller, wants_clear))
         });
-        let (holder, entered, wants_clear) = match checked {
+        let (caller, wants_clear) = match checked {
             Ok(checked) => checked,
             Err(error) => {
                 let body = RequestBody::clear(body);
@@ -196,16 +189,7 @@ impl AuthenticatedConnection {
         } else {
             RequestBody::sealed(body, Opener::request(keys.request))
         };
-        let mut request = router::Request {
-            method: asking.method,
-            path: target.path,
-            query,
-            body,
-            headers: asking.headers,
-            who: self.who(&holder, &entered),
-            asked_at: asking.asked_at,
-        };
-        let response = app.respond(&mut request).await;
+        let response = app.respond(&mut asking.request(caller, body)).await;
         // Refusals are sealed in any case: clear is what the media alone may be.
         if wants_clear && response.status().is_success() {
             return response;
@@ -231,9 +215,7 @@ impl AuthenticatedConnection {
     /// Notes that something of this connection has panicked.
     pub(super) fn panicked(&self) {
         let session = self.session.lock();
-        let holder = session
-            .as_ref()
-            .map(|(session, _)| session.holder().clone());
+        let holder = session.as_ref().map(|session| session.holder().clone());
         drop(session);
         if let Some(holder) = holder {
             self.authority.note_panic(&holder);
@@ -244,7 +226,7 @@ impl AuthenticatedConnection {
     #[cfg(feature = "p2p")]
     pub(super) fn viewer(&self) -> Option<String> {
         let session = self.session.lock();
-        let holder = session.as_ref().map(|(session, _)| session.holder());
+        let holder = session.as_ref().map(Session::holder);
         holder.map(|holder| Printable(&holder.claims.name).to_string())
     }
 
@@ -255,21 +237,10 @@ impl AuthenticatedConnection {
         let session = self.session.lock();
         match session.as_ref() {
             None => Some(None),
-            Some((session, _)) => {
+            Some(session) => {
                 let requests = Arc::clone(&session.requests);
                 requests.try_acquire_owned().ok().map(Some)
             }
-        }
-    }
-
-    fn who<'a>(&'a self, holder: &'a Holder, entered: &'a Entered) -> Who<'a> {
-        Who::Holder {
-            holder,
-            session: &entered.session,
-            ends: &entered.ends,
-            authority: &self.authority,
-            peer: self.wire.peer(),
-            transport: self.wire.transport(),
         }
     }
 
@@ -299,10 +270,10 @@ impl AuthenticatedConnection {
     }
 
     /// Lets the holder of a credential in: it must be good now, and there must be a place.
-    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<(Holder, Entered), Error> {
+    fn admit(&self, holder: Result<Holder, ClaimsError>) -> Result<Caller, Error> {
         let forbidden = |reason: String| Error::new(ErrorKind::Forbidden, reason);
         let holder = holder.map_err(|error| forbidden(error.to_string()))?;
-        let holder = self.authority.admit(holder)?;
+        let holder = Arc::new(self.authority.admit(holder)?);
         match (holder.claims.peer, self.verifier.peer()) {
             (None, _) => {}
             (pinned, shown) if pinned == shown => {}
@@ -317,38 +288,29 @@ impl AuthenticatedConnection {
                 )));
             }
         }
+        let (peer, transport) = (self.wire.peer(), self.wire.transport());
         let mut session = self.session.lock();
-        if !session
-            .as_ref()
-            .is_some_and(|(session, _)| session.is_open())
-        {
+        if !session.as_ref().is_some_and(Session::is_open) {
             // The device has ended the session that this connection had: what it asks now needs a
             // place like anybody's.
             *session = None;
-            let sessions = &self.authority.sessions;
-            let (ends, end_wire) = (CancellationToken::new(), self.wire.ending());
-            let ending = ends.clone();
-            // What runs for it and is no part of the connection ends too.
-            let end = move |reason| {
-                ending.cancel();
-                end_wire(reason);
-            };
-            let (peer, path) = (self.verifier.peer(), self.wire.path());
-            let entered = sessions.enter(holder.clone(), peer, path, end)?;
-            tracing::debug!(peer = %self.wire.peer(), viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
+            let (sessions, end) = (&self.authority.sessions, self.wire.ending());
+            let (endpoint, path) = (self.verifier.peer(), self.wire.path());
+            let entered = sessions.enter(Arc::clone(&holder), endpoint, path, end)?;
+            tracing::debug!(%peer, viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.verifier.peer() {
                 self.authority.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
             self.wire.entered(&entered)?;
-            *session = Some((entered, ends));
+            *session = Some(entered);
         }
-        let entered = session.as_ref().map(|(session, ends)| Entered {
-            session: session.id().clone(),
-            ends: ends.clone(),
-        });
         let gone = || Error::new(ErrorKind::Unavailable, "the session has ended");
-        Ok((holder, entered.ok_or_else(gone)?))
+        let session = session.as_ref().ok_or_else(gone)?;
+        let authority = &self.authority;
+        Ok(Caller::authenticated(
+            holder, session, authority, peer, transport,
+        ))
     }
 
     /// The constant answer.

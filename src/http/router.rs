@@ -2,10 +2,9 @@
 //!
 //! Invariants: rights are checked before anything is done; a channel that is not its caller's looks
 //! as if it were not there; and whatever goes wrong is an answer. How a caller was authenticated is
-//! no concern of routes: they see a [`Who`].
+//! no concern of routes.
 
 use std::{
-    net::SocketAddr,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use peercam_hal::{HalError, clock::Clock};
 use peercam_proto::{
     command::{self, Reply, Status},
-    credential::{Channels, Transport},
+    credential::Channels,
     error::{Error, ErrorKind},
     flv::HevcForm,
     media::Content,
@@ -24,11 +23,9 @@ use peercam_proto::{
     query::Query,
     refusal::check_method,
     route::{Labels, MediaRequest, Route},
-    viewer::ViewerId,
 };
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Metrics,
@@ -42,7 +39,7 @@ use super::{
     stream_permit::StreamPermit,
 };
 use crate::{
-    access::{Authority, Caller, Holder, Need, Sequel},
+    access::{Caller, Need},
     device::{Answer, Device, Media, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,
@@ -91,112 +88,14 @@ pub(super) struct Request<'a> {
     pub(super) query: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: RequestBody,
-    pub(super) who: Who<'a>,
+    pub(super) caller: Caller,
     pub(super) asked_at: Instant,
-}
-
-/// End of work that outlives its request, with the session of whoever asked, for as long as they are
-/// held.
-pub(super) struct Watch {
-    /// Cancelled when the device ends the session of whoever asked, and when it would if whoever asked
-    /// had not left.
-    pub(super) ends: CancellationToken,
-    /// Notes that the work has panicked.
-    pub(super) panicked: Box<dyn FnOnce() + Send>,
-    /// Has the work ended when the connection is gone.
-    pub(super) sequel: Option<Sequel>,
-}
-
-/// Principal of a request.
-#[derive(Clone, Copy)]
-pub(super) enum Who<'a> {
-    /// A peer on a listener that is open.
-    Anybody {
-        address: SocketAddr,
-        /// The address without its port.
-        name: &'a Arc<str>,
-    },
-    /// The holder of a credential.
-    Holder {
-        holder: &'a Holder,
-        /// The viewer that has its session.
-        session: &'a ViewerId,
-        /// Cancelled when the device ends that session.
-        ends: &'a CancellationToken,
-        /// The authority, which is told of faults that are charged to the holder.
-        authority: &'a Arc<Authority>,
-        peer: Peer,
-        transport: Transport,
-    },
-}
-
-impl<'a> Who<'a> {
-    pub(super) fn caller(self, labels: &Labels) -> Caller {
-        match self {
-            Self::Anybody { name, .. } => Caller::unauthenticated(labels, name),
-            Self::Holder {
-                holder,
-                session,
-                transport,
-                ..
-            } => {
-                let credential = (holder.issuer.as_str(), &holder.claims, &holder.rights);
-                Caller::authenticated(credential, session, labels, transport)
-            }
-        }
-    }
-
-    /// Ties for work that outlives the request. A peer on an open listener has no session, and
-    /// nothing is charged to it.
-    pub(super) fn watch(self) -> Watch {
-        match self {
-            Self::Anybody { .. } => Watch {
-                ends: CancellationToken::new(),
-                panicked: Box::new(|| {}),
-                sequel: None,
-            },
-            Self::Holder {
-                holder,
-                ends,
-                authority,
-                ..
-            } => {
-                let ends = ends.child_token();
-                let ending = ends.clone();
-                let sequel = authority.sessions.sequel(holder, move |_| ending.cancel());
-                let (authority, holder) = (Arc::clone(authority), holder.clone());
-                Watch {
-                    ends,
-                    panicked: Box::new(move || authority.note_panic(&holder)),
-                    sequel: Some(sequel),
-                }
-            }
-        }
-    }
-
-    /// Authorizes something; returns the channels for which it may be done.
-    fn check(self, need: Need) -> Result<&'a Channels, Error> {
-        match self {
-            Self::Anybody { .. } => Ok(&Channels::All),
-            Self::Holder { holder, .. } => {
-                need.check(holder.rights.scopes, &holder.rights.channels)?;
-                Ok(&holder.rights.channels)
-            }
-        }
-    }
-
-    fn peer(self) -> Peer {
-        match self {
-            Self::Anybody { address, .. } => Peer::At(address),
-            Self::Holder { peer, .. } => peer,
-        }
-    }
 }
 
 impl App {
     /// Answers a request: whatever goes wrong is an answer too.
     pub(super) async fn respond(&self, request: &mut Request<'_>) -> Response<Body> {
-        let (method, path, query, who) = (request.method, request.path, request.query, request.who);
+        let (method, path, query) = (request.method, request.path, request.query);
         let route = Route::from_path(path);
         let result = match &route {
             Ok(route) => self.dispatch(*route, request).await,
@@ -205,8 +104,9 @@ impl App {
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                log_refusal(method, path, query, who.peer(), &error);
-                let error = self.beside(&route, query, who, error);
+                log_refusal(method, path, query, request.caller.peer, &error);
+                let asked = route.as_ref().map_or("", |route| route.as_str());
+                let error = self.device.beside(&request.caller, asked, error);
                 let mut response = reply::refusal(&error);
                 if let (ErrorKind::MethodNotAllowed, Ok(route)) = (error.kind(), &route) {
                     let allowed = HeaderValue::from_static(route.allowed_methods());
@@ -218,20 +118,6 @@ impl App {
         let label = route.as_ref().map_or("other", |route| route.as_str());
         self.metrics.request(label, response.status().as_u16());
         response
-    }
-
-    /// The error; if it says that something is not offered, with a word on what is.
-    fn beside(
-        &self,
-        route: &Result<Route, Error>,
-        query: &str,
-        who: Who<'_>,
-        error: Error,
-    ) -> Error {
-        let asked = route.as_ref().map_or("", |route| route.as_str());
-        let labels = Query::parse(query).and_then(|query| Labels::from_query(&query));
-        let caller = who.caller(&labels.unwrap_or_default());
-        self.device.beside(&caller, asked, error)
     }
 
     /// Counts an answer.
@@ -246,59 +132,59 @@ impl App {
         request: &mut Request<'_>,
     ) -> Result<Response<Body>, Error> {
         check_method(route.allowed_methods(), request.method)?;
-        let channels = match request.who.check(Need::for_route(route)) {
-            Ok(channels) => channels,
-            Err(error) => {
-                // Whoever still sends sees the reason.
-                Box::pin(request.body.discard()).await;
-                return Err(error);
-            }
-        };
+        if let Err(error) = request.caller.check(Need::for_route(route)) {
+            // Whoever still sends sees the reason.
+            Box::pin(request.body.discard()).await;
+            return Err(error);
+        }
         match route {
             Route::Command => self.command(request).await,
             // Apart, so that a command need not carry room for them.
             Route::Voice => Box::pin(self.voice(request)).await,
             Route::Snapshot => Box::pin(self.snapshot(request)).await,
-            Route::Health => Ok(self.health(channels)),
+            Route::Health => Ok(self.health(request.caller.channels())),
             Route::Metrics => self.metrics_text(),
             Route::Media => Box::pin(self.media(request)).await,
         }
     }
 
-    async fn media(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
+    async fn media(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
         let query = Query::parse(request.query)?;
         let labels = Labels::from_query(&query)?;
-        let caller = request.who.caller(&labels);
+        request.caller.introduce(&labels);
+        let caller = &request.caller;
         let media = MediaRequest::decode(&query)?;
         caller.check(Need::for_media(&media))?;
         // HEAD asks whether there would be an answer: a permit is taken, and no camera opened.
         let is_head = request.method == Method::HEAD;
-        let visible = |channel| self.hub.check_channel(channel, &caller.channels);
+        let visible = |channel| self.hub.check_channel(channel, caller.channels());
         match media {
             MediaRequest::Live(stream) => {
                 visible(stream.channel)?;
-                let permit = self.take_permit(&caller, Some(Media::Live))?;
+                let permit = self.take_permit(caller, Some(Media::Live))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
                 let subscription = self.hub.subscribe(stream).await?;
                 let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body = LiveBody::new(subscription, permit, hevc, asked_at, caller, labels);
+                let body =
+                    LiveBody::new(subscription, permit, hevc, asked_at, caller.clone(), labels);
                 Ok(flv(Body::live(body)))
             }
             MediaRequest::Playback { channel, window } => {
                 visible(channel)?;
                 let index = Arc::clone(self.device.recordings().of(channel)?);
-                let permit = self.take_permit(&caller, Some(Media::Playback))?;
+                let permit = self.take_permit(caller, Some(Media::Playback))?;
                 if is_head {
                     return Ok(flv(Body::whole(Bytes::new())));
                 }
-                let (viewer, window) = (caller.viewer.clone(), window.millis());
+                let (viewer, window) = (&caller.viewer, window.millis());
                 let players = self.device.players();
-                let playback = players.start(&viewer, channel, index, window, self.clock);
+                let playback = players.start(viewer, channel, index, window, self.clock);
                 let playback = playback.await?;
                 let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body = PlaybackBody::new(playback, permit, hevc, asked_at, caller, channel);
+                let body =
+                    PlaybackBody::new(playback, permit, hevc, asked_at, caller.clone(), channel);
                 Ok(flv(Body::playback(body)))
             }
             MediaRequest::Download { file_name, offset } => {
@@ -309,7 +195,7 @@ impl App {
                 let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
                 // Which channels there are is not to be found out by names.
                 visible(channel).map_err(|_| no_such())?;
-                let permit = self.take_permit(&caller, Some(Media::Download))?;
+                let permit = self.take_permit(caller, Some(Media::Download))?;
                 let index = self
                     .device
                     .recordings()
@@ -357,8 +243,8 @@ impl App {
         let body =
             std::str::from_utf8(&body).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
         let (command, labels) = command::decode_request(request.query, body)?;
-        let caller = request.who.caller(&labels);
-        let doing = pin!(self.device.apply(&caller, command));
+        request.caller.introduce(&labels);
+        let doing = pin!(self.device.apply(&request.caller, command));
         let reply = match within(COMMAND_TIME, doing).await {
             Ok(Answer::Whole(reply)) => reply,
             Ok(Answer::List(text, rest)) => {

@@ -25,7 +25,7 @@ use super::{
     router::App,
     trusted::{self, LocalPermits},
 };
-use crate::access::{Authority, TokenVerifier};
+use crate::access::{Authority, Caller, TokenVerifier};
 
 /// The HTTP parser's buffer for a request head, and how many bytes of an answer hyper takes ahead
 /// of the socket. A longer head is answered with 431.
@@ -195,8 +195,7 @@ async fn serve_trusted(
         allowed,
         is_local,
         permits,
-        address,
-        name: address.ip().to_string().into(),
+        caller: Caller::unauthenticated(address),
     });
     let service = service_fn(move |request: Request<Incoming>| {
         let asked_at = Instant::now();

@@ -51,12 +51,16 @@ impl StillBody {
 
 impl App {
     /// One picture of now, as a JPEG.
-    pub(super) async fn snapshot(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
+    pub(super) async fn snapshot(
+        &self,
+        request: &mut Request<'_>,
+    ) -> Result<Response<Body>, Error> {
         let query = Query::parse(request.query)?;
-        let caller = request.who.caller(&Labels::from_query(&query)?);
+        request.caller.introduce(&Labels::from_query(&query)?);
+        let caller = &request.caller;
         let channel = query.channel()?;
-        self.hub.check_channel(channel, &caller.channels)?;
-        let permit = Arc::new(self.take_permit(&caller, Some(Media::Still))?);
+        self.hub.check_channel(channel, caller.channels())?;
+        let permit = Arc::new(self.take_permit(caller, Some(Media::Still))?);
         let held: Permit = Arc::clone(&permit) as _;
         let still = self.stills.take(channel, &held).await?;
         tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = still.len(), "still");

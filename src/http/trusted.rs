@@ -5,7 +5,7 @@
 //! routes; viewers cannot take the places of programs on the device, nor programs that wait those
 //! of others.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -34,8 +34,9 @@ use super::{
     connection_handle::no_place,
     reply,
     request_body::RequestBody,
-    router::{self, App, Who},
+    router::{self, App},
 };
+use crate::access::Caller;
 
 /// Places for requests on open listeners: those of viewers leave some to programs on the device, and
 /// those of programs that wait for something leave some to the others.
@@ -94,9 +95,8 @@ pub(super) struct Peer {
     /// Set if the listener is on loopback: it has the routes for programs on the device itself.
     pub(super) is_local: bool,
     pub(super) permits: LocalPermits,
-    pub(super) address: SocketAddr,
-    /// The address without its port.
-    pub(super) name: Arc<str>,
+    /// The peer, as it is before it has said anything.
+    pub(super) caller: Caller,
 }
 
 impl Peer {
@@ -112,9 +112,9 @@ impl Peer {
             allowed,
             is_local,
             permits,
-            address,
-            name,
+            caller,
         } = self;
+        let address = caller.peer;
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let origin = match origin_policy::check(&parts.headers, &form, allowed) {
@@ -161,10 +161,7 @@ impl Peer {
                     query: parts.uri.query().unwrap_or_default(),
                     headers: &parts.headers,
                     body: RequestBody::clear(body),
-                    who: Who::Anybody {
-                        address: *address,
-                        name,
-                    },
+                    caller: caller.clone(),
                     asked_at,
                 };
                 app.respond(&mut request).await

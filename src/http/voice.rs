@@ -16,7 +16,7 @@ use super::{
     body::Body,
     reply,
     request_body::RequestBody,
-    router::{App, Request, Watch, Who},
+    router::{App, Request},
 };
 use crate::{
     access::Caller,
@@ -30,16 +30,16 @@ impl App {
             query,
             headers,
             body,
-            who,
+            caller,
             ..
         } = request;
         let asked = Query::parse(query).and_then(|query| {
-            let caller = who.caller(&Labels::from_query(&query)?);
+            caller.introduce(&Labels::from_query(&query)?);
             let channel = query.channel()?;
-            self.hub.check_channel(channel, &caller.channels)?;
+            self.hub.check_channel(channel, caller.channels())?;
             // In clear, or within QUIC, the head of the request is its sender's own. Over TCP with a
             // token it may be anybody's on the way: there the parameters decide how a talk is read.
-            let has_own_head = !is_under_token(*who);
+            let has_own_head = !is_under_token(caller);
             let content_type = has_own_head
                 .then(|| headers.get(header::CONTENT_TYPE))
                 .flatten();
@@ -52,13 +52,10 @@ impl App {
             } else {
                 Pace::Live
             };
-            Ok((caller, channel, declared, pace))
+            Ok((channel, declared, pace))
         });
         let talked = match asked {
-            Ok((caller, channel, declared, pace)) => {
-                self.talk(&caller, channel, declared, pace, body, *who)
-                    .await
-            }
+            Ok((channel, declared, pace)) => self.talk(caller, channel, declared, pace, body).await,
             Err(error) => Err(error),
         };
         match talked {
@@ -89,7 +86,6 @@ impl App {
         declared: Declared,
         pace: Pace,
         body: &mut RequestBody,
-        who: Who<'_>,
     ) -> Result<Talked, Error> {
         let _permit = self.take_permit(caller, None)?;
         let speakers = self.device.speakers();
@@ -97,23 +93,19 @@ impl App {
             .take(channel, caller.rank(), &caller.viewer)
             .await?;
         tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let Watch {
-            ends,
-            panicked,
-            sequel,
-        } = who.watch();
+        let sequel = caller.sequel();
         let signals = TalkSignals {
             has_left: CancellationToken::new(),
-            is_barred: ends,
+            is_barred: sequel.ends.clone(),
         };
         let _leaves = signals.has_left.clone().drop_guard();
         let (talker, has_left) = (caller.clone(), signals.has_left.clone());
-        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| {
-            drop(sequel);
-            match talked {
-                Ok(talked) => log_end(&talker, channel, talked, has_left.is_cancelled()),
-                Err(Panicked) => panicked(),
+        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| match talked {
+            Ok(talked) => {
+                drop(sequel);
+                log_end(&talker, channel, talked, has_left.is_cancelled());
             }
+            Err(Panicked) => sequel.panicked(),
         };
         let (played, talked) = turn.play(body.take(), declared, pace, signals, ended).await;
         if let Some(played) = played {
@@ -124,14 +116,8 @@ impl App {
 }
 
 /// Returns whether a token covers a request and not its head.
-fn is_under_token(who: Who<'_>) -> bool {
-    matches!(
-        who,
-        Who::Holder {
-            transport: Transport::Tcp,
-            ..
-        }
-    )
+fn is_under_token(caller: &Caller) -> bool {
+    caller.transport == Transport::Tcp && caller.holder().is_some()
 }
 
 /// Says how a talk ended.

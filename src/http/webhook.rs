@@ -101,16 +101,16 @@ impl CustomHandler for CommandWebhook {
         channel: ChannelId,
         command: &'a CustomCommand,
     ) -> BoxFuture<'a, Result<String, Error>> {
-        let proof = caller.proof.as_ref();
-        let scopes: Vec<_> = caller.scopes.iter().map(Scope::as_str).collect();
+        let holder = caller.holder();
+        let scopes: Vec<_> = caller.scopes().iter().map(Scope::as_str).collect();
         let text = json!({
             "name": command.name(),
             "cmd": command.text,
             "channel": channel.0,
-            "caller": &*caller.name,
+            "caller": caller.name(),
             "scopes": scopes,
-            "issuer": proof.map(|proof| &*proof.issuer),
-            "credential": proof.map(|proof| proof.id.to_string()),
+            "issuer": holder.map(|holder| &*holder.issuer),
+            "credential": holder.map(|holder| holder.claims.id.to_string()),
         });
         Box::pin(async move {
             let answer = self.ask(text.to_string()).await;

@@ -7,7 +7,12 @@ use peercam_proto::credential::{Channels, Claims, CredentialId, Scope, Scopes};
 
 use super::*;
 
-fn holder(id: u8, scope: Scope) -> Holder {
+fn holder(id: u8, scope: Scope) -> Arc<Holder> {
+    of("local", id, scope)
+}
+
+/// A holder of a credential of this issuer.
+fn of(issuer: &str, id: u8, scope: Scope) -> Arc<Holder> {
     let claims = Claims {
         id: CredentialId::new([id; 16]),
         name: format!("viewer {id}"),
@@ -16,12 +21,12 @@ fn holder(id: u8, scope: Scope) -> Holder {
         expires: None,
         peer: None,
     };
-    Holder {
-        issuer: "local".to_owned(),
+    Arc::new(Holder {
+        issuer: issuer.to_owned(),
         epoch: 0,
         rights: claims.rights(),
         claims,
-    }
+    })
 }
 
 fn sessions_of(max: usize) -> Sessions {
@@ -121,9 +126,7 @@ fn the_owner_gets_a_place_and_who_had_it_is_told() {
 fn an_admin_of_a_back_end_gets_a_guests_place_and_never_the_owners() {
     let sessions = sessions_of(2);
     let enter = |id, issuer: &str, scope| {
-        let mut holder = holder(id, scope);
-        holder.issuer = issuer.to_owned();
-        sessions.enter(holder, None, ViewerPath::Tcp, |_| ())
+        sessions.enter(of(issuer, id, scope), None, ViewerPath::Tcp, |_| ())
     };
     let owner = enter(1, "local", Scope::Admin).expect("room");
     let guest = enter(2, "local", Scope::Voice).expect("room");
@@ -153,11 +156,9 @@ fn sessions_end_by_what_their_credential_says() {
 fn credentials_with_one_id_are_judged_each_for_itself() {
     let sessions = sessions_of(4);
     let own = guest(&sessions, 1, None).expect("room");
-    let mut minted = holder(1, Scope::Voice);
-    minted.issuer = "shop".to_owned();
-    let minted = sessions
-        .enter(minted, None, ViewerPath::Tcp, |_| ())
-        .expect("room");
+    let minted = of("shop", 1, Scope::Voice);
+    let minted = sessions.enter(minted, None, ViewerPath::Tcp, |_| ());
+    let minted = minted.expect("room");
     sessions.end_where(|holder| (holder.issuer == "shop").then_some("revoked"));
     assert!(own.is_open() && !minted.is_open());
 }
@@ -184,11 +185,10 @@ fn one_viewer_has_a_few_connections_and_the_newest_are_kept() {
 #[test]
 fn a_back_end_leaves_sessions_to_others() {
     let sessions = sessions_of(4);
-    let of = |issuer: &str, id| Holder {
-        issuer: issuer.to_owned(),
-        ..holder(id, Scope::Voice)
+    let enter = |issuer, id| {
+        let holder = of(issuer, id, Scope::Voice);
+        sessions.enter(holder, None, ViewerPath::Tcp, |_| ())
     };
-    let enter = |issuer, id| sessions.enter(of(issuer, id), None, ViewerPath::Tcp, |_| ());
     let shop: Vec<_> = (0..4).map(|id| enter("shop", id)).collect();
     let shop: Vec<_> = shop.into_iter().map(|one| one.expect("free")).collect();
     assert!(enter("shop", 9).is_err());
@@ -201,30 +201,25 @@ fn a_back_end_leaves_sessions_to_others() {
 #[test]
 fn what_outlasts_a_connection_ends_when_its_holder_is_let_in_no_more() {
     let sessions = sessions_of(4);
-    let ended: Vec<_> = (0..3).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     let sequel = |id: u8| {
-        let ended = Arc::clone(&ended[usize::from(id)]);
-        sessions.sequel(&holder(id, Scope::Voice), move |_| {
-            ended.fetch_add(1, Ordering::Relaxed);
-        })
+        let ends = CancellationToken::new();
+        (
+            sessions.sequel(holder(id, Scope::Voice), ends.clone()),
+            ends,
+        )
     };
     let session = guest(&sessions, 0, None).expect("room");
     let kept = [sequel(0), sequel(1)];
-    drop(sequel(2));
+    let (over, ends) = sequel(2);
+    drop(over);
     drop(session);
     assert_eq!(sessions.count(), 0, "they take no place");
-    for _ in 0..2 {
-        sessions.end_where(|holder| (holder.claims.name != "viewer 1").then_some("revoked"));
-        let times: Vec<_> = ended
-            .iter()
-            .map(|ended| ended.load(Ordering::Relaxed))
-            .collect();
-        assert_eq!(
-            times,
-            [1, 0, 0],
-            "once, and only of whom it is about, while it goes on"
-        );
-    }
+    sessions.end_where(|holder| (holder.claims.name != "viewer 1").then_some("revoked"));
+    assert!(
+        kept[0].1.is_cancelled() && !kept[1].1.is_cancelled(),
+        "only of whom it is about"
+    );
+    assert!(!ends.is_cancelled(), "only while it goes on");
     drop(kept);
     assert!(sessions.lock().sequels.is_empty());
 }
@@ -270,4 +265,21 @@ fn joining_and_leaving_are_published_once_for_each_session() {
         ]
     );
     assert_eq!(words[3..], displaced);
+}
+
+#[test]
+fn what_runs_for_a_connection_ends_with_its_part_in_the_session() {
+    let sessions = sessions_of(4);
+    let left = guest(&sessions, 1, None).expect("room");
+    let (ends, ended) = (
+        left.ends().clone(),
+        guest(&sessions, 2, None).expect("room"),
+    );
+    drop(left);
+    assert!(
+        !ends.is_cancelled(),
+        "who leaves is not ended by the device"
+    );
+    sessions.end_where(|_| Some("revoked"));
+    assert!(ended.ends().is_cancelled());
 }
