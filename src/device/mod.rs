@@ -16,6 +16,7 @@ mod recordings;
 mod remote;
 mod standby;
 mod status;
+mod stream_permit;
 mod viewers;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -42,6 +43,7 @@ pub use notifier::{SessionInfo, ViewerNotifier};
 pub use properties::{Form, Owner, Property, Row, Value};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
+pub use stream_permit::StreamPermit;
 pub use viewers::{Media, Viewers};
 
 use self::{custom::Panels, ptz::PtzController};

@@ -26,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     download::DownloadBody, list::ListBody, live::LiveBody, playback::PlaybackBody,
-    snapshot::StillBody, stream_permit::StreamPermit,
+    snapshot::StillBody,
 };
+use crate::device::StreamPermit;
 
 /// Bytes that are sealed at a time: a viewer's private copy of data on its way to it is bounded by
 /// this, however large the batch that waits.

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use peercam_hal::{BoxFuture, HalError, RecordingFile};
 use peercam_proto::error::{Error, ErrorKind};
 
-use super::{body::Body, reply, stream_permit::StreamPermit};
+use super::{body::Body, reply};
+use crate::device::StreamPermit;
 
 /// Bytes that are read at a time. One block is on its way, and one is read ahead.
 const BLOCK: usize = 128 << 10;

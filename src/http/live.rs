@@ -10,8 +10,8 @@ use peercam_proto::{
     route::Labels,
 };
 
-use super::{stream_permit::StreamPermit, tags};
-use crate::{access::Caller, live::Subscription};
+use super::tags;
+use crate::{access::Caller, device::StreamPermit, live::Subscription};
 
 /// A live stream on its way to one viewer: pulls frames, writes their tag heads.
 ///

@@ -19,7 +19,6 @@ mod router;
 mod sealed;
 mod server;
 mod snapshot;
-mod stream_permit;
 mod tags;
 mod trusted;
 mod voice;

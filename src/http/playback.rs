@@ -9,9 +9,10 @@ use peercam_proto::{
     media::ChannelId,
 };
 
-use super::{stream_permit::StreamPermit, tags};
+use super::tags;
 use crate::{
     access::Caller,
+    device::StreamPermit,
     playback::{Item, Playback},
 };
 

@@ -36,11 +36,10 @@ use super::{
     playback::PlaybackBody,
     reply,
     request_body::{RequestBody, within},
-    stream_permit::StreamPermit,
 };
 use crate::{
     access::{Caller, Need},
-    device::{Answer, Device, Media, Viewers, parse_file_name},
+    device::{Answer, Device, Media, StreamPermit, Viewers, parse_file_name},
     live::{Hub, Stills},
     playback::unreadable,
 };

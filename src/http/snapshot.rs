@@ -8,9 +8,11 @@ use super::{
     body::Body,
     reply,
     router::{App, Request},
-    stream_permit::StreamPermit,
 };
-use crate::{device::Media, live::Permit};
+use crate::{
+    device::{Media, StreamPermit},
+    live::Permit,
+};
 
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

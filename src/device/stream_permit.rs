@@ -6,10 +6,10 @@ use std::{
 use peercam_net::permits::{Ending, Permit};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::device::RequestGuard;
+use super::RequestGuard;
 
 /// Places of a viewer that is being sent media, or talks. Dropping them gives all back.
-pub(super) struct StreamPermit {
+pub struct StreamPermit {
     /// Places among all viewers, and among those that are sent the same; who talks needs none.
     permits: Vec<(Permit, Pin<Box<WaitForCancellationFutureOwned>>)>,
     /// Presence: the device counts as attended.
@@ -18,7 +18,7 @@ pub(super) struct StreamPermit {
 }
 
 impl StreamPermit {
-    pub(super) fn new(permits: Vec<Permit>, guard: RequestGuard) -> Self {
+    pub(crate) fn new(permits: Vec<Permit>, guard: RequestGuard) -> Self {
         let permits = permits.into_iter().map(|permit| {
             let ends = Box::pin(permit.ends());
             (permit, ends)
@@ -32,7 +32,7 @@ impl StreamPermit {
 
     /// Polls for the reason why its holder has to go; pending while it need not, and once it was
     /// told.
-    pub(super) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
+    pub fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
         if self.has_ended {
             return Poll::Pending;
         }
@@ -46,13 +46,13 @@ impl StreamPermit {
     }
 
     /// Tells whoever serves its holder when that has to go.
-    pub(super) fn endings(&self) -> Vec<Ending> {
+    pub fn endings(&self) -> Vec<Ending> {
         let permits = self.permits.iter();
         permits.map(|(permit, _)| permit.ending()).collect()
     }
 
     /// Returns whether its holder was told to go.
-    pub(super) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.has_ended
     }
 }
