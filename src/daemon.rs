@@ -109,7 +109,7 @@ impl Daemon {
 
     /// The live streams.
     pub fn hub(&self) -> &Hub {
-        &self.app.hub
+        self.app.device.hub()
     }
 
     /// Stream of what happens.

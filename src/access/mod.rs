@@ -33,7 +33,7 @@ pub use files::FileError;
 pub use holder::Holder;
 pub use metrics::Metrics;
 pub use pairings::{PairError, Pairing, Pairings, Revoked};
-pub use policy::Need;
+pub use policy::{Medium, Need};
 pub use revocations::{MAX_REVOKED, Revocations, RevocationsError};
 pub use sessions::{CONNECTIONS_OF_SESSION, REQUESTS_OF_SESSION, Session, SessionView, Sessions};
 pub use store::{SecretStore, Secrets, StoreError, random};

@@ -7,8 +7,23 @@ use peercam_proto::{
     command::{Command, Meaning, TopicName},
     credential::{Channels, Scope, Scopes},
     error::{Error, ErrorKind},
-    route::{MediaRequest, Route},
+    route::Route,
 };
+
+/// Kind of media that a viewer is sent, or sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// The picture of now.
+    Live,
+    /// A recording, as it was.
+    Playback,
+    /// A file.
+    Download,
+    /// One picture of now.
+    Still,
+    /// Speech, for a speaker.
+    Talk,
+}
 
 /// Authorization requirement of a request. The match in each function is the whole table: a new
 /// request does not compile before its row is there.
@@ -49,18 +64,19 @@ impl Need {
     pub const fn for_route(route: Route) -> Self {
         match route {
             Route::Metrics => Self::Device(Scope::Metrics),
-            Route::Voice => Self::Scope(Scope::Voice),
-            Route::Snapshot => Self::Scope(Scope::Live),
+            Route::Voice => Self::for_medium(Medium::Talk),
+            Route::Snapshot => Self::for_medium(Medium::Still),
             Route::Media | Route::Command | Route::Health => Self::Proof,
         }
     }
 
-    /// Returns the need of a media request.
-    pub const fn for_media(request: &MediaRequest) -> Self {
-        match request {
-            MediaRequest::Live(_) => Self::Scope(Scope::Live),
-            MediaRequest::Playback { .. } => Self::Scope(Scope::Playback),
-            MediaRequest::Download { .. } => Self::Scope(Scope::Download),
+    /// Returns the need of a medium.
+    pub const fn for_medium(medium: Medium) -> Self {
+        match medium {
+            Medium::Live | Medium::Still => Self::Scope(Scope::Live),
+            Medium::Playback => Self::Scope(Scope::Playback),
+            Medium::Download => Self::Scope(Scope::Download),
+            Medium::Talk => Self::Scope(Scope::Voice),
         }
     }
 

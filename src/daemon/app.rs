@@ -62,12 +62,13 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
     let device = Device::new(device::DeviceParts {
-        hub: hub.clone(),
+        hub,
         channels,
-        viewers: viewers.clone(),
+        stills,
+        viewers,
         notifier,
         recordings,
-        players: PlaybackSessions::default(),
+        players: PlaybackSessions::new(clock),
         speakers,
         calls,
         activity: ActivityTracker::new(authority.sessions.clone()),
@@ -77,9 +78,6 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     });
     let app = App {
         device,
-        hub,
-        stills,
-        viewers,
         hevc: config.hevc,
         body_timeout: config.http.body_timeout,
         metrics,
@@ -99,9 +97,5 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
 
 /// Ends what viewers are sent, and what they move and say.
 async fn end_streams(context: Context) {
-    let app = context.app;
-    app.hub.close();
-    app.stills.close();
-    app.device.players().close();
-    app.device.close();
+    context.app.device.close();
 }

@@ -35,7 +35,7 @@ impl Device {
                 ),
             ),
             (
-                any(&|channel| self.stills.contains(channel)),
+                any(&|channel| self.stills.has(*channel)),
                 Scope::Live,
                 ("GET /snapshot.jpg", "channel"),
             ),

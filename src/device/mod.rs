@@ -1,14 +1,16 @@
-//! The device as apps see it: one entrance for commands, whatever wire they came by.
+//! The device as apps see it: one entrance for commands and media, whatever wire they came by.
 //!
-//! Keeps: every command has an answer, and none is done that the caller's scopes and channels do
-//! not allow. Wires, HTTP and the proof of who calls do not belong here.
+//! Keeps: every command has an answer, and nothing is done or given that the caller's scopes and
+//! channels do not allow. Wires, HTTP and the proof of who calls do not belong here.
 
 mod activity;
 mod calls;
 mod card;
 mod custom;
+mod health;
 mod help;
 mod listing;
+mod media;
 mod notifier;
 mod properties;
 mod ptz;
@@ -19,7 +21,7 @@ mod status;
 mod stream_permit;
 mod viewers;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use peercam_hal::{HalError, PlayedAudio};
 use peercam_proto::{
@@ -38,19 +40,21 @@ pub use activity::{ActivityTracker, RequestGuard};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
+pub use health::{ChannelHealth, Health};
 pub use listing::{Listed, Listing};
+pub use media::{FetchedFile, Permitted, Still, TalkPermit};
 pub use notifier::{SessionInfo, ViewerNotifier};
 pub use properties::{Form, Owner, Property, Row, Value};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
 pub use stream_permit::StreamPermit;
-pub use viewers::{Media, Viewers};
+pub use viewers::Viewers;
 
 use self::{custom::Panels, ptz::PtzController};
 use crate::{
     access::{Caller, Need},
     events::{Event, Events},
-    live::{Channel, Hub},
+    live::{Channel, Hub, Stills},
     playback::PlaybackSessions,
     talk::Speakers,
 };
@@ -93,8 +97,7 @@ pub struct Device {
     calls: Calls,
     activity: ActivityTracker,
     events: Events,
-    /// Channels whose cameras hand over stills.
-    stills: BTreeSet<ChannelId>,
+    stills: Stills,
     panels: Panels,
 }
 
@@ -104,6 +107,8 @@ pub struct DeviceParts {
     pub hub: Hub,
     /// The cameras behind them.
     pub channels: Vec<Channel>,
+    /// Pictures by themselves.
+    pub stills: Stills,
     /// Places for viewers.
     pub viewers: Viewers,
     /// Way to its viewers; `None`: nobody can be told anything.
@@ -140,8 +145,6 @@ impl Device {
         let ptz = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
         let ptz = PtzController::new(ptz.collect(), parts.activity.clone());
         let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
-        let stills = cameras().filter(|(_, camera)| camera.snapshot.is_some());
-        let stills = stills.map(|(id, _)| id).collect();
         let panels = Panels {
             ptz,
             pictures: pictures.collect(),
@@ -161,13 +164,16 @@ impl Device {
             calls: parts.calls,
             activity: parts.activity,
             events: parts.events,
-            stills,
+            stills: parts.stills,
             panels,
         }
     }
 
-    /// Lets go of what moves and sounds.
+    /// Ends what is sent to viewers, in order, and lets go of what moves and sounds.
     pub fn close(&self) {
+        self.hub.close();
+        self.stills.close();
+        self.players.close();
         self.panels.ptz.close();
         self.speakers.close();
     }
@@ -241,14 +247,9 @@ impl Device {
         Ok(())
     }
 
-    /// Recordings of all channels.
-    pub fn recordings(&self) -> &Recordings {
-        &self.recordings
-    }
-
-    /// Playbacks under way.
-    pub fn players(&self) -> &PlaybackSessions {
-        &self.players
+    /// Live streams.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// The viewers that are there and proved themselves.

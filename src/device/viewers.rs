@@ -6,7 +6,7 @@
 use peercam_net::permits::{Claim, NoPermit, Permit, Permits};
 use peercam_proto::error::{Error, ErrorKind};
 
-use crate::access::Caller;
+use crate::access::{Caller, Medium};
 
 /// Places of viewers, taken and in all. A viewer is one media response under way; its place is free
 /// again the moment the response ends, for whatever reason.
@@ -25,19 +25,6 @@ pub struct Viewers {
 /// A credential that has fewer places than this gives one of them for another: it comes from another
 /// network, or changes the quality.
 const FEW: usize = 3;
-
-/// Kind of media that a viewer is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
-    /// The picture of now.
-    Live,
-    /// A recording, as it was.
-    Playback,
-    /// A file.
-    Download,
-    /// One picture of now.
-    Still,
-}
 
 impl Viewers {
     /// Places for `max` viewers, `share` of them for one credential.
@@ -60,13 +47,16 @@ impl Viewers {
         }
     }
 
-    /// Takes a place among all, and among those that are sent the same.
+    /// Takes a place among all, and among those that are sent the same. Who talks needs none.
     ///
     /// # Errors
     /// [`ErrorKind::Full`] if there is none for this caller.
-    pub fn enter(&self, caller: &Caller, media: Media) -> Result<Vec<Permit>, Error> {
+    pub fn enter(&self, caller: &Caller, medium: Medium) -> Result<Vec<Permit>, Error> {
+        if medium == Medium::Talk {
+            return Ok(Vec::new());
+        }
         // A still is soon over: it has a place beside what its viewer watches, and ends none of that.
-        let is_still = media == Media::Still;
+        let is_still = medium == Medium::Still;
         let claim = Claim {
             rank: caller.rank(),
             whose: caller.party(),
@@ -79,14 +69,14 @@ impl Viewers {
             // With so few, the one before is most often its own that has not ended yet.
             replaces_own: caller.holder().is_some() && self.share < FEW && !is_still,
         };
-        let of_media = match media {
-            Media::Live | Media::Still => None,
-            Media::Playback => Some((&self.players, "plays recordings to")),
-            Media::Download => Some((&self.downloads, "lets files be fetched by")),
+        let of_medium = match medium {
+            Medium::Live | Medium::Still | Medium::Talk => None,
+            Medium::Playback => Some((&self.players, "plays recordings to")),
+            Medium::Download => Some((&self.downloads, "lets files be fetched by")),
         };
         let all = self.permits.take(claim.clone());
         let mut taken = vec![all.map_err(|why| self.refused(why))?];
-        if let Some((permits, does)) = of_media {
+        if let Some((permits, does)) = of_medium {
             let claim = Claim {
                 share: usize::MAX,
                 // Who asks for another one does not always end the first.
@@ -161,30 +151,30 @@ mod tests {
     fn recordings_have_fewer_places_and_who_asks_again_keeps_its_own() {
         let viewers = Viewers::new(4, 4).with_recordings(1, 1);
         let one = caller("192.0.2.1");
-        let first = viewers.enter(&one, Media::Playback).expect("free");
+        let first = viewers.enter(&one, Medium::Playback).expect("free");
         let other = caller("192.0.2.2");
-        let refused = viewers.enter(&other, Media::Playback).expect_err("taken");
+        let refused = viewers.enter(&other, Medium::Playback).expect_err("taken");
         assert!(
             refused.reason().contains("plays recordings to 1"),
             "{refused}"
         );
         assert_eq!(viewers.count(), 1, "who is refused holds nothing");
-        let again = viewers.enter(&one, Media::Playback).expect("instead");
-        assert!(viewers.enter(&other, Media::Live).is_ok());
-        assert!(viewers.enter(&other, Media::Download).is_ok());
+        let again = viewers.enter(&one, Medium::Playback).expect("instead");
+        assert!(viewers.enter(&other, Medium::Live).is_ok());
+        assert!(viewers.enter(&other, Medium::Download).is_ok());
         drop((first, again));
-        assert!(viewers.enter(&other, Media::Playback).is_ok());
+        assert!(viewers.enter(&other, Medium::Playback).is_ok());
     }
 
     #[test]
     fn a_still_has_a_place_beside_what_its_viewer_watches() {
         let viewers = Viewers::new(4, 1);
         let phone = Authority::for_tests().caller_for_tests([Scope::Live]);
-        let _live = viewers.enter(&phone, Media::Live).expect("free");
-        let still = viewers.enter(&phone, Media::Still).expect("one more");
+        let _live = viewers.enter(&phone, Medium::Live).expect("free");
+        let still = viewers.enter(&phone, Medium::Still).expect("one more");
         assert_eq!(viewers.count(), 2, "it ends nothing");
-        assert!(viewers.enter(&phone, Media::Still).is_err());
+        assert!(viewers.enter(&phone, Medium::Still).is_err());
         drop(still);
-        assert!(viewers.enter(&phone, Media::Still).is_ok());
+        assert!(viewers.enter(&phone, Medium::Still).is_ok());
     }
 }

@@ -11,10 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use peercam_hal::{BoxFuture, HalError, RecordingFile};
-use peercam_proto::error::{Error, ErrorKind};
+use peercam_proto::{
+    error::{Error, ErrorKind},
+    media::Content,
+};
 
 use super::{body::Body, reply};
-use crate::device::StreamPermit;
+use crate::device::{FetchedFile, Permitted, StreamPermit};
 
 /// Bytes that are read at a time. One block is on its way, and one is read ahead.
 const BLOCK: usize = 128 << 10;
@@ -110,13 +113,17 @@ fn read(mut file: Box<dyn RecordingFile>, rest: Range<u64>) -> ReadBlock {
 /// Answers with a file from `offset` on, or with the range of it that the headers ask for. HEAD is
 /// answered with the head alone.
 pub(super) fn respond(
-    file: Box<dyn RecordingFile>,
-    content_type: &'static str,
+    fetched: Permitted<FetchedFile>,
     offset: u64,
     headers: &HeaderMap,
     is_head: bool,
-    permit: StreamPermit,
 ) -> Result<Response<Body>, Error> {
+    let Permitted { media, permit } = fetched;
+    let FetchedFile { file, content } = media;
+    let content_type = match content {
+        Content::Video => "video/mp4",
+        Content::Snapshot => "image/jpeg",
+    };
     let (size, tag) = (file.size(), format!("\"{}\"", file.tag()));
     // `offset` resumes in the way of stock apps; a range beside it would mean two beginnings.
     let wanted = match asked_range(headers, &tag).filter(|_| offset == 0) {

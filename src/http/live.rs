@@ -11,7 +11,11 @@ use peercam_proto::{
 };
 
 use super::tags;
-use crate::{access::Caller, device::StreamPermit, live::Subscription};
+use crate::{
+    access::Caller,
+    device::{Permitted, StreamPermit},
+    live::Subscription,
+};
 
 /// A live stream on its way to one viewer: pulls frames, writes their tag heads.
 ///
@@ -31,15 +35,18 @@ pub(super) struct LiveBody {
 }
 
 impl LiveBody {
-    /// A body that sends what `subscription` delivers. `asked_at` is when the request came.
+    /// A body that sends what a subscription delivers. `asked_at` is when the request came.
     pub(super) fn new(
-        subscription: Subscription,
-        permit: StreamPermit,
+        live: Permitted<Subscription>,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
         labels: Labels,
     ) -> Self {
+        let Permitted {
+            media: subscription,
+            permit,
+        } = live;
         tracing::info!(
             stream = %subscription.stream(), %caller, requester = labels.requester, req_id = labels.req_id,
             user_args = labels.user_args, "viewer joined"

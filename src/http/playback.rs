@@ -12,7 +12,7 @@ use peercam_proto::{
 use super::tags;
 use crate::{
     access::Caller,
-    device::StreamPermit,
+    device::{Permitted, StreamPermit},
     playback::{Item, Playback},
 };
 
@@ -37,8 +37,7 @@ pub(super) struct PlaybackBody {
 
 impl PlaybackBody {
     pub(super) fn new(
-        playback: Playback,
-        permit: StreamPermit,
+        playback: Permitted<Playback>,
         hevc: HevcForm,
         asked_at: Instant,
         caller: Caller,
@@ -46,7 +45,7 @@ impl PlaybackBody {
     ) -> Self {
         tracing::info!(%channel, %caller, req_id = caller.req_id, "playback began");
         Self {
-            playback,
+            playback: playback.media,
             muxer: None,
             hevc,
             length: None,
@@ -55,7 +54,7 @@ impl PlaybackBody {
             timestamp: 0,
             channel,
             caller,
-            permit,
+            permit: playback.permit,
         }
     }
 

@@ -6,19 +6,17 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use peercam_hal::{HalError, clock::Clock};
+use peercam_hal::clock::Clock;
 use peercam_proto::{
     command::{self, Reply, Status},
     credential::Channels,
     error::{Error, ErrorKind},
     flv::HevcForm,
-    media::Content,
     network::Peer,
     query::Query,
     refusal::check_method,
@@ -38,10 +36,8 @@ use super::{
     request_body::{RequestBody, within},
 };
 use crate::{
-    access::{Caller, Need},
-    device::{Answer, Device, Media, StreamPermit, Viewers, parse_file_name},
-    live::{Hub, Stills},
-    playback::unreadable,
+    access::{Caller, Medium, Need},
+    device::{Answer, Device},
 };
 
 /// Timeout of a request body, if nothing else is configured.
@@ -53,14 +49,8 @@ pub(super) const COMMAND_TIME: Duration = Duration::from_secs(7);
 
 /// The services that all listeners serve.
 pub struct App {
-    /// Live streams.
-    pub hub: Hub,
-    /// Pictures by themselves.
-    pub stills: Stills,
-    /// Commands, and the state behind them.
+    /// Commands and media, and the state behind them.
     pub device: Device,
-    /// Places for viewers.
-    pub viewers: Viewers,
     /// Form of H.265 in FLV.
     pub hevc: HevcForm,
     /// Timeout of a request body.
@@ -153,67 +143,29 @@ impl App {
         request.caller.introduce(&labels);
         let caller = &request.caller;
         let media = MediaRequest::decode(&query)?;
-        caller.check(Need::for_media(&media))?;
         // HEAD asks whether there would be an answer: a permit is taken, and no camera opened.
         let is_head = request.method == Method::HEAD;
-        let visible = |channel| self.hub.check_channel(channel, caller.channels());
+        let asked = |channel, medium| {
+            let admitted = self.device.admit(caller, channel, medium);
+            admitted.map(|_| flv(Body::whole(Bytes::new())))
+        };
+        let (hevc, asked_at) = (self.hevc, request.asked_at);
         match media {
+            MediaRequest::Live(stream) if is_head => asked(stream.channel, Medium::Live),
             MediaRequest::Live(stream) => {
-                visible(stream.channel)?;
-                let permit = self.take_permit(caller, Some(Media::Live))?;
-                if is_head {
-                    return Ok(flv(Body::whole(Bytes::new())));
-                }
-                let subscription = self.hub.subscribe(stream).await?;
-                let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body =
-                    LiveBody::new(subscription, permit, hevc, asked_at, caller.clone(), labels);
+                let live = self.device.watch(caller, stream).await?;
+                let body = LiveBody::new(live, hevc, asked_at, caller.clone(), labels);
                 Ok(flv(Body::live(body)))
             }
+            MediaRequest::Playback { channel, .. } if is_head => asked(channel, Medium::Playback),
             MediaRequest::Playback { channel, window } => {
-                visible(channel)?;
-                let index = Arc::clone(self.device.recordings().of(channel)?);
-                let permit = self.take_permit(caller, Some(Media::Playback))?;
-                if is_head {
-                    return Ok(flv(Body::whole(Bytes::new())));
-                }
-                let (viewer, window) = (&caller.viewer, window.millis());
-                let players = self.device.players();
-                let playback = players.start(viewer, channel, index, window, self.clock);
-                let playback = playback.await?;
-                let (hevc, asked_at) = (self.hevc, request.asked_at);
-                let body =
-                    PlaybackBody::new(playback, permit, hevc, asked_at, caller.clone(), channel);
+                let playback = self.device.play(caller, channel, window).await?;
+                let body = PlaybackBody::new(playback, hevc, asked_at, caller.clone(), channel);
                 Ok(flv(Body::playback(body)))
             }
             MediaRequest::Download { file_name, offset } => {
-                let no_such = || {
-                    let reason = "there is no such file; get_file_list tells the names";
-                    Error::new(ErrorKind::NotFound, reason)
-                };
-                let (channel, start, content) = parse_file_name(&file_name).ok_or_else(no_such)?;
-                // Which channels there are is not to be found out by names.
-                visible(channel).map_err(|_| no_such())?;
-                let permit = self.take_permit(caller, Some(Media::Download))?;
-                let index = self
-                    .device
-                    .recordings()
-                    .of(channel)
-                    .map_err(|_| no_such())?;
-                let file = index
-                    .fetch(start, content)
-                    .await
-                    .map_err(|error| match error {
-                        HalError::Missing => no_such(),
-                        error => unreadable(&error),
-                    })?;
-                let content_type = match content {
-                    Content::Video => "video/mp4",
-                    Content::Snapshot => "image/jpeg",
-                };
-                let headers = request.headers;
-                let mut response =
-                    download::respond(file, content_type, offset, headers, is_head, permit)?;
+                let fetched = self.device.fetch(caller, &file_name).await?;
+                let mut response = download::respond(fetched, offset, request.headers, is_head)?;
                 let disposition = format!("attachment; filename=\"{file_name}\"");
                 if let Ok(value) = HeaderValue::try_from(disposition) {
                     let headers = response.headers_mut();
@@ -222,19 +174,6 @@ impl App {
                 Ok(response)
             }
         }
-    }
-
-    /// Takes a permit for a caller that talks or is sent media; for media one among all
-    /// viewers.
-    pub(super) fn take_permit(
-        &self,
-        caller: &Caller,
-        media: Option<Media>,
-    ) -> Result<StreamPermit, Error> {
-        let permits = media.map(|media| self.viewers.enter(caller, media));
-        let permits = permits.transpose()?.unwrap_or_default();
-        let guard = self.device.activity().attend(&caller.viewer);
-        Ok(StreamPermit::new(permits, guard))
     }
 
     async fn command(&self, request: &mut Request<'_>) -> Result<Response<Body>, Error> {
@@ -260,36 +199,33 @@ impl App {
     }
 
     fn health(&self, visible: &Channels) -> Response<Body> {
-        let mut channels = self.hub.channels();
-        channels.retain(|(id, ..)| visible.contains(*id));
-        let all_online = channels.iter().all(|(_, _, online)| *online);
-        let channels: Vec<_> = channels
-            .into_iter()
-            .map(|(id, name, online)| {
-                let mut channel = json!({"channel": id.0, "name": name, "online": online});
-                if let Some(reason) = self.hub.offline(id) {
-                    channel["reason"] = reason.into();
+        let health = self.device.health(visible);
+        let channels: Vec<_> = health
+            .channels
+            .iter()
+            .map(|channel| {
+                let mut text = json!({
+                    "channel": channel.id.0,
+                    "name": channel.name,
+                    "online": channel.offline.is_none(),
+                });
+                if let Some(reason) = &channel.offline {
+                    text["reason"] = reason.as_str().into();
                 }
-                channel
+                text
             })
             .collect();
-        let card = self
-            .device
-            .recordings()
-            .recording()
-            .map(|card| card.state());
-        let is_recorded = card.as_ref().is_none_or(|card| card.problem.is_none());
         let mut text = json!({
-            "status": if all_online && is_recorded { "ok" } else { "degraded" },
+            "status": if health.is_well() { "ok" } else { "degraded" },
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "clock": self.clock.date(),
-            "viewers": self.viewers.count(),
-            "max_viewers": self.viewers.max(),
-            "streams": self.hub.running_streams(visible),
+            "viewers": health.viewers,
+            "max_viewers": health.max_viewers,
+            "streams": health.streams,
             "channels": channels,
         });
-        if let Some(card) = card {
+        if let Some(card) = health.card {
             text["recording"] = json!({
                 "problem": card.problem,
                 "bytes": card.bytes,

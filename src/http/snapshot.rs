@@ -9,10 +9,7 @@ use super::{
     reply,
     router::{App, Request},
 };
-use crate::{
-    device::{Media, StreamPermit},
-    live::Permit,
-};
+use crate::device::{Still, StreamPermit};
 
 /// `Cross-Origin-Resource-Policy`: no page of another origin may show it, but by CORS.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -61,16 +58,10 @@ impl App {
         request.caller.introduce(&Labels::from_query(&query)?);
         let caller = &request.caller;
         let channel = query.channel()?;
-        self.hub.check_channel(channel, caller.channels())?;
-        let permit = Arc::new(self.take_permit(caller, Some(Media::Still))?);
-        let held: Permit = Arc::clone(&permit) as _;
-        let still = self.stills.take(channel, &held).await?;
-        tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = still.len(), "still");
-        let length = HeaderValue::from(still.len());
-        let body = Body::still(StillBody {
-            rest: still,
-            permit,
-        });
+        let Still { jpeg, permit } = self.device.snapshot(caller, channel).await?;
+        tracing::debug!(%channel, %caller, req_id = caller.req_id, bytes = jpeg.len(), "still");
+        let length = HeaderValue::from(jpeg.len());
+        let body = Body::still(StillBody { rest: jpeg, permit });
         let mut response = reply::with_type(StatusCode::OK, "image/jpeg", body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, length);

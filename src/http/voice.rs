@@ -2,15 +2,12 @@
 //! went. Containers are `proto::voice`'s, the flow of sound is `talk`'s.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use peercam_hal::BoxFuture;
 use peercam_proto::{
-    credential::Transport, error::Error, media::ChannelId, query::Query, route::Labels,
-    voice::Declared,
+    credential::Transport, error::Error, query::Query, route::Labels, voice::Declared,
 };
-use peercam_task::boundary::Panicked;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Body,
@@ -20,7 +17,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    talk::{Pace, Pieces, TalkSignals, Talked},
+    talk::{Pace, Pieces},
 };
 
 impl App {
@@ -33,31 +30,18 @@ impl App {
             caller,
             ..
         } = request;
-        let asked = Query::parse(query).and_then(|query| {
+        let talk = async {
+            let query = Query::parse(query)?;
             caller.introduce(&Labels::from_query(&query)?);
-            let channel = query.channel()?;
-            self.hub.check_channel(channel, caller.channels())?;
-            // In clear, or within QUIC, the head of the request is its sender's own. Over TCP with a
-            // token it may be anybody's on the way: there the parameters decide how a talk is read.
-            let has_own_head = !is_under_token(caller);
-            let content_type = has_own_head
-                .then(|| headers.get(header::CONTENT_TYPE))
-                .flatten();
-            let content_type = content_type.map(|text| text.to_str().unwrap_or("unreadable"));
-            let declared = Declared::from_request(&query, content_type)?;
-            let is_recorded =
-                query.value("recorded")? == Some("1") || has_own_head && body.length().is_some();
-            let pace = if is_recorded {
-                Pace::Recorded
-            } else {
-                Pace::Live
-            };
-            Ok((channel, declared, pace))
-        });
-        let talked = match asked {
-            Ok((channel, declared, pace)) => self.talk(caller, channel, declared, pace, body).await,
-            Err(error) => Err(error),
+            let talk = self.device.talk(caller, query.channel()?)?;
+            let (declared, pace) = declared(&query, headers, body, caller)?;
+            let (played, talked) = talk.play(body.take(), declared, pace).await;
+            if let Some(played) = played {
+                *body = played;
+            }
+            talked
         };
+        let talked = talk.await;
         match talked {
             Ok(talked) if talked.hung_up.is_none() => {}
             // Whoever still sends sees the answer.
@@ -78,62 +62,36 @@ impl App {
         }
         Ok(reply::json(StatusCode::OK, text.to_string()))
     }
+}
 
-    async fn talk(
-        &self,
-        caller: &Caller,
-        channel: ChannelId,
-        declared: Declared,
-        pace: Pace,
-        body: &mut RequestBody,
-    ) -> Result<Talked, Error> {
-        let _permit = self.take_permit(caller, None)?;
-        let speakers = self.device.speakers();
-        let turn = speakers
-            .take(channel, caller.rank(), &caller.viewer)
-            .await?;
-        tracing::info!(%channel, %caller, req_id = caller.req_id, "talk began");
-        let sequel = caller.sequel();
-        let signals = TalkSignals {
-            has_left: CancellationToken::new(),
-            is_barred: sequel.ends.clone(),
-        };
-        let _leaves = signals.has_left.clone().drop_guard();
-        let (talker, has_left) = (caller.clone(), signals.has_left.clone());
-        let ended = move |talked: Result<&Result<Talked, Error>, Panicked>| match talked {
-            Ok(talked) => {
-                drop(sequel);
-                log_end(&talker, channel, talked, has_left.is_cancelled());
-            }
-            Err(Panicked) => sequel.panicked(),
-        };
-        let (played, talked) = turn.play(body.take(), declared, pace, signals, ended).await;
-        if let Some(played) = played {
-            *body = played;
-        }
-        talked
-    }
+/// Form of a body, and whether it was recorded before.
+fn declared(
+    query: &Query<'_>,
+    headers: &HeaderMap,
+    body: &RequestBody,
+    caller: &Caller,
+) -> Result<(Declared, Pace), Error> {
+    // In clear, or within QUIC, the head of the request is its sender's own. Over TCP with a token
+    // it may be anybody's on the way: there the parameters decide how a talk is read.
+    let has_own_head = !is_under_token(caller);
+    let content_type = has_own_head
+        .then(|| headers.get(header::CONTENT_TYPE))
+        .flatten();
+    let content_type = content_type.map(|text| text.to_str().unwrap_or("unreadable"));
+    let declared = Declared::from_request(query, content_type)?;
+    let is_recorded =
+        query.value("recorded")? == Some("1") || has_own_head && body.length().is_some();
+    let pace = if is_recorded {
+        Pace::Recorded
+    } else {
+        Pace::Live
+    };
+    Ok((declared, pace))
 }
 
 /// Returns whether a token covers a request and not its head.
 fn is_under_token(caller: &Caller) -> bool {
     caller.transport == Transport::Tcp && caller.holder().is_some()
-}
-
-/// Says how a talk ended.
-fn log_end(caller: &Caller, channel: ChannelId, talked: &Result<Talked, Error>, has_left: bool) {
-    let mut how = match talked {
-        Ok(talked) => format!(
-            "{} ms played, {} blocks lost",
-            talked.played_millis, talked.lost
-        ),
-        Err(error) => error.reason().to_owned(),
-    };
-    if has_left {
-        how += "; its viewer has left";
-    }
-    let advice = talked.as_ref().ok().and_then(Talked::advice);
-    tracing::info!(%channel, %caller, req_id = caller.req_id, how, advice, "talk ended");
 }
 
 impl Pieces for RequestBody {

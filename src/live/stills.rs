@@ -112,6 +112,11 @@ impl Stills {
         }
     }
 
+    /// Returns whether the camera of a channel hands over stills.
+    pub fn has(&self, channel: ChannelId) -> bool {
+        self.slots.contains_key(&channel)
+    }
+
     /// Takes no more; whoever waits is refused.
     pub fn close(&self) {
         for slot in self.slots.values() {

@@ -56,6 +56,7 @@ pub enum Item {
 /// Everybody's players: one for each viewer and channel.
 #[derive(Clone)]
 pub struct PlaybackSessions {
+    clock: Clock,
     table: Arc<Guarded<PlayerTable>>,
 }
 
@@ -97,18 +98,18 @@ struct PlayerEntry {
     number: u64,
 }
 
-impl Default for PlaybackSessions {
-    fn default() -> Self {
+impl PlaybackSessions {
+    /// No players.
+    pub fn new(clock: Clock) -> Self {
         Self {
+            clock,
             table: Arc::new(Guarded::new(PlayerTable::default(), |table| {
                 table.players.clear();
                 table.early = EarlyCommands::default();
             })),
         }
     }
-}
 
-impl PlaybackSessions {
     fn table(&self) -> MutexGuard<'_, PlayerTable> {
         self.table.lock()
     }
@@ -125,7 +126,6 @@ impl PlaybackSessions {
         channel: ChannelId,
         index: Arc<dyn RecordingIndex>,
         window: Range<i64>,
-        clock: Clock,
     ) -> Result<Playback, Error> {
         let start = window.start;
         let mut source = Source::new(index, window.clone());
@@ -164,7 +164,7 @@ impl PlaybackSessions {
             }
             number
         };
-        let player = Player::new(source, start, clock, sender, waiting_orders, replaced);
+        let player = Player::new(source, start, self.clock, sender, waiting_orders, replaced);
         Ok(Playback {
             items,
             _player: boundary::spawn(Part::Player, format!("channel {channel}"), player.run()),
