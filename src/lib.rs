@@ -26,7 +26,7 @@
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
 //! | 1 | [`access`] | who may do what |
-//! | 0 | [`events`], [`log`], [`reach`], `document` | what happened; where the log goes; where the device can be reached; a TOML document, read key by key |
+//! | 0 | [`events`], `hal_failure`, [`log`], [`reach`], `document` | what happened; what a viewer is told of hardware that fails; where the log goes; where the device can be reached; a TOML document, read key by key |
 //!
 //! # The two journeys
 //!
@@ -55,6 +55,7 @@ pub mod device;
 mod document;
 #[doc(hidden)]
 pub mod events;
+mod hal_failure;
 #[doc(hidden)]
 pub mod http;
 #[doc(hidden)]

@@ -25,10 +25,11 @@ use peercam_proto::{
 };
 use peercam_task::boundary::Guarded;
 
-use super::{
-    Device, Property, Standby, Value, camera_error, properties::VERSION, ptz::PtzController,
+use super::{Device, Property, Standby, Value, properties::VERSION, ptz::PtzController};
+use crate::{
+    access::{Caller, Need},
+    hal_failure,
 };
-use crate::access::{Caller, Need};
 
 /// Does commands that a maker defined.
 pub trait CustomHandler: Send + Sync {
@@ -156,7 +157,7 @@ impl Device {
                 done => {
                     return done
                         .map(Reply::Text)
-                        .map_err(|error| camera_error(channel, &error));
+                        .map_err(|error| hal_failure::camera(channel, &error));
                 }
             }
         }
@@ -224,7 +225,7 @@ impl Device {
                     Error::new(ErrorKind::Unsupported, reason)
                 })?;
                 let asked = maintenance.reboot().await;
-                asked.map_err(|error| camera_error(channel, &error))?;
+                asked.map_err(|error| hal_failure::camera(channel, &error))?;
                 PanelReply::Done
             }
             StandardCommand::BindStatus => {
@@ -259,7 +260,7 @@ impl Device {
             (Some(recording), _) if recording.erase().await => Ok(PanelReply::Done),
             (None, Some(maintenance)) => {
                 let formatted = maintenance.format().await;
-                formatted.map_err(|error| camera_error(channel, &error))?;
+                formatted.map_err(|error| hal_failure::camera(channel, &error))?;
                 Ok(PanelReply::Done)
             }
             _ => Err(Error::new(

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use peercam_hal::{HalError, RecordingFile};
+use peercam_hal::RecordingFile;
 use peercam_proto::{
     command::Window,
-    error::{Error, ErrorKind},
+    error::Error,
     media::{ChannelId, Content, StreamId},
     voice::Declared,
 };
@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Device, parse_file_name, stream_permit::StreamPermit};
 use crate::{
     access::{Caller, Medium, Need},
+    hal_failure,
     live::{self, Subscription},
-    playback::{Playback, unreadable},
+    playback::Playback,
     talk::{Pace, Pieces, TalkSignals, Talked},
 };
 
@@ -60,8 +61,8 @@ impl Device {
     /// would be let have it.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`] without the scope, [`ErrorKind::NotFound`] if there is no such
-    /// channel for this caller, or nothing of it is recorded; [`ErrorKind::Full`] if there is no
+    /// [`Forbidden`](peercam_proto::error::ErrorKind::Forbidden) without the scope, [`NotFound`](peercam_proto::error::ErrorKind::NotFound) if there is no such
+    /// channel for this caller, or nothing of it is recorded; [`Full`](peercam_proto::error::ErrorKind::Full) if there is no
     /// place.
     pub fn admit(
         &self,
@@ -111,25 +112,26 @@ impl Device {
     /// Opens a recorded file by the name that lists have for it.
     ///
     /// # Errors
-    /// As [`Device::admit`], and [`ErrorKind::NotFound`] if there is no such file;
-    /// [`ErrorKind::Unavailable`] if the recordings cannot be read.
+    /// As [`Device::admit`], and [`NotFound`](peercam_proto::error::ErrorKind::NotFound) if there is no such file;
+    /// [`Unavailable`](peercam_proto::error::ErrorKind::Unavailable) if the recordings cannot be read.
     pub async fn fetch(
         &self,
         caller: &Caller,
         name: &str,
     ) -> Result<Permitted<FetchedFile>, Error> {
         caller.check(Need::for_medium(Medium::Download))?;
-        let (channel, start, content) = parse_file_name(name).ok_or_else(no_such_file)?;
+        let (channel, start, content) =
+            parse_file_name(name).ok_or_else(hal_failure::no_such_file)?;
         // Which channels there are is not to be found out by names.
         let visible = self.hub.check_channel(channel, caller.channels());
-        visible.map_err(|_| no_such_file())?;
+        visible.map_err(|_| hal_failure::no_such_file())?;
         let permit = self.permit(caller, Medium::Download)?;
-        let index = self.recordings.of(channel).map_err(|_| no_such_file())?;
+        let index = self
+            .recordings
+            .of(channel)
+            .map_err(|_| hal_failure::no_such_file())?;
         let file = index.fetch(start, content).await;
-        let file = file.map_err(|error| match error {
-            HalError::Missing => no_such_file(),
-            error => unreadable(&error),
-        })?;
+        let file = file.map_err(|error| hal_failure::file(&error))?;
         let media = FetchedFile { file, content };
         Ok(Permitted { media, permit })
     }
@@ -234,9 +236,4 @@ fn log_end(caller: &Caller, channel: ChannelId, talked: &Result<Talked, Error>, 
     }
     let advice = talked.as_ref().ok().and_then(Talked::advice);
     tracing::info!(%channel, %caller, req_id = caller.req_id, how, advice, "talk ended");
-}
-
-fn no_such_file() -> Error {
-    let reason = "there is no such file; get_file_list tells the names";
-    Error::new(ErrorKind::NotFound, reason)
 }

@@ -23,7 +23,7 @@ mod viewers;
 
 use std::sync::Arc;
 
-use peercam_hal::{HalError, PlayedAudio};
+use peercam_hal::PlayedAudio;
 use peercam_proto::{
     call::DeviceCallAction,
     command::{ChannelState, Command, Reply, Window},
@@ -58,17 +58,6 @@ use crate::{
     playback::PlaybackSessions,
     talk::Speakers,
 };
-
-/// Error of a camera that does not do what it was asked to, in words for a viewer.
-fn camera_error(channel: ChannelId, error: &HalError) -> Error {
-    let kind = match error {
-        HalError::Busy => ErrorKind::Busy,
-        HalError::Unsupported(_) => ErrorKind::Unsupported,
-        HalError::NoAnswer(_) => ErrorKind::NoAnswer,
-        _ => ErrorKind::Unavailable,
-    };
-    Error::new(kind, format!("the camera of channel {channel}: {error}"))
-}
 
 /// A command that was not done, with the status of its reason.
 fn refused(error: &Error) -> Reply {

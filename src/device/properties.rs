@@ -16,10 +16,11 @@ use peercam_proto::{
     media::ChannelId,
 };
 
-use super::{CardState, Device, RecordMode, camera_error};
+use super::{CardState, Device, RecordMode};
 use crate::{
     access::{Caller, Need},
     events::Event,
+    hal_failure,
 };
 
 /// Version of the daemon.
@@ -299,7 +300,7 @@ impl Device {
             (Property::Mirror, Value::Flag(is_on)) => {
                 self.picture(channel)?
                     .set_flipped(is_on)
-                    .map_err(|error| camera_error(channel, &error))?;
+                    .map_err(|error| hal_failure::camera(channel, &error))?;
                 self.events.publish(Event::Mirror { channel, is_on });
                 Ok(())
             }

@@ -19,7 +19,8 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{self, Guarded, Part};
 
-use super::{ActivityTracker, camera_error};
+use super::ActivityTracker;
+use crate::hal_failure;
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -129,7 +130,7 @@ impl PtzController {
         let number = turning.told;
         motor
             .start(motion(direction, speed))
-            .map_err(|error| camera_error(channel, &error))?;
+            .map_err(|error| hal_failure::camera(channel, &error))?;
         let (ptz, motor) = (self.clone(), Arc::clone(motor));
         let stop = async move {
             held.await;

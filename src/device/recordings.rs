@@ -14,7 +14,7 @@ use peercam_proto::{
 };
 
 use super::{Listed, Listing, RecordingControl};
-use crate::playback::unreadable;
+use crate::hal_failure;
 
 /// Recordings that are so near to each other are one, in milliseconds.
 const CONTIGUOUS: i64 = 1000;
@@ -174,7 +174,7 @@ impl Recordings {
         query: Query,
     ) -> Result<Vec<hal::Recording>, Error> {
         let listed = self.of(channel)?.list(query).await;
-        listed.map_err(|error| unreadable(&error))
+        listed.map_err(|error| hal_failure::recordings(&error))
     }
 
     /// The days of a month of the device's calendar, in milliseconds since 1970.

@@ -5,7 +5,7 @@
 use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use peercam_hal::{HalError, Snapshot};
+use peercam_hal::Snapshot;
 use peercam_proto::{
     error::{Error, ErrorKind},
     jpeg,
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{Channel, Hub};
+use crate::hal_failure;
 
 /// Pause between the end of one still and the next: a camera is asked no more often, whoever asks
 /// and leaves, and whatever came of it.
@@ -101,13 +102,17 @@ impl Stills {
     /// stands by; [`ErrorKind::NoAnswer`] if it takes too long, [`ErrorKind::BadAnswer`] if what it
     /// gives is no JPEG or too large.
     pub async fn take(&self, channel: ChannelId, place: &Permit) -> Result<Bytes, Error> {
-        let slot = self.slots.get(&channel).ok_or_else(|| none(channel))?;
+        let slot = self
+            .slots
+            .get(&channel)
+            .ok_or_else(|| hal_failure::no_stills(channel))?;
         loop {
             let spell = self.hub.check_delivers(channel)?;
             let taken = slot.ask(spell, place).await;
             // Who told it to stand by meanwhile does not want it to be seen.
             if self.hub.check_delivers(channel)? == spell {
-                return taken.unwrap_or_else(|_| Err(failed(channel, "it was ended")));
+                return taken
+                    .unwrap_or_else(|_| Err(hal_failure::still_failed(channel, "it was ended")));
             }
         }
     }
@@ -160,10 +165,13 @@ impl Slot {
                 (Err(Error::new(ErrorKind::NoAnswer, reason)), "late")
             }
             Ok(Err(_)) => (
-                Err(failed(channel, "it failed; the log says where")),
+                Err(hal_failure::still_failed(
+                    channel,
+                    "it failed; the log says where",
+                )),
                 "failed",
             ),
-            Ok(Ok(Err(error))) => (Err(refused(channel, &error)), "failed"),
+            Ok(Ok(Err(error))) => (Err(hal_failure::still(channel, &error)), "failed"),
             Ok(Ok(Ok(still))) => match checked(&still, self.largest) {
                 Ok(still) => (Ok(still), "taken"),
                 Err(why) => {
@@ -213,29 +221,6 @@ fn checked(still: &Bytes, largest: usize) -> Result<Bytes, String> {
     }
     let length = jpeg::length(still).map_err(|why| why.to_string())?;
     Ok(still.slice(..length))
-}
-
-fn refused(channel: ChannelId, error: &HalError) -> Error {
-    match error {
-        HalError::Unsupported(_) => none(channel),
-        HalError::Busy => {
-            let reason = format!("the still camera of channel {channel} is in use");
-            Error::new(ErrorKind::Busy, reason)
-        }
-        error => failed(channel, &error.to_string()),
-    }
-}
-
-fn failed(channel: ChannelId, why: &str) -> Error {
-    let reason = format!("the camera of channel {channel} gave no still: {why}");
-    Error::new(ErrorKind::Unavailable, reason)
-}
-
-fn none(channel: ChannelId) -> Error {
-    let reason = format!(
-        "the camera of channel {channel} hands over no JPEG; a picture of H.264 or H.265 is none, and this device has no decoder (of a camera that gives JPEGs by HTTP: snapshot_url of an RTSP source, or a source of the kind jpeg)"
-    );
-    Error::new(ErrorKind::Unsupported, reason)
 }
 
 /// Counts what came of stills.

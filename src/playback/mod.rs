@@ -19,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use peercam_hal::{HalError, RecordingIndex, clock::Clock};
+use peercam_hal::{RecordingIndex, clock::Clock};
 use peercam_proto::{
     command::PlaybackCommand,
     error::{Error, ErrorKind},
@@ -35,6 +35,7 @@ use self::{
     player::{Player, PlayerCommand},
     source::Source,
 };
+use crate::hal_failure;
 
 /// Frames on their way to a viewer. What is more stays on the card.
 const WAITING_FRAMES: usize = 16;
@@ -130,7 +131,7 @@ impl PlaybackSessions {
         let start = window.start;
         let mut source = Source::new(index, window.clone());
         let found = source.seek(start.saturating_mul(1000)).await;
-        if !found.map_err(|error| unreadable(&error))? {
+        if !found.map_err(|error| hal_failure::recordings(&error))? {
             return Err(Error::new(
                 ErrorKind::NotFound,
                 "nothing was recorded in this time; get_record_index tells what there is",
@@ -272,15 +273,4 @@ fn not_played() -> Error {
     let reason =
         "nothing of this channel is being played to this viewer; ask for it with action=playback";
     Error::new(ErrorKind::NotFound, reason)
-}
-
-/// Error of a card that cannot be read, in words for a viewer.
-pub fn unreadable(error: &HalError) -> Error {
-    match error {
-        HalError::Missing => Error::new(ErrorKind::NotFound, "there is no such recording any more"),
-        error => Error::new(
-            ErrorKind::Unavailable,
-            format!("the recordings cannot be read: {error}"),
-        ),
-    }
 }

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Item,
     source::{PositionedFrame, Source, Step},
-    unreadable,
 };
+use crate::hal_failure;
 
 /// Interval of the check, in a pause, whether there is still something to go on with.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -206,7 +206,7 @@ impl Player {
             Ok(result) => result,
             Err(error) => {
                 // It fails for one who does not wait any more.
-                let _ = order.reply.send(Err(unreadable(&error)));
+                let _ = order.reply.send(Err(hal_failure::recordings(&error)));
                 return Err(error);
             }
         };

@@ -42,6 +42,7 @@ pub use self::{
     metrics::Metrics,
     talked::{OtherRate, Talked},
 };
+use crate::hal_failure;
 
 /// Bounds of talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,9 @@ impl Speakers {
             return Err(taken(NoPermit::Full));
         }
         match place.count() {
-            0 if rank == Rank::Guest => hardware.check().map_err(|error| session::refused(&error)),
+            0 if rank == Rank::Guest => hardware
+                .check()
+                .map_err(|error| hal_failure::speaker(&error)),
             // It may be busy with somebody who would have to go, or who is heard out.
             _ => Ok(()),
         }

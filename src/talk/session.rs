@@ -22,6 +22,7 @@ use super::{
     jitter::{Jitter, Pace},
     tempo::{Presumed, Tempo},
 };
+use crate::hal_failure;
 
 /// An open speaker, and what it takes.
 struct Open {
@@ -104,7 +105,7 @@ impl SpeakerLease {
         let mut sink = self
             .speaker
             .open(&format)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| hal_failure::speaker(&error))?;
         sink.push(&block);
         Ok(())
     }
@@ -114,7 +115,7 @@ impl SpeakerLease {
         let Some(Open { mut sink, .. }) = before else {
             return self.open(format).await;
         };
-        let refused = |error| refused(&error);
+        let refused = |error| hal_failure::speaker(&error);
         let decoder = match (sink.change(format), &format.coding) {
             (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
                 if sink.change(&as_pcm(format)).map_err(refused)? {
@@ -167,7 +168,7 @@ impl SpeakerLease {
         };
         Ok(Open {
             format: Arc::clone(format),
-            sink: sink.map_err(|error| refused(&error))?,
+            sink: sink.map_err(|error| hal_failure::speaker(&error))?,
             decoder,
         })
     }
@@ -459,23 +460,4 @@ fn as_pcm(format: &AudioFormat) -> AudioFormat {
         coding: AudioCoding::Pcm,
         ..*format
     }
-}
-
-/// Error for a talker whose speaker does not open.
-pub(super) fn refused(error: &HalError) -> Error {
-    let (kind, reason) = match error {
-        HalError::Busy => (
-            ErrorKind::Busy,
-            "the speaker is still playing what was said before, or something else on the device uses it; try again in 2 s".to_owned(),
-        ),
-        HalError::Unsupported(what) => (
-            ErrorKind::Unsupported,
-            format!("the speaker does not take {what}"),
-        ),
-        error => (
-            ErrorKind::Unavailable,
-            format!("the speaker cannot be used: {error}"),
-        ),
-    };
-    Error::new(kind, reason)
 }
