@@ -60,9 +60,12 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     let zone = config.device.timezone.clone();
     assembly.recordings =
         Recordings::new(indexes.collect(), zone, record.file_list).recorded_by(Some(control));
-    let finish = |_| async move { recorder.finish().await };
     assembly
         .parts
-        .add(Part::ending("recorder", Phase::Drain, finish));
+        .add(Part::new("recorder", Phase::Drain, |context| async move {
+            // With the streams, or it would wait for them to come again.
+            context.phase(Phase::Streams).cancelled().await;
+            recorder.finish().await;
+        }));
     Ok(())
 }
