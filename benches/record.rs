@@ -141,7 +141,7 @@ fn writing() {
             media += fragment.size() as u64;
             let is_written = store.perform(&WriteJob::Fragment {
                 channel: ChannelId(channel),
-                cutting: FragmentWrite {
+                write: FragmentWrite {
                     fragment,
                     kind: 0,
                     begins: start % 60_000_000 == 0,

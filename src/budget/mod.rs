@@ -65,10 +65,10 @@ const REST: usize = 320 * KIB;
 struct Wants {
     channels: usize,
     /// Streams of cameras whose newest group of pictures is kept on this side.
-    feeds: usize,
+    streams: usize,
     /// Pictures that are put together at a time out of what comes over a network, and of what comes
     /// over sockets of firmware.
-    assembled: (usize, usize),
+    reassembly: (usize, usize),
     max_viewers: usize,
     max_connections: usize,
     max_sessions: usize,
@@ -232,9 +232,9 @@ impl Budget {
             (queue.min(picture) + cutting, most.saturating_add(cutting))
         });
         let names = wants.record.map_or((0, 0), |_| RECORDINGS);
-        let (packets, messages) = wants.assembled;
-        let assembled = times(packets, picture + picture / 2);
-        let assembled = assembled.saturating_add(times(messages, 2 * picture));
+        let (packets, messages) = wants.reassembly;
+        let reassembly = times(packets, picture + picture / 2);
+        let reassembly = reassembly.saturating_add(times(messages, 2 * picture));
         let talks = times(wants.channels, TALK);
         let demands = [
             demand(
@@ -284,8 +284,8 @@ impl Budget {
             demand(
                 Part::Cameras,
                 (
-                    times(wants.feeds, picture / 2) + assembled,
-                    times(wants.feeds, StreamMemory::default().gop) + assembled,
+                    times(wants.streams, picture / 2) + reassembly,
+                    times(wants.streams, StreamMemory::default().gop) + reassembly,
                 ),
                 2,
             ),
@@ -334,9 +334,9 @@ impl Budget {
             talk_ahead: bytes(Part::Talk) - talks,
             events: bytes(Part::Rest) - REST,
             memory: StreamMemory {
-                gop: match wants.feeds {
+                gop: match wants.streams {
                     0 => StreamMemory::default().gop,
-                    feeds => ((bytes(Part::Cameras) - assembled) / feeds)
+                    streams => ((bytes(Part::Cameras) - reassembly) / streams)
                         .min(StreamMemory::default().gop),
                 },
                 picture,
@@ -404,8 +404,8 @@ impl Wants {
         let sockets: BTreeSet<&Path> = inputs.iter().filter_map(|(.., socket)| *socket).collect();
         Self {
             channels: config.channels.len(),
-            feeds: inputs.iter().map(|(feeds, ..)| feeds).sum(),
-            assembled: (inputs.iter().map(|(_, urls, _)| urls).sum(), sockets.len()),
+            streams: inputs.iter().map(|(streams, ..)| streams).sum(),
+            reassembly: (inputs.iter().map(|(_, urls, _)| urls).sum(), sockets.len()),
             max_viewers: config.http.max_viewers,
             max_connections: config.http.max_connections,
             max_sessions: config.access.max_sessions,

@@ -5,8 +5,8 @@ use super::*;
 
 const CAMERA: Wants = Wants {
     channels: 1,
-    feeds: 0,
-    assembled: (0, 0),
+    streams: 0,
+    reassembly: (0, 0),
     max_viewers: 32,
     max_connections: 256,
     max_sessions: 4,
@@ -34,8 +34,8 @@ fn worst(budget: &Budget, wants: &Wants) -> usize {
         budget.record + wants.channels * (budget.pre_roll + cutting.max(budget.picture))
     });
     let kernel = budget.viewers * budget.send_buffer.unwrap_or(SEND_BUFFER.1);
-    let (packets, messages) = wants.assembled;
-    let cameras = wants.feeds * budget.memory.gop
+    let (packets, messages) = wants.reassembly;
+    let cameras = wants.streams * budget.memory.gop
         + packets * (budget.picture * 3 / 2)
         + messages * 2 * budget.picture;
     rings
@@ -74,8 +74,8 @@ fn a_camera_with_32_mib_serves_each_session_and_records() {
 fn all_together_keep_no_more_than_the_sum() {
     let two = Wants {
         channels: 2,
-        feeds: 6,
-        assembled: (3, 1),
+        streams: 6,
+        reassembly: (3, 1),
         record: Some((4 * MIB, 2 * MIB)),
         ..CAMERA
     };
@@ -153,13 +153,13 @@ fn too_little_is_said_with_what_would_be_enough() {
 fn firmware_and_a_camera_of_the_network_fit_into_32_mib_too() {
     for wants in [
         Wants {
-            feeds: 3,
-            assembled: (0, 1),
+            streams: 3,
+            reassembly: (0, 1),
             ..CAMERA
         },
         Wants {
-            feeds: 1,
-            assembled: (1, 0),
+            streams: 1,
+            reassembly: (1, 0),
             ..CAMERA
         },
     ] {

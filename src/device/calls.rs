@@ -18,7 +18,7 @@ use peercam_proto::{
     media::ChannelId,
     viewer::ViewerId,
 };
-use peercam_task::boundary::{Guarded, Part, Pause, contain};
+use peercam_task::boundary::{Backoff, Guarded, Part, contain};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
@@ -185,7 +185,7 @@ impl CallTask {
         speakers: Speakers,
         stop: CancellationToken,
     ) {
-        let mut pause = Pause::default();
+        let mut pause = Backoff::default();
         loop {
             let began = Instant::now();
             let keep = self.keep(notifier.clone(), &activity, speakers.clone(), &stop);

@@ -43,7 +43,7 @@ pub(super) struct AuthenticatedConnection {
     authority: Arc<Authority>,
     /// Set if sealed media may be had unencrypted.
     allow_clear_media: bool,
-    wire: Box<dyn ConnectionHandle>,
+    handle: Box<dyn ConnectionHandle>,
     /// The viewer's place, once it has proved itself; held as long as the connection.
     session: Guarded<Option<Session>>,
 }
@@ -81,13 +81,13 @@ impl AuthenticatedConnection {
         verifier: TokenVerifier,
         authority: Arc<Authority>,
         allow_clear_media: bool,
-        wire: impl ConnectionHandle + 'static,
+        handle: impl ConnectionHandle + 'static,
     ) -> Self {
         Self {
             verifier,
             authority,
             allow_clear_media,
-            wire: Box::new(wire),
+            handle: Box::new(handle),
             session: Guarded::default(),
         }
     }
@@ -205,7 +205,7 @@ impl AuthenticatedConnection {
         mut body: RequestBody,
         error: &Error,
     ) -> Response<Body> {
-        tracing::debug!(peer = %self.wire.peer(), path, reason = error.reason(), "refused");
+        tracing::debug!(peer = %self.handle.peer(), path, reason = error.reason(), "refused");
         body.discard().await;
         let response = reply::refusal(error);
         app.count(path, response.status());
@@ -261,7 +261,7 @@ impl AuthenticatedConnection {
             method: parts.method.as_str(),
             target: target.as_str(),
             range,
-            body: match (body.is_end_stream(), self.wire.transport()) {
+            body: match (body.is_end_stream(), self.handle.transport()) {
                 (true, _) => BodyKind::None,
                 (false, Transport::Tcp) => BodyKind::Records,
                 (false, Transport::P2p) => BodyKind::Plain,
@@ -288,21 +288,21 @@ impl AuthenticatedConnection {
                 )));
             }
         }
-        let (peer, transport) = (self.wire.peer(), self.wire.transport());
+        let (peer, transport) = (self.handle.peer(), self.handle.transport());
         let mut session = self.session.lock();
         if !session.as_ref().is_some_and(Session::is_open) {
             // The device has ended the session that this connection had: what it asks now needs a
             // place like anybody's.
             *session = None;
-            let (sessions, end) = (&self.authority.sessions, self.wire.ending());
-            let (endpoint, path) = (self.verifier.peer(), self.wire.path());
+            let (sessions, end) = (&self.authority.sessions, self.handle.ending());
+            let (endpoint, path) = (self.verifier.peer(), self.handle.path());
             let entered = sessions.enter(Arc::clone(&holder), endpoint, path, end)?;
             tracing::debug!(%peer, viewer = %Printable(&holder.claims.name), credential = %holder.claims.id, "proved itself");
             if let Some(endpoint) = self.verifier.peer() {
                 self.authority.note_endpoint(&holder, endpoint);
             }
             // Whoever is refused stays one of those for whom there is little room and time.
-            self.wire.entered(&entered)?;
+            self.handle.entered(&entered)?;
             *session = Some(entered);
         }
         let gone = || Error::new(ErrorKind::Unavailable, "the session has ended");
@@ -324,15 +324,18 @@ impl AuthenticatedConnection {
         }
         // A viewer's first request asks for the challenge, and is no failure.
         if has_token {
-            self.authority.note_failure(self.wire.peer().source());
+            self.authority.note_failure(self.handle.peer().source());
         }
         if let Some(cookie) = parts.headers.get(cookie::HEADER) {
-            self.wire.shown(cookie.to_str().unwrap_or_default());
+            self.handle.shown(cookie.to_str().unwrap_or_default());
         }
         let challenge = self.verifier.challenge().ok_or(TooManyAttempts)?;
         // Not by path: a stranger's request is no use of a route.
         app.count("", StatusCode::UNAUTHORIZED);
-        Ok(reply::challenge(&challenge, self.wire.cookie().as_deref()))
+        Ok(reply::challenge(
+            &challenge,
+            self.handle.cookie().as_deref(),
+        ))
     }
 }
 

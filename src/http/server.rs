@@ -235,7 +235,7 @@ async fn talk_sealed(
         }
     };
     let connection = Connection::untouched(stream, activity.clone());
-    let wire = TcpHandle {
+    let handle = TcpHandle {
         peer: Peer::At(address),
         activity: activity.clone(),
         entrance,
@@ -244,7 +244,7 @@ async fn talk_sealed(
         verifier,
         authority,
         allow_clear_media,
-        wire,
+        handle,
     ));
     let served = Arc::clone(&authenticated);
     let service = service_fn(move |request| {

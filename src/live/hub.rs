@@ -19,7 +19,7 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     media::{ChannelId, Quality, StreamId},
 };
-use peercam_task::boundary::{self, Guarded, Part, Rest};
+use peercam_task::boundary::{self, Guarded, Part, RestartDelay};
 
 use super::{
     availability::Availability,
@@ -98,7 +98,7 @@ struct Known {
     /// Availabilities, one for each quality.
     availabilities: [Arc<Availability>; Quality::ALL.len()],
     /// Pauses, one for each quality: a picture that makes its pump panic is left alone for a while.
-    rests: [Guarded<Rest>; Quality::ALL.len()],
+    rests: [Guarded<RestartDelay>; Quality::ALL.len()],
 }
 
 impl Known {

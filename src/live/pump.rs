@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A source that delivers nothing for this long is taken to be off.
-const SILENCE: Duration = Duration::from_secs(5);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// Grace period of viewers whose camera is off, before their streams are ended in order.
 const OFFLINE_GRACE: Duration = Duration::from_secs(10);
 
@@ -44,7 +44,7 @@ pub(super) async fn run(
     };
     let mut give_up: Option<Instant> = None;
     loop {
-        let deadline = give_up.unwrap_or_else(|| Instant::now() + SILENCE);
+        let deadline = give_up.unwrap_or_else(|| Instant::now() + FRAME_TIMEOUT);
         let event = match timeout_at(deadline, source.next()).await {
             Ok(event) => event,
             Err(_) if give_up.is_some() => return,

@@ -54,7 +54,7 @@ pub enum WriteJob {
         /// Its channel.
         channel: ChannelId,
         /// The fragment.
-        cutting: FragmentWrite,
+        write: FragmentWrite,
     },
     /// The channel's file grows no more.
     Close(ChannelId),
@@ -161,7 +161,7 @@ impl CardWriter {
     /// Does a job; returns whether it was done. What is not done is counted and said once.
     pub fn perform(&mut self, job: &WriteJob) -> bool {
         let frames = match job {
-            WriteJob::Fragment { cutting, .. } => cutting.fragment.frames.len(),
+            WriteJob::Fragment { write, .. } => write.fragment.frames.len(),
             WriteJob::Close(_) | WriteJob::Picture { .. } => 0,
         };
         let done = if self.is_failed() {
@@ -218,7 +218,7 @@ impl CardWriter {
 
     fn try_to(&mut self, job: &WriteJob) -> Result<bool, Failure> {
         match job {
-            WriteJob::Fragment { channel, cutting } => self.write(*channel, cutting),
+            WriteJob::Fragment { channel, write } => self.write(*channel, write),
             WriteJob::Close(channel) => self.close(*channel).map(|()| true),
             WriteJob::Picture {
                 channel,
@@ -232,11 +232,11 @@ impl CardWriter {
         }
     }
 
-    fn write(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<bool, Failure> {
-        let is_key = cutting.fragment.is_key;
+    fn write(&mut self, channel: ChannelId, write: &FragmentWrite) -> Result<bool, Failure> {
+        let is_key = write.fragment.is_key;
         let goes_on = self.open.get(&channel).is_some_and(|open| {
             let is_large = open.entry.size >= self.limits.largest_file();
-            !(cutting.begins || is_key && is_large) && open.takes(&cutting.fragment)
+            !(write.begins || is_key && is_large) && open.takes(&write.fragment)
         });
         if !goes_on && !is_key {
             return Ok(false);
@@ -244,14 +244,14 @@ impl CardWriter {
         if !goes_on {
             self.close(channel)?;
         }
-        let size = cutting.fragment.size() as u64;
+        let size = write.fragment.size() as u64;
         self.make_room(size + SLACK)?;
         for left in (0..=MOST_DELETED_FOR_FULL).rev() {
             let written = self.admit(channel, size).and_then(|()| {
                 if goes_on {
-                    self.append(channel, cutting)
+                    self.append(channel, write)
                 } else {
-                    self.begin(channel, cutting)
+                    self.begin(channel, write)
                 }
             });
             match written {
@@ -268,18 +268,18 @@ impl CardWriter {
         Ok(card.map_or(Ok(()), |card| card.admit(size))?)
     }
 
-    fn begin(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<(), Failure> {
-        let fragment = &cutting.fragment;
+    fn begin(&mut self, channel: ChannelId, write: &FragmentWrite) -> Result<(), Failure> {
+        let fragment = &write.fragment;
         let origin = fragment.start();
-        let start_millis = self.free_start(channel, cutting.date.of(origin), Content::Video);
+        let start_millis = self.free_start(channel, write.date.of(origin), Content::Video);
         let entry = Entry {
             start_millis,
             duration_millis: 0,
-            kind: cutting.kind,
+            kind: write.kind,
             size: 0,
             hole_kib: 0,
             content: Content::Video,
-            is_dated: cutting.date.is_known,
+            is_dated: write.date.is_known,
             is_open: true,
         };
         let directory = self.catalog.directory(channel, start_millis);
@@ -301,12 +301,12 @@ impl CardWriter {
         Ok(())
     }
 
-    fn append(&mut self, channel: ChannelId, cutting: &FragmentWrite) -> Result<(), Failure> {
+    fn append(&mut self, channel: ChannelId, write: &FragmentWrite) -> Result<(), Failure> {
         let Some(open) = self.open.get_mut(&channel) else {
             return Ok(());
         };
         let before = open.entry.size;
-        open.append(&cutting.fragment)?;
+        open.append(&write.fragment)?;
         let entry = open.entry;
         self.note_written(channel, entry, before);
         Ok(())
@@ -426,7 +426,7 @@ impl CardWriter {
     }
 
     fn delete_oldest(&mut self) -> Result<(), Failure> {
-        let oldest = self.catalog.oldest(self.now_millis);
+        let oldest = self.catalog.next_to_delete(self.now_millis);
         let (key, _) = oldest.ok_or(Failure::NoRoom)?;
         Ok(self.delete(key)?)
     }

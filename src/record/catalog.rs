@@ -462,7 +462,7 @@ impl Catalog {
 
     /// The file that goes first when there is no room: one of the future, of a clock that was wrong,
     /// or else the oldest; none that grows. `now_millis` is the date, if it is known.
-    pub(super) fn oldest(&self, now_millis: Option<i64>) -> Option<(Key, Entry)> {
+    pub(super) fn next_to_delete(&self, now_millis: Option<i64>) -> Option<(Key, Entry)> {
         let files = self.files();
         let named = |(channel, entry): (&ChannelId, &Entry)| {
             ((*channel, entry.start_millis, entry.content), *entry)

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A camera that is silent for this long has what it delivered written meanwhile.
-const SILENCE: Duration = Duration::from_secs(3);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before a camera that is off is asked again.
 const RETRY: Duration = Duration::from_secs(2);
 /// Timeout of a still.
@@ -169,7 +169,7 @@ impl ChannelRecorder {
             });
             let has_frames = tokio::select! {
                 () = self.stop.cancelled() => return,
-                has_frames = timeout(SILENCE, frames) => has_frames,
+                has_frames = timeout(FRAME_TIMEOUT, frames) => has_frames,
             };
             match has_frames {
                 Ok(false) => return,
@@ -228,29 +228,29 @@ impl ChannelRecorder {
         let date = self.date(&mut progress.guess);
         let detected = *progress.detected.borrow();
         let wanted = self.wanted(fragment.start(), detected);
-        let (closes, cuttings) = progress.segmenter.push(fragment, wanted, date);
+        let (closes, writes) = progress.segmenter.push(fragment, wanted, date);
         if closes {
             self.queue.push(WriteJob::Close(self.channel));
         }
         let mut has_hole = false;
-        for mut cutting in cuttings {
+        for mut write in writes {
             // What depends on one that was lost is of no use.
-            if has_hole && !cutting.fragment.is_key {
+            if has_hole && !write.fragment.is_key {
                 continue;
             }
-            cutting.begins |= has_hole;
-            has_hole = !self.write(cutting, progress);
+            write.begins |= has_hole;
+            has_hole = !self.write(write, progress);
         }
     }
 
     /// Queues a fragment, and a still with the first one of a segment; returns whether there was
     /// room.
-    fn write(&self, cutting: FragmentWrite, progress: &mut Progress) -> bool {
-        let start_millis = cutting.date.of(cutting.fragment.start());
-        let is_dated = cutting.date.is_known;
-        let (begins, kind) = (cutting.begins, cutting.kind);
+    fn write(&self, write: FragmentWrite, progress: &mut Progress) -> bool {
+        let start_millis = write.date.of(write.fragment.start());
+        let is_dated = write.date.is_known;
+        let (begins, kind) = (write.begins, write.kind);
         let channel = self.channel;
-        if !self.queue.push(WriteJob::Fragment { channel, cutting }) {
+        if !self.queue.push(WriteJob::Fragment { channel, write }) {
             progress.segmenter.lost();
             return false;
         }

@@ -11,7 +11,7 @@
 //! Does not belong here: how recordings are played (`playback`), HTTP.
 
 mod beneath;
-mod calls;
+mod card_calls;
 mod card_check;
 mod card_writer;
 mod catalog;
@@ -52,7 +52,7 @@ use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    calls::{Calls, Watched},
+    card_calls::{CardCalls, Watched},
     channel::ChannelRecorder,
     disk::{Disk, Root, SystemDisk},
     index::ChannelIndex,
@@ -115,7 +115,7 @@ pub struct RecorderParts {
 }
 
 /// A card that owes an answer for so long counts as gone, until it answers.
-const SILENCE: Duration = Duration::from_secs(30);
+const CARD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout, in the end, of a card that takes what was recorded.
 const FINISH: Duration = Duration::from_millis(3500);
 
@@ -149,7 +149,7 @@ impl Recorder {
     /// If the system gives no thread.
     pub fn start(config: &Config, parts: RecorderParts) -> std::io::Result<Self> {
         let disk = Box::new(SystemDisk::new(config.mount.clone()));
-        Self::start_on(disk, SILENCE, config, parts)
+        Self::start_on(disk, CARD_TIMEOUT, config, parts)
     }
 
     fn start_on(
@@ -170,7 +170,7 @@ impl Recorder {
             mount: config.mount.clone(),
         };
         let catalog = Catalog::of(root, config.files, events.clone());
-        let calls = Calls::default();
+        let calls = CardCalls::default();
         let storages = cameras.iter().filter_map(|recorded| {
             let storage = recorded.camera.capabilities().storage?;
             Some((recorded.channel, storage))
@@ -302,7 +302,7 @@ impl Recorder {
 #[derive(Clone)]
 struct Listener {
     catalog: Catalog,
-    calls: Calls,
+    calls: CardCalls,
     silence: Duration,
     clock: Clock,
 }

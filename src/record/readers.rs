@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{calls::Calls, catalog::Catalog};
+use super::{card_calls::CardCalls, catalog::Catalog};
 
 /// Threads, and with that what a card is asked at a time.
 const THREADS: usize = 4;
@@ -38,7 +38,7 @@ pub(super) struct Readers(Arc<Handle>);
 
 struct Handle {
     catalog: Catalog,
-    calls: Calls,
+    calls: CardCalls,
     /// The largest fragment that is read.
     largest: usize,
     /// One for each thread.
@@ -96,7 +96,7 @@ impl<T> Reading<T> {
 }
 
 impl Readers {
-    pub(super) fn new(catalog: Catalog, calls: Calls, largest: usize) -> Self {
+    pub(super) fn new(catalog: Catalog, calls: CardCalls, largest: usize) -> Self {
         Self(Arc::new(Handle {
             catalog,
             calls,
@@ -107,7 +107,7 @@ impl Readers {
     }
 
     /// Calls by which it is known for how long the card does not answer.
-    pub(super) fn calls(&self) -> &Calls {
+    pub(super) fn calls(&self) -> &CardCalls {
         &self.0.calls
     }
 

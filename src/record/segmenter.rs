@@ -101,8 +101,8 @@ impl Segmenter {
         };
         self.ready.push_back(fragment);
         let ready = std::mem::take(&mut self.ready).into_iter();
-        let cuttings = ready.filter_map(|fragment| self.cutting(fragment, kind, date));
-        (false, cuttings.collect())
+        let writes = ready.filter_map(|fragment| self.next_write(fragment, kind, date));
+        (false, writes.collect())
     }
 
     /// Notes that the fragment that was given last was not written.
@@ -115,7 +115,7 @@ impl Segmenter {
     /// A file is named by its start and kind, and its name is all there is of an index. So it ends
     /// not only by its length: also where the kind or the offset of the dates becomes another one,
     /// and at a hole, of which a start and a length say nothing.
-    fn cutting(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<FragmentWrite> {
+    fn next_write(&mut self, fragment: Fragment, kind: u32, date: Date) -> Option<FragmentWrite> {
         let begins = match self.open {
             None => true,
             Some((start, known_kind, known_date)) => {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use peercam_hal::clock::Clock;
-use peercam_task::boundary::{self, Part, Pause};
+use peercam_task::boundary::{self, Backoff, Part};
 use tokio::sync::oneshot;
 
 use super::{
@@ -134,7 +134,7 @@ impl DateTrust {
 
 fn weight_of(job: &WriteJob) -> usize {
     match job {
-        WriteJob::Fragment { cutting, .. } => cutting.fragment.weight(),
+        WriteJob::Fragment { write, .. } => write.fragment.weight(),
         WriteJob::Picture { jpeg, .. } => jpeg.len(),
         WriteJob::Close(_) => 0,
     }
@@ -152,7 +152,7 @@ impl Writer {
     /// Writes until the queue is no more. After a panic it begins with a look at the card, and what was
     /// open is forgotten.
     fn keep(&self, mut store: CardWriter) {
-        let mut pause = Pause::default();
+        let mut pause = Backoff::default();
         loop {
             let began = Instant::now();
             if boundary::run(Part::Recorder, "the card", || self.write(&mut store)).is_ok() {

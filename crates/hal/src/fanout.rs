@@ -18,7 +18,7 @@ use peercam_proto::{
     nal::Picture,
     text,
 };
-use peercam_task::boundary::{self, Guarded, Part, Pause};
+use peercam_task::boundary::{self, Backoff, Guarded, Part};
 use tokio::sync::watch;
 
 use super::{BoxFuture, MediaSource, SourceEvent};
@@ -35,7 +35,7 @@ const STEP_MICROS: i64 = 1_000;
 
 /// One picture of a camera, handed to any number of readers.
 ///
-/// Bound: the GOP that is kept weighs at most `kept` bytes. Each reader's queue has [`QUEUE`] events
+/// Bound: the GOP that is kept weighs at most `kept` bytes. Each reader's queue has 128 events
 /// beside what was kept when it came, and its frames weigh at most `kept` beside that, or are one;
 /// when it is full, the frames in it are lost and it goes on with the next key frame. Nothing that is
 /// pushed ever waits.
@@ -109,7 +109,7 @@ impl FrameFanout {
         let fanout = Self::new(kept);
         let fed = Arc::clone(&fanout);
         let feed = move || {
-            let mut pause = Pause::default();
+            let mut pause = Backoff::default();
             while fed.is_held() {
                 let began = Instant::now();
                 match boundary::run(Part::Camera, name, || deliver(&fed)) {

@@ -19,7 +19,7 @@ use super::{
 use crate::cli::{CliError, FFPLAY, progress::Progress};
 
 /// Timeout for a live stream that delivers nothing.
-const SILENCE: Duration = Duration::from_secs(20);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Options of `peercam pull`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -89,12 +89,12 @@ impl PullOptions {
             let patience = match (is_kept, left) {
                 (true, None) => Duration::MAX,
                 (true, Some(left)) => left,
-                (false, _) => SILENCE,
+                (false, _) => STREAM_TIMEOUT,
             };
             let piece = match tokio::time::timeout(patience, answer.piece()).await {
                 Ok(piece) => piece?,
                 Err(_) if is_kept => break,
-                Err(_) => return Err(ClientError::Timeout(SILENCE.as_secs()).into()),
+                Err(_) => return Err(ClientError::Timeout(STREAM_TIMEOUT.as_secs()).into()),
             };
             let Some(piece) = piece else { break };
             progress.add(piece.len());

@@ -21,7 +21,7 @@ use peercam_proto::{
     text::Printable,
 };
 use peercam_task::{
-    boundary::{self, Guarded, Panicked, Part, Pause, contain},
+    boundary::{self, Backoff, Guarded, Panicked, Part, contain},
     registry::Entry,
 };
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ impl Service {
     /// Accepts and serves peers until `stop` is cancelled, and refuses them from then on. Those that
     /// are there then run on as tasks of `tasks` until what they are being sent has ended.
     pub async fn serve(self, stop: CancellationToken, tasks: TaskTracker) {
-        let mut pause = Pause::default();
+        let mut pause = Backoff::default();
         loop {
             let began = Instant::now();
             let accept = self.accept(&stop, &tasks);
@@ -100,7 +100,7 @@ impl Service {
     /// Accepts peers until `stop` is cancelled, or the endpoint is no more, or may be in a state
     /// that nobody knows.
     async fn accept(&self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let mut admissions = HandshakeLimiter::new(self.known.clone(), Instant::now());
+        let mut handshakes = HandshakeLimiter::new(self.known.clone(), Instant::now());
         let panics = boundary::library_panics();
         loop {
             let incoming = tokio::select! {
@@ -112,7 +112,7 @@ impl Service {
             let now = Instant::now();
             let unauthenticated = self.connections.unauthenticated();
             let attempt = (incoming.peer().source(), incoming.has_address());
-            let ticket = match admissions.next(attempt, unauthenticated, now) {
+            let ticket = match handshakes.next(attempt, unauthenticated, now) {
                 HandshakeDecision::Accept(ticket) => ticket,
                 HandshakeDecision::Retry => {
                     // A Retry (RFC 9000 §8.1.2), which costs no state.
@@ -165,7 +165,7 @@ impl Service {
                     return;
                 }
             };
-        let wire = P2pHandle {
+        let handle = P2pHandle {
             connection: connection.clone(),
             activity,
             peers: self.peers.clone(),
@@ -176,7 +176,7 @@ impl Service {
             verifier,
             Arc::clone(&self.authority),
             true,
-            wire,
+            handle,
         ));
         let began = Instant::now();
         tracing::debug!(%endpoint, "a peer is connected");

@@ -12,7 +12,7 @@ use super::*;
 
 fn readers() -> (Readers, Catalog) {
     let catalog = Catalog::new(PathBuf::from("/card"));
-    let readers = Readers::new(catalog.clone(), Calls::default(), 1 << 20);
+    let readers = Readers::new(catalog.clone(), CardCalls::default(), 1 << 20);
     (readers, catalog)
 }
 

@@ -34,10 +34,10 @@ fn fragment(second: i64, is_key: bool) -> Fragment {
 }
 
 /// The seconds at which segments begin, of those that are written.
-fn begins(cuttings: &[FragmentWrite]) -> Vec<i64> {
-    let begin = cuttings.iter().filter(|cutting| cutting.begins);
+fn begins(writes: &[FragmentWrite]) -> Vec<i64> {
+    let begin = writes.iter().filter(|write| write.begins);
     begin
-        .map(|cutting| cutting.fragment.start().as_micros() / 1_000_000)
+        .map(|write| write.fragment.start().as_micros() / 1_000_000)
         .collect()
 }
 
@@ -72,7 +72,7 @@ fn another_kind_or_another_date_begins_a_segment() {
     assert_eq!(begins(&event), [4]);
     let kinds: Vec<_> = event
         .iter()
-        .map(|cutting| (cutting.kind, cutting.begins))
+        .map(|write| (write.kind, write.begins))
         .collect();
     assert_eq!(kinds, [(1, false), (1, true), (1, false)]);
     let drifted = Date {
@@ -82,7 +82,7 @@ fn another_kind_or_another_date_begins_a_segment() {
     let same = push_all(&mut segmenter, 6..9, Wanted::Kind(1), drifted);
     assert_eq!(begins(&same), [0_i64; 0]);
     assert!(
-        same.iter().all(|cutting| cutting.date == KNOWN),
+        same.iter().all(|write| write.date == KNOWN),
         "a segment has one date"
     );
     let stepped = Date {
@@ -110,7 +110,7 @@ fn an_event_has_what_was_before_it() {
     let event = push_all(&mut segmenter, 9..11, Wanted::Kind(5), KNOWN);
     let seconds: Vec<_> = event
         .iter()
-        .map(|cutting| cutting.fragment.start().as_micros() / 1_000_000)
+        .map(|write| write.fragment.start().as_micros() / 1_000_000)
         .collect();
     assert_eq!(seconds, [4, 5, 6, 7, 8, 9, 10], "three seconds, from a key");
     assert_eq!(begins(&event), [4]);
@@ -128,7 +128,7 @@ fn what_is_kept_ready_is_bounded_in_bytes() {
     });
     push_all(&mut segmenter, 0..60, Wanted::Nothing, KNOWN);
     let event = push_all(&mut segmenter, 60..61, Wanted::Kind(5), KNOWN);
-    let bytes: usize = event.iter().map(|cutting| cutting.fragment.size()).sum();
+    let bytes: usize = event.iter().map(|write| write.fragment.size()).sum();
     assert!(bytes <= CUT.most_pre_roll + 1000, "{bytes}");
     assert!(event[0].fragment.is_key);
 }

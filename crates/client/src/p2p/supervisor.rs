@@ -19,7 +19,7 @@ use crate::ClientError;
 
 /// A connection on which nothing came for this long may be dead: the device is dialled beside it.
 /// It sends something every second, so a stream that stands still is no silence.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Interval at which that is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// A device that does not answer is dialled again beside the dial that waits: QUIC repeats itself
@@ -223,7 +223,7 @@ impl Supervisor {
     /// before anything came on the old one.
     async fn dial_when_silent(&self, connection: &Connection) -> Arc<DeviceConnection> {
         loop {
-            let count = silent_for(connection, SILENCE).await;
+            let count = silent_for(connection, SILENCE_TIMEOUT).await;
             tracing::info!("nothing comes from the device; dialling it beside");
             tokio::select! {
                 device = self.dial() => return device,

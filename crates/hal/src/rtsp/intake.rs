@@ -58,14 +58,14 @@ pub(super) struct Intake {
     sounds: Timeline,
     /// Start of the last block, on the camera's clock of sound.
     last_sound: Option<i64>,
-    sync: Sync,
+    sync: SenderReport,
     /// Pictures that were kept back because of what was lost before them.
     kept_back: u64,
 }
 
 /// Zero of each of the camera's two clocks on the one that they share, as its sender reports say.
 #[derive(Default)]
-struct Sync {
+struct SenderReport {
     pictures: Option<i64>,
     sounds: Option<i64>,
 }
@@ -85,7 +85,7 @@ impl Intake {
             pictures: Timeline::default(),
             sounds: Timeline::default(),
             last_sound: None,
-            sync: Sync::default(),
+            sync: SenderReport::default(),
             kept_back: 0,
         }
     }
@@ -219,7 +219,7 @@ impl Intake {
     }
 }
 
-impl Sync {
+impl SenderReport {
     /// Returns the offset from times of sound to those of pictures.
     fn shift(&self) -> Option<i64> {
         Some(self.sounds?.saturating_sub(self.pictures?))

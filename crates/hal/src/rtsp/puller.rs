@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use peercam_proto::media::Tracks;
-use peercam_task::boundary::{Part, Pause, contain};
+use peercam_task::boundary::{Backoff, Part, contain};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -28,13 +28,13 @@ const GOOD: Duration = Duration::from_secs(5);
 
 /// Pause before the next try. Pure but for the dice.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(super) struct CameraBackoff {
     failures: u32,
     refusals: usize,
-    faults: Pause,
+    faults: Backoff,
 }
 
-impl Backoff {
+impl CameraBackoff {
     /// The pause after this failure of a connection that lasted so long.
     pub(super) fn after(&mut self, failure: &Failure, lasted: Duration) -> Duration {
         if *failure == Failure::Fault {
@@ -72,7 +72,7 @@ pub(super) async fn run(
 ) {
     let mut readers = fanout.readers();
     let mut depth = 0;
-    let mut backoff = Backoff::default();
+    let mut backoff = CameraBackoff::default();
     let mut refused: Option<(Instant, String)> = None;
     let name = super::shown(&url);
     loop {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_start_again_after_a_good_connection() {
-        let mut backoff = Backoff::default();
+        let mut backoff = CameraBackoff::default();
         let lost = Failure::Other("it ended the connection".to_owned());
         let mut after = |lasted| {
             backoff
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_camera_that_makes_what_reads_it_fail_is_left_alone_for_longer_and_longer() {
-        let mut backoff = Backoff::default();
+        let mut backoff = CameraBackoff::default();
         let mut after = |lasted| {
             backoff
                 .after(&Failure::Fault, Duration::from_secs(lasted))
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_refused_password_is_not_tried_often() {
-        let mut backoff = Backoff::default();
+        let mut backoff = CameraBackoff::default();
         let mut after = || {
             backoff
                 .after(&Failure::Credentials, Duration::ZERO)

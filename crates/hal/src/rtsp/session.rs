@@ -28,7 +28,7 @@ use crate::tracks;
 /// Time to connect, be let in and be told what there is.
 const OPEN: Duration = Duration::from_secs(4);
 /// A camera that sends nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(4);
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Characters of a camera's own words that are shown.
 const MAX_WORDS: usize = 200;
 
@@ -219,8 +219,8 @@ impl Session {
         loop {
             // Sound and reports do not make up for a picture that does not come.
             let deadline = match self.video {
-                Some(_) => self.last_picture + SILENCE,
-                None => Instant::now() + SILENCE,
+                Some(_) => self.last_picture + PICTURE_TIMEOUT,
+                None => Instant::now() + PICTURE_TIMEOUT,
             };
             let next = async { growth::bounded(self.packets.next()).await? };
             let item = match tokio::time::timeout_at(deadline, next).await {

@@ -3,7 +3,7 @@
 //! Peers that have not authenticated never displace those that have. What is said on a connection
 //! does not belong here, nor how a peer proves itself.
 
-mod prove;
+mod authenticated;
 mod queue;
 mod state;
 
@@ -370,7 +370,8 @@ impl ConnectionEntry {
     /// somebody who weighs less, or of one like itself that is owed nothing or takes nothing.
     #[must_use]
     pub fn proved(&self, rank: Rank, answers: &Arc<str>, now: Instant) -> bool {
-        self.connections.prove(&self.shared, rank, answers, now)
+        self.connections
+            .admit_authenticated(&self.shared, rank, answers, now)
     }
 
     /// Notes that a peer which has proved nothing has a ticket.

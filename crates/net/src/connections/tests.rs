@@ -128,7 +128,7 @@ fn entrance(places: usize, now: Instant) -> UnauthenticatedLimiter {
     UnauthenticatedLimiter::new(ProvenSources::default(), places, [1; 36], now)
 }
 
-fn prove(activity: &ConnectionEntry, rank: Rank, whose: &str) -> bool {
+fn admit_authenticated(activity: &ConnectionEntry, rank: Rank, whose: &str) -> bool {
     activity.proved(rank, &whose.into(), Instant::now())
 }
 
@@ -148,7 +148,7 @@ fn a_flood_of_one_source_displaces_itself() {
     assert_eq!(flood.iter().filter(is_there).count(), ROOM.of_source);
     let newest = flood.iter().rev().take(ROOM.of_source);
     assert!(newest.clone().all(|one| !has_ended(one)));
-    assert!(prove(&owner, Rank::Guest, "owner"));
+    assert!(admit_authenticated(&owner, Rank::Guest, "owner"));
     assert_eq!(connections.unauthenticated(), ROOM.of_source);
 }
 
@@ -201,7 +201,7 @@ fn those_that_have_proved_themselves_leave_places_to_those_that_have_not() {
     let mut guests = Vec::new();
     for number in 0..40 {
         let guest = admit(number);
-        let has_place = prove(&guest, Rank::Guest, &format!("guest {}", number % 3));
+        let has_place = admit_authenticated(&guest, Rank::Guest, &format!("guest {}", number % 3));
         assert!(has_place, "of one like itself that waits");
         guests.push(guest);
     }
@@ -212,17 +212,20 @@ fn those_that_have_proved_themselves_leave_places_to_those_that_have_not() {
     assert_eq!((open(&guests), open(&strangers)), (12, 4));
     // The owner gets the place of one that waits, and where all are served, of the one with most.
     let owner = admit(200);
-    assert!(prove(&owner, Rank::Owner, "owner"));
+    assert!(admit_authenticated(&owner, Rank::Owner, "owner"));
     assert_eq!(open(&guests), 11);
     let serving: Vec<_> = guests.iter().map(|guest| guest.serve(start)).collect();
     let second = admit(201);
-    assert!(prove(&second, Rank::Owner, "owner") && open(&guests) == 10);
+    assert!(admit_authenticated(&second, Rank::Owner, "owner") && open(&guests) == 10);
     let late = admit(202);
-    assert!(!prove(&late, Rank::Guest, "late"), "all are served");
+    assert!(
+        !admit_authenticated(&late, Rank::Guest, "late"),
+        "all are served"
+    );
     // Of two owners the newer waits, unless the older one does.
     for number in 300..310 {
         let owner = admit(number);
-        assert!(prove(&owner, Rank::Owner, "owner"));
+        assert!(admit_authenticated(&owner, Rank::Owner, "owner"));
         let _serving = owner.serve(start);
         guests.push(owner);
     }
@@ -239,7 +242,7 @@ fn a_nobody_has_ten_seconds() {
             .admit(PEER, standing, Instant::now())
             .expect("room")
     });
-    assert!(prove(&proved, Rank::Guest, "guest"));
+    assert!(admit_authenticated(&proved, Rank::Guest, "guest"));
     let _serving = [nobody.serve(Instant::now()), proved.serve(Instant::now())];
     connections.sweep(Instant::now() + 9 * SECOND);
     assert!(!has_ended(&nobody));
@@ -312,7 +315,7 @@ impl Flood {
             }
             // The challenge goes there, and the proof comes back.
             self.goes_on(round_trip);
-            if !has_ended(&own) && prove(&own, Rank::Owner, "owner") {
+            if !has_ended(&own) && admit_authenticated(&own, Rank::Owner, "owner") {
                 return self.now - came;
             }
             self.goes_on(Duration::from_millis(150));
@@ -414,7 +417,7 @@ fn many_credentials_of_one_back_end_leave_connections_to_others() {
         let activity = admitted.expect("a place for strangers");
         // A long answer.
         std::mem::forget(activity.serve(now));
-        let has_place = prove(&activity, rank, whose);
+        let has_place = admit_authenticated(&activity, rank, whose);
         (activity, has_place)
     };
     let shop: Vec<_> = (0..6).map(|n| enter(n, Rank::Guest, "shop")).collect();
@@ -440,7 +443,7 @@ fn the_newest_goes_whoever_made_room_before() {
         let enter = |number, whose: &str| {
             let activity = admit(number, Ticket::Turn);
             let serving = activity.serve(now);
-            assert!(prove(&activity, Rank::Guest, whose));
+            assert!(admit_authenticated(&activity, Rank::Guest, whose));
             (activity, serving)
         };
         let mut strangers = Vec::new();

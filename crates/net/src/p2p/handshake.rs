@@ -129,12 +129,12 @@ mod tests {
     }
 
     fn let_in(
-        admissions: &mut HandshakeLimiter,
+        handshakes: &mut HandshakeLimiter,
         from: Source,
         now: Instant,
         count: usize,
     ) -> usize {
-        let verdicts = (0..count).map(|_| admissions.next((from, true), 0, now));
+        let verdicts = (0..count).map(|_| handshakes.next((from, true), 0, now));
         let verdicts = verdicts.filter(|verdict| matches!(verdict, HandshakeDecision::Accept(_)));
         verdicts.count()
     }
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_leaves_room_for_others() {
         let start = Instant::now();
-        let mut admissions = HandshakeLimiter::new(ProvenSources::default(), start);
-        let mut let_in = |from, now, count| let_in(&mut admissions, from, now, count);
+        let mut handshakes = HandshakeLimiter::new(ProvenSources::default(), start);
+        let mut let_in = |from, now, count| let_in(&mut handshakes, from, now, count);
         assert_eq!(let_in(source(1), start, 1000), 41);
         assert_eq!(let_in(source(2), start, 1000), 2, "half is kept for turns");
         assert_eq!(let_in(Source::Relay, start, 1000), 20, "those behind it");
@@ -157,9 +157,9 @@ mod tests {
     #[test]
     fn strangers_have_to_show_their_address() {
         let now = Instant::now();
-        let mut admissions = HandshakeLimiter::new(ProvenSources::default(), now);
+        let mut handshakes = HandshakeLimiter::new(ProvenSources::default(), now);
         let mut next =
-            |has, unauthenticated| admissions.next((source(1), has), unauthenticated, now);
+            |has, unauthenticated| handshakes.next((source(1), has), unauthenticated, now);
         assert_eq!(next(false, 0), HandshakeDecision::Accept(Ticket::Turn));
         assert_eq!(next(false, 1), HandshakeDecision::Retry);
         assert!(matches!(next(true, 1), HandshakeDecision::Accept(_)));
@@ -169,22 +169,22 @@ mod tests {
     fn two_hundred_sources_do_not_keep_another_one_waiting() {
         let start = Instant::now();
         let known = ProvenSources::default();
-        let mut admissions = HandshakeLimiter::new(known.clone(), start);
+        let mut handshakes = HandshakeLimiter::new(known.clone(), start);
         for second in 0..60 {
             let from = start + second * SECOND;
             let mut flooded = 0;
             for attempt in 0..2000 {
                 let at = from + attempt * Duration::from_micros(500);
-                flooded += let_in(&mut admissions, source(attempt % 200), at, 1);
+                flooded += let_in(&mut handshakes, source(attempt % 200), at, 1);
             }
             // Somebody else every second.
             let owner = source(1000 + second);
-            let got_in = let_in(&mut admissions, owner, from + SECOND, 1);
+            let got_in = let_in(&mut handshakes, owner, from + SECOND, 1);
             assert_eq!(got_in, 1, "after {second} s");
             assert!(second == 0 || flooded <= 100, "{flooded} in a second");
             // Where somebody proved itself there is no waiting from the first moment on.
             known.note(source(5000), &"owner".into(), from);
-            assert_eq!(let_in(&mut admissions, source(5000), from, 1), 1);
+            assert_eq!(let_in(&mut handshakes, source(5000), from, 1), 1);
         }
     }
 }

@@ -36,7 +36,7 @@ pub use self::{
     listen::{PanicListener, on_panic},
     lock::{Guarded, Vital, VitalGuard},
     metrics::register,
-    restart::{Pause, Rest, restarting},
+    restart::{Backoff, RestartDelay, restarting},
 };
 pub(crate) use self::{end::end_process, work::at_work};
 

@@ -8,18 +8,18 @@ use super::{Part, contain};
 /// Backoff of a part that has panicked: a second, and twice as long each time up to a minute.
 /// One that has lasted for a minute begins again with a second.
 #[derive(Debug)]
-pub struct Pause(Duration);
+pub struct Backoff(Duration);
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-impl Default for Pause {
+impl Default for Backoff {
     fn default() -> Self {
         Self(FIRST)
     }
 }
 
-impl Pause {
+impl Backoff {
     /// The pause after a panic of what has lasted so long.
     pub fn after(&mut self, lasted: Duration) -> Duration {
         if lasted >= LONGEST {
@@ -32,13 +32,13 @@ impl Pause {
 
 /// Backoff of a part that others start, again and again.
 #[derive(Debug, Default)]
-pub struct Rest {
-    pause: Pause,
+pub struct RestartDelay {
+    pause: Backoff,
     began: Option<Instant>,
     until: Option<Instant>,
 }
 
-impl Rest {
+impl RestartDelay {
     /// Notes a start, or refuses it for as long as the part has to rest.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub async fn restarting<F: Future<Output = ()>>(
     stop: &CancellationToken,
     mut begin: impl FnMut() -> F,
 ) {
-    let mut pause = Pause::default();
+    let mut pause = Backoff::default();
     loop {
         let began = Instant::now();
         if contain(part, &name, begin()).await.is_ok() {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_minute_and_start_again_after_a_good_time() {
-        let mut pause = Pause::default();
+        let mut pause = Backoff::default();
         let pauses = [0; 8].map(|lasted| pause.after(Duration::from_secs(lasted)).as_secs());
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pause.after(LONGEST), FIRST);
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_has_panicked_rests() {
-        let mut rest = Rest::default();
+        let mut rest = RestartDelay::default();
         assert_eq!(rest.begin(), Ok(()));
         assert_eq!(
             rest.begin(),

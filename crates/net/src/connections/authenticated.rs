@@ -7,7 +7,7 @@ use crate::permits::lent;
 
 impl Connections {
     /// Gives a peer that has proved itself a place among those that have.
-    pub(super) fn prove(
+    pub(super) fn admit_authenticated(
         &self,
         shared: &Arc<Shared>,
         rank: Rank,

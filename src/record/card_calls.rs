@@ -16,14 +16,14 @@ use super::disk::{Disk, DiskFile, Sizes, Visit};
 
 /// The calls under way, by when they were begun: a few at most, one for each thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Calls(Registry<Instant>);
+pub(super) struct CardCalls(Registry<Instant>);
 
 /// A call under way.
-pub(super) type Call = Entry<Instant>;
+pub(super) type CardCall = Entry<Instant>;
 
-impl Calls {
+impl CardCalls {
     /// Notes that the card is asked something; what is given back is dropped when it has answered.
-    pub(super) fn begin(&self) -> Call {
+    pub(super) fn begin(&self) -> CardCall {
         self.0.insert(Instant::now())
     }
 
@@ -42,13 +42,13 @@ impl Calls {
 /// A card of which it is known how long it takes to answer.
 pub(super) struct Watched {
     pub(super) disk: Box<dyn Disk>,
-    pub(super) calls: Calls,
+    pub(super) calls: CardCalls,
 }
 
 struct WatchedFile {
     /// `None` while it is dropped: closing a file asks the card too.
     file: Option<Box<dyn DiskFile>>,
-    calls: Calls,
+    calls: CardCalls,
 }
 
 impl Watched {
