@@ -141,14 +141,9 @@ impl Caller {
         holder.map_or(&Channels::All, |holder| &holder.rights.channels)
     }
 
-    /// Returns whether it is the device's owner: it proved to hold an `admin` credential that was
-    /// paired on the device itself. Who cannot be told from others, on a listener without access
-    /// control, is not; nor is an `admin` of a back end.
-    pub fn is_owner(&self) -> bool {
-        self.rank() == Rank::Owner
-    }
-
-    /// Rank of its claim to a place.
+    /// Rank of its claim to a permit: the owner's if it proved to hold an `admin` credential that was
+    /// paired on the device itself. An `admin` of a back end has not got it, nor has anybody on a listener
+    /// without access control.
     pub fn rank(&self) -> Rank {
         self.holder().map_or(Rank::Guest, Holder::rank)
     }

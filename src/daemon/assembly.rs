@@ -114,7 +114,7 @@ impl Assembly {
         let recordings = Recordings::new(of_hardware.collect(), zone, Default::default());
         let mut parts = Parts::default();
         let watched = Arc::clone(&authority);
-        parts.add(Part::service("access", move || {
+        parts.add(Part::service("access", move |_| {
             access::watch(store.clone(), Arc::clone(&watched))
         }));
         Ok(Self {

@@ -21,7 +21,7 @@ pub(super) fn add(assembly: &mut Assembly) {
     let connections = std::mem::take(&mut assembly.connections);
     let swept = connections.clone();
     let parts = &mut assembly.parts;
-    parts.add(Part::service("sweep", move || sweep(swept.clone())));
+    parts.add(Part::service("sweep", move |_| sweep(swept.clone())));
     parts.add(Part::ending("connections", Phase::Drain, |context| {
         drain(connections, context.tasks)
     }));

@@ -7,6 +7,7 @@ use peercam_net::{
     p2p::{Endpoint, RelayState, Relays, Role},
 };
 use peercam_proto::peer_info::PeerInfo;
+use peercam_task::boundary::{self, contain};
 use tokio::sync::watch;
 
 use super::{
@@ -85,12 +86,12 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     });
     let parts = &mut assembly.parts;
     let (named, reach) = (endpoint.clone(), assembly.reach.clone());
-    parts.add(Part::service("P2P addresses", move || {
+    parts.add(Part::service("P2P addresses", move |_| {
         watch_addresses(named.clone(), reach.clone())
     }));
     if has_relays {
         let endpoint = endpoint.clone();
-        parts.add(Part::service("relays", move || {
+        parts.add(Part::service("relays", move |_| {
             watch_relays(endpoint.clone())
         }));
     }
@@ -115,7 +116,9 @@ async fn serve(service: Service, context: Context) {
     let (endpoint, peers) = (service.endpoint.clone(), service.peers.clone());
     let stop = context.phase(Phase::Streams);
     let served = async {
-        service.serve(stop, context.tasks.clone()).await;
+        // Whoever is connected is told of the end even after a fault.
+        let serving = service.serve(stop, context.tasks.clone());
+        let _ = contain(boundary::Part::Service, "p2p requests", serving).await;
         std::future::pending::<()>().await;
     };
     let closed = async {

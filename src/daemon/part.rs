@@ -88,13 +88,16 @@ impl Part {
     }
 
     /// A service, which never ends: it begins anew after a panic, and is ended when all else has.
-    pub(super) fn service<F>(name: &'static str, begin: impl FnMut() -> F + Send + 'static) -> Self
+    pub(super) fn service<F>(
+        name: &'static str,
+        mut begin: impl FnMut(&Context) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         Self::new(name, Phase::Services, move |context| async move {
             let end = context.phase(Phase::Services);
-            let service = restarting(boundary::Part::Service, name, &end, begin);
+            let service = restarting(boundary::Part::Service, name, &end, || begin(&context));
             end.run_until_cancelled(service).await;
         })
     }

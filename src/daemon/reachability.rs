@@ -23,8 +23,10 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     let (events, published) = (assembly.events.clone(), reach.subscribe());
     data_dir.publish(&Endpoint::of(device, &published.borrow()))?;
     let parts = &mut assembly.parts;
-    parts.add(Part::service("addresses", move || watch_lan(reach.clone())));
-    parts.add(Part::service("endpoint.json", move || {
+    parts.add(Part::service("addresses", move |_| {
+        watch_lan(reach.clone())
+    }));
+    parts.add(Part::service("endpoint.json", move |_| {
         publish_changes(data_dir.clone(), device, published.clone(), events.clone())
     }));
     Ok(())
@@ -50,8 +52,8 @@ async fn publish_changes(
     let mut told = None;
     while reach.changed().await.is_ok() {
         let now = Endpoint::of(device, &reach.borrow_and_update());
-        tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
         if told.as_ref() != Some(&now) {
+            tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
             events.publish(Event::ReachabilityChanged);
             told = Some(now.clone());
         }

@@ -295,7 +295,9 @@ impl Device {
 
     async fn perform(&self, caller: &Caller, command: Command) -> Result<Answer, Error> {
         caller.check(Need::for_command(&command))?;
-        let check = |channel| self.hub.check_channel(channel, caller.channels());
+        if let Some(channel) = command.channel() {
+            self.hub.check_channel(channel, caller.channels())?;
+        }
         let reply = match command {
             Command::DeviceStatus { channel, query } => self.status(caller, channel, query),
             Command::RecordIndex {
@@ -304,24 +306,19 @@ impl Device {
                 kind,
                 limit,
             } => {
-                check(channel)?;
                 if let Some(window) = window {
                     let listed = Listed::Spans(kind);
                     return self.list(channel, window, limit, listed).await;
                 }
                 self.recordings.newest_spans(channel, kind, limit).await?
             }
-            Command::MonthRecord { channel, month } => {
-                check(channel)?;
-                self.recordings.days(channel, month).await?
-            }
+            Command::MonthRecord { channel, month } => self.recordings.days(channel, month).await?,
             Command::FileList {
                 channel,
                 window,
                 content,
                 limit,
             } => {
-                check(channel)?;
                 if let Some(window) = window {
                     let listed = Listed::Files(content);
                     return self.list(channel, window, limit, listed).await;
@@ -331,7 +328,6 @@ impl Device {
                     .await?
             }
             Command::Playback { channel, command } => {
-                check(channel)?;
                 self.remote_control(&caller.viewer, channel, command)
                     .await?
             }
@@ -348,14 +344,10 @@ impl Device {
                     .collect(),
             ),
             Command::Call { channel, what } => {
-                check(channel)?;
                 self.calls.apply_request(caller, channel, what)?;
                 Reply::Done
             }
-            Command::Custom { channel, command } => {
-                check(channel)?;
-                self.custom(caller, channel, &command).await?
-            }
+            Command::Custom { channel, command } => self.custom(caller, channel, &command).await?,
             Command::Help => Reply::Help(Box::new(self.offer(caller))),
             Command::Unknown(_) => {
                 let reason = "this device does not offer that command";

@@ -142,7 +142,8 @@ impl Property {
     }
 
     /// Returns the property of which an event says that it may have another value, and the channel
-    /// if it is a channel's. Of `talk_busy`, `viewers` and `storage_free` none does.
+    /// if it is a channel's. Of `talk_busy`, `viewers` and `storage_free` none does; of `online` only
+    /// while a stream is read, and of `storage_used` only when a file is whole.
     pub fn changed_by(event: &Event) -> Option<(Self, Option<ChannelId>)> {
         Some(match event {
             Event::Standby { channel, .. } => (Self::Standby, Some(*channel)),
@@ -291,6 +292,8 @@ impl Device {
             let reason = format!("the property {} can be read only", row.name);
             Error::new(ErrorKind::Unsupported, reason)
         };
+        // Whoever may set it may read it.
+        caller.check(row.read)?;
         self.check_property(caller, row, row.set.ok_or_else(fixed)?, channel)?;
         row.check(&value)?;
         match (property, value) {
@@ -298,10 +301,14 @@ impl Device {
                 self.panels.standby.set(channel, !is_on).await
             }
             (Property::Mirror, Value::Flag(is_on)) => {
-                self.picture(channel)?
+                let picture = self.picture(channel)?;
+                let was_on = picture.is_flipped();
+                picture
                     .set_flipped(is_on)
                     .map_err(|error| hal_failure::camera(channel, &error))?;
-                self.events.publish(Event::Mirror { channel, is_on });
+                if was_on != is_on {
+                    self.events.publish(Event::Mirror { channel, is_on });
+                }
                 Ok(())
             }
             _ => Err(fixed()),

@@ -61,8 +61,9 @@ impl Stream {
     }
 
     pub(super) fn set_state(&self, state: State) {
-        self.availability.note(self.id, &state);
         self.state.send_replace(state);
+        // Whoever hears of it reads the state, which is there by now.
+        self.availability.note(self.id, &self.state.borrow());
     }
 
     /// Decides where a new viewer starts, and asks for a key frame if that is needed.

@@ -85,7 +85,7 @@ impl Camera {
         });
         WriteJob::Fragment {
             channel: ChannelId(0),
-            cutting: FragmentWrite {
+            write: FragmentWrite {
                 fragment: Fragment {
                     tracks: Arc::clone(&self.tracks),
                     frames: frames.collect(),

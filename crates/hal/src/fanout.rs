@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, MutexGuard},
     task::{Poll, Waker},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use peercam_proto::{
@@ -26,6 +26,9 @@ use super::{BoxFuture, MediaSource, SourceEvent};
 /// Events that wait for one reader. When it is this far behind, its frames are lost up to the
 /// next key frame.
 const QUEUE: usize = 128;
+
+/// Interval at which an encoder's thread that waits looks whether its camera is still there.
+const RETRY_STEP: Duration = Duration::from_millis(100);
 
 /// The longest reason that is told of a camera, in characters.
 const MAX_REASON: usize = 300;
@@ -99,8 +102,8 @@ impl FrameFanout {
     /// The same for an encoder that blocks: a thread of this name runs `deliver`, which pushes
     /// pictures for as long as [`FrameFanout::is_held`].
     ///
-    /// When that fails, the camera is off for this reason, and it runs again after a second; after
-    /// twice as long each time, up to a minute.
+    /// When that fails or ends before, the camera is off for this reason, and it runs again after a
+    /// second; after twice as long each time, up to a minute.
     pub fn fed_by<E: Display>(
         name: &'static str,
         kept: usize,
@@ -113,11 +116,15 @@ impl FrameFanout {
             while fed.is_held() {
                 let began = Instant::now();
                 match boundary::run(Part::Camera, name, || deliver(&fed)) {
-                    Ok(Ok(())) => continue,
+                    Ok(Ok(())) => fed.offline("its encoder has ended"),
                     Ok(Err(reason)) => fed.offline(&reason.to_string()),
                     Err(panicked) => fed.offline(&panicked.to_string()),
                 }
-                thread::sleep(pause.after(began.elapsed()));
+                let until = Instant::now() + pause.after(began.elapsed());
+                // In steps, so that an encoder is not kept for long from a camera that is made anew.
+                while fed.is_held() && Instant::now() < until {
+                    thread::sleep(RETRY_STEP);
+                }
             }
         };
         if let Err(error) = boundary::thread(Part::Camera, name, feed) {

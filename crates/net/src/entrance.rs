@@ -166,7 +166,8 @@ impl UnauthenticatedLimiter {
 
 impl std::fmt::Debug for UnauthenticatedLimiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entrance").finish_non_exhaustive()
+        f.debug_struct("UnauthenticatedLimiter")
+            .finish_non_exhaustive()
     }
 }
 

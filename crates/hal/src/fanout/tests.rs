@@ -240,7 +240,7 @@ fn the_thread_of_an_encoder_ends_with_its_camera_and_its_readers() {
     drop(fanout);
     assert!(has_ended.try_recv().is_err(), "somebody still reads");
     drop(source);
-    let wait = std::time::Duration::from_secs(20);
+    let wait = Duration::from_secs(20);
     // A thread that begins only now has nothing to do, and drops the encoder unused.
     let end = has_ended.recv_timeout(wait);
     assert_ne!(end, Err(std::sync::mpsc::RecvTimeoutError::Timeout));

@@ -86,7 +86,7 @@ impl<F: Future, N: Display> Future for Contained<F, N> {
     }
 }
 
-fn caught<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Option<PanicLocation>> {
+pub(super) fn caught<T>(part: Part, work: impl FnOnce() -> T) -> Result<T, Option<PanicLocation>> {
     let inside = Inside::enter(part);
     // What is half changed is dropped, or is behind a lock that says what is done about it.
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {

@@ -1,9 +1,6 @@
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
-use super::{Guarded, Part};
+use super::{Guarded, Part, contain::caught};
 
 /// Somebody who is told of each panic that was caught.
 pub type PanicListener = dyn Fn(Part) + Send + Sync;
@@ -28,9 +25,7 @@ pub(super) fn tell(part: Part) {
     // What they do is theirs: the table is free meanwhile.
     let listeners: Vec<_> = LISTENERS.lock().iter().filter_map(Weak::upgrade).collect();
     for listener in listeners {
-        // A boundary that panics is none.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| listener(part))) {
-            std::mem::forget(payload);
-        }
+        // A boundary that panics is none. To tell of this panic too could go on for ever.
+        let _ = caught(part, || listener(part));
     }
 }

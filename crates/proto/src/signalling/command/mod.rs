@@ -136,6 +136,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// Channel that its caller has to be allowed; `None` if it is about none, or answers in its own
+    /// form where that is not allowed (`get_device_st`).
+    pub fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::RecordIndex { channel, .. }
+            | Self::MonthRecord { channel, .. }
+            | Self::FileList { channel, .. }
+            | Self::Playback { channel, .. }
+            | Self::Call { channel, .. }
+            | Self::Custom { channel, .. } => Some(*channel),
+            Self::DeviceStatus { .. } | Self::ChannelList | Self::Help | Self::Unknown(_) => None,
+        }
+    }
+
     /// Returns the name of a custom or unknown command, which may have been meant to be another one;
     /// empty for commands of the protocol.
     pub fn name(&self) -> &str {
