@@ -108,6 +108,7 @@ impl Daemon {
     }
 
     /// The live streams.
+    #[doc(hidden)]
     pub fn hub(&self) -> &Hub {
         self.app.device.hub()
     }

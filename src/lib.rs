@@ -53,7 +53,6 @@ pub mod daemon;
 #[doc(hidden)]
 pub mod device;
 mod document;
-#[doc(hidden)]
 pub mod events;
 mod hal_failure;
 #[doc(hidden)]
@@ -64,7 +63,6 @@ pub mod live;
 pub mod log;
 #[doc(hidden)]
 pub mod playback;
-#[doc(hidden)]
 pub mod reach;
 #[cfg(feature = "record")]
 #[doc(hidden)]

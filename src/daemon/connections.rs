@@ -46,5 +46,8 @@ async fn drain(watched: Vec<Connections>, tasks: TaskTracker) {
             connections = tasks.len(),
             "cutting off connections that did not end in time"
         );
+        for connections in &watched {
+            connections.end_all("shutdown");
+        }
     }
 }

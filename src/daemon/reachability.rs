@@ -86,6 +86,7 @@ mod tests {
         let (reach, published) = watch::channel(Reachability::default());
         let device = EndpointId::new([1; 32]);
         let events = Events::new(Clock::start());
+        let mut published_events = events.subscribe();
         let publish = tokio::spawn(publish_changes(data_dir, device, published, events));
         // Something that nobody can replace by a file.
         fs::create_dir(&file).unwrap();
@@ -103,5 +104,8 @@ mod tests {
         assert!(text.contains(r#""udp":[]"#), "{text}");
         drop(reach);
         publish.await.unwrap();
+        // What is written again has not changed again.
+        let told = std::iter::from_fn(|| published_events.try_recv());
+        assert_eq!(told.count(), 2);
     }
 }

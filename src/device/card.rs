@@ -29,6 +29,8 @@ pub enum RecordMode {
 /// State of the card that recordings go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardState {
+    /// Set once it was looked at.
+    pub is_known: bool,
     /// Reason why nothing is written at the moment; `None` if something is.
     pub problem: Option<String>,
     /// Set if what was written can be read nevertheless.

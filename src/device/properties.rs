@@ -123,7 +123,7 @@ impl Property {
         const ADMIN: Need = Need::Scope(Scope::Admin);
         const VOICE: Need = Need::Scope(Scope::Voice);
         const MODES: Form = Form::Words(&["always", "event", "off"]);
-        const STATES: Form = Form::Words(&["ready", "stuck", "gone"]);
+        const STATES: Form = Form::Words(&["starting", "ready", "stuck", "gone"]);
         const CALLS: Form = Form::Words(&["idle", "calling", "called", "talking"]);
         const BYTES: Form = Form::Number(u64::MAX);
         match self {
@@ -253,6 +253,9 @@ impl Device {
             Property::TalkBusy => Value::Flag(self.speakers.is_taken(channel)),
             Property::Viewers => Value::Number(self.viewers.count() as u64),
             Property::StorageState => word(match card()? {
+                CardState {
+                    is_known: false, ..
+                } => "starting",
                 CardState { problem: None, .. } => "ready",
                 CardState {
                     is_readable: true, ..
@@ -296,11 +299,13 @@ impl Device {
         caller.check(row.read)?;
         self.check_property(caller, row, row.set.ok_or_else(fixed)?, channel)?;
         row.check(&value)?;
-        match (property, value) {
-            (Property::Standby, Value::Flag(is_on)) => {
-                self.panels.standby.set(channel, !is_on).await
-            }
-            (Property::Mirror, Value::Flag(is_on)) => {
+        // Flags are all that can be set so far.
+        let Value::Flag(is_on) = value else {
+            return Err(fixed());
+        };
+        match property {
+            Property::Standby => self.panels.standby.set(channel, !is_on).await,
+            Property::Mirror => {
                 let picture = self.picture(channel)?;
                 let was_on = picture.is_flipped();
                 picture
@@ -311,7 +316,15 @@ impl Device {
                 }
                 Ok(())
             }
-            _ => Err(fixed()),
+            Property::Online
+            | Property::RecordMode
+            | Property::TalkBusy
+            | Property::Viewers
+            | Property::StorageState
+            | Property::StorageUsed
+            | Property::StorageFree
+            | Property::CallState
+            | Property::Version => Err(fixed()),
         }
     }
 

@@ -162,7 +162,11 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Waker},
+    };
 
     use peercam_proto::media::ChannelId;
 
@@ -199,15 +203,15 @@ mod tests {
         assert_eq!(events.replay().recv().await.expect("kept").number, 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_that_waits_is_woken() {
         let events = events();
         let mut reader = events.subscribe();
-        let waiting = tokio::spawn(async move { reader.recv().await });
-        // It waits when everything else does.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut waiting = pin!(reader.recv());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
         events.publish(motion(3));
-        let read = waiting.await.expect("it ends").expect("nothing is lost");
+        let read = waiting.await.expect("nothing is lost");
         assert_eq!(read.event, motion(3));
     }
 

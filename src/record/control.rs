@@ -10,6 +10,7 @@ impl RecordingControl for Recorder {
     fn state(&self) -> CardState {
         let state = self.catalog.state().borrow().clone();
         CardState {
+            is_known: state != State::Starting,
             is_readable: !matches!(state, State::Gone(_)),
             problem: match state {
                 State::Ready => None,

@@ -267,6 +267,13 @@ impl Connections {
         }
     }
 
+    /// Ends all connections, whatever they are at; the word is for the log and metrics.
+    pub fn end_all(&self, reason: &'static str) {
+        for connection in self.all() {
+            connection.end(reason);
+        }
+    }
+
     fn all(&self) -> Vec<Arc<Shared>> {
         self.open().iter().filter_map(Weak::upgrade).collect()
     }
