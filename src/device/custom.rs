@@ -25,7 +25,7 @@ use peercam_proto::{
 };
 use peercam_task::boundary::Guarded;
 
-use super::{Device, Property, Standby, Value, properties::VERSION, ptz::PtzController};
+use super::{Device, Property, PropertyValue, Standby, properties::VERSION, ptz::PtzController};
 use crate::{
     access::{Caller, Need},
     hal_failure,
@@ -202,16 +202,17 @@ impl Device {
             )?),
             StandardCommand::Release => place(panels.ptz.stop(channel)?),
             StandardCommand::GetStatus => PanelReply::Status {
-                working: self.property(caller, Property::Standby, channel)? == Value::Flag(false),
+                working: self.property(caller, Property::Standby, channel)?
+                    == PropertyValue::Flag(false),
                 viewers: self.viewers.count(),
             },
             StandardCommand::SetStatus { working } => {
-                let value = Value::Flag(!working);
+                let value = PropertyValue::Flag(!working);
                 Box::pin(self.set_property(caller, Property::Standby, channel, value)).await?;
                 PanelReply::Done
             }
             StandardCommand::Flip { flipped } => {
-                let value = Value::Flag(flipped);
+                let value = PropertyValue::Flag(flipped);
                 Box::pin(self.set_property(caller, Property::Mirror, channel, value)).await?;
                 PanelReply::Done
             }
@@ -233,7 +234,8 @@ impl Device {
                 PanelReply::Done
             }
             StandardCommand::Intercom => PanelReply::Intercom {
-                is_used: self.property(caller, Property::TalkBusy, channel)? == Value::Flag(true),
+                is_used: self.property(caller, Property::TalkBusy, channel)?
+                    == PropertyValue::Flag(true),
             },
         })
     }

@@ -50,7 +50,7 @@ pub struct FetchedFile {
 }
 
 /// Leave of a caller to talk through a channel's speaker, which is not taken yet.
-pub struct TalkPermit<'a> {
+pub struct AdmittedTalk<'a> {
     device: &'a Device,
     caller: &'a Caller,
     channel: ChannelId,
@@ -155,9 +155,9 @@ impl Device {
         &'a self,
         caller: &'a Caller,
         channel: ChannelId,
-    ) -> Result<TalkPermit<'a>, Error> {
+    ) -> Result<AdmittedTalk<'a>, Error> {
         self.check(caller, channel, Medium::Talk)?;
-        Ok(TalkPermit {
+        Ok(AdmittedTalk {
             device: self,
             caller,
             channel,
@@ -176,7 +176,7 @@ impl Device {
     }
 }
 
-impl TalkPermit<'_> {
+impl AdmittedTalk<'_> {
     /// Takes the speaker and plays a body through it, to its end. Gives back the body as well, as
     /// far as it was not read.
     ///

@@ -1,8 +1,8 @@
-//! Properties of the device and of its channels: name, form and rights of each, and how it is read
+//! Properties of the device and of its channels: name, type and rights of each, and how it is read
 //! and set.
 //!
 //! Keeps: nobody reads or sets what its scopes and channels do not allow, and no value is set that
-//! its form does not have. A row is a variant of [`Property`] and its arm in each match here.
+//! its type does not have. A row is a variant of [`Property`] and its arm in each match here.
 //! Whoever wants to know of changes reads the event stream ([`Property::changed_by`]). Topics of
 //! panels are in `custom`, wires above.
 
@@ -55,29 +55,29 @@ pub enum Property {
 
 /// Owner of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum Level {
     /// The device.
     Device,
     /// Each channel.
     Channel,
 }
 
-/// Form of a property's values.
+/// Type of a property's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum DataType {
     /// Yes or no.
-    Flag,
+    Boolean,
     /// Whole number from 0 to this.
-    Number(u64),
+    Integer(u64),
     /// One of these words.
-    Words(&'static [&'static str]),
-    /// Text of at most so many bytes.
-    Text(usize),
+    Enum(&'static [&'static str]),
+    /// String of at most so many bytes.
+    String(usize),
 }
 
 /// Value of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum PropertyValue {
     /// Yes or no.
     Flag(bool),
     /// A whole number.
@@ -88,13 +88,13 @@ pub enum Value {
 
 /// Description of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct PropertyInfo {
     /// Name, which it has wherever it is shown.
     pub name: &'static str,
     /// Owner.
-    pub owner: Owner,
+    pub level: Level,
     /// Form of its values.
-    pub form: Form,
+    pub data_type: DataType,
     /// What reading it needs.
     pub read: Need,
     /// What setting it needs; `None` if it cannot be set.
@@ -118,26 +118,32 @@ impl Property {
     ];
 
     /// Returns its description.
-    pub const fn row(self) -> Row {
+    pub const fn info(self) -> PropertyInfo {
         const COMMAND: Need = Need::Scope(Scope::Command);
         const ADMIN: Need = Need::Scope(Scope::Admin);
         const VOICE: Need = Need::Scope(Scope::Voice);
-        const MODES: Form = Form::Words(&["always", "event", "off"]);
-        const STATES: Form = Form::Words(&["starting", "ready", "stuck", "gone"]);
-        const CALLS: Form = Form::Words(&["idle", "calling", "called", "talking"]);
-        const BYTES: Form = Form::Number(u64::MAX);
+        const MODES: DataType = DataType::Enum(&["always", "event", "off"]);
+        const STATES: DataType = DataType::Enum(&["starting", "ready", "stuck", "gone"]);
+        const CALLS: DataType = DataType::Enum(&["idle", "calling", "called", "talking"]);
+        const BYTES: DataType = DataType::Integer(u64::MAX);
         match self {
-            Self::Standby => Row::of_channel("standby", Form::Flag, COMMAND).settable(ADMIN),
-            Self::Mirror => Row::of_channel("mirror", Form::Flag, COMMAND).settable(COMMAND),
-            Self::Online => Row::of_channel("online", Form::Flag, Need::Proof),
-            Self::RecordMode => Row::of_channel("record_mode", MODES, Need::Proof),
-            Self::TalkBusy => Row::of_channel("talk_busy", Form::Flag, COMMAND),
-            Self::Viewers => Row::of_device("viewers", Form::Number(u32::MAX as u64), COMMAND),
-            Self::StorageState => Row::of_device("storage_state", STATES, Need::Proof),
-            Self::StorageUsed => Row::of_device("storage_used", BYTES, Need::Proof),
-            Self::StorageFree => Row::of_device("storage_free", BYTES, Need::Proof),
-            Self::CallState => Row::of_device("call_state", CALLS, VOICE),
-            Self::Version => Row::of_device("version", Form::Text(64), COMMAND),
+            Self::Standby => {
+                PropertyInfo::of_channel("standby", DataType::Boolean, COMMAND).settable(ADMIN)
+            }
+            Self::Mirror => {
+                PropertyInfo::of_channel("mirror", DataType::Boolean, COMMAND).settable(COMMAND)
+            }
+            Self::Online => PropertyInfo::of_channel("online", DataType::Boolean, Need::Proof),
+            Self::RecordMode => PropertyInfo::of_channel("record_mode", MODES, Need::Proof),
+            Self::TalkBusy => PropertyInfo::of_channel("talk_busy", DataType::Boolean, COMMAND),
+            Self::Viewers => {
+                PropertyInfo::of_device("viewers", DataType::Integer(u32::MAX as u64), COMMAND)
+            }
+            Self::StorageState => PropertyInfo::of_device("storage_state", STATES, Need::Proof),
+            Self::StorageUsed => PropertyInfo::of_device("storage_used", BYTES, Need::Proof),
+            Self::StorageFree => PropertyInfo::of_device("storage_free", BYTES, Need::Proof),
+            Self::CallState => PropertyInfo::of_device("call_state", CALLS, VOICE),
+            Self::Version => PropertyInfo::of_device("version", DataType::String(64), COMMAND),
         }
     }
 
@@ -148,11 +154,11 @@ impl Property {
         Some(match event {
             Event::Standby { channel, .. } => (Self::Standby, Some(*channel)),
             Event::Mirror { channel, .. } => (Self::Mirror, Some(*channel)),
-            Event::CameraOff { stream, .. } | Event::CameraOn { stream } => {
+            Event::CameraOffline { stream, .. } | Event::CameraOnline { stream } => {
                 (Self::Online, Some(stream.channel))
             }
             Event::Storage(_) => (Self::StorageState, None),
-            Event::SegmentSealed { .. } => (Self::StorageUsed, None),
+            Event::SegmentClosed { .. } => (Self::StorageUsed, None),
             Event::Call { .. } => (Self::CallState, None),
             Event::Detected { .. }
             | Event::ViewerJoined { .. }
@@ -163,21 +169,21 @@ impl Property {
     }
 }
 
-impl Row {
-    const fn of_channel(name: &'static str, form: Form, read: Need) -> Self {
+impl PropertyInfo {
+    const fn of_channel(name: &'static str, data_type: DataType, read: Need) -> Self {
         Self {
             name,
-            owner: Owner::Channel,
-            form,
+            level: Level::Channel,
+            data_type,
             read,
             set: None,
         }
     }
 
-    const fn of_device(name: &'static str, form: Form, read: Need) -> Self {
+    const fn of_device(name: &'static str, data_type: DataType, read: Need) -> Self {
         Self {
-            owner: Owner::Device,
-            ..Self::of_channel(name, form, read)
+            level: Level::Device,
+            ..Self::of_channel(name, data_type, read)
         }
     }
 
@@ -192,23 +198,23 @@ impl Row {
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`], saying which those are.
-    pub fn check(&self, value: &Value) -> Result<(), Error> {
-        let is_one = match (self.form, value) {
-            (Form::Flag, Value::Flag(_)) => true,
-            (Form::Number(max), Value::Number(number)) => *number <= max,
-            (Form::Words(words), Value::Text(text)) => words.contains(&&**text),
-            (Form::Text(max), Value::Text(text)) => text.len() <= max,
+    pub fn check(&self, value: &PropertyValue) -> Result<(), Error> {
+        let is_one = match (self.data_type, value) {
+            (DataType::Boolean, PropertyValue::Flag(_)) => true,
+            (DataType::Integer(max), PropertyValue::Number(number)) => *number <= max,
+            (DataType::Enum(words), PropertyValue::Text(text)) => words.contains(&&**text),
+            (DataType::String(max), PropertyValue::Text(text)) => text.len() <= max,
             _ => false,
         };
         if is_one {
             return Ok(());
         }
         let name = self.name;
-        let allowed = match self.form {
-            Form::Flag => "true or false".to_owned(),
-            Form::Number(max) => format!("a whole number from 0 to {max}"),
-            Form::Words(words) => format!("one of {}", words.join(", ")),
-            Form::Text(max) => format!("a text of at most {max} bytes"),
+        let allowed = match self.data_type {
+            DataType::Boolean => "true or false".to_owned(),
+            DataType::Integer(max) => format!("a whole number from 0 to {max}"),
+            DataType::Enum(words) => format!("one of {}", words.join(", ")),
+            DataType::String(max) => format!("a text of at most {max} bytes"),
         };
         Err(Error::bad_request(format!(
             "the property {name} is {allowed}"
@@ -228,9 +234,9 @@ impl Device {
         caller: &Caller,
         property: Property,
         channel: ChannelId,
-    ) -> Result<Value, Error> {
-        let row = property.row();
-        self.check_property(caller, row, row.read, channel)?;
+    ) -> Result<PropertyValue, Error> {
+        let info = property.info();
+        self.check_property(caller, info, info.read, channel)?;
         let card = || {
             let recording = self.recordings.recording();
             let reason = "nothing is recorded here ([record] in the configuration)";
@@ -238,9 +244,9 @@ impl Device {
             card.ok_or_else(|| Error::new(ErrorKind::Unsupported, reason))
         };
         Ok(match property {
-            Property::Standby => Value::Flag(!self.hub.is_working(channel)),
-            Property::Mirror => Value::Flag(self.picture(channel)?.is_flipped()),
-            Property::Online => Value::Flag(self.hub.offline(channel).is_none()),
+            Property::Standby => PropertyValue::Flag(!self.hub.is_working(channel)),
+            Property::Mirror => PropertyValue::Flag(self.picture(channel)?.is_flipped()),
+            Property::Online => PropertyValue::Flag(self.hub.offline(channel).is_none()),
             Property::RecordMode => {
                 let recording = self.recordings.recording();
                 let mode = recording.map(|recording| recording.mode(channel));
@@ -250,8 +256,8 @@ impl Device {
                     RecordMode::Off => "off",
                 })
             }
-            Property::TalkBusy => Value::Flag(self.speakers.is_taken(channel)),
-            Property::Viewers => Value::Number(self.viewers.count() as u64),
+            Property::TalkBusy => PropertyValue::Flag(self.speakers.is_taken(channel)),
+            Property::Viewers => PropertyValue::Number(self.viewers.count() as u64),
             Property::StorageState => word(match card()? {
                 CardState {
                     is_known: false, ..
@@ -262,11 +268,13 @@ impl Device {
                 } => "stuck",
                 CardState { .. } => "gone",
             }),
-            Property::StorageUsed => Value::Number(card()?.bytes),
+            Property::StorageUsed => PropertyValue::Number(card()?.bytes),
             Property::StorageFree => {
                 let reason = "nothing was written to the card yet";
                 let free = card()?.free;
-                Value::Number(free.ok_or_else(|| Error::new(ErrorKind::Unavailable, reason))?)
+                PropertyValue::Number(
+                    free.ok_or_else(|| Error::new(ErrorKind::Unavailable, reason))?,
+                )
             }
             Property::CallState => word(match &self.calls.shown().borrow().state {
                 CallState::Idle => "idle",
@@ -288,19 +296,19 @@ impl Device {
         caller: &Caller,
         property: Property,
         channel: ChannelId,
-        value: Value,
+        value: PropertyValue,
     ) -> Result<(), Error> {
-        let row = property.row();
+        let info = property.info();
         let fixed = || {
-            let reason = format!("the property {} can be read only", row.name);
+            let reason = format!("the property {} can be read only", info.name);
             Error::new(ErrorKind::Unsupported, reason)
         };
         // Whoever may set it may read it.
-        caller.check(row.read)?;
-        self.check_property(caller, row, row.set.ok_or_else(fixed)?, channel)?;
-        row.check(&value)?;
+        caller.check(info.read)?;
+        self.check_property(caller, info, info.set.ok_or_else(fixed)?, channel)?;
+        info.check(&value)?;
         // Flags are all that can be set so far.
-        let Value::Flag(is_on) = value else {
+        let PropertyValue::Flag(is_on) = value else {
             return Err(fixed());
         };
         match property {
@@ -331,14 +339,14 @@ impl Device {
     fn check_property(
         &self,
         caller: &Caller,
-        row: Row,
+        info: PropertyInfo,
         need: Need,
         channel: ChannelId,
     ) -> Result<(), Error> {
         caller.check(need)?;
-        match row.owner {
-            Owner::Device => Ok(()),
-            Owner::Channel => self.hub.check_channel(channel, caller.channels()),
+        match info.level {
+            Level::Device => Ok(()),
+            Level::Channel => self.hub.check_channel(channel, caller.channels()),
         }
     }
 
@@ -350,8 +358,8 @@ impl Device {
     }
 }
 
-const fn word(word: &'static str) -> Value {
-    Value::Text(Cow::Borrowed(word))
+const fn word(word: &'static str) -> PropertyValue {
+    PropertyValue::Text(Cow::Borrowed(word))
 }
 
 #[cfg(test)]
@@ -364,7 +372,7 @@ mod tests {
 
     #[test]
     fn names_are_identifiers_and_no_two_are_the_same() {
-        let names: BTreeSet<_> = Property::ALL.map(|property| property.row().name).into();
+        let names: BTreeSet<_> = Property::ALL.map(|property| property.info().name).into();
         assert_eq!(names.len(), Property::ALL.len());
         let is_fine = |c: char| c.is_ascii_lowercase() || c == '_';
         assert!(
@@ -376,13 +384,13 @@ mod tests {
 
     #[test]
     fn topics_of_panels_need_what_the_properties_need_that_they_stand_for() {
-        let row = Property::row;
+        let info = Property::info;
         for (topic, need) in [
-            (TopicName::GetStatus, row(Property::Standby).read),
-            (TopicName::SetStatus, row(Property::Standby).set.unwrap()),
-            (TopicName::MirrorFlip, row(Property::Mirror).set.unwrap()),
-            (TopicName::Intercom, row(Property::TalkBusy).read),
-            (TopicName::Version, row(Property::Version).read),
+            (TopicName::GetStatus, info(Property::Standby).read),
+            (TopicName::SetStatus, info(Property::Standby).set.unwrap()),
+            (TopicName::MirrorFlip, info(Property::Mirror).set.unwrap()),
+            (TopicName::Intercom, info(Property::TalkBusy).read),
+            (TopicName::Version, info(Property::Version).read),
         ] {
             assert_eq!(Need::for_topic(topic), need, "{topic:?}");
         }
@@ -390,11 +398,14 @@ mod tests {
 
     #[test]
     fn values_of_another_form_are_refused_and_the_form_is_told() {
-        let text = |text: &str| Value::Text(text.to_owned().into());
-        let words = Property::RecordMode.row();
+        let text = |text: &str| PropertyValue::Text(text.to_owned().into());
+        let words = Property::RecordMode.info();
         assert_eq!(words.check(&text("event")), Ok(()));
-        assert_eq!(Property::Standby.row().check(&Value::Flag(true)), Ok(()));
-        assert_eq!(Property::Version.row().check(&text("peercam 1")), Ok(()));
+        assert_eq!(
+            Property::Standby.info().check(&PropertyValue::Flag(true)),
+            Ok(())
+        );
+        assert_eq!(Property::Version.info().check(&text("peercam 1")), Ok(()));
         for (property, value, words) in [
             (
                 Property::RecordMode,
@@ -403,22 +414,22 @@ mod tests {
             ),
             (
                 Property::RecordMode,
-                Value::Flag(true),
+                PropertyValue::Flag(true),
                 "one of always, event, off",
             ),
             (Property::Standby, text("true"), "true or false"),
-            (Property::Standby, Value::Number(1), "true or false"),
+            (Property::Standby, PropertyValue::Number(1), "true or false"),
             (
                 Property::Viewers,
-                Value::Number(1 << 40),
+                PropertyValue::Number(1 << 40),
                 "from 0 to 4294967295",
             ),
             (Property::Version, text(&"x".repeat(65)), "at most 64 bytes"),
         ] {
-            let error = property.row().check(&value).expect_err("refused");
+            let error = property.info().check(&value).expect_err("refused");
             assert_eq!(error.kind(), ErrorKind::BadRequest);
             assert!(error.reason().contains(words), "{error}");
-            assert!(error.reason().contains(property.row().name), "{error}");
+            assert!(error.reason().contains(property.info().name), "{error}");
         }
     }
 }

@@ -63,19 +63,19 @@ pub enum Event {
         is_on: bool,
     },
     /// A camera delivers one of its streams no more.
-    CameraOff {
+    CameraOffline {
         /// The stream.
         stream: StreamId,
         /// Reason, as the camera gives it.
         reason: Text,
     },
     /// A camera that was off delivers that stream again.
-    CameraOn {
+    CameraOnline {
         /// The stream.
         stream: StreamId,
     },
     /// A recording is whole: it grows no more.
-    SegmentSealed {
+    SegmentClosed {
         /// Channel of the camera.
         channel: ChannelId,
         /// Start, in milliseconds since 1970, by which the file is named.
@@ -105,13 +105,13 @@ impl Event {
                 [Some(session), Some(name)]
             }
             Self::Storage(StorageState::Stuck(reason) | StorageState::Gone(reason))
-            | Self::CameraOff { reason, .. } => [Some(reason), None],
+            | Self::CameraOffline { reason, .. } => [Some(reason), None],
             Self::Detected { .. }
             | Self::Storage(StorageState::Starting | StorageState::Ready)
             | Self::Standby { .. }
             | Self::Mirror { .. }
-            | Self::CameraOn { .. }
-            | Self::SegmentSealed { .. }
+            | Self::CameraOnline { .. }
+            | Self::SegmentClosed { .. }
             | Self::ReachabilityChanged
             | Self::Panicked { .. } => [None, None],
         };

@@ -1,7 +1,7 @@
 //! Event stream of the device: things that happened, numbered, for whoever wants to know.
 //!
 //! ```text
-//! live, record, device, access, daemon ─► Events (a ring) ─► Reader, one for each who reads
+//! live, record, device, access, daemon ─► Events (a ring) ─► EventReceiver, one for each who reads
 //! ```
 //!
 //! Keeps: nobody who publishes waits for anybody who reads; numbers have no gaps, and times follow
@@ -31,7 +31,7 @@ pub use self::{
 
 /// An event, with its number and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct EventRecord {
     /// Number of the event: one more than that of the event before it. Exact in a JSON number.
     pub number: u64,
     /// Time of the event by the clock that never steps.
@@ -57,7 +57,7 @@ struct Shared {
 
 /// Cursor of somebody who reads the stream.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct EventReceiver {
     events: Events,
     next: u64,
 }
@@ -97,7 +97,7 @@ impl Events {
             let mut ring = ring.lock();
             // Looked at with the ring in hand, so that times are in the order of numbers.
             let (at, wall_millis) = (clock.now(), clock.date().map(|_| clock.wall_millis()));
-            ring.push(|number| Record {
+            ring.push(|number| EventRecord {
                 number,
                 at,
                 wall_millis,
@@ -108,13 +108,13 @@ impl Events {
     }
 
     /// Reads what happens from now on.
-    pub fn subscribe(&self) -> Reader {
+    pub fn subscribe(&self) -> EventReceiver {
         let next = self.shared.ring.lock().end();
         self.reader(next)
     }
 
     /// Reads what is kept, and what happens from now on.
-    pub fn replay(&self) -> Reader {
+    pub fn replay(&self) -> EventReceiver {
         let next = self.shared.ring.lock().oldest();
         self.reader(next)
     }
@@ -122,25 +122,25 @@ impl Events {
     /// Reads what happened behind an event of this number: what the reader has missed meanwhile,
     /// and what happens from now on. For a number that this run has not given, all that happened
     /// in this run.
-    pub fn resume(&self, number: u64) -> Reader {
+    pub fn resume(&self, number: u64) -> EventReceiver {
         let next = self.shared.ring.lock().behind(number);
         self.reader(next)
     }
 
-    fn reader(&self, next: u64) -> Reader {
-        Reader {
+    fn reader(&self, next: u64) -> EventReceiver {
+        EventReceiver {
             events: self.clone(),
             next,
         }
     }
 }
 
-impl Reader {
+impl EventReceiver {
     /// Waits for the next event. Cancel-safe.
     ///
     /// # Errors
     /// [`Lagged`] if events are gone that this reader has not seen; it goes on behind them.
-    pub async fn recv(&mut self) -> Result<Arc<Record>, Lagged> {
+    pub async fn recv(&mut self) -> Result<Arc<EventRecord>, Lagged> {
         let Shared {
             ring, published, ..
         } = &*self.events.shared;
@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// The next event, if there is one.
-    pub fn try_recv(&mut self) -> Option<Result<Arc<Record>, Lagged>> {
+    pub fn try_recv(&mut self) -> Option<Result<Arc<EventRecord>, Lagged>> {
         self.events.shared.ring.lock().read(&mut self.next)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::Record;
+use super::EventRecord;
 
 /// Bytes of the events that are kept, texts and all, at least and at most. Of the shortest the least
 /// is a hundred.
@@ -17,7 +17,7 @@ pub struct Lagged(pub u64);
 #[derive(Debug)]
 pub(super) struct Ring {
     /// Oldest first, without gaps in their numbers.
-    records: VecDeque<Arc<Record>>,
+    records: VecDeque<Arc<EventRecord>>,
     bytes: usize,
     max_bytes: usize,
     /// Number of the first event of all.
@@ -45,7 +45,7 @@ impl Ring {
     }
 
     /// Adds the event that `record` makes for a number.
-    pub(super) fn push(&mut self, record: impl FnOnce(u64) -> Record) {
+    pub(super) fn push(&mut self, record: impl FnOnce(u64) -> EventRecord) {
         let record = Arc::new(record(self.end));
         self.end += 1;
         self.bytes += bytes_of(&record);
@@ -77,7 +77,7 @@ impl Ring {
     }
 
     /// Reads the event at a cursor and moves it; `None` if it has not happened yet.
-    pub(super) fn read(&self, next: &mut u64) -> Option<Result<Arc<Record>, Lagged>> {
+    pub(super) fn read(&self, next: &mut u64) -> Option<Result<Arc<EventRecord>, Lagged>> {
         let oldest = self.oldest();
         if *next < oldest {
             let lost = oldest - *next;
@@ -92,11 +92,11 @@ impl Ring {
 }
 
 /// Bytes that a record takes on the heap, and of the list.
-fn bytes_of(record: &Record) -> usize {
+fn bytes_of(record: &EventRecord) -> usize {
     const COUNTS: usize = 2 * size_of::<usize>();
     // The list may have grown to twice what it holds.
-    const ENTRIES: usize = 2 * size_of::<Arc<Record>>();
-    size_of::<Record>() + COUNTS + ENTRIES + record.event.text_bytes()
+    const ENTRIES: usize = 2 * size_of::<Arc<EventRecord>>();
+    size_of::<EventRecord>() + COUNTS + ENTRIES + record.event.text_bytes()
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     };
 
     fn push(ring: &mut Ring, event: Event) {
-        ring.push(|number| Record {
+        ring.push(|number| EventRecord {
             number,
             at: MediaTime::from_micros(0),
             wall_millis: None,

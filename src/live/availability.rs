@@ -26,8 +26,8 @@ impl Availability {
     pub(super) fn note(&self, stream: StreamId, state: &State) {
         let event = match state {
             State::Starting => return,
-            State::Online => Event::CameraOn { stream },
-            State::Offline(reason) => Event::CameraOff {
+            State::Online => Event::CameraOnline { stream },
+            State::Offline(reason) => Event::CameraOffline {
                 stream,
                 reason: Text::new(reason),
             },
@@ -71,7 +71,7 @@ mod tests {
             .map(|read| read.expect("nothing is lost").event.clone())
             .collect();
         let reason = Text::new("no power");
-        let off = Event::CameraOff { stream, reason };
-        assert_eq!(read, [off, Event::CameraOn { stream }]);
+        let off = Event::CameraOffline { stream, reason };
+        assert_eq!(read, [off, Event::CameraOnline { stream }]);
     }
 }

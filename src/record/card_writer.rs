@@ -345,7 +345,7 @@ impl CardWriter {
         self.catalog.put(channel, entry);
         let directory = self.catalog.directory(channel, entry.start_millis);
         self.disk.sync_directory(&directory)?;
-        self.catalog.note_sealed(channel, &entry);
+        self.catalog.note_closed(channel, &entry);
         Ok(())
     }
 

@@ -421,8 +421,8 @@ impl Catalog {
     }
 
     /// Publishes that a file is whole.
-    pub(super) fn note_sealed(&self, channel: ChannelId, entry: &Entry) {
-        self.shared.events.publish(Event::SegmentSealed {
+    pub(super) fn note_closed(&self, channel: ChannelId, entry: &Entry) {
+        self.shared.events.publish(Event::SegmentClosed {
             channel,
             start_millis: entry.start_millis,
             duration_millis: entry.duration_millis,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use peercam::{
     config::Config,
     daemon::Daemon,
-    events::{Event, Reader},
+    events::{Event, EventReceiver},
 };
 use peercam_proto::media::ChannelId;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use crate::support::{HANG, request};
 const FRONT: ChannelId = ChannelId(0);
 
 /// Waits for an event that is wanted; others may come before it.
-async fn wait_for(reader: &mut Reader, is_wanted: impl Fn(&Event) -> bool) -> Event {
+async fn wait_for(reader: &mut EventReceiver, is_wanted: impl Fn(&Event) -> bool) -> Event {
     let wanted = async {
         loop {
             let record = reader.recv().await.expect("nothing is lost");
@@ -72,9 +72,9 @@ async fn what_happens_is_published_in_its_order() {
     panel("Mirror_flip", r#""mode":"flip""#).await;
     panel("set_status", r#""status":"standby""#).await;
     let sealed = wait_for(&mut reader, |event| {
-        matches!(event, Event::SegmentSealed { .. })
+        matches!(event, Event::SegmentClosed { .. })
     });
-    let Event::SegmentSealed { channel, kind, .. } = sealed.await else {
+    let Event::SegmentClosed { channel, kind, .. } = sealed.await else {
         unreachable!("it was waited for");
     };
     assert_eq!((channel, kind), (FRONT, 7));
