@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     paired::{self, Device, RawViewer},
     stills::{jpeg_with, still},
-    support::{Daemon, request, sim_config},
+    support::{Daemon, HANG, request, sim_config},
 };
 
 const DIGEST: &str =
@@ -408,6 +408,11 @@ async fn a_camera_of_single_pictures_has_stills_and_nothing_else() {
         let online = format!("\"Online\":\"{}\"", u8::from(online));
         assert!(channels.contains(&online), "{channels}");
     };
+    // Until it knows its card, a daemon that records is degraded.
+    let known = async { while health().await.contains("is being looked at") {} };
+    tokio::time::timeout(HANG, known)
+        .await
+        .expect("the card is known");
     is_said(true, "").await;
     assert!(web.heads().is_empty(), "it is not asked for this");
     let (head, _) = still(daemon.address, "GET", "").await;
