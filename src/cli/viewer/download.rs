@@ -11,11 +11,10 @@ use clap::Args;
 use peercam_client::{Code, Viewer, local_name};
 use peercam_proto::media::ChannelId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     connect::{ConnectOptions, SecretArg, uri_and_word},
-    must_be_new,
+    must_be_new, publish_new,
 };
 use crate::cli::{CliError, progress::Progress};
 
@@ -80,8 +79,7 @@ impl DownloadOptions {
         file.sync_all()
             .map_err(CliError::io(part.display().to_string()))?;
         // Nothing that was made meanwhile is overwritten.
-        renameat_with(CWD, &part, CWD, output, RenameFlags::NOREPLACE)
-            .map_err(|error| CliError::io(output.display().to_string())(error.into()))
+        publish_new(&part, output).map_err(CliError::io(output.display().to_string()))
     }
 }
 

@@ -14,6 +14,7 @@ use std::{io, path::Path};
 
 use clap::Subcommand;
 pub use error::ViewerError;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use self::{
     command::CommandOptions, connect::IdentityOptions, doctor::DoctorOptions,
@@ -60,6 +61,17 @@ impl ViewerCommand {
             Self::Identity(options) => options.perform(),
         }
     }
+}
+
+/// Gives a draft its name, if nothing has that by now.
+fn publish_new(draft: impl rustix::path::Arg, path: &Path) -> io::Result<()> {
+    Ok(renameat_with(
+        CWD,
+        draft,
+        CWD,
+        path,
+        RenameFlags::NOREPLACE,
+    )?)
 }
 
 /// Refuses a file that is there, before anything is asked for it.

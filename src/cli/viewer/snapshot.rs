@@ -11,11 +11,10 @@ use bytes::Bytes;
 use clap::Args;
 use peercam_client::{Code, Viewer};
 use peercam_proto::{jpeg, media::ChannelId};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     connect::{ConnectOptions, SecretArg},
-    must_be_new,
+    must_be_new, publish_new,
 };
 use crate::cli::CliError;
 
@@ -87,15 +86,7 @@ fn keep(path: &Path, still: &[u8]) -> io::Result<()> {
         .mode(0o600)
         .open(&draft)?;
     let kept = file.write_all(still).and_then(|()| file.sync_all());
-    let kept = kept.and_then(|()| {
-        Ok(renameat_with(
-            CWD,
-            &draft,
-            CWD,
-            path,
-            RenameFlags::NOREPLACE,
-        )?)
-    });
+    let kept = kept.and_then(|()| publish_new(&draft, path));
     kept.inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
