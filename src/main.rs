@@ -159,8 +159,7 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
             listener.address
         )?;
     }
-    if let (Some(listener), Some((channel, name, _))) =
-        (open.first(), daemon.hub().channels().first())
+    if let (Some(listener), Some((channel, name))) = (open.first(), daemon.hub().channels().next())
     {
         let base = format!("http://{}", from_here(listener.address));
         let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");
@@ -170,7 +169,7 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
                 "\nNo configuration was named: this is a simulated camera."
             )?;
         }
-        let has_video = daemon.hub().check_video(*channel).is_ok();
+        let has_video = daemon.hub().check_video(channel).is_ok();
         if has_video {
             writeln!(
                 out,

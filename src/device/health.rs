@@ -41,9 +41,9 @@ impl Health {
 impl Device {
     /// State of the device, as far as it is about these channels.
     pub fn health(&self, visible: &Channels) -> Health {
-        let channels = self.hub.channels().into_iter();
-        let channels = channels.filter(|(id, ..)| visible.contains(*id));
-        let channels = channels.map(|(id, name, _)| ChannelHealth {
+        let channels = self.hub.channels();
+        let channels = channels.filter(|(id, _)| visible.contains(*id));
+        let channels = channels.map(|(id, name)| ChannelHealth {
             id,
             name: name.to_owned(),
             offline: self.hub.offline(id),

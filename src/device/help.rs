@@ -17,9 +17,9 @@ impl Device {
     /// Requests and commands that this caller may use here.
     pub(super) fn offer(&self, caller: &Caller) -> Offer {
         let may = |need| caller.check(need).is_ok();
-        let channels = self.hub.channels().into_iter();
+        let channels = self.hub.channels();
         let channels: Vec<_> = channels
-            .map(|(channel, ..)| channel)
+            .map(|(channel, _)| channel)
             .filter(|channel| caller.channels().contains(*channel))
             .collect();
         let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);

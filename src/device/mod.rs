@@ -334,12 +334,11 @@ impl Device {
             Command::ChannelList => Reply::ChannelList(
                 self.hub
                     .channels()
-                    .into_iter()
-                    .filter(|(channel, ..)| caller.channels().contains(*channel))
-                    .map(|(channel, name, online)| ChannelState {
+                    .filter(|(channel, _)| caller.channels().contains(*channel))
+                    .map(|(channel, name)| ChannelState {
                         name: name.to_owned(),
                         channel,
-                        online,
+                        online: self.hub.offline(channel).is_none(),
                     })
                     .collect(),
             ),

@@ -27,7 +27,7 @@ impl Standby {
         };
         let known: BTreeSet<u16> = known.unwrap_or_else(|error| {
             tracing::error!(path = %path.display(), %error, "which cameras stand by is not known, so all of them do until they are told to work");
-            hub.channels().into_iter().map(|(id, ..)| id.0).collect()
+            hub.channels().map(|(id, _)| id.0).collect()
         });
         for channel in known {
             hub.set_working(ChannelId(channel), false);
@@ -47,9 +47,9 @@ impl Standby {
         // Whoever asked may leave before it is written.
         let writing = Arc::clone(&self.writing).lock_owned().await;
         self.hub.set_working(channel, working);
-        let channels = self.hub.channels().into_iter();
-        let standing = channels.filter(|(id, ..)| !self.hub.is_working(*id));
-        let standing: BTreeSet<u16> = standing.map(|(id, ..)| id.0).collect();
+        let channels = self.hub.channels();
+        let standing = channels.filter(|(id, _)| !self.hub.is_working(*id));
+        let standing: BTreeSet<u16> = standing.map(|(id, _)| id.0).collect();
         let path = Arc::clone(&self.path);
         let kept = boundary::blocking(Part::Service, "standby", move || {
             let _writing = writing;

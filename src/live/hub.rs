@@ -263,12 +263,10 @@ impl Hub {
         waited.or_else(|| known.camera.offline())
     }
 
-    /// Number and name of every channel, and whether it delivers, as [`Hub::offline`] says.
-    pub fn channels(&self) -> Vec<(ChannelId, &str, bool)> {
+    /// Number and name of every channel. No camera is asked for this.
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str)> {
         let known = self.inner.channels.iter();
-        known
-            .map(|(id, known)| (*id, known.name.as_str(), self.offline(*id).is_none()))
-            .collect()
+        known.map(|(id, known)| (*id, known.name.as_str()))
     }
 
     /// Number of running streams of these channels.
