@@ -245,11 +245,6 @@ impl Sessions {
         table.slots.iter().map(view).collect()
     }
 
-    /// Number of sessions.
-    pub fn count(&self) -> usize {
-        self.lock().slots.len()
-    }
-
     /// Number of sessions, and the number at which a further one is refused.
     pub fn connected(&self) -> (usize, usize) {
         let table = self.lock();

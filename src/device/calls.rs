@@ -161,17 +161,15 @@ impl Calls {
 
 /// Event of a call that has come into a state.
 fn event_of(state: &CallState) -> Event {
-    let (stage, channel, viewer) = match state {
-        CallState::Idle => (CallStage::Idle, None, None),
-        CallState::Calling { channel, .. } => (CallStage::Calling, Some(channel), None),
-        CallState::Called {
-            channel, viewer, ..
-        } => (CallStage::Called, Some(channel), Some(viewer)),
-        CallState::Talking { channel, viewer } => (CallStage::Talking, Some(channel), Some(viewer)),
+    let (stage, viewer) = match state {
+        CallState::Idle => (CallStage::Idle, None),
+        CallState::Calling { .. } => (CallStage::Calling, None),
+        CallState::Called { viewer, .. } => (CallStage::Called, Some(viewer)),
+        CallState::Talking { viewer, .. } => (CallStage::Talking, Some(viewer)),
     };
     Event::Call {
         stage,
-        channel: channel.copied(),
+        channel: state.channel(),
         viewer: viewer.map(|viewer| Text::new(viewer.as_str())),
     }
 }

@@ -26,6 +26,17 @@ pub enum RecordMode {
     Off,
 }
 
+impl RecordMode {
+    /// Returns the word that the configuration and the property have for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Event => "event",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// State of the card that recordings go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardState {

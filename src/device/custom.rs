@@ -202,7 +202,7 @@ impl Device {
             )?),
             StandardCommand::Release => place(panels.ptz.stop(channel)?),
             StandardCommand::GetStatus => PanelReply::Status {
-                working: self.property(caller, Property::Standby, channel)?
+                working: self.read_property(Property::Standby, channel)?
                     == PropertyValue::Flag(false),
                 viewers: self.viewers.count(),
             },
@@ -234,7 +234,7 @@ impl Device {
                 PanelReply::Done
             }
             StandardCommand::Intercom => PanelReply::Intercom {
-                is_used: self.property(caller, Property::TalkBusy, channel)?
+                is_used: self.read_property(Property::TalkBusy, channel)?
                     == PropertyValue::Flag(true),
             },
         })

@@ -10,7 +10,6 @@ use std::{borrow::Cow, sync::Arc};
 
 use peercam_hal::ImagingControl;
 use peercam_proto::{
-    call::CallState,
     credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
@@ -237,6 +236,18 @@ impl Device {
     ) -> Result<PropertyValue, Error> {
         let info = property.info();
         self.check_property(caller, info, info.read, channel)?;
+        self.read_property(property, channel)
+    }
+
+    /// The same for whoever has been checked.
+    ///
+    /// # Errors
+    /// As [`Device::property`].
+    pub(super) fn read_property(
+        &self,
+        property: Property,
+        channel: ChannelId,
+    ) -> Result<PropertyValue, Error> {
         let card = || {
             let recording = self.recordings.recording();
             let reason = "nothing is recorded here ([record] in the configuration)";
@@ -250,11 +261,7 @@ impl Device {
             Property::RecordMode => {
                 let recording = self.recordings.recording();
                 let mode = recording.map(|recording| recording.mode(channel));
-                word(match mode.unwrap_or(RecordMode::Off) {
-                    RecordMode::Always => "always",
-                    RecordMode::Event => "event",
-                    RecordMode::Off => "off",
-                })
+                word(mode.unwrap_or(RecordMode::Off).as_str())
             }
             Property::TalkBusy => PropertyValue::Flag(self.speakers.is_taken(channel)),
             Property::Viewers => PropertyValue::Number(self.viewers.count() as u64),
@@ -276,12 +283,7 @@ impl Device {
                     free.ok_or_else(|| Error::new(ErrorKind::Unavailable, reason))?,
                 )
             }
-            Property::CallState => word(match &self.calls.shown().borrow().state {
-                CallState::Idle => "idle",
-                CallState::Calling { .. } => "calling",
-                CallState::Called { .. } => "called",
-                CallState::Talking { .. } => "talking",
-            }),
+            Property::CallState => word(self.calls.shown().borrow().state.as_str()),
             Property::Version => word(VERSION),
         })
     }

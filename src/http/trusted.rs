@@ -5,7 +5,7 @@
 //! routes; viewers cannot take the places of programs on the device, nor programs that wait those
 //! of others.
 
-use std::{sync::Arc, time::Instant};
+use std::{slice::from_ref, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -242,21 +242,16 @@ async fn call(app: &App, CallWait { after, wait }: CallWait, permit: &Permit) ->
         _ = permit.ended() => {}
     }
     let shown = shown.borrow().clone();
-    let (state, channel, viewers) = match &shown.state {
-        CallState::Idle => ("idle", None, Vec::new()),
-        CallState::Calling {
-            channel, viewers, ..
-        } => ("calling", Some(channel), viewers.clone()),
-        CallState::Called {
-            channel, viewer, ..
-        } => ("called", Some(channel), vec![viewer.clone()]),
-        CallState::Talking { channel, viewer } => ("talking", Some(channel), vec![viewer.clone()]),
+    let viewers: &[_] = match &shown.state {
+        CallState::Idle => &[],
+        CallState::Calling { viewers, .. } => viewers,
+        CallState::Called { viewer, .. } | CallState::Talking { viewer, .. } => from_ref(viewer),
     };
     let viewers: Vec<_> = viewers.iter().map(ViewerId::as_str).collect();
     json!({
         "number": shown.number,
-        "state": state,
-        "channel": channel.map(|channel| channel.0),
+        "state": shown.state.as_str(),
+        "channel": shown.state.channel().map(|channel| channel.0),
         "viewers": viewers,
     })
     .to_string()

@@ -13,9 +13,9 @@ use crate::document::{Table, Value};
 impl Mode {
     /// Modes as a configuration spells them.
     pub(crate) const WORDS: [(&str, Self); 3] = [
-        ("always", Self::Always),
-        ("event", Self::Event),
-        ("off", Self::Off),
+        (Self::Always.as_str(), Self::Always),
+        (Self::Event.as_str(), Self::Event),
+        (Self::Off.as_str(), Self::Off),
     ];
 }
 

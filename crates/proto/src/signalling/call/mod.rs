@@ -94,6 +94,28 @@ pub enum CallState {
     },
 }
 
+impl CallState {
+    /// Returns the word by which local routes and properties tell it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Calling { .. } => "calling",
+            Self::Called { .. } => "called",
+            Self::Talking { .. } => "talking",
+        }
+    }
+
+    /// Channel that the call is about; `None` without a call.
+    pub const fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Idle => None,
+            Self::Calling { channel, .. }
+            | Self::Called { channel, .. }
+            | Self::Talking { channel, .. } => Some(*channel),
+        }
+    }
+}
+
 /// The device's call.
 #[derive(Debug)]
 pub struct Call {
