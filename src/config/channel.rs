@@ -86,7 +86,7 @@ impl Channel {
         let kind = Kind::read(&mut options)?;
         let own_audio = match kind {
             Kind::Jpeg => options.peek("audio"),
-            Kind::Sim | Kind::File | Kind::Rtsp | Kind::Socket => options.get("audio"),
+            Kind::Sim | Kind::File | Kind::Rtsp | Kind::Socket | Kind::Own => options.get("audio"),
         };
         let sound = sound(kind, audio, own_audio);
         #[cfg(feature = "record")]

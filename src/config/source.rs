@@ -30,6 +30,9 @@ pub enum Source {
         /// The socket.
         config: peercam_hal::socket::Config,
     },
+    /// `{ kind = "own" }`: a camera of the program that runs the daemon
+    /// ([`Daemon::with_cameras`](crate::Daemon::with_cameras)).
+    Own,
 }
 
 impl Source {
@@ -53,15 +56,17 @@ pub(super) enum Kind {
     Rtsp,
     Jpeg,
     Socket,
+    Own,
 }
 
 impl Kind {
-    const WORDS: [(&str, Self); 5] = [
+    const WORDS: [(&str, Self); 6] = [
         ("sim", Self::Sim),
         ("file", Self::File),
         ("rtsp", Self::Rtsp),
         ("jpeg", Self::Jpeg),
         ("socket", Self::Socket),
+        ("own", Self::Own),
     ];
 
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
@@ -95,6 +100,7 @@ impl Kind {
                 Some(Source::File { path })
             }
             Self::Socket => super::socket::read(table, base),
+            Self::Own => Some(Source::Own),
             #[cfg(feature = "rtsp")]
             Self::Rtsp => super::rtsp::rtsp(table, sound).map(Source::Rtsp),
             #[cfg(feature = "rtsp")]

@@ -115,6 +115,7 @@ impl Camera for HeldBack {
 pub(super) fn check(clock: Clock, channel: &Channel) -> Result<(), StartError> {
     match &channel.source {
         Source::File { path } => file(clock, channel.id, path).map(|_| ()),
+        Source::Own => Err(StartError::NoOwnCamera(channel.id)),
         _ => Ok(()),
     }
 }
@@ -176,6 +177,7 @@ impl CameraFactory {
             }
             Source::Socket { config } => Arc::new(self.socket(clock, config)?.camera(channel.id)),
             Source::File { path } => Arc::new(file(clock, channel.id, path)?),
+            Source::Own => return Err(StartError::NoOwnCamera(channel.id)),
         })
     }
 

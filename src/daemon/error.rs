@@ -55,4 +55,7 @@ pub enum StartError {
         /// The file's error.
         error: FileError,
     },
+    /// A channel's camera is one of the program, and the program has none.
+    #[error("channel {0}: kind = \"own\" is for programs that bring cameras of their own")]
+    NoOwnCamera(ChannelId),
 }

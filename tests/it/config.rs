@@ -695,4 +695,10 @@ fn check_says_fine_or_what_is_wrong() {
             .unwrap()
             .contains(":2: speed: unknown field")
     );
+    // A camera of the program that runs the daemon: this one has none.
+    std::fs::write(path, CHANNEL.replace("sim", "own")).unwrap();
+    let own = run(&["check", "--config", path]);
+    assert_eq!(own.status.code(), Some(1));
+    let text = String::from_utf8(own.stderr).unwrap();
+    assert!(text.contains("channel 0: kind = \"own\""), "{text}");
 }

@@ -14,14 +14,14 @@ use std::{
 };
 
 use peercam_proto::{
-    media::{Frame, MediaTime, TrackKind, Tracks},
-    nal::Picture,
+    media::{Frame, MediaTime, TrackKind, Tracks, VideoCodec},
+    nal::{Framing, Picture, Pictures},
     text,
 };
 use peercam_task::boundary::{self, Backoff, Guarded, Part};
 use tokio::sync::watch;
 
-use super::{BoxFuture, MediaSource, SourceEvent};
+use super::{BoxFuture, MediaSource, SourceEvent, clock::Clock};
 
 /// Events that wait for one reader. When it is this far behind, its frames are lost up to the
 /// next key frame.
@@ -131,6 +131,31 @@ impl FrameFanout {
             fanout.offline(&format!("it has no thread: {error}"));
         }
         fanout
+    }
+
+    /// The same for an encoder of which `next` waits for the next access unit, in Annex B
+    /// (`HI_MPI_VENC_GetStream`, `IMP_Encoder_GetStream`). Each has the time at which it came; an
+    /// encoder that knows better is for [`FrameFanout::fed_by`].
+    pub fn of_encoder<U: AsRef<[u8]>, E: Display>(
+        name: &'static str,
+        kept: usize,
+        clock: Clock,
+        codec: VideoCodec,
+        frame_rate: f64,
+        mut next: impl FnMut() -> Result<U, E> + Send + 'static,
+    ) -> Arc<Self> {
+        Self::fed_by(name, kept, move |fanout| {
+            let mut pictures = Pictures::new(codec, frame_rate);
+            while fanout.is_held() {
+                let unit = next().map_err(|error| error.to_string())?;
+                let time = clock.now();
+                let picture = pictures.read(Framing::AnnexB, unit.as_ref());
+                if let Some(picture) = picture.map_err(|error| error.to_string())? {
+                    fanout.picture(picture, time);
+                }
+            }
+            Ok::<(), String>(())
+        })
     }
 
     /// Returns whether anybody has it but the caller: its camera, or a reader.

@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use bytes::Bytes;
-use peercam_proto::media::{VideoCodec, VideoTrack};
+use peercam_proto::media::VideoTrack;
 
 use super::*;
 
@@ -216,6 +216,26 @@ async fn an_encoder_that_fails_is_off_for_its_reason() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn access_units_of_an_encoder_are_pictures() {
+    let unit: &[u8] = include_bytes!("../../../../examples/camera.h264");
+    let mut units = std::iter::repeat_n(unit, 2);
+    let next = move || units.next().ok_or("it was pulled out");
+    let clock = Clock::start();
+    let fanout = FrameFanout::of_encoder("encoder", KEPT, clock, VideoCodec::H264, 25.0, next);
+    let mut source = fanout.open();
+    let mut times = Vec::new();
+    let reason = loop {
+        match source.next().await {
+            SourceEvent::Frame(frame) => times.push((frame.key, frame.time)),
+            SourceEvent::Offline(reason) => break reason,
+            _ => {}
+        }
+    };
+    assert_eq!(reason, "it was pulled out");
+    assert!(matches!(times[..], [(true, first), (true, second)] if first < second));
 }
 
 #[tokio::test]
