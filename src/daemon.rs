@@ -120,7 +120,7 @@ impl Daemon {
 
     /// Serves until `stop` completes, then ends everything in order, within 5 s:
     /// no new connections; live bodies end with their terminator; answers under way finish;
-    /// what is left after 4 s is cut off.
+    /// what is left 4 s after the beginning is cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self {
             parts,

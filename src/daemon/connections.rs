@@ -13,8 +13,6 @@ use super::{
 
 /// Interval, at shutdown, between looks for connections that have been answered.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
-/// Timeout for connections to end in order at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
 
 /// Adds what watches over the connections of all parts before it.
 pub(super) fn add(assembly: &mut Assembly) {
@@ -23,12 +21,14 @@ pub(super) fn add(assembly: &mut Assembly) {
     let parts = &mut assembly.parts;
     parts.add(Part::service("sweep", move |_| sweep(swept.clone())));
     parts.add(Part::ending("connections", Phase::Drain, |context| {
-        drain(connections, context.tasks)
+        let time = context.time_left(Phase::Drain);
+        drain(connections, context.tasks, time)
     }));
 }
 
-/// Waits until those who serve connections have ended, and ends whichever waits for a request.
-async fn drain(watched: Vec<Connections>, tasks: TaskTracker) {
+/// Waits until those who serve connections have ended, and ends whichever waits for a request. Cuts
+/// off what has not ended in this time.
+async fn drain(watched: Vec<Connections>, tasks: TaskTracker, time: Duration) {
     tasks.close();
     let drained = async {
         loop {
@@ -41,7 +41,7 @@ async fn drain(watched: Vec<Connections>, tasks: TaskTracker) {
             }
         }
     };
-    if tokio::time::timeout(SHUTDOWN_GRACE, drained).await.is_err() {
+    if tokio::time::timeout(time, drained).await.is_err() {
         tracing::warn!(
             connections = tasks.len(),
             "cutting off connections that did not end in time"

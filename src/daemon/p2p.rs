@@ -125,7 +125,8 @@ async fn serve(service: Service, context: Context) {
         context.phase(Phase::Farewell).cancelled().await;
         peers.close();
         // Who does not hear of it finds out.
-        let _ = tokio::time::timeout(CLOSE_TIME, endpoint.close()).await;
+        let time = context.time_left(Phase::Farewell).min(CLOSE_TIME);
+        let _ = tokio::time::timeout(time, endpoint.close()).await;
     };
     tokio::select! {
         () = served => {}

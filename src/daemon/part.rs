@@ -2,18 +2,27 @@
 //!
 //! A part is a row: its name, the phase of the end in which it ends, and a future. Phases follow
 //! each other; one begins when every part of those before it has ended, and has a token that is
-//! cancelled then. The order of the end is the order of [`Phase`] and stands nowhere else.
+//! cancelled then. The order of the end is the order of [`Phase`] and stands nowhere else, and its
+//! deadlines are over all phases: the whole end takes 5 s at most, however many of them are slow.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use peercam_task::boundary::{self, Panicked, contain, restarting};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::App;
 
-/// Timeout of a phase. Parts end by themselves before it; what has not is ended.
-const PHASE_LIMIT: Duration = Duration::from_secs(5);
+/// Time after the deadline of a phase at which a part that has not ended by itself is ended.
+const SLACK: Duration = Duration::from_millis(250);
 
 /// Phase of the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +47,25 @@ impl Phase {
         Self::Farewell,
         Self::Services,
     ];
+
+    /// Time since the beginning of the end by which its parts end by themselves.
+    fn deadline(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Calls => 1_000,
+            Self::Streams => 2_000,
+            Self::Drain => 4_000,
+            Self::Farewell | Self::Services => 4_750,
+        })
+    }
 }
 
-/// Tokens, each of which is cancelled when its phase begins.
-type Phases = [CancellationToken; Phase::ALL.len()];
+/// The end, as far as it has come.
+#[derive(Default)]
+struct End {
+    /// Tokens, each of which is cancelled when its phase begins.
+    phases: [CancellationToken; Phase::ALL.len()],
+    began: OnceLock<Instant>,
+}
 
 /// Surroundings of a part that runs.
 #[derive(Clone)]
@@ -51,13 +75,19 @@ pub(super) struct Context {
     /// Connections that are served. They outlast the part that has accepted them, and are waited for
     /// in [`Phase::Drain`].
     pub(super) tasks: TaskTracker,
-    phases: Phases,
+    end: Arc<End>,
 }
 
 impl Context {
     /// Token that is cancelled when this phase begins.
     pub(super) fn phase(&self, phase: Phase) -> CancellationToken {
-        self.phases[phase as usize].clone()
+        self.end.phases[phase as usize].clone()
+    }
+
+    /// Time that is left for this phase; all of it as long as the end has not begun.
+    pub(super) fn time_left(&self, phase: Phase) -> Duration {
+        let gone = self.end.began.get().map(Instant::elapsed);
+        phase.deadline().saturating_sub(gone.unwrap_or_default())
     }
 }
 
@@ -133,7 +163,7 @@ impl Parts {
         let context = Context {
             app,
             tasks: TaskTracker::new(),
-            phases: Phases::default(),
+            end: Arc::default(),
         };
         let mut running = Running::default();
         for part in self.0 {
@@ -141,7 +171,7 @@ impl Parts {
         }
         stop.await;
         tracing::info!("shutting down");
-        running.end(&context.phases).await;
+        running.end(&context.end).await;
     }
 }
 
@@ -157,11 +187,13 @@ impl Running {
         self.0[phase as usize].spawn(contain(boundary::Part::Service, name, part));
     }
 
-    async fn end(self, phases: &Phases) {
+    async fn end(self, end: &End) {
+        let began = *end.began.get_or_init(Instant::now);
         for (phase, mut parts) in Phase::ALL.into_iter().zip(self.0) {
-            phases[phase as usize].cancel();
+            end.phases[phase as usize].cancel();
             let ended = async { while parts.join_next().await.is_some() {} };
-            if timeout(PHASE_LIMIT, ended).await.is_err() {
+            let limit = began + phase.deadline() + SLACK;
+            if timeout_at(limit, ended).await.is_err() {
                 tracing::warn!(?phase, "something did not end in time, and is ended");
                 parts.shutdown().await;
             }
@@ -172,28 +204,42 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use peercam_task::boundary::Guarded;
-    use tokio::time::Instant;
 
     use super::*;
 
+    /// Time that a part takes for its end.
+    const STEP: Duration = Duration::from_millis(100);
+
     #[tokio::test(start_paused = true)]
     async fn phases_follow_each_other_whatever_their_parts_do() {
-        let (mut running, phases) = (Running::default(), Phases::default());
+        let (mut running, end) = (Running::default(), End::default());
         let ended = Arc::new(Guarded::whole(Vec::new()));
         for phase in Phase::ALL.into_iter().rev() {
-            let (token, ended) = (phases[phase as usize].clone(), Arc::clone(&ended));
+            let (token, ended) = (end.phases[phase as usize].clone(), Arc::clone(&ended));
             running.start(phase, "a part", async move {
                 token.cancelled().await;
                 // Those of a phase end beside each other.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(STEP).await;
                 ended.lock().push(phase);
             });
         }
         running.start(Phase::Streams, "a fault", async { panic!("at once") });
         running.start(Phase::Drain, "never ends", std::future::pending());
         let began = Instant::now();
-        running.end(&phases).await;
+        running.end(&end).await;
         assert_eq!(*ended.lock(), Phase::ALL);
-        assert_eq!(began.elapsed(), 4 * Duration::from_secs(1) + PHASE_LIMIT);
+        let all = Phase::Drain.deadline() + SLACK + 2 * STEP;
+        assert_eq!(began.elapsed(), all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_end_takes_five_seconds_whatever_is_slow() {
+        let mut running = Running::default();
+        for phase in Phase::ALL {
+            running.start(phase, "never ends", std::future::pending());
+        }
+        let began = Instant::now();
+        running.end(&End::default()).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
     }
 }
