@@ -68,7 +68,9 @@ fn a_head_says_what_it_was_made_of() {
         for cut in 0..described {
             assert!(Head::parse(&head[..cut]).is_err(), "{cut}");
         }
-        for cut in described..head.len() {
+        // Behind the first bytes of it there is nothing but room.
+        let (near, room) = (described..described + 64, described + 64..head.len());
+        for cut in near.chain(room.step_by(97)) {
             let read = Head::parse(&head[..cut]).expect("the tracks are described");
             assert!((described..=cut).contains(&read.size), "{cut}");
         }
