@@ -360,3 +360,22 @@ fn what_a_panic_leaves_behind_a_lock_is_decided_in_one_place() {
         }
     }
 }
+
+#[test]
+fn what_ships_is_optimized_as_a_whole() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let exceptions = |profile: &str| manifest["profile"][profile]["package"].as_table().unwrap();
+    assert!(!exceptions("release").is_empty());
+    for profile in ["dist", "firmware"] {
+        let (own, level) = (
+            exceptions(profile),
+            &manifest["profile"][profile]["opt-level"],
+        );
+        assert!(own.keys().eq(exceptions("release").keys()), "{profile}");
+        assert!(
+            own.values().all(|package| &package["opt-level"] == level),
+            "{profile}"
+        );
+    }
+}
