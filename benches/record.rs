@@ -6,7 +6,6 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     sync::Arc,
@@ -103,7 +102,7 @@ fn store(root: &Path) -> (CardWriter, Catalog) {
         disk,
         catalog.clone(),
         limits,
-        BTreeMap::new(),
+        Default::default(),
         Metrics::default(),
     );
     store.look();

@@ -31,6 +31,7 @@ use self::{assembly::Assembly, cameras::CameraFactory, part::Parts, registry::re
 use crate::{
     access::{DataDir, Lock, SecretStore},
     budget::Budget,
+    channels::ChannelRegistry,
     config::{Channel, Config},
     events::Events,
     http::App,
@@ -105,6 +106,12 @@ impl Daemon {
     /// Ways to reach the device, from now on.
     pub fn reachability(&self) -> watch::Receiver<Reachability> {
         self.reach.subscribe()
+    }
+
+    /// The channels.
+    #[doc(hidden)]
+    pub fn channels(&self) -> &ChannelRegistry {
+        self.app.device.channels()
     }
 
     /// The live streams.

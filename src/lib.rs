@@ -26,7 +26,7 @@
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
 //! | 1 | [`access`] | who may do what |
-//! | 0 | [`events`], `hal_failure`, [`log`], [`reach`], `document` | what happened; what a viewer is told of hardware that fails; where the log goes; where the device can be reached; a TOML document, read key by key |
+//! | 0 | [`channels`], [`events`], `hal_failure`, [`log`], [`reach`], `document` | which channels there are; what happened; what a viewer is told of hardware that fails; where the log goes; where the device can be reached; a TOML document, read key by key |
 //!
 //! # The two journeys
 //!
@@ -46,6 +46,8 @@
 pub mod access;
 #[doc(hidden)]
 pub mod budget;
+#[doc(hidden)]
+pub mod channels;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;

@@ -159,8 +159,9 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
             listener.address
         )?;
     }
-    if let (Some(listener), Some((channel, name))) = (open.first(), daemon.hub().channels().next())
-    {
+    let channels = daemon.channels().all();
+    if let (Some(listener), Some(entry)) = (open.first(), channels.values().next()) {
+        let (channel, name) = (entry.id, &entry.name);
         let base = format!("http://{}", from_here(listener.address));
         let live = format!("{base}/ipc.flv?action=live&channel={channel}&quality=super");
         if is_default {
@@ -169,7 +170,7 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
                 "\nNo configuration was named: this is a simulated camera."
             )?;
         }
-        let has_video = daemon.hub().check_video(channel).is_ok();
+        let has_video = entry.check_video().is_ok();
         if has_video {
             writeln!(
                 out,

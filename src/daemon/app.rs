@@ -40,17 +40,14 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     } = assembly;
     let metrics = http::Metrics::default();
     metrics.register(&mut registry);
-    let stills = Stills::new(&hub, &channels, budget.picture, &mut registry);
+    let stills = Stills::new(&hub, channels.clone(), budget.picture, &mut registry);
     let talk_metrics = talk::Metrics::default();
     talk_metrics.register(&mut registry);
-    let speakers = channels
-        .iter()
-        .filter_map(|channel| Some((channel.id, channel.camera.capabilities().talkback?)));
     let talks = talk::Config {
         ahead: budget.talk_ahead,
         ..config.talk
     };
-    let speakers = Speakers::new(clock, talks, speakers.collect(), talk_metrics);
+    let speakers = Speakers::new(clock, talks, channels.clone(), talk_metrics);
     let viewers = Viewers::new(budget.viewers, shares.media)
         .with_recordings(budget.players, budget.downloads);
     let (calls, call_task) = Calls::new(clock, events.clone(), config.call_ring);
@@ -62,8 +59,8 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
     let device = Device::new(device::DeviceParts {
-        hub,
         channels,
+        hub,
         stills,
         viewers,
         notifier,

@@ -20,10 +20,11 @@ use super::{
 use crate::{
     access::{self, Authority, DataDir, Lock, SecretStore},
     budget::Budget,
+    channels::ChannelRegistry,
     config::{self, Config},
     device::{Recordings, Standby, ViewerNotifier},
     events::{Event, Events},
-    live::{self, Channel, Hub},
+    live::{self, Hub},
     log,
     reach::Reachability,
 };
@@ -43,7 +44,7 @@ pub(super) struct Assembly {
     pub(super) data_dir: DataDir,
     pub(super) lock: Lock,
     pub(super) authority: Arc<Authority>,
-    pub(super) channels: Vec<Channel>,
+    pub(super) channels: ChannelRegistry,
     pub(super) hub: Hub,
     pub(super) standby: Standby,
     /// Sources at which viewers authenticated lately.
@@ -94,6 +95,7 @@ impl Assembly {
         )?);
         let notes = watchdog::noted(data_dir.path());
         let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
+        let channels = ChannelRegistry::new(channels);
         let bounds = live::Config {
             memory: budget.live,
             max_frame: budget.picture,
@@ -106,12 +108,10 @@ impl Assembly {
             live_metrics,
         );
         // Before anybody, the recorder included, could have a picture.
-        let standby = Standby::restore(hub.clone(), data_dir.path().join("standby.json"));
-        let of_hardware = channels
-            .iter()
-            .filter_map(|channel| Some((channel.id, channel.camera.capabilities().recordings?)));
+        let kept = data_dir.path().join("standby.json");
+        let standby = Standby::restore(channels.clone(), hub.clone(), kept);
         let zone = config.device.timezone.clone();
-        let recordings = Recordings::new(of_hardware.collect(), zone, Default::default());
+        let recordings = Recordings::new(channels.clone(), zone, Default::default());
         let mut parts = Parts::default();
         let watched = Arc::clone(&authority);
         parts.add(Part::service("access", move |_| {

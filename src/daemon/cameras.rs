@@ -19,8 +19,8 @@ use prometheus_client::registry::Registry;
 use super::StartError;
 use crate::{
     budget::Budget,
+    channels::ChannelEntry,
     config::{Channel, Source},
-    live,
 };
 
 /// Standstills of the daemon in a row after which a camera is left out.
@@ -32,7 +32,7 @@ pub(super) fn cameras(
     channels: &[Channel],
     notes: &Notes,
     camera: impl Fn(&Channel) -> Result<Arc<dyn Camera>, StartError>,
-) -> Result<Vec<live::Channel>, StartError> {
+) -> Result<Vec<ChannelEntry>, StartError> {
     channels
         .iter()
         .map(|channel| {
@@ -46,11 +46,7 @@ pub(super) fn cameras(
             let camera: Arc<dyn Camera> =
                 Arc::new(WithAudio::new(camera, channel.id, channel.sound));
             let camera = with_speaker(camera, channel)?;
-            Ok(live::Channel {
-                id: channel.id,
-                name: channel.name.clone(),
-                camera,
-            })
+            Ok(ChannelEntry::new(channel.id, channel.name.clone(), camera))
         })
         .collect()
 }

@@ -8,12 +8,9 @@ use super::{
     part::{Part, Phase},
 };
 use crate::{
-    device::{RecordingControl, Recordings},
-    live::Channel,
-    record::{
-        LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorded, Recorder,
-        RecorderParts,
-    },
+    channels::ChannelEntry,
+    device::Recordings,
+    record::{LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorder, RecorderParts},
 };
 
 /// Begins to record what the configuration says, if that is anything.
@@ -24,8 +21,8 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     };
     let metrics = Metrics::default();
     metrics.register(&mut assembly.registry);
-    let mode = |channel: &Channel| -> Mode {
-        if channel.camera.capabilities().stills_only {
+    let mode = |channel: &ChannelEntry| -> Mode {
+        if channel.capabilities.stills_only {
             tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
             return Mode::Off;
         }
@@ -33,11 +30,8 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
         let own = configured.find(|configured| configured.id == channel.id);
         own.and_then(|own| own.record).unwrap_or(record.mode)
     };
-    let cameras = assembly.channels.iter().map(|channel| Recorded {
-        channel: channel.id,
-        mode: mode(channel),
-        camera: Arc::clone(&channel.camera),
-    });
+    let channels = assembly.channels.all();
+    let modes = channels.values().map(|channel| (channel.id, mode(channel)));
     let mut bounded = record.config.clone();
     bounded.memory = budget.record;
     bounded.fragment = budget.fragment.min(MAX_FRAGMENT);
@@ -46,7 +40,8 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
     bounded.cut.most_pre_roll = budget.pre_roll;
     let parts = RecorderParts {
-        cameras: cameras.collect(),
+        channels: assembly.channels.clone(),
+        modes: modes.collect(),
         hub: assembly.hub.clone(),
         clock: assembly.clock,
         events: assembly.events.clone(),
@@ -54,12 +49,9 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     };
     let recorder = Recorder::start(&bounded, parts);
     let recorder = Arc::new(recorder.map_err(StartError::Recorder)?);
-    let indexes = assembly.channels.iter();
-    let indexes = indexes.map(|channel| (channel.id, recorder.index(channel.id)));
-    let control: Arc<dyn RecordingControl> = Arc::clone(&recorder) as _;
-    let zone = config.device.timezone.clone();
-    assembly.recordings =
-        Recordings::new(indexes.collect(), zone, record.file_list).recorded_by(Some(control));
+    let (channels, zone) = (assembly.channels.clone(), config.device.timezone.clone());
+    let recordings = Recordings::new(channels, zone, record.file_list);
+    assembly.recordings = recordings.recorded_by(Arc::clone(&recorder) as _);
     assembly
         .parts
         .add(Part::new("recorder", Phase::Drain, |context| async move {

@@ -1,10 +1,15 @@
-use peercam_hal::BoxFuture;
+use std::sync::Arc;
+
+use peercam_hal::{BoxFuture, RecordingIndex};
 use peercam_proto::media::ChannelId;
 
 /// Recorder, as the device sees it.
 pub trait RecordingControl: Send + Sync {
     /// State of the card.
     fn state(&self) -> CardState;
+
+    /// Recordings of a channel.
+    fn index(&self, channel: ChannelId) -> Arc<dyn RecordingIndex>;
 
     /// Selection of what is recorded of a channel.
     fn mode(&self, channel: ChannelId) -> RecordMode;

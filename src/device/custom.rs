@@ -11,9 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_hal::{
-    BoxFuture, Commands, HalError, ImagingControl, Maintenance, MakerCommand, PtzPosition,
-};
+use peercam_hal::{BoxFuture, Capabilities, HalError, Maintenance, MakerCommand, PtzPosition};
 use peercam_proto::{
     command::{
         CustomCommand, MAX_REPLY, Meaning, PanelError, PanelMessage, PanelReply, Position, Reply,
@@ -60,10 +58,6 @@ const CONFIRM: Duration = Duration::from_secs(60);
 /// The parts that panels steer.
 pub(super) struct Panels {
     pub(super) ptz: PtzController,
-    pub(super) pictures: BTreeMap<ChannelId, Arc<dyn ImagingControl>>,
-    /// Firmware that knows commands of its maker.
-    pub(super) firmware: BTreeMap<ChannelId, Arc<dyn Commands>>,
-    pub(super) maintenance: BTreeMap<ChannelId, Arc<dyn Maintenance>>,
     pub(super) standby: Standby,
     pub(super) commands: CustomCommands,
     /// The word that formatting the card waits for.
@@ -137,7 +131,8 @@ impl Device {
             Meaning::Panel(topic) => TopicName::like(&topic.name).is_some(),
             Meaning::Other | Meaning::NoTopic | Meaning::Damaged(_) => false,
         };
-        let firmware = self.panels.firmware.get(&channel);
+        // Firmware that knows commands of its maker.
+        let firmware = self.capabilities(channel).commands;
         if let Some(firmware) = firmware.filter(|_| !is_known) {
             let holder = caller.holder();
             let command = MakerCommand {
@@ -221,7 +216,7 @@ impl Device {
                 Box::pin(self.format(channel, confirm)).await?
             }
             StandardCommand::Reboot => {
-                let maintenance = panels.maintenance.get(&channel).ok_or_else(|| {
+                let maintenance = self.maintenance(channel).ok_or_else(|| {
                     let reason = format!("the camera of channel {channel} cannot be started again");
                     Error::new(ErrorKind::Unsupported, reason)
                 })?;
@@ -240,13 +235,23 @@ impl Device {
         })
     }
 
+    /// Parts of a channel's camera; none of one that does not exist.
+    pub(super) fn capabilities(&self, channel: ChannelId) -> Capabilities {
+        let entry = self.channels.get(channel);
+        entry.map_or_else(Capabilities::default, |entry| entry.capabilities.clone())
+    }
+
+    fn maintenance(&self, channel: ChannelId) -> Option<Arc<dyn Maintenance>> {
+        self.capabilities(channel).maintenance
+    }
+
     /// Gives a word, and deletes all recordings when it comes back.
     async fn format(
         &self,
         channel: ChannelId,
         confirm: Option<String>,
     ) -> Result<PanelReply, Error> {
-        let maintenance = self.panels.maintenance.get(&channel);
+        let maintenance = self.maintenance(channel);
         if self.recordings.recording().is_none() && maintenance.is_none() {
             let reason = "nothing is recorded here ([record] in the configuration)";
             return Err(Error::new(ErrorKind::Unsupported, reason));

@@ -41,12 +41,11 @@ impl Health {
 impl Device {
     /// State of the device, as far as it is about these channels.
     pub fn health(&self, visible: &Channels) -> Health {
-        let channels = self.hub.channels();
-        let channels = channels.filter(|(id, _)| visible.contains(*id));
-        let channels = channels.map(|(id, name)| ChannelHealth {
-            id,
-            name: name.to_owned(),
-            offline: self.hub.offline(id),
+        let channels = self.channels.visible(visible);
+        let channels = channels.iter().map(|channel| ChannelHealth {
+            id: channel.id,
+            name: channel.name.clone(),
+            offline: self.hub.offline(channel.id),
         });
         Health {
             viewers: self.viewers.count(),

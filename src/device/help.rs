@@ -1,5 +1,8 @@
 //! Offer of a device to a caller: never more than the caller may do.
 
+use std::sync::Arc;
+
+use peercam_hal::Capabilities;
 use peercam_proto::{
     command::{Command, CustomCommand, INNER, Offer, TopicName},
     credential::Scope,
@@ -8,26 +11,31 @@ use peercam_proto::{
 };
 
 use super::Device;
-use crate::access::{Caller, Need};
+use crate::{
+    access::{Caller, Need},
+    channels::ChannelEntry,
+};
 
 /// The name under which `user_define.allow` has calls.
 const CALL: &str = "call";
+
+/// Returns whether the camera of one of these channels has something.
+fn any(channels: &[Arc<ChannelEntry>], has: fn(&Capabilities) -> bool) -> bool {
+    channels.iter().any(|channel| has(&channel.capabilities))
+}
 
 impl Device {
     /// Requests and commands that this caller may use here.
     pub(super) fn offer(&self, caller: &Caller) -> Offer {
         let may = |need| caller.check(need).is_ok();
-        let channels = self.hub.channels();
-        let channels: Vec<_> = channels
-            .map(|(channel, _)| channel)
-            .filter(|channel| caller.channels().contains(*channel))
-            .collect();
-        let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);
-        let is_recorded = any(&|channel| self.recordings.of(*channel).is_ok());
-        let speaks = any(&|channel| self.speakers.has(*channel));
+        let channels = self.channels.visible(caller.channels());
+        let any = |has: fn(&Capabilities) -> bool| any(&channels, has);
+        let mut ids = channels.iter().map(|channel| channel.id);
+        let is_recorded = ids.any(|channel| self.recordings.of(channel).is_ok());
+        let speaks = any(|camera| camera.talkback.is_some());
         let requests = [
             (
-                any(&|channel| self.hub.check_video(*channel).is_ok()),
+                any(|camera| !camera.stills_only),
                 Scope::Live,
                 (
                     "GET /ipc.flv?action=live",
@@ -35,7 +43,7 @@ impl Device {
                 ),
             ),
             (
-                any(&|channel| self.stills.has(*channel)),
+                any(|camera| camera.snapshot.is_some()),
                 Scope::Live,
                 ("GET /snapshot.jpg", "channel"),
             ),
@@ -74,17 +82,17 @@ impl Device {
             ..Offer::default()
         };
         self.offer_user(caller, &channels, &mut offer);
+        let channels = channels.iter().map(|channel| channel.id).collect();
         Offer { channels, ..offer }
     }
 
     /// Adds what `user_define` has for this caller.
-    fn offer_user(&self, caller: &Caller, channels: &[ChannelId], offer: &mut Offer) {
+    fn offer_user(&self, caller: &Caller, channels: &[Arc<ChannelEntry>], offer: &mut Offer) {
         let may = |need| caller.check(need).is_ok();
-        let panels = &self.panels;
-        let commands = &panels.commands;
-        let any = |has: &dyn Fn(&ChannelId) -> bool| channels.iter().any(has);
+        let commands = &self.panels.commands;
+        let any = |has: fn(&Capabilities) -> bool| any(channels, has);
         let is_allowed = |name: &str| commands.allowed.contains(name);
-        let turns = any(&|channel| panels.ptz.has(*channel));
+        let turns = any(|camera| camera.ptz.is_some());
         if is_allowed(CALL) && may(Need::Scope(Scope::Voice)) {
             offer.words.extend([
                 "wx_call_start",
@@ -112,15 +120,13 @@ impl Device {
                 .words
                 .extend(["ptz_left", "ptz_right", "ptz_up", "ptz_down"]);
         }
+        let is_maintained = any(|camera| camera.maintenance.is_some());
         let has = |name: TopicName| match name {
             TopicName::Ptz => turns,
-            TopicName::MirrorFlip => any(&|channel| panels.pictures.contains_key(channel)),
-            TopicName::Reboot => any(&|channel| panels.maintenance.contains_key(channel)),
-            TopicName::SdFormat => {
-                self.recordings.recording().is_some()
-                    || any(&|channel| panels.maintenance.contains_key(channel))
-            }
-            TopicName::BindStatus => any(&|channel| self.speakers.has(*channel)),
+            TopicName::MirrorFlip => any(|camera| camera.picture.is_some()),
+            TopicName::Reboot => is_maintained,
+            TopicName::SdFormat => self.recordings.recording().is_some() || is_maintained,
+            TopicName::BindStatus => any(|camera| camera.talkback.is_some()),
             TopicName::GetStatus
             | TopicName::SetStatus
             | TopicName::Version
@@ -130,8 +136,8 @@ impl Device {
             .into_iter()
             .filter(|name| is_allowed(name.as_str()) && may(Need::for_topic(*name)) && has(*name));
         offer.topics = topics.collect();
-        offer.goes_on = commands.handlers.contains_key("*")
-            || any(&|channel| panels.firmware.contains_key(channel));
+        offer.goes_on =
+            commands.handlers.contains_key("*") || any(|camera| camera.commands.is_some());
     }
 
     /// An error; if it says that something is not offered, what is.

@@ -102,7 +102,7 @@ impl Device {
         window: Window,
     ) -> Result<Permitted<Playback>, Error> {
         let permit = self.admit(caller, channel, Medium::Playback)?;
-        let index = Arc::clone(self.recordings.of(channel)?);
+        let index = self.recordings.of(channel)?;
         let viewer = &caller.viewer;
         let started = self.players.start(viewer, channel, index, window.millis());
         let media = started.await?;
@@ -123,7 +123,7 @@ impl Device {
         let (channel, start, content) =
             parse_file_name(name).ok_or_else(hal_failure::no_such_file)?;
         // Which channels there are is not to be found out by names.
-        let visible = self.hub.check_channel(channel, caller.channels());
+        let visible = self.channels.require_visible(channel, caller.channels());
         visible.map_err(|_| hal_failure::no_such_file())?;
         let permit = self.permit(caller, Medium::Download)?;
         let index = self
@@ -166,7 +166,8 @@ impl Device {
 
     fn check(&self, caller: &Caller, channel: ChannelId, medium: Medium) -> Result<(), Error> {
         caller.check(Need::for_medium(medium))?;
-        self.hub.check_channel(channel, caller.channels())
+        let entry = self.channels.require_visible(channel, caller.channels());
+        entry.map(|_| ())
     }
 
     fn permit(&self, caller: &Caller, medium: Medium) -> Result<StreamPermit, Error> {

@@ -27,7 +27,6 @@ use peercam_hal::PlayedAudio;
 use peercam_proto::{
     call::DeviceCallAction,
     command::{ChannelState, Command, Reply, Window},
-    credential::Channels,
     error::{Error, ErrorKind},
     feedback::{CallSignal, Feedback, FeedbackKind},
     firmware_api::EventRequest,
@@ -53,8 +52,9 @@ pub use viewers::Viewers;
 use self::{custom::Panels, ptz::PtzController};
 use crate::{
     access::{Caller, Need},
+    channels::ChannelRegistry,
     events::{Event, Events},
-    live::{Channel, Hub, Stills},
+    live::{Hub, Stills},
     playback::PlaybackSessions,
     talk::Speakers,
 };
@@ -77,6 +77,7 @@ pub enum Answer {
 
 /// The device that commands act on.
 pub struct Device {
+    channels: ChannelRegistry,
     hub: Hub,
     viewers: Viewers,
     notifier: Option<Arc<dyn ViewerNotifier>>,
@@ -92,10 +93,10 @@ pub struct Device {
 
 /// Parts of a device.
 pub struct DeviceParts {
-    /// Live streams.
+    /// The channels.
+    pub channels: ChannelRegistry,
+    /// Their live streams.
     pub hub: Hub,
-    /// The cameras behind them.
-    pub channels: Vec<Channel>,
     /// Pictures by themselves.
     pub stills: Stills,
     /// Places for viewers.
@@ -123,27 +124,14 @@ pub struct DeviceParts {
 impl Device {
     /// A device of these parts.
     pub fn new(parts: DeviceParts) -> Self {
-        let cameras = || {
-            parts
-                .channels
-                .iter()
-                .map(|channel| (channel.id, channel.camera.capabilities()))
-        };
-        let firmware = cameras().filter_map(|(id, camera)| Some((id, camera.commands?)));
-        let maintenance = cameras().filter_map(|(id, camera)| Some((id, camera.maintenance?)));
-        let ptz = cameras().filter_map(|(id, camera)| Some((id, camera.ptz?)));
-        let ptz = PtzController::new(ptz.collect(), parts.activity.clone());
-        let pictures = cameras().filter_map(|(id, camera)| Some((id, camera.picture?)));
         let panels = Panels {
-            ptz,
-            pictures: pictures.collect(),
-            firmware: firmware.collect(),
-            maintenance: maintenance.collect(),
+            ptz: PtzController::new(parts.channels.clone(), parts.activity.clone()),
             standby: parts.standby,
             commands: parts.commands,
             confirm: Default::default(),
         };
         Self {
+            channels: parts.channels,
             hub: parts.hub,
             viewers: parts.viewers,
             notifier: parts.notifier,
@@ -192,7 +180,7 @@ impl Device {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such channel; [`ErrorKind::Unsupported`] if there is no speaker, or none that remembers.
     pub fn heard(&self, channel: ChannelId) -> Result<PlayedAudio, Error> {
-        self.hub.check_channel(channel, &Channels::All)?;
+        self.channels.require(channel)?;
         self.speakers.heard(channel)
     }
 
@@ -204,7 +192,7 @@ impl Device {
         if what != DeviceCallAction::Ring {
             return self.calls.device_moves(what);
         }
-        self.hub.check_channel(channel, &Channels::All)?;
+        self.channels.require(channel)?;
         let sessions = self.sessions().into_iter();
         let told = sessions.filter(|session| session.can_be_called(channel));
         self.calls
@@ -222,7 +210,7 @@ impl Device {
             kind,
             length,
         } = event;
-        self.hub.check_channel(channel, &Channels::All)?;
+        self.channels.require(channel)?;
         self.events.publish(Event::Detected {
             channel,
             kind,
@@ -234,6 +222,11 @@ impl Device {
         }
         tracing::info!(%channel, kind, "event");
         Ok(())
+    }
+
+    /// The channels.
+    pub fn channels(&self) -> &ChannelRegistry {
+        &self.channels
     }
 
     /// Live streams.
@@ -296,7 +289,7 @@ impl Device {
     async fn perform(&self, caller: &Caller, command: Command) -> Result<Answer, Error> {
         caller.check(Need::for_command(&command))?;
         if let Some(channel) = command.channel() {
-            self.hub.check_channel(channel, caller.channels())?;
+            self.channels.require_visible(channel, caller.channels())?;
         }
         let reply = match command {
             Command::DeviceStatus { channel, query } => self.status(caller, channel, query),
@@ -332,13 +325,13 @@ impl Device {
                     .await?
             }
             Command::ChannelList => Reply::ChannelList(
-                self.hub
-                    .channels()
-                    .filter(|(channel, _)| caller.channels().contains(*channel))
-                    .map(|(channel, name)| ChannelState {
-                        name: name.to_owned(),
-                        channel,
-                        online: self.hub.offline(channel).is_none(),
+                self.channels
+                    .visible(caller.channels())
+                    .iter()
+                    .map(|channel| ChannelState {
+                        name: channel.name.clone(),
+                        channel: channel.id,
+                        online: self.hub.offline(channel.id).is_none(),
                     })
                     .collect(),
             ),

@@ -348,12 +348,15 @@ impl Device {
         caller.check(need)?;
         match info.level {
             Level::Device => Ok(()),
-            Level::Channel => self.hub.check_channel(channel, caller.channels()),
+            Level::Channel => {
+                let entry = self.channels.require_visible(channel, caller.channels());
+                entry.map(|_| ())
+            }
         }
     }
 
-    fn picture(&self, channel: ChannelId) -> Result<&Arc<dyn ImagingControl>, Error> {
-        self.panels.pictures.get(&channel).ok_or_else(|| {
+    fn picture(&self, channel: ChannelId) -> Result<Arc<dyn ImagingControl>, Error> {
+        self.capabilities(channel).picture.ok_or_else(|| {
             let reason = format!("the camera of channel {channel} cannot turn its picture");
             Error::new(ErrorKind::Unsupported, reason)
         })

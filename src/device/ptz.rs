@@ -5,7 +5,7 @@
 //! movement.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, MutexGuard},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use peercam_proto::{
 use peercam_task::boundary::{self, Guarded, Part};
 
 use super::ActivityTracker;
-use crate::hal_failure;
+use crate::{channels::ChannelRegistry, hal_failure};
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const STEP_DURATION: Duration = Duration::from_millis(300);
 /// when it is told so, when the viewer that told it has left, or after 10 s.
 #[derive(Clone)]
 pub(super) struct PtzController {
-    ptz: Arc<BTreeMap<ChannelId, Arc<dyn Ptz>>>,
+    channels: ChannelRegistry,
     activity: ActivityTracker,
     turning: Arc<Guarded<Turning>>,
 }
@@ -50,25 +50,22 @@ struct Turning {
 }
 
 impl PtzController {
-    pub(super) fn new(ptz: BTreeMap<ChannelId, Arc<dyn Ptz>>, activity: ActivityTracker) -> Self {
+    pub(super) fn new(channels: ChannelRegistry, activity: ActivityTracker) -> Self {
         Self {
-            ptz: Arc::new(ptz),
+            channels,
             activity,
             // A motor that panics is turned no more, and the others are not concerned.
             turning: Arc::new(Guarded::whole(Turning::default())),
         }
     }
 
-    fn motor(&self, channel: ChannelId) -> Result<&Arc<dyn Ptz>, Error> {
-        self.ptz.get(&channel).ok_or_else(|| {
+    fn motor(&self, channel: ChannelId) -> Result<Arc<dyn Ptz>, Error> {
+        let entry = self.channels.get(channel);
+        let motor = entry.and_then(|entry| entry.capabilities.ptz.clone());
+        motor.ok_or_else(|| {
             let reason = format!("the camera of channel {channel} does not turn");
             Error::new(ErrorKind::Unsupported, reason)
         })
-    }
-
-    /// Returns whether the camera of a channel turns.
-    pub(super) fn has(&self, channel: ChannelId) -> bool {
-        self.ptz.contains_key(&channel)
     }
 
     fn turning(&self) -> MutexGuard<'_, Turning> {
@@ -91,7 +88,7 @@ impl PtzController {
                 left = left.saturating_sub(POLL_INTERVAL);
             }
         };
-        self.turn(channel, motor, direction, Speed::USUAL, held)?;
+        self.turn(channel, &motor, direction, Speed::USUAL, held)?;
         let position = motor.position();
         Ok((position, is_at_end(position, direction)))
     }
@@ -106,7 +103,7 @@ impl PtzController {
         let motor = self.motor(channel)?;
         self.turn(
             channel,
-            motor,
+            &motor,
             direction,
             speed,
             tokio::time::sleep(STEP_DURATION),
@@ -168,7 +165,11 @@ impl PtzController {
         let mut turning = self.turning();
         turning.closed = true;
         turning.stops.clear();
-        self.ptz.values().for_each(|motor| motor.stop());
+        for entry in self.channels.all().values() {
+            if let Some(motor) = &entry.capabilities.ptz {
+                motor.stop();
+            }
+        }
     }
 }
 
@@ -200,7 +201,7 @@ fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peercam_hal::HalError;
+    use peercam_hal::{Capabilities, HalError};
 
     /// Remembers what it was told.
     #[derive(Default)]
@@ -234,9 +235,12 @@ mod tests {
 
     fn ptz(activity: &ActivityTracker) -> (PtzController, Arc<Noted>) {
         let noted = Arc::new(Noted::default());
-        let motor: Arc<dyn Ptz> = Arc::<Noted>::clone(&noted);
-        let ptz = BTreeMap::from([(ChannelId(0), motor)]);
-        (PtzController::new(ptz, activity.clone()), noted)
+        let capabilities = Capabilities {
+            ptz: Some(Arc::<Noted>::clone(&noted)),
+            ..Capabilities::default()
+        };
+        let channels = ChannelRegistry::for_tests(capabilities);
+        (PtzController::new(channels, activity.clone()), noted)
     }
 
     fn viewer() -> ViewerId {

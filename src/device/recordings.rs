@@ -3,7 +3,7 @@
 //! Keeps: an answer has one page of recordings and 600 entries in memory at most, whatever is on
 //! the card, and a file has one name. Reading files belongs to the index behind it.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use peercam_hal::{self as hal, Page, Query, RecordingIndex};
@@ -14,7 +14,7 @@ use peercam_proto::{
 };
 
 use super::{Listed, Listing, RecordingControl};
-use crate::hal_failure;
+use crate::{channels::ChannelRegistry, hal_failure};
 
 /// Recordings that are so near to each other are one, in milliseconds.
 const CONTIGUOUS: i64 = 1000;
@@ -28,21 +28,17 @@ const MOST_PAGES: usize = 400;
 /// The recordings of all channels, as apps ask for them.
 #[derive(Clone)]
 pub struct Recordings {
-    indexes: BTreeMap<ChannelId, Arc<dyn RecordingIndex>>,
+    channels: ChannelRegistry,
     zone: TimeZone,
     dialect: ListDialect,
     recording: Option<Arc<dyn RecordingControl>>,
 }
 
 impl Recordings {
-    /// Recordings whose days are those of `zone`.
-    pub fn new(
-        indexes: BTreeMap<ChannelId, Arc<dyn RecordingIndex>>,
-        zone: TimeZone,
-        dialect: ListDialect,
-    ) -> Self {
+    /// Recordings that the hardware of these channels makes by itself; their days are those of `zone`.
+    pub fn new(channels: ChannelRegistry, zone: TimeZone, dialect: ListDialect) -> Self {
         Self {
-            indexes,
+            channels,
             zone,
             dialect,
             recording: None,
@@ -53,15 +49,19 @@ impl Recordings {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if it has none.
-    pub fn of(&self, channel: ChannelId) -> Result<&Arc<dyn RecordingIndex>, Error> {
-        let index = self.indexes.get(&channel);
+    pub fn of(&self, channel: ChannelId) -> Result<Arc<dyn RecordingIndex>, Error> {
+        let entry = self.channels.get(channel);
+        let index = entry.and_then(|entry| match &self.recording {
+            Some(recording) => Some(recording.index(channel)),
+            None => entry.capabilities.recordings.clone(),
+        });
         index.ok_or_else(|| not_recorded(channel))
     }
 
-    /// Sets the recorder.
+    /// Has the recordings of this recorder in place of those of hardware.
     #[must_use]
-    pub fn recorded_by(mut self, recording: Option<Arc<dyn RecordingControl>>) -> Self {
-        self.recording = recording;
+    pub fn recorded_by(mut self, recording: Arc<dyn RecordingControl>) -> Self {
+        self.recording = Some(recording);
         self
     }
 

@@ -6,11 +6,12 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{self, Part};
 
-use crate::live::Hub;
+use crate::{channels::ChannelRegistry, live::Hub};
 
 /// Channels that stand by, kept in a file: whoever told a camera not to look must not find it
 /// looking again after a power cut.
 pub struct Standby {
+    channels: ChannelRegistry,
     hub: Hub,
     path: Arc<PathBuf>,
     /// The file is written by one at a time.
@@ -19,7 +20,7 @@ pub struct Standby {
 
 impl Standby {
     /// Restores what was told before. Blocks for as long as a short file takes.
-    pub fn restore(hub: Hub, path: PathBuf) -> Self {
+    pub fn restore(channels: ChannelRegistry, hub: Hub, path: PathBuf) -> Self {
         let known = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
@@ -27,12 +28,13 @@ impl Standby {
         };
         let known: BTreeSet<u16> = known.unwrap_or_else(|error| {
             tracing::error!(path = %path.display(), %error, "which cameras stand by is not known, so all of them do until they are told to work");
-            hub.channels().map(|(id, _)| id.0).collect()
+            channels.all().keys().map(|id| id.0).collect()
         });
         for channel in known {
             hub.set_working(ChannelId(channel), false);
         }
         Self {
+            channels,
             hub,
             path: Arc::new(path),
             writing: Arc::default(),
@@ -47,9 +49,9 @@ impl Standby {
         // Whoever asked may leave before it is written.
         let writing = Arc::clone(&self.writing).lock_owned().await;
         self.hub.set_working(channel, working);
-        let channels = self.hub.channels();
-        let standing = channels.filter(|(id, _)| !self.hub.is_working(*id));
-        let standing: BTreeSet<u16> = standing.map(|(id, _)| id.0).collect();
+        let channels = self.channels.all();
+        let standing = channels.keys().filter(|id| !self.hub.is_working(**id));
+        let standing: BTreeSet<u16> = standing.map(|id| id.0).collect();
         let path = Arc::clone(&self.path);
         let kept = boundary::blocking(Part::Service, "standby", move || {
             let _writing = writing;

@@ -8,7 +8,10 @@ use peercam_proto::{
 };
 
 use super::Device;
-use crate::access::{Caller, Need};
+use crate::{
+    access::{Caller, Need},
+    channels::ChannelEntry,
+};
 
 impl Device {
     pub(super) fn status(&self, caller: &Caller, channel: ChannelId, query: StatusQuery) -> Reply {
@@ -20,7 +23,9 @@ impl Device {
         };
         let (status, reason) = match (
             query,
-            self.hub.check_channel(channel, caller.channels()).and(may),
+            self.channels
+                .require_visible(channel, caller.channels())
+                .and_then(|entry| may.map(|()| entry)),
         ) {
             (StatusQuery::Damaged, _) => {
                 let reason = "type is one of live, voice, playback, quality one of standard, high, \
@@ -31,7 +36,7 @@ impl Device {
                 refusal::status(error.kind()),
                 Some(error.reason().to_owned()),
             ),
-            (StatusQuery::Voice, Ok(())) => match self.speakers.check(channel, caller.rank()) {
+            (StatusQuery::Voice, Ok(_)) => match self.speakers.check(channel, caller.rank()) {
                 Ok(()) => (Status::Ok, None),
                 Err(error) => {
                     let error = self.beside(caller, "", error);
@@ -39,14 +44,14 @@ impl Device {
                     (status, Some(error.reason().to_owned()))
                 }
             },
-            (StatusQuery::Playback, Ok(())) => match self.recordings.of(channel) {
+            (StatusQuery::Playback, Ok(_)) => match self.recordings.of(channel) {
                 Ok(_) => self
                     .card_problem()
                     .or_else(|| self.no_place(caller))
                     .unwrap_or((Status::Ok, None)),
                 Err(error) => (Status::Refused, Some(error.reason().to_owned())),
             },
-            (StatusQuery::Live(_), Ok(())) => self.live_status(caller, channel),
+            (StatusQuery::Live(_), Ok(entry)) => self.live_status(caller, &entry),
         };
         // Apps are told from each other where they prove themselves.
         let (connected, max_connected) = match caller.holder() {
@@ -74,8 +79,9 @@ impl Device {
         Some((Status::TooManyViewers, Some(error.reason().to_owned())))
     }
 
-    fn live_status(&self, caller: &Caller, channel: ChannelId) -> (Status, Option<String>) {
-        if let Err(error) = self.hub.check_video(channel) {
+    fn live_status(&self, caller: &Caller, entry: &ChannelEntry) -> (Status, Option<String>) {
+        let channel = entry.id;
+        if let Err(error) = entry.check_video() {
             let error = self.beside(caller, "", error);
             let status = refusal::status(error.kind());
             return (status, Some(error.reason().to_owned()));

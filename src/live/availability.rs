@@ -7,23 +7,14 @@ use crate::events::{Event, Events, Text};
 
 /// Availability of one of a camera's streams, as far as its last reader knew; published when it
 /// changes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Availability {
-    events: Events,
     is_off: AtomicBool,
 }
 
 impl Availability {
-    /// One of which nothing bad is known.
-    pub(super) fn new(events: Events) -> Self {
-        Self {
-            events,
-            is_off: AtomicBool::new(false),
-        }
-    }
-
     /// Notes the stream's state. A camera that is asked once more does not become well by that.
-    pub(super) fn note(&self, stream: StreamId, state: &State) {
+    pub(super) fn note(&self, events: &Events, stream: StreamId, state: &State) {
         let event = match state {
             State::Starting => return,
             State::Online => Event::CameraOnline { stream },
@@ -34,7 +25,7 @@ impl Availability {
         };
         let is_off = matches!(state, State::Offline(_));
         if self.is_off.swap(is_off, Ordering::AcqRel) != is_off {
-            self.events.publish(event);
+            events.publish(event);
         }
     }
 }
@@ -50,7 +41,7 @@ mod tests {
     fn what_changes_is_published_once() {
         let events = Events::new(Clock::start());
         let mut reader = events.subscribe();
-        let availability = Availability::new(events);
+        let availability = Availability::default();
         let stream = StreamId {
             channel: ChannelId(0),
             quality: Quality::High,
@@ -64,7 +55,7 @@ mod tests {
             State::Online,
             State::Online,
         ] {
-            availability.note(stream, &state);
+            availability.note(&events, stream, &state);
         }
         let read = std::iter::from_fn(|| reader.try_recv());
         let read: Vec<_> = read

@@ -5,7 +5,7 @@
 //! channel on standby delivers to nobody. Frames and joining are not here: `ring`, `subscription`.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use peercam_hal::{Camera, clock::Clock};
+use peercam_hal::clock::Clock;
 use peercam_proto::{
     credential::Channels,
     error::{Error, ErrorKind},
@@ -25,12 +25,15 @@ use super::{
     availability::Availability,
     metrics::Metrics,
     pump,
-    refusal::{no_such_channel, off, shutting_down},
+    refusal::{off, shutting_down},
     ring::MAX_FRAME,
     stream::{State, Stream},
     subscription::Subscription,
 };
-use crate::events::{Event, Events};
+use crate::{
+    channels::{ChannelEntry, ChannelRegistry},
+    events::{Event, Events},
+};
 
 /// Bounds of the live path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +60,6 @@ const MAX_RING: usize = MAX_FRAME;
 /// Timeout of waiting for a camera to come online; its viewer is refused then.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A camera of the device and its name.
-#[derive(Clone)]
-pub struct Channel {
-    /// Its number.
-    pub id: ChannelId,
-    /// Its name for people.
-    pub name: String,
-    /// The hardware.
-    pub camera: Arc<dyn Camera>,
-}
-
 /// Starts a stream when its first viewer comes and stops it when the last one has gone.
 #[derive(Clone)]
 pub struct Hub {
@@ -78,16 +70,14 @@ struct Inner {
     clock: Clock,
     events: Events,
     config: Config,
-    channels: BTreeMap<ChannelId, Known>,
+    channels: ChannelRegistry,
     streams: Guarded<Streams>,
     metrics: Metrics,
 }
 
-/// A configured channel.
-struct Known {
-    name: String,
-    camera: Arc<dyn Camera>,
-    has_video: bool,
+/// State of a channel's pictures.
+#[derive(Default)]
+struct LiveState {
     /// Reason why the last still failed, of a camera of which nothing else can be known.
     no_still: Guarded<Option<String>>,
     /// Number of changes between work and standby; while it is odd, nobody gets the picture.
@@ -101,11 +91,9 @@ struct Known {
     rests: [Guarded<RestartDelay>; Quality::ALL.len()],
 }
 
-impl Known {
-    fn check_video(&self, channel: ChannelId) -> Result<(), Error> {
-        let reason = || format!("the camera of channel {channel} hands over single pictures only");
-        let is_fine = self.has_video.then_some(());
-        is_fine.ok_or_else(|| Error::new(ErrorKind::Unsupported, reason()))
+impl LiveState {
+    fn of(channel: &ChannelEntry) -> Arc<Self> {
+        channel.state()
     }
 
     /// Number of the spell of work that it is in; an error on standby.
@@ -149,29 +137,9 @@ impl Hub {
         clock: Clock,
         events: Events,
         config: Config,
-        channels: Vec<Channel>,
+        channels: ChannelRegistry,
         metrics: Metrics,
     ) -> Self {
-        let channels = channels
-            .into_iter()
-            .map(|Channel { id, name, camera }| {
-                (
-                    id,
-                    Known {
-                        name,
-                        has_video: !camera.capabilities().stills_only,
-                        no_still: Guarded::default(),
-                        camera,
-                        turned: AtomicU64::new(0),
-                        turns: std::array::from_fn(|_| Arc::default()),
-                        availabilities: std::array::from_fn(|_| {
-                            Arc::new(Availability::new(events.clone()))
-                        }),
-                        rests: std::array::from_fn(|_| Guarded::default()),
-                    },
-                )
-            })
-            .collect();
         Self {
             inner: Arc::new(Inner {
                 clock,
@@ -213,32 +181,11 @@ impl Hub {
         ))
     }
 
-    /// Makes sure that a channel exists for somebody who may see `visible` ones: those it may not
-    /// see are as if they were not there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`], naming those that are.
-    pub fn check_channel(&self, channel: ChannelId, visible: &Channels) -> Result<(), Error> {
-        if visible.contains(channel) && self.inner.channels.contains_key(&channel) {
-            return Ok(());
-        }
-        let ids = self.inner.channels.keys();
-        Err(no_such_channel(ids.filter(|id| visible.contains(**id))))
-    }
-
-    /// Makes sure that a channel has a moving picture.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`] if it has not; [`ErrorKind::NotFound`].
-    pub fn check_video(&self, channel: ChannelId) -> Result<(), Error> {
-        self.inner.channel(channel)?.check_video(channel)
-    }
-
     /// Notes why a camera gave no still, or that it gave one. It counts where stills are all there is.
     pub(super) fn note_still(&self, channel: ChannelId, failure: Option<String>) {
-        let known = self.inner.channels.get(&channel);
-        if let Some(known) = known.filter(|known| !known.has_video) {
-            *known.no_still.lock() = failure;
+        let entry = self.inner.channels.get(channel);
+        if let Some(entry) = entry.filter(|entry| entry.capabilities.stills_only) {
+            *LiveState::of(&entry).no_still.lock() = failure;
         }
     }
 
@@ -246,27 +193,21 @@ impl Hub {
     /// knows that it is off, or all it has are stills and the last one failed. `None` as far as
     /// anybody knows.
     pub fn offline(&self, channel: ChannelId) -> Option<String> {
-        let no_still = || self.inner.channels.get(&channel)?.no_still.lock().clone();
-        self.known_offline(channel).or_else(no_still)
+        let entry = self.inner.channels.get(channel)?;
+        let no_still = || LiveState::of(&entry).no_still.lock().clone();
+        self.known_offline(&entry).or_else(no_still)
     }
 
     /// The same as [`Hub::offline`], without what is known by stills alone: the next one may be
     /// had.
-    fn known_offline(&self, channel: ChannelId) -> Option<String> {
-        let known = self.inner.channels.get(&channel)?;
+    fn known_offline(&self, entry: &ChannelEntry) -> Option<String> {
         let streams = self.inner.streams();
         let mut running = streams.running.values();
         let waited = running.find_map(|running| match &*running.stream.state.borrow() {
-            State::Offline(reason) if running.stream.id.channel == channel => Some(reason.clone()),
+            State::Offline(reason) if running.stream.id.channel == entry.id => Some(reason.clone()),
             _ => None,
         });
-        waited.or_else(|| known.camera.offline())
-    }
-
-    /// Number and name of every channel. No camera is asked for this.
-    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &str)> {
-        let known = self.inner.channels.iter();
-        known.map(|(id, known)| (*id, known.name.as_str()))
+        waited.or_else(|| entry.camera.offline())
     }
 
     /// Number of running streams of these channels.
@@ -278,8 +219,8 @@ impl Hub {
 
     /// Returns whether a channel gives its picture to anybody.
     pub fn is_working(&self, channel: ChannelId) -> bool {
-        let known = self.inner.channels.get(&channel);
-        known.is_some_and(|known| known.working(channel).is_ok())
+        let entry = self.inner.channels.get(channel);
+        entry.is_some_and(|entry| LiveState::of(&entry).working(channel).is_ok())
     }
 
     /// Makes sure that somebody could have a still of a channel now, as far as is known without
@@ -289,12 +230,12 @@ impl Hub {
     /// # Errors
     /// [`ErrorKind::NotFound`] and [`ErrorKind::Unavailable`] as [`Hub::subscribe`].
     pub fn check_delivers(&self, channel: ChannelId) -> Result<u64, Error> {
-        let known = self.inner.channel(channel)?;
+        let entry = self.inner.channels.require(channel)?;
         if self.inner.streams().closed {
             return Err(shutting_down());
         }
-        let spell = known.working(channel)?;
-        match self.known_offline(channel) {
+        let spell = LiveState::of(&entry).working(channel)?;
+        match self.known_offline(&entry) {
             None => Ok(spell),
             Some(reason) => Err(off(channel, &reason)),
         }
@@ -303,12 +244,12 @@ impl Hub {
     /// Has a channel give its picture, or keep it: then its streams end in order, and nobody is
     /// let in.
     pub fn set_working(&self, channel: ChannelId, working: bool) {
-        let Some(known) = self.inner.channels.get(&channel) else {
+        let Some(entry) = self.inner.channels.get(channel) else {
             return;
         };
         let turn = |turned: u64| (turned.is_multiple_of(2) != working).then_some(turned + 1);
-        let turned = &known.turned;
-        if turned
+        if LiveState::of(&entry)
+            .turned
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, turn)
             .is_ok()
         {
@@ -349,17 +290,13 @@ impl Inner {
         self.streams.lock()
     }
 
-    fn channel(&self, id: ChannelId) -> Result<&Known, Error> {
-        let known = self.channels.get(&id);
-        known.ok_or_else(|| no_such_channel(self.channels.keys()))
-    }
-
     /// Forgets a stream that ended by itself, or by a panic that unwinds now.
     fn forget(&self, stream: &Arc<Stream>) {
         if std::thread::panicking()
-            && let Some(known) = self.channels.get(&stream.id.channel)
+            && let Some(entry) = self.channels.get(stream.id.channel)
         {
-            known.rests[stream.id.quality as usize].lock().panicked();
+            let rest = &LiveState::of(&entry).rests[stream.id.quality as usize];
+            rest.lock().panicked();
         }
         let mut streams = self.streams();
         if streams
@@ -372,9 +309,14 @@ impl Inner {
         self.share_out(&streams);
     }
 
-    fn start(self: &Arc<Self>, id: StreamId) -> Result<Running, Error> {
-        let known = self.channel(id.channel)?;
-        if let Err(left) = known.rests[id.quality as usize].lock().begin() {
+    fn start(
+        self: &Arc<Self>,
+        id: StreamId,
+        entry: &ChannelEntry,
+        live: &LiveState,
+    ) -> Result<Running, Error> {
+        let quality = id.quality as usize;
+        if let Err(left) = live.rests[quality].lock().begin() {
             let reason = format!(
                 "the camera of channel {} is off: it made what reads it fail, and is tried again in {} s",
                 id.channel,
@@ -387,10 +329,11 @@ impl Inner {
             MAX_RING,
             self.config.max_frame,
             self.metrics.of(id),
-            Arc::clone(&known.availabilities[id.quality as usize]),
+            self.events.clone(),
+            Arc::clone(&live.availabilities[quality]),
         ));
-        let turn = Arc::clone(&known.turns[id.quality as usize]);
-        let camera = Arc::clone(&known.camera);
+        let turn = Arc::clone(&live.turns[quality]);
+        let camera = Arc::clone(&entry.camera);
         let hub = Arc::downgrade(self);
         let forget = move |stream: &Arc<Stream>| {
             if let Some(hub) = hub.upgrade() {
@@ -435,12 +378,13 @@ impl SubscriberGuard {
         if streams.closed {
             return Err(shutting_down());
         }
-        let known = hub.channel(id.channel)?;
-        known.check_video(id.channel)?;
-        known.working(id.channel)?;
+        let entry = hub.channels.require(id.channel)?;
+        entry.check_video()?;
+        let live = LiveState::of(&entry);
+        live.working(id.channel)?;
         let (running, is_new) = match streams.running.entry(id) {
             Entry::Occupied(running) => (running.into_mut(), false),
-            Entry::Vacant(place) => (place.insert(hub.start(id)?), true),
+            Entry::Vacant(place) => (place.insert(hub.start(id, &entry, &live)?), true),
         };
         running.subscribers += 1;
         let stream = Arc::clone(&running.stream);

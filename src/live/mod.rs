@@ -18,7 +18,7 @@ mod stills;
 mod stream;
 mod subscription;
 
-pub use hub::{Channel, Config, Hub};
+pub use hub::{Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
 pub use ring::MAX_FRAME;
 pub use stills::{Permit, Stills};

@@ -2,7 +2,7 @@
 //! `snapshot_url` and a camera of single pictures, which is known by its stills alone. Who asks while one is taken, or waits for its turn,
 //! gets the same; nothing is kept.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use peercam_hal::Snapshot;
@@ -22,8 +22,8 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Channel, Hub};
-use crate::hal_failure;
+use super::Hub;
+use crate::{channels::ChannelRegistry, hal_failure};
 
 /// Pause between the end of one still and the next: a camera is asked no more often, whoever asks
 /// and leaves, and whatever came of it.
@@ -37,8 +37,8 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Bound: of each channel one still of `largest` bytes is on its way from the camera, in the place of
 /// who asked first; a larger one is refused. Who waits has a place of its own.
 pub struct Stills {
-    hub: Hub,
-    slots: BTreeMap<ChannelId, Arc<Slot>>,
+    channels: ChannelRegistry,
+    shared: Arc<Shared>,
 }
 
 /// Permit of a caller, held while its still is taken.
@@ -46,15 +46,23 @@ pub type Permit = Arc<dyn Any + Send + Sync>;
 
 type StillResult = Result<Bytes, Error>;
 
-/// Still camera of one channel.
-struct Slot {
+/// What all still cameras have in common.
+struct Shared {
     hub: Hub,
-    channel: ChannelId,
-    camera: Arc<dyn Snapshot>,
     largest: usize,
     metrics: Metrics,
-    state: Guarded<State>,
 }
+
+/// Still camera of one channel.
+struct StillCamera {
+    shared: Arc<Shared>,
+    channel: ChannelId,
+    camera: Arc<dyn Snapshot>,
+    slot: Arc<Slot>,
+}
+
+/// Place of the one still of a channel that is under way.
+type Slot = Guarded<State>;
 
 #[derive(Default)]
 struct State {
@@ -72,26 +80,22 @@ struct Taking {
 }
 
 impl Stills {
-    /// Still cameras among these cameras, counted in `registry`.
-    pub fn new(hub: &Hub, cameras: &[Channel], largest: usize, registry: &mut Registry) -> Self {
+    /// Still cameras among these channels, counted in `registry`.
+    pub fn new(
+        hub: &Hub,
+        channels: ChannelRegistry,
+        largest: usize,
+        registry: &mut Registry,
+    ) -> Self {
         let metrics = Metrics::default();
         let help = "Stills that a camera was asked for, and what came of it: taken, failed or late";
         registry.register("snapshots", help, metrics.0.clone());
-        let slots = cameras.iter().filter_map(|channel| {
-            let slot = Slot {
-                hub: hub.clone(),
-                channel: channel.id,
-                camera: channel.camera.capabilities().snapshot?,
-                largest,
-                metrics: metrics.clone(),
-                state: Guarded::default(),
-            };
-            Some((channel.id, Arc::new(slot)))
-        });
-        Self {
+        let shared = Arc::new(Shared {
             hub: hub.clone(),
-            slots: slots.collect(),
-        }
+            largest,
+            metrics,
+        });
+        Self { channels, shared }
     }
 
     /// A still of a channel that exists, taken now. It is never from before the camera last stood by.
@@ -102,41 +106,49 @@ impl Stills {
     /// stands by; [`ErrorKind::NoAnswer`] if it takes too long, [`ErrorKind::BadAnswer`] if what it
     /// gives is no JPEG or too large.
     pub async fn take(&self, channel: ChannelId, place: &Permit) -> Result<Bytes, Error> {
-        let slot = self
-            .slots
-            .get(&channel)
-            .ok_or_else(|| hal_failure::no_stills(channel))?;
+        let hub = &self.shared.hub;
+        let camera = || {
+            let camera = self.camera(channel);
+            camera.ok_or_else(|| hal_failure::no_stills(channel))
+        };
+        camera()?;
         loop {
-            let spell = self.hub.check_delivers(channel)?;
-            let taken = slot.ask(spell, place).await;
+            // Before the camera, so that it is never one from before this spell.
+            let spell = hub.check_delivers(channel)?;
+            let taken = camera()?.ask(spell, place).await;
             // Who told it to stand by meanwhile does not want it to be seen.
-            if self.hub.check_delivers(channel)? == spell {
+            if hub.check_delivers(channel)? == spell {
                 return taken
                     .unwrap_or_else(|_| Err(hal_failure::still_failed(channel, "it was ended")));
             }
         }
     }
 
-    /// Returns whether the camera of a channel hands over stills.
-    pub fn has(&self, channel: ChannelId) -> bool {
-        self.slots.contains_key(&channel)
+    fn camera(&self, channel: ChannelId) -> Option<Arc<StillCamera>> {
+        let entry = self.channels.get(channel)?;
+        Some(Arc::new(StillCamera {
+            shared: Arc::clone(&self.shared),
+            channel,
+            camera: entry.capabilities.snapshot.clone()?,
+            slot: entry.state(),
+        }))
     }
 
     /// Takes no more; whoever waits is refused.
     pub fn close(&self) {
-        for slot in self.slots.values() {
-            let taking = slot.state.lock().taking.take();
+        for entry in self.channels.all().values() {
+            let taking = entry.state::<Slot>().lock().taking.take();
             drop(taking);
         }
     }
 }
 
-impl Slot {
+impl StillCamera {
     /// Receiver of the still that is under way in this spell, or in a newer one than the caller
     /// knows of; otherwise one is begun.
     fn ask(self: &Arc<Self>, spell: u64, place: &Permit) -> oneshot::Receiver<StillResult> {
         let (sender, taken) = oneshot::channel();
-        let mut state = self.state.lock();
+        let mut state = self.slot.lock();
         if let Some(taking) = state.taking.as_mut().filter(|taking| taking.spell >= spell) {
             taking.waiting.retain(|waiting| !waiting.is_closed());
             taking.waiting.push(sender);
@@ -172,7 +184,7 @@ impl Slot {
                 "failed",
             ),
             Ok(Ok(Err(error))) => (Err(hal_failure::still(channel, &error)), "failed"),
-            Ok(Ok(Ok(still))) => match checked(&still, self.largest) {
+            Ok(Ok(Ok(still))) => match checked(&still, self.shared.largest) {
                 Ok(still) => (Ok(still), "taken"),
                 Err(why) => {
                     let reason =
@@ -181,7 +193,7 @@ impl Slot {
                 }
             },
         };
-        self.metrics.count(channel, outcome);
+        self.shared.metrics.count(channel, outcome);
         if let Err(error) = &taken {
             tracing::debug!(%channel, %error, "no still was taken");
         }
@@ -190,13 +202,13 @@ impl Slot {
 }
 
 /// Takes one when the camera's pause is over, and hands it to all who wait.
-async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Permit) {
+async fn take(still: Arc<StillCamera>, spell: u64, next: Option<Instant>, place: Permit) {
     if let Some(next) = next {
         sleep_until(next).await;
     }
-    let taken = slot.capture().await;
+    let taken = still.capture().await;
     let taking = {
-        let mut state = slot.state.lock();
+        let mut state = still.slot.lock();
         state.next = Some(Instant::now() + PAUSE);
         // Another one is of another spell.
         state.taking.take_if(|taking| taking.spell == spell)
@@ -204,7 +216,7 @@ async fn take(slot: Arc<Slot>, spell: u64, next: Option<Instant>, place: Permit)
     drop(place);
     let Some(mut taking) = taking else { return };
     let failure = taken.as_ref().err().map(|error| error.reason().to_owned());
-    slot.hub.note_still(slot.channel, failure);
+    still.shared.hub.note_still(still.channel, failure);
     for waiting in taking.waiting.drain(..) {
         // Who has left does not need it.
         let _ = waiting.send(taken.clone());

@@ -6,6 +6,7 @@ use peercam_task::boundary::Guarded;
 use tokio::sync::watch;
 
 use super::{availability::Availability, metrics::StreamMetrics, ring::Ring};
+use crate::events::Events;
 
 /// A camera whose newest frame is older than this stands still: no key frame is to be expected.
 const STALLED_MICROS: i64 = 500_000;
@@ -20,6 +21,7 @@ pub(super) struct Stream {
     ring: Guarded<Ring>,
     pub(super) state: watch::Sender<State>,
     pub(super) metrics: StreamMetrics,
+    events: Events,
     availability: Arc<Availability>,
     /// Set when the picture has been opened, if it has controls.
     pub(super) control: OnceLock<Arc<dyn SourceControl>>,
@@ -43,6 +45,7 @@ impl Stream {
         limit: usize,
         max_frame: usize,
         metrics: StreamMetrics,
+        events: Events,
         availability: Arc<Availability>,
     ) -> Self {
         Self {
@@ -50,6 +53,7 @@ impl Stream {
             ring: Guarded::new(Ring::new(limit, max_frame), Ring::abandon),
             state: watch::Sender::new(State::Starting),
             metrics,
+            events,
             availability,
             control: OnceLock::new(),
             last_key_request: Guarded::default(),
@@ -63,7 +67,8 @@ impl Stream {
     pub(super) fn set_state(&self, state: State) {
         self.state.send_replace(state);
         // Whoever hears of it reads the state, which is there by now.
-        self.availability.note(self.id, &self.state.borrow());
+        let state = self.state.borrow();
+        self.availability.note(&self.events, self.id, &state);
     }
 
     /// Decides where a new viewer starts, and asks for a key frame if that is needed.

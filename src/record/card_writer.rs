@@ -25,6 +25,7 @@ use super::{
     scan,
     segmenter::FragmentWrite,
 };
+use crate::channels::{ChannelEntry, ChannelRegistry};
 
 /// Bounds of what recordings may take of the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +87,15 @@ pub struct CardWriter {
     pub(super) disk: Box<dyn Disk>,
     pub(super) catalog: Catalog,
     limits: Limits,
-    storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
+    channels: ChannelRegistry,
     open: BTreeMap<ChannelId, Growing>,
     now_millis: Option<i64>,
     metrics: Metrics,
+}
+
+/// Card of a channel's camera.
+fn storage(channel: &ChannelEntry) -> Option<&Arc<dyn Storage>> {
+    channel.capabilities.storage.as_ref()
 }
 
 impl CardWriter {
@@ -98,14 +104,14 @@ impl CardWriter {
         disk: Box<dyn Disk>,
         catalog: Catalog,
         limits: Limits,
-        storages: BTreeMap<ChannelId, Arc<dyn Storage>>,
+        channels: ChannelRegistry,
         metrics: Metrics,
     ) -> Self {
         Self {
             disk,
             catalog,
             limits,
-            storages,
+            channels,
             open: BTreeMap::new(),
             now_millis: None,
             metrics,
@@ -140,7 +146,8 @@ impl CardWriter {
     }
 
     fn check_cards(&self) -> Result<(), Failure> {
-        let mut cards = self.storages.values();
+        let channels = self.channels.all();
+        let mut cards = channels.values().filter_map(|entry| storage(entry));
         cards.try_for_each(|card| match card.admit(0) {
             // It can be read, and room can be made.
             Ok(()) | Err(HalError::Full | HalError::ReadOnly) => Ok(()),
@@ -264,7 +271,8 @@ impl CardWriter {
     }
 
     fn admit(&self, channel: ChannelId, size: u64) -> Result<(), Failure> {
-        let card = self.storages.get(&channel);
+        let entry = self.channels.get(channel);
+        let card = entry.as_deref().and_then(storage);
         Ok(card.map_or(Ok(()), |card| card.admit(size))?)
     }
 

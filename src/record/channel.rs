@@ -21,6 +21,7 @@ use super::{
     writer::Queue,
 };
 use crate::{
+    channels::ChannelRegistry,
     events::{Event, Events},
     live::{Hub, Subscription},
 };
@@ -50,6 +51,9 @@ pub(super) struct ChannelRecorder {
     pub(super) channel: ChannelId,
     pub(super) quality: Quality,
     pub(super) mode: Mode,
+    pub(super) channels: ChannelRegistry,
+    /// Set if a still is kept with each recording.
+    pub(super) has_stills: bool,
     pub(super) events: Events,
     /// Length of an event that does not say.
     pub(super) event_length: Duration,
@@ -57,7 +61,6 @@ pub(super) struct ChannelRecorder {
     pub(super) clock: Clock,
     pub(super) catalog: Catalog,
     pub(super) queue: Queue,
-    pub(super) snapshot: Option<Arc<dyn Snapshot>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -256,9 +259,9 @@ impl ChannelRecorder {
         }
         if begins
             && progress.stills.is_empty()
-            && let Some(snapshot) = &self.snapshot
+            && let Some(snapshot) = self.snapshot()
         {
-            let (snapshot, queue) = (Arc::clone(snapshot), self.queue.clone());
+            let queue = self.queue.clone();
             let still = async move {
                 match timeout(STILL, snapshot.capture()).await {
                     Ok(Ok(jpeg)) => {
@@ -278,6 +281,15 @@ impl ChannelRecorder {
             progress.stills.spawn(contain(Part::Camera, name, still));
         }
         true
+    }
+
+    /// Still camera of which a still is kept with each recording.
+    fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
+        let entry = self
+            .channels
+            .get(self.channel)
+            .filter(|_| self.has_stills)?;
+        entry.capabilities.snapshot.clone()
     }
 
     /// Selection for a fragment that starts here: an event has all that it touches.

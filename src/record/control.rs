@@ -1,6 +1,8 @@
 //! The recorder as the device sees it.
 
-use peercam_hal::BoxFuture;
+use std::sync::Arc;
+
+use peercam_hal::{BoxFuture, RecordingIndex};
 use peercam_proto::media::ChannelId;
 
 use super::{Mode, Recorder, State};
@@ -21,6 +23,10 @@ impl RecordingControl for Recorder {
             files: self.catalog.count(),
             free: self.catalog.free(),
         }
+    }
+
+    fn index(&self, channel: ChannelId) -> Arc<dyn RecordingIndex> {
+        self.index_of(channel)
     }
 
     fn mode(&self, channel: ChannelId) -> Mode {

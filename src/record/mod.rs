@@ -43,7 +43,7 @@ pub use fragmenter::{Fragment, Fragmenter, MAX_FRAGMENT};
 pub use fragments::LARGEST_FRAGMENT;
 use jiff::Timestamp;
 pub use metrics::Metrics;
-use peercam_hal::{Camera, RecordingIndex, clock::Clock};
+use peercam_hal::{RecordingIndex, clock::Clock};
 use peercam_proto::media::{ChannelId, Quality};
 use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
@@ -60,7 +60,7 @@ use self::{
     writer::Queue,
 };
 pub use crate::device::RecordMode as Mode;
-use crate::{events::Events, live::Hub};
+use crate::{channels::ChannelRegistry, events::Events, live::Hub};
 
 /// Settings of the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,20 +90,12 @@ pub struct Config {
     pub snapshots: bool,
 }
 
-/// A camera to be recorded.
-pub struct Recorded {
-    /// Its channel.
-    pub channel: ChannelId,
-    /// Selection of what is recorded.
-    pub mode: Mode,
-    /// Its parts.
-    pub camera: Arc<dyn Camera>,
-}
-
 /// What a recorder is made of, beside its settings.
 pub struct RecorderParts {
-    /// Cameras to be recorded.
-    pub cameras: Vec<Recorded>,
+    /// The channels.
+    pub channels: ChannelRegistry,
+    /// Selection of what is recorded of each.
+    pub modes: BTreeMap<ChannelId, Mode>,
     /// Live streams, from which frames come.
     pub hub: Hub,
     /// The device's clocks.
@@ -159,7 +151,8 @@ impl Recorder {
         parts: RecorderParts,
     ) -> std::io::Result<Self> {
         let RecorderParts {
-            cameras,
+            channels,
+            modes,
             hub,
             clock,
             events,
@@ -171,10 +164,6 @@ impl Recorder {
         };
         let catalog = Catalog::of(root, config.files, events.clone());
         let calls = CardCalls::default();
-        let storages = cameras.iter().filter_map(|recorded| {
-            let storage = recorded.camera.capabilities().storage?;
-            Some((recorded.channel, storage))
-        });
         let store = CardWriter::new(
             Box::new(Watched {
                 disk,
@@ -182,12 +171,12 @@ impl Recorder {
             }),
             catalog.clone(),
             config.limits,
-            storages.collect(),
+            channels.clone(),
             metrics.clone(),
         );
         let (queue, ended) = Queue::start(store, clock, config.memory, metrics)?;
         let stop = CancellationToken::new();
-        let (mut modes, mut tasks) = (BTreeMap::new(), JoinSet::new());
+        let mut tasks = JoinSet::new();
         let listener = Listener {
             catalog: catalog.clone(),
             calls: calls.clone(),
@@ -205,28 +194,22 @@ impl Recorder {
             )
             .await;
         });
-        for recorded in cameras {
+        for (&channel, &mode) in modes.iter().filter(|(_, mode)| **mode != Mode::Off) {
             let recorder = ChannelRecorder {
-                channel: recorded.channel,
+                channel,
                 quality: config.quality,
-                mode: recorded.mode,
+                mode,
+                channels: channels.clone(),
+                has_stills: config.snapshots,
                 events: events.clone(),
                 event_length: config.event_length,
                 hub: hub.clone(),
                 clock,
                 catalog: catalog.clone(),
                 queue: queue.clone(),
-                snapshot: recorded
-                    .camera
-                    .capabilities()
-                    .snapshot
-                    .filter(|_| config.snapshots),
                 stop: stop.clone(),
             };
-            modes.insert(recorded.channel, recorded.mode);
-            if recorded.mode != Mode::Off {
-                tasks.spawn(keep_recording(recorder, config.cut, config.fragment));
-            }
+            tasks.spawn(keep_recording(recorder, config.cut, config.fragment));
         }
         Ok(Self {
             readers: Readers::new(catalog.clone(), calls, config.largest),
@@ -241,8 +224,8 @@ impl Recorder {
         })
     }
 
-    /// The recordings of a channel.
-    pub fn index(&self, channel: ChannelId) -> Arc<dyn RecordingIndex> {
+    /// Recordings of a channel.
+    pub fn index_of(&self, channel: ChannelId) -> Arc<dyn RecordingIndex> {
         let readers = self.readers.clone();
         Arc::new(ChannelIndex::new(self.catalog.clone(), readers, channel))
     }

@@ -103,10 +103,12 @@ fn recorder(gate: &Gate) -> (Recorder, Events) {
     let live = live::Config::default();
     let events = Events::new(clock);
     let metrics = live::Metrics::default();
-    let hub = Hub::new(clock, events.clone(), live, Vec::new(), metrics);
+    let channels = ChannelRegistry::default();
+    let hub = Hub::new(clock, events.clone(), live, channels.clone(), metrics);
     let (disk, silence) = (Box::new(gate.clone()), Duration::from_millis(50));
     let parts = RecorderParts {
-        cameras: Vec::new(),
+        channels,
+        modes: BTreeMap::new(),
         hub,
         clock,
         events: events.clone(),
@@ -126,7 +128,7 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
         .await;
     let gone = gone.expect("it is told").clone();
     assert!(matches!(&gone, State::Gone(reason) if reason.contains("does not answer since")));
-    let index = recorder.index(ChannelId(0));
+    let index = recorder.index_of(ChannelId(0));
     let everything = Query::new(0..i64::MAX, None, peercam_hal::Page::Oldest(1));
     index
         .list(everything.clone())

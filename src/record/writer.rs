@@ -266,13 +266,16 @@ impl Drop for InHand<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+    use std::sync::atomic::AtomicUsize;
 
     use bytes::Bytes;
 
     use super::*;
-    use crate::record::{Catalog, Limits, disk::SystemDisk};
-    use peercam_hal::{HalError, Storage, StorageState};
+    use crate::{
+        channels::ChannelRegistry,
+        record::{Catalog, Limits, disk::SystemDisk},
+    };
+    use peercam_hal::{Capabilities, HalError, Storage, StorageState};
     use peercam_proto::media::ChannelId;
 
     /// A card that makes whoever asks it panic, the first time.
@@ -298,15 +301,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (catalog, metrics) = (Catalog::new(directory.path().into()), Metrics::default());
         let card = Arc::new(Bad::default());
-        let storages: BTreeMap<_, Arc<dyn Storage>> =
-            [(ChannelId(0), Arc::clone(&card) as _)].into();
+        let channels = ChannelRegistry::for_tests(Capabilities {
+            storage: Some(Arc::clone(&card) as _),
+            ..Capabilities::default()
+        });
         let limits = Limits {
             max_size: 1 << 20,
             max_age: None,
             min_free: 0,
         };
         let disk = Box::new(SystemDisk::new(None));
-        let store = CardWriter::new(disk, catalog.clone(), limits, storages, metrics.clone());
+        let store = CardWriter::new(disk, catalog.clone(), limits, channels, metrics.clone());
         let (queue, ended) = Queue::start(store, Clock::start(), 1 << 20, metrics).unwrap();
         let picture = |start: i64| WriteJob::Picture {
             channel: ChannelId(0),

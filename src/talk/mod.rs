@@ -17,7 +17,6 @@ mod talked;
 mod tempo;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +41,10 @@ pub use self::{
     metrics::Metrics,
     talked::{OtherRate, Talked},
 };
-use crate::hal_failure;
+use crate::{
+    channels::{ChannelEntry, ChannelRegistry},
+    hal_failure,
+};
 
 /// Bounds of talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,27 +106,39 @@ pub struct Speakers {
 struct Inner {
     clock: Clock,
     config: Config,
-    speakers: HashMap<ChannelId, Speaker>,
-    /// Bytes that each talk may read ahead of its playing.
-    ahead: usize,
+    channels: ChannelRegistry,
     closed: AtomicBool,
     metrics: Metrics,
 }
 
-/// A channel's speaker, and the one place at it.
+/// A channel's speaker.
 struct Speaker {
+    channel: Arc<ChannelEntry>,
     hardware: Arc<dyn Talkback>,
-    place: Permits,
+    place: Arc<SpeakerPlace>,
+}
+
+/// The one place at a speaker.
+struct SpeakerPlace {
+    permits: Permits,
     /// The talk that has it, or had it last.
     talk: Guarded<Option<boundary::Task>>,
+}
+
+impl Default for SpeakerPlace {
+    fn default() -> Self {
+        Self {
+            permits: Permits::new(1),
+            talk: Guarded::default(),
+        }
+    }
 }
 
 /// A talker's turn at a speaker. Dropping it hands the speaker on.
 pub struct SpeakerLease {
     inner: Arc<Inner>,
-    channel: ChannelId,
-    speaker: Arc<dyn Talkback>,
-    place: Permit,
+    speaker: Speaker,
+    permit: Permit,
     /// Set if somebody had to go for it, whose sound the speaker may play to its end.
     took_over: bool,
 }
@@ -137,39 +151,17 @@ const ITSELF: &str = "the device itself";
 const HUNG_UP: &str = "the device has hung up";
 
 impl Speakers {
-    /// Talkers at these speakers.
-    pub fn new(
-        clock: Clock,
-        config: Config,
-        speakers: HashMap<ChannelId, Arc<dyn Talkback>>,
-        metrics: Metrics,
-    ) -> Self {
-        // A piece at least, or nothing would be read.
-        let ahead = (config.ahead / speakers.len().max(1)).max(1);
-        let speakers = speakers.into_iter().map(|(channel, hardware)| {
-            let place = Permits::new(1);
-            let speaker = Speaker {
-                hardware,
-                place,
-                talk: Guarded::default(),
-            };
-            (channel, speaker)
-        });
+    /// Talkers at the speakers of these channels.
+    pub fn new(clock: Clock, config: Config, channels: ChannelRegistry, metrics: Metrics) -> Self {
         Self {
             inner: Arc::new(Inner {
                 clock,
                 config,
-                speakers: speakers.collect(),
-                ahead,
+                channels,
                 closed: AtomicBool::new(false),
                 metrics,
             }),
         }
-    }
-
-    /// Returns whether a channel has a speaker.
-    pub fn has(&self, channel: ChannelId) -> bool {
-        self.inner.speakers.contains_key(&channel)
     }
 
     /// Checks that a viewer of this rank could talk now.
@@ -180,10 +172,11 @@ impl Speakers {
         let Speaker {
             hardware, place, ..
         } = self.speaker(channel)?;
-        if !place.has_one_for(rank, "") {
+        let permits = &place.permits;
+        if !permits.has_one_for(rank, "") {
             return Err(taken(NoPermit::Full));
         }
-        match place.count() {
+        match permits.count() {
             0 if rank == Rank::Guest => hardware
                 .check()
                 .map_err(|error| hal_failure::speaker(&error)),
@@ -204,7 +197,7 @@ impl Speakers {
         viewer: &ViewerId,
     ) -> Result<SpeakerLease, Error> {
         let mut turn = self.enter(channel, rank, viewer.to_party())?;
-        let vacated = tokio::time::timeout(HANDOVER, turn.place.vacated()).await;
+        let vacated = tokio::time::timeout(HANDOVER, turn.permit.vacated()).await;
         // Also for one that has just ended by itself, and sounds still.
         turn.took_over = vacated.map_err(|_| taken(NoPermit::Full))? || rank > Rank::Guest;
         Ok(turn)
@@ -216,9 +209,7 @@ impl Speakers {
         rank: Rank,
         whose: Arc<str>,
     ) -> Result<SpeakerLease, Error> {
-        let Speaker {
-            hardware, place, ..
-        } = self.speaker(channel)?;
+        let speaker = self.speaker(channel)?;
         let claim = Claim {
             rank,
             answers: Arc::clone(&whose),
@@ -226,7 +217,7 @@ impl Speakers {
             share: 1,
             replaces_own: false,
         };
-        let place = place.take(claim).map_err(taken)?;
+        let permit = speaker.place.permits.take(claim).map_err(taken)?;
         // Behind the place: who closes it ends those that have one.
         if self.inner.closed.load(Ordering::SeqCst) {
             let reason = "the device is shutting down";
@@ -234,17 +225,16 @@ impl Speakers {
         }
         Ok(SpeakerLease {
             inner: Arc::clone(&self.inner),
-            channel,
-            speaker: Arc::clone(hardware),
-            place,
+            speaker,
+            permit,
             took_over: false,
         })
     }
 
     /// Returns whether somebody talks through a channel's speaker.
     pub fn is_taken(&self, channel: ChannelId) -> bool {
-        let speaker = self.inner.speakers.get(&channel);
-        speaker.is_some_and(|speaker| speaker.place.count() > 0)
+        let entry = self.inner.channels.get(channel);
+        entry.is_some_and(|entry| entry.state::<SpeakerPlace>().permits.count() > 0)
     }
 
     /// Beeps, so that somebody who stands there hears it.
@@ -270,24 +260,44 @@ impl Speakers {
 
     /// Ends what a viewer says.
     pub fn hang_up(&self, viewer: &ViewerId) {
-        for speaker in self.inner.speakers.values() {
-            speaker.place.end_of(viewer.as_str(), HUNG_UP);
+        for entry in self.inner.channels.all().values() {
+            let place = entry.state::<SpeakerPlace>();
+            place.permits.end_of(viewer.as_str(), HUNG_UP);
         }
     }
 
     /// Ends every talk, and lets nobody talk any more.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::SeqCst);
-        for speaker in self.inner.speakers.values() {
-            speaker.place.end_all(HUNG_UP);
+        for entry in self.inner.channels.all().values() {
+            entry.state::<SpeakerPlace>().permits.end_all(HUNG_UP);
         }
     }
 
-    fn speaker(&self, channel: ChannelId) -> Result<&Speaker, Error> {
-        self.inner.speakers.get(&channel).ok_or_else(|| {
+    fn speaker(&self, channel: ChannelId) -> Result<Speaker, Error> {
+        let speaker = || {
+            let channel = self.inner.channels.get(channel)?;
+            Some(Speaker {
+                hardware: channel.capabilities.talkback.clone()?,
+                place: channel.state(),
+                channel,
+            })
+        };
+        speaker().ok_or_else(|| {
             let reason = format!("channel {channel} has no speaker");
             Error::new(ErrorKind::Unsupported, reason)
         })
+    }
+}
+
+impl Inner {
+    /// Bytes that each talk may read ahead of its playing.
+    fn ahead(&self) -> usize {
+        let channels = self.channels.all();
+        let speaks = |entry: &&Arc<ChannelEntry>| entry.capabilities.talkback.is_some();
+        let speakers = channels.values().filter(speaks).count();
+        // A piece at least, or nothing would be read.
+        (self.config.ahead / speakers.max(1)).max(1)
     }
 }
 

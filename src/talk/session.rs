@@ -52,7 +52,8 @@ impl SpeakerLease {
         signals: TalkSignals,
         ended: impl FnOnce(Result<&Result<Talked, Error>, Panicked>) + Send + 'static,
     ) -> (Option<B>, Result<Talked, Error>) {
-        let (inner, channel) = (Arc::clone(&self.inner), self.channel);
+        let channel = self.speaker.channel.id;
+        let place = Arc::clone(&self.speaker.place);
         let (sender, played) = oneshot::channel();
         let talk = async move {
             let playing = async move {
@@ -69,13 +70,10 @@ impl SpeakerLease {
                 let _ = sender.send(played);
             }
         };
-        if let Some(speaker) = inner.speakers.get(&channel) {
-            let name = format!("talk on channel {channel}");
-            let talk = boundary::spawn(Part::Request, name, talk);
-            let before = speaker.talk.lock().replace(talk);
-            // Ended without the lock: what it frees may be asked for by somebody who has it.
-            drop(before);
-        }
+        let talk = boundary::spawn(Part::Request, format!("talk on channel {channel}"), talk);
+        let before = place.talk.lock().replace(talk);
+        // Ended without the lock: what it frees may be asked for by somebody who has it.
+        drop(before);
         match played.await {
             Ok((body, talked)) => (Some(body), talked),
             Err(_) => {
@@ -104,6 +102,7 @@ impl SpeakerLease {
         let block: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
         let mut sink = self
             .speaker
+            .hardware
             .open(&format)
             .map_err(|error| hal_failure::speaker(&error))?;
         sink.push(&block);
@@ -158,7 +157,7 @@ impl SpeakerLease {
     }
 
     fn try_open(&self, format: &Arc<AudioFormat>) -> Result<Open, Error> {
-        let speaker = &self.speaker;
+        let speaker = &self.speaker.hardware;
         let (sink, decoder) = match (speaker.open(format), &format.coding) {
             (Err(HalError::Unsupported(_)), coding) if *coding != AudioCoding::Pcm => {
                 let decoder = Decoder::new(format)?;
@@ -225,7 +224,7 @@ impl<'a> Talk<'a> {
         // Whatever it waits for, such as a speaker that was taken over.
         let hung_up = tokio::select! {
             biased;
-            why = turn.place.ended() => Some(why),
+            why = turn.permit.ended() => Some(why),
             () = signals.is_barred.cancelled() => Some(HUNG_UP),
             ended = self.run(body, &signals.has_left) => ended?,
         };
@@ -250,7 +249,7 @@ impl<'a> Talk<'a> {
         let Config {
             idle, tail, alone, ..
         } = self.turn.inner.config;
-        let mut ahead = Ahead::new(body, self.turn.inner.ahead);
+        let mut ahead = Ahead::new(body, self.turn.inner.ahead());
         let mut last_sound = clock.now();
         let (mut tail_ends, mut alone_ends) = (None, None);
         loop {
@@ -362,7 +361,7 @@ impl<'a> Talk<'a> {
         };
         let played = presumed.map_or(comes, |presumed| presumed.sample_rate);
         let other = OtherRate { played, comes };
-        tracing::warn!(channel = %self.turn.channel, "{other}");
+        tracing::warn!(channel = %self.turn.speaker.channel.id, "{other}");
         self.other_rate = Some(other);
     }
 
@@ -434,7 +433,7 @@ impl<'a> Talk<'a> {
             Err(DecodeError::Damaged(reason)) => {
                 metrics.lost_damaged.inc();
                 if !std::mem::replace(&mut self.warned, true) {
-                    tracing::warn!(channel = %self.turn.channel, reason, "talkback cannot be decoded");
+                    tracing::warn!(channel = %self.turn.speaker.channel.id, reason, "talkback cannot be decoded");
                 }
                 // What it was in the middle of is no good any more.
                 speaker.decoder = Decoder::new(&block.format)?;

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use peercam_hal::{HalError, TalkSink};
+use peercam_hal::{Capabilities, HalError, TalkSink};
 use peercam_proto::{media::AudioFormat, voice::Declared};
 use peercam_task::boundary::Panicked;
 use tokio::sync::{Notify, oneshot};
@@ -99,14 +99,17 @@ async fn talk(deed: Deed, body: Body) -> Scene {
     let sounds = Arc::new(Notify::new());
     let loud = Loud(Arc::clone(&sounds), deed);
     let speaker: Arc<dyn Talkback> = Arc::new(loud);
-    let speakers = HashMap::from([(CHANNEL, speaker)]);
+    let channels = ChannelRegistry::for_tests(Capabilities {
+        talkback: Some(speaker),
+        ..Capabilities::default()
+    });
     let metrics = Metrics::default();
     let config = Config {
         tail: Duration::from_millis(50),
         alone: Duration::from_secs(2),
         ..Config::default()
     };
-    let all_speakers = Speakers::new(Clock::start(), config, speakers, metrics);
+    let all_speakers = Speakers::new(Clock::start(), config, channels, metrics);
     let viewer = ViewerId::unauthenticated(&"viewer".into());
     let taken = all_speakers.take(CHANNEL, Rank::Owner, &viewer).await;
     let Ok(turn) = taken else {

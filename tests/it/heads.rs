@@ -1,7 +1,6 @@
 //! Files whose heads say other things than ours do: of an older version, or of somebody who lies.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -18,7 +17,7 @@ fn store(root: &Path) -> (CardWriter, Catalog) {
     let catalog = Catalog::new(root.to_owned());
     let disk = Box::new(SystemDisk::new(None));
     let metrics = Metrics::default();
-    let mut store = CardWriter::new(disk, catalog.clone(), ENDLESS, BTreeMap::new(), metrics);
+    let mut store = CardWriter::new(disk, catalog.clone(), ENDLESS, Default::default(), metrics);
     store.look();
     assert!(!store.is_failed());
     (store, catalog)

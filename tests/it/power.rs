@@ -1,7 +1,7 @@
 //! Cards that fail: what was written for good is there afterwards, and plays.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,7 +34,7 @@ fn store(card: &Card, limits: Limits) -> (CardWriter, Catalog) {
     let catalog = Catalog::new(PathBuf::from(ROOT));
     let disk = Box::new(card.clone());
     let metrics = Metrics::default();
-    let store = CardWriter::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
+    let store = CardWriter::new(disk, catalog.clone(), limits, Default::default(), metrics);
     (store, catalog)
 }
 
@@ -459,7 +459,7 @@ fn what_others_left_on_a_card_is_in_nobodys_way() {
     };
     let disk = Box::new(peercam::record::disk::SystemDisk::new(None));
     let metrics = Metrics::default();
-    let mut store = CardWriter::new(disk, catalog.clone(), limits, BTreeMap::new(), metrics);
+    let mut store = CardWriter::new(disk, catalog.clone(), limits, Default::default(), metrics);
     store.look();
     assert!(!store.is_failed());
     let (mut camera, mut random) = (Camera::new(), Random(1));

@@ -7,8 +7,9 @@ use std::sync::{
 
 use bytes::Bytes;
 use peercam::{
+    channels::{ChannelEntry, ChannelRegistry},
     events::Events,
-    live::{Channel, Config, Hub, Metrics, Subscription},
+    live::{Config, Hub, Metrics, Subscription},
 };
 use peercam_hal::{
     BoxFuture, Camera, ControlOutcome, HalError, MediaInput, MediaSource, SourceControl,
@@ -98,17 +99,13 @@ impl Script {
     /// A hub with this camera as channel 0.
     pub(crate) fn hub(self: &Arc<Self>) -> Hub {
         let camera = Arc::new(Scripted(Arc::clone(self)));
-        let channel = Channel {
-            id: ChannelId(0),
-            name: "scripted".to_owned(),
-            camera,
-        };
+        let channel = ChannelEntry::new(ChannelId(0), "scripted".to_owned(), camera);
         let clock = Clock::start();
         Hub::new(
             clock,
             Events::new(clock),
             Config::default(),
-            vec![channel],
+            ChannelRegistry::new([channel]),
             Metrics::default(),
         )
     }

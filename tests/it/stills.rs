@@ -11,8 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use peercam::{
+    channels::{ChannelEntry, ChannelRegistry},
     events::Events,
-    live::{Channel, Config, Hub, Metrics, Permit, Stills},
+    live::{Config, Hub, Metrics, Permit, Stills},
 };
 use peercam_hal::{BoxFuture, Camera, Capabilities, HalError, MediaInput, Snapshot, clock::Clock};
 use peercam_proto::{
@@ -74,21 +75,14 @@ impl Still {
 
     /// Its hub and what takes its stills.
     fn stills(self: &Arc<Self>) -> (Hub, Arc<Stills>) {
-        let channel = Channel {
-            id: FRONT,
-            name: "still".to_owned(),
-            camera: Arc::new(Scripted(Arc::clone(self))),
-        };
-        let blind = Channel {
-            id: ChannelId(1),
-            name: "blind".to_owned(),
-            camera: Arc::new(Blind),
-        };
-        let channels = vec![channel, blind];
+        let camera = Arc::new(Scripted(Arc::clone(self)));
+        let channel = ChannelEntry::new(FRONT, "still".to_owned(), camera);
+        let blind = ChannelEntry::new(ChannelId(1), "blind".to_owned(), Arc::new(Blind));
+        let channels = ChannelRegistry::new([channel, blind]);
         let (config, metrics) = (Config::default(), Metrics::default());
         let clock = Clock::start();
         let hub = Hub::new(clock, Events::new(clock), config, channels.clone(), metrics);
-        let stills = Stills::new(&hub, &channels, LARGEST, &mut Registry::default());
+        let stills = Stills::new(&hub, channels, LARGEST, &mut Registry::default());
         (hub, Arc::new(stills))
     }
 
@@ -340,7 +334,6 @@ async fn a_camera_of_stills_alone_is_known_by_the_last_one_and_asked_again() {
         let camera = Still::of(only);
         let (hub, stills) = camera.stills();
         assert_eq!(hub.offline(FRONT), None, "nobody has asked it");
-        assert_eq!(hub.check_video(FRONT).is_ok(), !only);
         camera.open.add_permits(3);
         let broken = HalError::Failed("its lamp is broken".to_owned());
         for (given, reason) in [

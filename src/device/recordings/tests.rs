@@ -1,7 +1,7 @@
 //! Lists of recordings: pieces, pages, joined spans, and a medium that repeats itself or fails on
 //! the way.
 
-use peercam_hal::{BoxFuture, HalError, Recording, RecordingFile, RecordingReader};
+use peercam_hal::{BoxFuture, Capabilities, HalError, Recording, RecordingFile, RecordingReader};
 
 use super::*;
 
@@ -42,10 +42,17 @@ fn video(start_millis: i64, end_millis: i64, kind: u32) -> Recording {
     }
 }
 
+fn channels(index: Arc<dyn RecordingIndex>) -> ChannelRegistry {
+    ChannelRegistry::for_tests(Capabilities {
+        recordings: Some(index),
+        ..Capabilities::default()
+    })
+}
+
 fn recordings(list: Vec<Recording>, zone: &str, dialect: ListDialect) -> Recordings {
     let index: Arc<dyn RecordingIndex> = Arc::new(Kept(list));
     let zone = TimeZone::posix(zone).expect("a zone");
-    Recordings::new(BTreeMap::from([(ChannelId(0), index)]), zone, dialect)
+    Recordings::new(channels(index), zone, dialect)
 }
 
 /// The whole text of a list, and the longest piece of it.
@@ -235,8 +242,7 @@ async fn a_card_that_fails_within_a_list_ends_it_with_the_reason() {
     }
     let list = (0..500).map(|number| video(number * 1000, number * 1000 + 1000, 0));
     let index: Arc<dyn RecordingIndex> = Arc::new(Pulled(Kept(list.collect()), 0.into()));
-    let indexes = BTreeMap::from([(ChannelId(0), index)]);
-    let recordings = Recordings::new(indexes, TimeZone::UTC, ListDialect::Numbers);
+    let recordings = Recordings::new(channels(index), TimeZone::UTC, ListDialect::Numbers);
     let window = Window {
         start: 0,
         end: 1000,
@@ -280,11 +286,7 @@ async fn an_index_that_goes_nowhere_is_left() {
     for first in indexes {
         let index: Arc<dyn RecordingIndex> = Arc::new(Stubborn(first));
         let zone = TimeZone::UTC;
-        let recordings = Recordings::new(
-            BTreeMap::from([(ChannelId(0), index)]),
-            zone,
-            ListDialect::Numbers,
-        );
+        let recordings = Recordings::new(channels(index), zone, ListDialect::Numbers);
         // None of them is of the kind that is asked for.
         let reply = recordings.newest_spans(ChannelId(0), Some(7), None).await;
         assert!(matches!(&reply, Ok(Reply::RecordIndex { spans, .. }) if spans.is_empty()));
