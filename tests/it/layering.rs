@@ -364,7 +364,7 @@ fn what_a_panic_leaves_behind_a_lock_is_decided_in_one_place() {
 
 #[test]
 fn what_ships_is_optimized_as_a_whole() {
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
     let exceptions = |profile: &str| manifest["profile"][profile]["package"].as_table().unwrap();
     assert!(!exceptions("release").is_empty());
