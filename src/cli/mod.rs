@@ -135,7 +135,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to log: a level (off, error, warn, info, debug, trace), or levels by part such as
-    /// `info,peercam::live=debug`.
+    /// `info,peercam::live=debug`. Libraries log nothing unless they are named: `info,iroh=warn`.
     #[arg(long, global = true, value_name = "LEVELS", default_value = "info", env = "PEERCAM_LOG", value_parser = levels)]
     pub log: Targets,
 }
@@ -152,25 +152,26 @@ fn levels(text: &str) -> Result<Targets, String> {
         )),
         None => text
             .parse()
-            .map(|levels: Targets| capped(&levels))
+            .map(|levels: Targets| for_ours(&levels))
             .map_err(|error| format!("{error}")),
     }
 }
 
-/// Libraries say at most what `info` shows: below it they print whole requests, tokens included.
-fn capped(levels: &Targets) -> Targets {
+/// The levels of a log in which a bare level is one of our own crates. Libraries speak to
+/// programmers, so that each is silent unless it is named, and says at most what `info` shows: below
+/// it they print whole requests, tokens included.
+fn for_ours(levels: &Targets) -> Targets {
     const OURS: &str = "peercam";
     let default = levels.default_level().unwrap_or(LevelFilter::OFF);
-    let cap = |level: LevelFilter| level.min(LevelFilter::INFO);
     let named = levels.iter().map(|(part, level)| {
         if part.starts_with(OURS) {
             (crate_of(part), level)
         } else {
-            (part.to_owned(), cap(level))
+            (part.to_owned(), level.min(LevelFilter::INFO))
         }
     });
     Targets::new()
-        .with_default(cap(default))
+        .with_default(LevelFilter::OFF)
         .with_target(OURS, default)
         .with_targets(named)
 }
@@ -215,9 +216,12 @@ mod tests {
         let levels_of = |text| levels(text).expect("levels");
         for (text, part, level, is_shown) in [
             ("trace", "peercam::live", tracing::Level::TRACE, true),
-            ("trace", "hyper::proto", tracing::Level::DEBUG, false),
-            ("trace", "hyper::proto", tracing::Level::INFO, true),
+            ("info", "peercam_net::p2p", tracing::Level::INFO, true),
+            ("info", "iroh::socket", tracing::Level::ERROR, false),
+            ("trace", "hyper::proto", tracing::Level::ERROR, false),
+            ("info,hyper=trace", "hyper", tracing::Level::INFO, true),
             ("info,hyper=trace", "hyper", tracing::Level::DEBUG, false),
+            ("info,hyper=warn", "iroh", tracing::Level::ERROR, false),
             ("error,hyper=warn", "hyper", tracing::Level::WARN, true),
             (
                 "info,peercam::live=debug",
