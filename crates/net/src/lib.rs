@@ -55,6 +55,7 @@ mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 pub mod permits;
+pub mod socket_table;
 mod sources;
 pub mod tcp;
 

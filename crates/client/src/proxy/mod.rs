@@ -2,7 +2,6 @@
 //! device.
 
 mod events;
-mod local_user;
 mod passed;
 mod poster;
 mod requests;
@@ -14,7 +13,7 @@ use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    ConnectionEntry, Connections, Metrics, Standing, Timeouts, sweep,
+    ConnectionEntry, Connections, Metrics, Standing, Timeouts, socket_table, sweep,
     tcp::{self, Connection, Listener},
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
@@ -162,7 +161,7 @@ async fn serve_connection(
 
 /// Returns whether the program at the other end is one of the user who runs this one.
 async fn is_own_user(peer: SocketAddr, own: SocketAddr) -> bool {
-    let look = move || local_user::user_of(peer, own);
+    let look = move || socket_table::user_of(peer, own);
     let found = boundary::blocking(Part::Connection, peer, look).await;
     found.ok().flatten() == Some(rustix::process::getuid().as_raw())
 }

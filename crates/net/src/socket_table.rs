@@ -1,13 +1,15 @@
+//! The kernel's tables of sockets (`/proc/net/tcp` …): who on this machine has one.
+
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// The user of this machine that has the other end of a connection on loopback; `None` if that cannot
+/// Returns the user of this machine that has the other end of a connection on loopback; `None` if that cannot
 /// be said, as when the other end is closed already.
 ///
 /// It reads a table of the kernel, which takes a moment.
-pub(super) fn user_of(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
+pub fn user_of(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
@@ -51,7 +53,10 @@ fn address(text: &str) -> Option<(IpAddr, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream};
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::unix::fs::MetadataExt,
+    };
 
     use super::*;
 
@@ -64,7 +69,7 @@ mod tests {
             let own = listener.local_addr().expect("bound");
             let client = TcpStream::connect(own).expect("connects");
             let (server, peer) = listener.accept().expect("a connection");
-            let me = rustix::process::getuid().as_raw();
+            let me = fs::metadata("/proc/self").expect("/proc").uid();
             assert_eq!(user_of(peer, own), Some(me), "{address}");
             assert_eq!(user_of(own, own), None);
             drop(client);
