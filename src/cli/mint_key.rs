@@ -7,7 +7,8 @@ use peercam_proto::credential::{Ceiling, Channels, Issuer, Scopes};
 
 use super::{
     CliError,
-    pairing::{ChannelsArgument, Device, USUAL_SCOPES, channels, scopes},
+    device::Device,
+    pairing::{ChannelsArgument, USUAL_SCOPES, channels, scopes},
 };
 use crate::{access::PairError, config::duration};
 

@@ -3,6 +3,7 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
+mod device;
 mod error;
 mod interrupt;
 mod mint_key;
@@ -14,10 +15,10 @@ mod record;
 #[cfg(feature = "client")]
 mod viewer;
 
+use device::Device;
 pub use error::CliError;
 pub use interrupt::Signals;
 pub use mint_key::MintKeyOptions;
-use pairing::Device;
 pub use pairing::{PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;
 #[cfg(feature = "record")]

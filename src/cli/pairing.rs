@@ -5,7 +5,6 @@ use std::{
     fmt::Write as _,
     io::{self, IsTerminal, Write},
     net::SocketAddr,
-    path::Path,
 };
 
 use clap::{ArgGroup, Args};
@@ -13,15 +12,13 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use peercam_hal::clock::Clock;
 use peercam_net::tcp;
 use peercam_proto::{
-    credential::{
-        Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, RelayToken, Scope, Scopes,
-    },
+    credential::{Channels, Claims, CredentialId, EndpointId, Issuer, PairingUri, Scope, Scopes},
     media::ChannelId,
     text::Printable,
 };
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-use super::{CliError, mint_key::at_most};
+use super::{CliError, device::Device, mint_key::at_most};
 use crate::{
     access::{DataDir, PairError, Pairing, Revoked, SecretStore, StoreError},
     config::{Config, ListenAccess, duration},
@@ -130,49 +127,6 @@ fn expiry(text: &str) -> Result<Expiry, &'static str> {
     end.and_then(|end| u64::try_from(end.as_second()).ok())
         .map(Expiry::At)
         .ok_or("a span such as 12h or 30d, or a day such as 2027-01-31")
-}
-
-/// The device that a command is about.
-pub(super) struct Device {
-    config: Config,
-    /// Option that names it on a command line, as in advice: empty, or ` --config FILE`.
-    pub(super) option: String,
-}
-
-impl Device {
-    pub(super) fn load(path: Option<&Path>) -> Result<Self, CliError> {
-        let option = path.map(|path| format!(" --config {}", path.display()));
-        Ok(Self {
-            config: super::load(path)?,
-            option: option.unwrap_or_default(),
-        })
-    }
-
-    /// Token that its relays want to see.
-    fn relay_token(&self) -> Option<RelayToken> {
-        #[cfg(feature = "p2p")]
-        let token = self
-            .config
-            .p2p
-            .as_ref()
-            .and_then(|p2p| p2p.relay_token.clone());
-        #[cfg(not(feature = "p2p"))]
-        let token = None;
-        token
-    }
-
-    /// Its secrets, made if it has none yet.
-    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), CliError> {
-        let data_dir = DataDir::open(&self.config.data_dir)?;
-        let store = SecretStore::open(data_dir.path())?;
-        Ok((data_dir, store))
-    }
-
-    /// Its secrets, if there is such a device.
-    fn existing(&self) -> Result<(DataDir, SecretStore), CliError> {
-        let store = SecretStore::existing(&self.config.data_dir)?;
-        Ok((DataDir::open(&self.config.data_dir)?, store))
-    }
 }
 
 impl PairOptions {

@@ -1,0 +1,52 @@
+use std::path::Path;
+
+use peercam_proto::credential::RelayToken;
+
+use super::CliError;
+use crate::{
+    access::{DataDir, SecretStore},
+    config::Config,
+};
+
+/// The device that a command is about.
+pub(super) struct Device {
+    pub(super) config: Config,
+    /// Option that names it on a command line, as in advice: empty, or ` --config FILE`.
+    pub(super) option: String,
+}
+
+impl Device {
+    pub(super) fn load(path: Option<&Path>) -> Result<Self, CliError> {
+        let option = path.map(|path| format!(" --config {}", path.display()));
+        Ok(Self {
+            config: super::load(path)?,
+            option: option.unwrap_or_default(),
+        })
+    }
+
+    /// Token that its relays want to see.
+    pub(super) fn relay_token(&self) -> Option<RelayToken> {
+        #[cfg(feature = "p2p")]
+        let token = self
+            .config
+            .p2p
+            .as_ref()
+            .and_then(|p2p| p2p.relay_token.clone());
+        #[cfg(not(feature = "p2p"))]
+        let token = None;
+        token
+    }
+
+    /// Its secrets, made if it has none yet.
+    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), CliError> {
+        let data_dir = DataDir::open(&self.config.data_dir)?;
+        let store = SecretStore::open(data_dir.path())?;
+        Ok((data_dir, store))
+    }
+
+    /// Its secrets, if there is such a device.
+    pub(super) fn existing(&self) -> Result<(DataDir, SecretStore), CliError> {
+        let store = SecretStore::existing(&self.config.data_dir)?;
+        Ok((DataDir::open(&self.config.data_dir)?, store))
+    }
+}
