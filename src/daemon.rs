@@ -82,13 +82,19 @@ impl Daemon {
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
         registry: Registry,
     ) -> Result<Self, StartError> {
+        // What another program may have is taken before secrets are made: a start that fails for it
+        // leaves nothing behind.
+        DataDir::refuse_locked(&config.data_dir)?;
+        let listeners = listen::bind(&config.listen).await?;
+        #[cfg(feature = "p2p")]
+        let port = p2p::reserve(&config)?;
         let mut assembly = Assembly::new(config, budget, camera, registry)?;
         // Parts, in the order in which they are made. Each ends when its `Phase` has come.
         #[cfg(feature = "record")]
         record::add(&mut assembly)?;
         #[cfg(feature = "p2p")]
-        p2p::add(&mut assembly).await?;
-        listen::add(&mut assembly).await?;
+        p2p::add(&mut assembly, port).await?;
+        listen::add(&mut assembly, listeners)?;
         connections::add(&mut assembly);
         reachability::add(&mut assembly)?;
         let (device, data_dir) = (assembly.authority.device(), assembly.data_dir.path());

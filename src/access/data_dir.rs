@@ -101,6 +101,25 @@ impl DataDir {
         &self.path
     }
 
+    /// Makes sure that no daemon has the directory at `path`, without making anything.
+    ///
+    /// # Errors
+    /// [`DataDirError::Locked`] if one has it. What else may be wrong is left to [`DataDir::open`].
+    pub fn refuse_locked(path: &Path) -> Result<(), DataDirError> {
+        let lock = path.join("lock");
+        let Ok(file) = File::open(&lock) else {
+            return Ok(());
+        };
+        let end = Instant::now() + LOCK_PATIENCE;
+        match retry_until(end, || file.try_lock_shared()) {
+            Err(TryLockError::WouldBlock) => Err(DataDirError::Locked {
+                path: path.to_owned(),
+                pid: pid_in(&lock),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the directory for one daemon.
     ///
     /// # Errors
@@ -128,10 +147,9 @@ impl DataDir {
         match retry_until(end, || file.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let pid = fs::read_to_string(&path).ok();
                 return Err(DataDirError::Locked {
                     path: self.path.clone(),
-                    pid: pid.and_then(|text| text.trim().parse().ok()),
+                    pid: pid_in(&path),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(FileError::io(&path)(error).into()),
@@ -166,6 +184,11 @@ impl DataDir {
         // A daemon that has the lock and has not published yet is not the one that this describes.
         (endpoint.pid == pid).then_some(endpoint)
     }
+}
+
+/// Process that the lock's file names.
+fn pid_in(lock: &Path) -> Option<u32> {
+    fs::read_to_string(lock).ok()?.trim().parse().ok()
 }
 
 /// Tries until it works or the time is over.

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use peercam_hal::file::FileError;
+use peercam_net::PortError;
 use peercam_proto::media::ChannelId;
 
 use crate::access::{DataDirError, StoreError};
@@ -9,13 +10,18 @@ use crate::access::{DataDirError, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address cannot be had.
-    #[error("cannot listen on {address}: {error}")]
+    #[error(
+        "cannot listen on {address} (TCP): {error}; choose another by [[listen]] addr in the configuration (port 0: a free one)"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The system's error.
-        error: std::io::Error,
+        /// The reason.
+        error: PortError,
     },
+    /// An address without access control turned out to be one that others reach.
+    #[error("cannot listen on {0}: it turned out not to be loopback, and the listener is open")]
+    NotLoopback(SocketAddr),
     /// The configuration needs more memory than the device has.
     #[error(transparent)]
     Memory(#[from] crate::budget::TooLittleMemory),
@@ -26,13 +32,18 @@ pub enum StartError {
     #[error(transparent)]
     SecretStore(#[from] StoreError),
     /// The UDP port cannot be had.
-    #[error("p2p: cannot listen on UDP port {port}: {error}")]
-    P2p {
+    #[error(
+        "cannot listen on UDP port {port} (P2P): {error}; choose another by [p2p] port in the configuration (0: a free one), or do without P2P ([p2p] enabled = false)"
+    )]
+    UdpPort {
         /// The port.
         port: u16,
-        /// The system's error.
-        error: String,
+        /// The reason.
+        error: PortError,
     },
+    /// The endpoint of P2P cannot be had, although its port is free.
+    #[error("P2P does not start: {0}")]
+    P2p(String),
     /// The authorities of the relays cannot be read.
     #[cfg(feature = "p2p")]
     #[error("p2p: {0}")]

@@ -17,8 +17,17 @@ use crate::{
     reach::{ListenerAccess, ListenerInfo},
 };
 
-/// Binds the listeners and adds what serves them.
-pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+/// Binds the listeners, in the order of the configuration.
+pub(super) async fn bind(listen: &[Listen]) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::new();
+    for listen in listen {
+        listeners.push(bind_one(listen).await?);
+    }
+    Ok(listeners)
+}
+
+/// Adds what serves the listeners, which are bound as the configuration says.
+pub(super) fn add(assembly: &mut Assembly, bound: Vec<Listener>) -> Result<(), StartError> {
     let metrics = transport::Metrics::default();
     metrics.register(&mut assembly.registry, "connections", "TCP connections");
     let shares = &assembly.shares;
@@ -30,8 +39,10 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
         assembly.started,
     );
     let mut listeners = Vec::new();
-    for listen in std::mem::take(&mut assembly.config.listen) {
-        let listener = bind(&listen).await?;
+    for (listen, listener) in std::mem::take(&mut assembly.config.listen)
+        .into_iter()
+        .zip(bound)
+    {
         listeners.push(info(&listener, &listen));
         let authority = &assembly.authority;
         let (listening, connections) = by_kind.of(&listener, listen.access, authority, &entrance);
@@ -50,12 +61,10 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn bind(listen: &Listen) -> Result<Listener, StartError> {
-    let failed = |error| StartError::Listen {
-        address: listen.address,
-        error,
-    };
-    let listener = Listener::bind(listen.address).await.map_err(failed)?;
+async fn bind_one(listen: &Listen) -> Result<Listener, StartError> {
+    let address = listen.address;
+    let listener = Listener::bind(address).await;
+    let listener = listener.map_err(|error| StartError::Listen { address, error })?;
     let address = listener.address();
     if let ListenAccess::Open {
         allow_insecure_lan, ..
@@ -63,10 +72,7 @@ async fn bind(listen: &Listen) -> Result<Listener, StartError> {
         && !address.ip().to_canonical().is_loopback()
     {
         if !allow_insecure_lan {
-            let error = std::io::Error::other(
-                "the address turned out not to be loopback, and the listener is open",
-            );
-            return Err(failed(error));
+            return Err(StartError::NotLoopback(address));
         }
         tracing::warn!(%address, "this listener is open: anybody who reaches it can watch, unencrypted");
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use peercam_net::{
-    self as transport, Connections, UnauthenticatedLimits,
+    self as transport, Connections, ReservedUdpPort, UnauthenticatedLimits,
     p2p::{Endpoint, RelayState, Relays, Role},
 };
 use peercam_proto::peer_info::PeerInfo;
@@ -31,8 +31,21 @@ const RELAY_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout for telling every peer that the endpoint closes.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// Binds the endpoint and adds what serves it, if P2P is on.
-pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
+/// Keeps the port of the endpoint from others, if P2P is on.
+pub(super) fn reserve(config: &Config) -> Result<Option<ReservedUdpPort>, StartError> {
+    let port = config.p2p.as_ref().map(|p2p| p2p.port);
+    let take = |port| {
+        let reserved = ReservedUdpPort::take(port);
+        reserved.map_err(|error| StartError::UdpPort { port, error })
+    };
+    port.map(take).transpose()
+}
+
+/// Binds the endpoint to its port, which was reserved, and adds what serves it, if P2P is on.
+pub(super) async fn add(
+    assembly: &mut Assembly,
+    reserved: Option<ReservedUdpPort>,
+) -> Result<(), StartError> {
     let (config, budget) = (&assembly.config, &assembly.budget);
     let Some(p2p) = &config.p2p else {
         return Ok(());
@@ -41,12 +54,10 @@ pub(super) async fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     let role = Role::Device {
         send_window: budget.p2p_window,
     };
+    drop(reserved);
     let endpoint = Endpoint::bind(&assembly.authority.identity(), role, p2p.port, &relays)
         .await
-        .map_err(|error| StartError::P2p {
-            port: p2p.port,
-            error: error.to_string(),
-        })?;
+        .map_err(|error| StartError::P2p(error.to_string()))?;
     let peers = Peers::default();
     peers.register(&mut assembly.registry);
     let mut counted = |what, help, max| {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     time::Duration,
 };
 
@@ -98,11 +98,37 @@ fn what_prevents_a_start_is_one_clear_line() {
         sim_config("").replace("127.0.0.1:0", &address.to_string()),
     )
     .unwrap();
+    // Root, or whoever runs this, sees that it is this process.
+    let me = format!("(process {})", std::process::id());
+    let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    let p2p = format!("[p2p]\nport = {port}");
+    std::fs::write(
+        path("taken_udp.toml"),
+        sim_config("").replace("[p2p]\nenabled = false", &p2p),
+    )
+    .unwrap();
+    // RFC 5737.
+    let foreign = "addr = \"192.0.2.1:0\"\nallow_insecure_lan = true";
+    std::fs::write(
+        path("foreign.toml"),
+        sim_config("").replace("addr = \"127.0.0.1:0\"", foreign),
+    )
+    .unwrap();
     let file_source = "[[channel]]\nid = 3\nsource = { kind = \"file\", path = \"missing.mp4\" }\n";
-    std::fs::write(path("file.toml"), file_source).unwrap();
+    let listen = "[p2p]\nenabled = false\n[[listen]]\naddr = \"127.0.0.1:0\"\n";
+    std::fs::write(path("file.toml"), format!("{listen}{file_source}")).unwrap();
     std::fs::write(path("no_channel.toml"), "[http]\nmax_viewers = 3\n").unwrap();
     for (config, words) in [
-        ("taken.toml", vec!["cannot listen on", "in use"]),
+        (
+            "taken.toml",
+            vec!["cannot listen on", "in use by", &me, "[[listen]] addr"],
+        ),
+        (
+            "taken_udp.toml",
+            vec!["UDP port", "in use by", &me, "[p2p] port"],
+        ),
+        ("foreign.toml", vec!["192.0.2.1", "no such address"]),
         (
             "file.toml",
             vec!["channel 3", "missing.mp4", "No such file"],
@@ -123,6 +149,9 @@ fn what_prevents_a_start_is_one_clear_line() {
             assert!(errors.contains(word), "{config}: {word} in {errors}");
         }
         assert!(output.stdout.is_empty(), "{config}");
+        let is_port = config.contains("taken") || config == "foreign.toml";
+        let made = directory.path().join("peercam-data").exists();
+        assert!(!is_port || !made, "{config}: nothing is left behind");
     }
 }
 

@@ -55,6 +55,7 @@ mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 pub mod permits;
+mod port;
 pub mod socket_table;
 mod sources;
 pub mod tcp;
@@ -68,3 +69,4 @@ pub use dial::{ParseRootsError, Tls};
 pub use entrance::{ProvenSources, Ticket, UnauthenticatedLimiter};
 pub use exchange::{ExchangeError, Limits, request_once};
 pub use metrics::{Metrics, ReasonCounter};
+pub use port::{Holder, PortError, ReservedUdpPort};

@@ -5,29 +5,63 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+/// A socket of this machine, as its row says.
+pub(crate) struct Row {
+    /// Its own address.
+    pub(crate) local: (IpAddr, u16),
+    /// The other end's; unspecified and 0 if there is none.
+    remote: (IpAddr, u16),
+    /// State of TCP, as the kernel numbers them (`include/net/tcp_states.h`).
+    pub(crate) state: u8,
+    /// User who made it.
+    pub(crate) user: u32,
+    /// Number by which `/proc/PID/fd` names it.
+    pub(crate) inode: u64,
+}
+
+impl Row {
+    /// Reads a row; `None` for the heading.
+    fn parse(line: &str) -> Option<Self> {
+        let columns: Vec<_> = line.split_ascii_whitespace().collect();
+        Some(Self {
+            local: address(columns.get(1)?)?,
+            remote: address(columns.get(2)?)?,
+            state: u8::from_str_radix(columns.get(3)?, 16).ok()?,
+            user: columns.get(7)?.parse().ok()?,
+            inode: columns.get(9)?.parse().ok()?,
+        })
+    }
+}
+
+/// Rows of a table. A socket that nobody has any more is shown as one of user 0, without an inode,
+/// and is none.
+fn rows(table: &str) -> impl Iterator<Item = Row> {
+    let rows = table.lines().filter_map(Row::parse);
+    rows.filter(|row| row.inode != 0)
+}
+
+/// Reads the rows of the tables of this protocol (`tcp` or `udp`), of both families.
+pub(crate) fn read(protocol: &str) -> Vec<Row> {
+    let tables = ["", "6"].map(|family| {
+        fs::read_to_string(format!("/proc/net/{protocol}{family}")).unwrap_or_default()
+    });
+    tables.iter().flat_map(|table| rows(table)).collect()
+}
+
 /// Returns the user of this machine that has the other end of a connection on loopback; `None` if that cannot
 /// be said, as when the other end is closed already.
 ///
 /// It reads a table of the kernel, which takes a moment.
 pub fn user_of(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .find_map(|table| find(&table, peer, own))
+    find(read("tcp").into_iter(), peer, own)
 }
 
 /// Looks for the socket that is bound to `peer` and connected to `own`.
-fn find(table: &str, peer: SocketAddr, own: SocketAddr) -> Option<u32> {
+fn find(mut rows: impl Iterator<Item = Row>, peer: SocketAddr, own: SocketAddr) -> Option<u32> {
     let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
     let wanted = (canonical(peer), canonical(own));
-    table.lines().skip(1).find_map(|line| {
-        let columns: Vec<_> = line.split_ascii_whitespace().collect();
-        let (local, remote) = (columns.get(1)?, columns.get(2)?);
-        let (user, inode) = (columns.get(7)?, columns.get(9)?);
-        let found = (address(local)?, address(remote)?);
-        // A socket that nobody has any more is shown as one of user 0, without an inode.
-        (found == wanted && *inode != "0").then(|| user.parse().ok())?
-    })
+    let found = rows.find(|row| (row.local, row.remote) == wanted);
+    found.map(|row| row.user)
 }
 
 /// `0100007F:1F90`: words as the machine has them in memory, and the port.
@@ -85,10 +119,16 @@ mod tests {
             5: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:8706 \
             01 00000000:00000000 00:00000000 00000000  1000        0 123456 1 0 20 4 30 10 -1\n";
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        assert_eq!(find(table, loopback(8080), loopback(34566)), Some(1000));
-        assert_eq!(find(table, loopback(8081), loopback(34566)), None);
+        assert_eq!(
+            find(rows(table), loopback(8080), loopback(34566)),
+            Some(1000)
+        );
+        assert_eq!(find(rows(table), loopback(8081), loopback(34566)), None);
         let orphan = table.replace(" 123456 ", " 0 ");
-        assert_eq!(find(&orphan, loopback(8080), loopback(34566)), None);
-        assert_eq!(find("garbage\n\n: :\n", loopback(1), loopback(2)), None);
+        assert_eq!(find(rows(&orphan), loopback(8080), loopback(34566)), None);
+        assert_eq!(
+            find(rows("garbage\n\n: :\n"), loopback(1), loopback(2)),
+            None
+        );
     }
 }

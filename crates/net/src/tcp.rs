@@ -18,7 +18,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::ConnectionEntry;
+use super::{
+    ConnectionEntry,
+    port::{PortError, Protocol},
+};
 
 /// Bytes that may wait unsent in the kernel for one peer: enough for a quarter of a second at
 /// 4 Mbit/s, so that a viewer that is slow skips early instead of watching old pictures.
@@ -41,10 +44,11 @@ impl Listener {
     /// Binds `address`; port 0 takes a free one.
     ///
     /// # Errors
-    /// Whatever the system says, such as that the address is in use.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
-        let address = socket.local_addr()?;
+    /// [`PortError`], such as that another program has it.
+    pub async fn bind(address: SocketAddr) -> Result<Self, PortError> {
+        let failed = |error| PortError::new(Protocol::Tcp, address, error);
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
         Ok(Self {
             socket,
             address,
