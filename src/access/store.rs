@@ -54,10 +54,7 @@ pub enum StoreError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A data directory in which nothing was ever kept.
-    #[error(
-        "there is no device in {}; name its configuration with --config",
-        .0.display()
-    )]
+    #[error("there is no device in {}", .0.display())]
     NoDevice(PathBuf),
     /// A secret is not what was written.
     #[error(
@@ -109,6 +106,14 @@ impl SecretStore {
         }
         files::check_directory(&store.directory, 0o077)?;
         Ok(store)
+    }
+
+    /// Returns whether there is a store in this data directory, in order or not.
+    pub fn is_there(data_dir: &Path) -> bool {
+        let store = Self {
+            directory: data_dir.join("access"),
+        };
+        !store.is_missing()
     }
 
     /// The store in this data directory, if there is one.

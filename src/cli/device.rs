@@ -37,16 +37,34 @@ impl Device {
         token
     }
 
-    /// Its secrets, made if it has none yet.
-    pub(super) fn open(&self) -> Result<(DataDir, SecretStore), CliError> {
-        let data_dir = DataDir::open(&self.config.data_dir)?;
+    /// Its secrets. A device that has none yet gets them if its configuration was named, or if it
+    /// `may_be_new`: whoever forgot `--config` must not get a second device.
+    pub(super) fn open(&self, may_be_new: bool) -> Result<(DataDir, SecretStore), CliError> {
+        let data_dir = &self.config.data_dir;
+        let may_be_made = may_be_new || !self.option.is_empty();
+        if SecretStore::is_there(data_dir) || !may_be_made {
+            return self.existing();
+        }
+        let data_dir = DataDir::open(data_dir)?;
         let store = SecretStore::open(data_dir.path())?;
+        eprintln!(
+            "peercam: a new device was made in {}; it runs with: peercam{}",
+            data_dir.path().display(),
+            self.option
+        );
         Ok((data_dir, store))
     }
 
     /// Its secrets, if there is such a device.
     pub(super) fn existing(&self) -> Result<(DataDir, SecretStore), CliError> {
-        let store = SecretStore::existing(&self.config.data_dir)?;
-        Ok((DataDir::open(&self.config.data_dir)?, store))
+        let data_dir = &self.config.data_dir;
+        if !SecretStore::is_there(data_dir) {
+            return Err(CliError::NoDevice {
+                data_dir: data_dir.clone(),
+                option: self.option.clone(),
+            });
+        }
+        let store = SecretStore::existing(data_dir)?;
+        Ok((DataDir::open(data_dir)?, store))
     }
 }

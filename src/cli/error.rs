@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, path::PathBuf};
 
 #[cfg(feature = "client")]
 use super::viewer::ViewerError;
@@ -19,6 +19,14 @@ pub enum CliError {
     /// The device's secrets cannot be used.
     #[error(transparent)]
     SecretStore(#[from] StoreError),
+    /// A device that was not made yet, or is kept elsewhere.
+    #[error("there is no device in {}: {}", data_dir.display(), no_device(option))]
+    NoDevice {
+        /// The directory in which it would be.
+        data_dir: PathBuf,
+        /// Option that named its configuration; empty if nothing did.
+        option: String,
+    },
     /// A viewer is not paired or revoked.
     #[error(transparent)]
     Pair(#[from] PairError),
@@ -49,4 +57,12 @@ impl CliError {
             error,
         }
     }
+}
+
+/// Advice about a device that is not there.
+fn no_device(option: &str) -> String {
+    if option.is_empty() {
+        return "did you mean --config FILE? (peercam pair NAME --new makes one here)".to_owned();
+    }
+    format!("it is made by its first run (peercam{option}), or by peercam pair NAME{option}")
 }

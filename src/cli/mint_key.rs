@@ -50,7 +50,7 @@ impl MintKeyOptions {
                 "local is this device itself; choose another name for a back end".to_owned(),
             ));
         }
-        let (data_dir, store) = device.open()?;
+        let (data_dir, store) = device.open(false)?;
         let secrets = store.secrets()?;
         let (epoch, ceiling) = store.update(|revocations, _| {
             let is_new = revocations.epoch(&self.issuer).is_none();

@@ -35,7 +35,7 @@ pub struct PairOptions {
     #[arg(required_unless_present = "list", value_parser = viewer_name)]
     name: Option<String>,
     /// Lists the viewers that were paired. It shows no key.
-    #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer"])]
+    #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer", "new"])]
     list: bool,
     /// What it may do: live, playback, download, voice, command, feedback, metrics, admin, or all.
     #[arg(long, value_name = "SCOPE,…", default_value = USUAL_SCOPES, value_parser = scopes)]
@@ -49,6 +49,9 @@ pub struct PairOptions {
     /// The only viewer that may use it, by its endpoint id. It is good for P2P only then.
     #[arg(long, value_name = "ID")]
     peer: Option<EndpointId>,
+    /// Makes the device, if there is none and no configuration is named (--config).
+    #[arg(long)]
+    new: bool,
 }
 
 /// Options of `peercam revoke`.
@@ -138,7 +141,7 @@ impl PairOptions {
     }
 
     fn pair(self, device: &Device) -> Result<(), CliError> {
-        let (data_dir, store) = device.open()?;
+        let (data_dir, store) = device.open(self.new)?;
         let now = Clock::start().date();
         let claims = Claims {
             id: random_id()?,

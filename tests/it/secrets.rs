@@ -223,8 +223,70 @@ fn revoking_where_there_is_no_device_is_an_error() {
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(errors.contains("there is no device in"), "{errors}");
+        assert!(errors.contains("made by its first run"), "{errors}");
     }
     assert!(!directory.path().join("peercam-data").exists());
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn nobody_gets_a_second_device_by_forgetting_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_it = |arguments: &[&str]| {
+        let mut program = program();
+        let output = program.args(arguments).current_dir(directory.path());
+        let output = output.output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for arguments in [
+        &["pair", "bob"][..],
+        &["pair", "--list"],
+        &["mint-key", "shop"],
+        &["revoke", "bob"],
+    ] {
+        let (worked, errors) = in_it(arguments);
+        assert!(!worked, "{arguments:?}");
+        for words in ["no device in peercam-data", "--config FILE?", "--new"] {
+            assert!(errors.contains(words), "{arguments:?}: {errors}");
+        }
+        assert!(!directory.path().join("peercam-data").exists());
+    }
+    let (worked, errors) = in_it(&["pair", "bob", "--new"]);
+    assert!(
+        worked && errors.contains("a new device was made in"),
+        "{errors}"
+    );
+    // From now on there is one.
+    for arguments in [
+        &["pair", "eve"][..],
+        &["pair", "ann", "--new"],
+        &["mint-key", "shop"],
+        &["revoke", "bob"],
+    ] {
+        let (worked, errors) = in_it(arguments);
+        assert!(worked && !errors.contains("new device"), "{errors}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_named_means_its_device() {
+    for arguments in [&["pair", "bob"], &["mint-key", "shop"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("camera.toml");
+        fs::write(&path, config("")).unwrap();
+        let output = program()
+            .args(arguments)
+            .arg("--config")
+            .arg(&path)
+            .output();
+        let output = output.unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        assert!(errors.contains("a new device was made in"), "{errors}");
+    }
 }
 
 #[test]
