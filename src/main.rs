@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
     budget::Budget,
-    cli::{self, Cli, Command, Signals},
+    cli::{self, CheckOptions, Cli, Command, RunOptions, Signals},
     config::Config,
     daemon::{self, Daemon},
     log::{Log, LogLines},
@@ -27,7 +27,8 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let is_daemon = matches!(cli.command, Some(Command::Run) | None);
+    let run_options = cli.run_options();
+    let is_daemon = matches!(run_options, Ok(Some(_)));
     // Without a thread it is written as commands do.
     let log = if is_daemon {
         Log::queued().unwrap_or(Log::Direct)
@@ -45,10 +46,12 @@ fn main() -> ExitCode {
         .init();
     boundary::install();
     let config = cli.options.config.as_deref();
-    let result = match cli.command {
-        Some(Command::Check) => check(config),
-        Some(Command::Run) | None => run(config, &log),
-        Some(command) => command.perform(config).map_err(Into::into),
+    let result = match (run_options, cli.command) {
+        (Err(error), _) => Err(error.into()),
+        (Ok(Some(options)), _) => run(config, options, &log),
+        (_, Some(Command::Check(options))) => check(&options, config),
+        (_, Some(command)) => command.perform(config).map_err(Into::into),
+        (Ok(None), None) => Ok(()),
     };
     match result {
         Ok(()) => {
@@ -62,8 +65,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(path: Option<&Path>) -> Result<()> {
-    let path = path.context("name the file to check: peercam check --config FILE")?;
+fn check(options: &CheckOptions, named: Option<&Path>) -> Result<()> {
+    let path = options.path(named)?;
     let config = Config::load(path)?;
     daemon::check(&config)?;
     // Nobody reading it is no failure.
@@ -77,8 +80,8 @@ fn check(path: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn run(path: Option<&Path>, log: &Log) -> Result<()> {
-    let config = cli::load(path)?;
+fn run(path: Option<&Path>, options: RunOptions, log: &Log) -> Result<()> {
+    let config = options.apply(cli::load(path)?);
     if let Some(doubt) = path.and_then(|path| config.exposed_secret(path)) {
         tracing::warn!("{doubt}");
     }
@@ -97,7 +100,7 @@ fn run(path: Option<&Path>, log: &Log) -> Result<()> {
         .enable_all()
         .build()
         .context("the runtime does not start")?;
-    let data_dir = config.data_dir.clone();
+    let (data_dir, recordings) = (config.data_dir.clone(), config.recordings());
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let daemon = Daemon::start(config).await?;
@@ -110,7 +113,9 @@ fn run(path: Option<&Path>, log: &Log) -> Result<()> {
         }
         let _watchdog =
             Watchdog::start(watchdog::LIMIT, &data_dir).context("the watchdog does not start")?;
-        let text = announcement(&daemon, path.is_none())?;
+        let mut text = announcement(&daemon, path.is_none())?;
+        let written = written(&data_dir, recordings.as_deref(), path.is_none());
+        write!(text, "{written}\nCtrl-C stops it.\n")?;
         // Nobody reading it is no reason not to run, nor to wait.
         let _ = boundary::thread(Part::Service, "announcement", move || {
             let mut out = io::stdout().lock();
@@ -191,9 +196,26 @@ fn announcement(daemon: &Daemon, is_default: bool) -> io::Result<Vec<u8>> {
             out,
             "Ask it:\n  curl -X POST '{base}/command?action=inner_define&cmd=get_nvr_list'"
         )?;
-        writeln!(out, "  curl {base}/healthz\n\nCtrl-C stops it.")?;
+        writeln!(out, "  curl {base}/healthz")?;
     }
     Ok(out)
+}
+
+/// Tells a person where the disk is written, and how it is not.
+fn written(data_dir: &Path, recordings: Option<&str>, is_default: bool) -> String {
+    let data_dir = data_dir.display();
+    match (recordings, is_default) {
+        (Some(recordings), true) => format!(
+            "\nIt writes to {data_dir}: the keys of this device, and recordings.\nIt records to {recordings}; peercam --no-record records nothing.\n"
+        ),
+        (Some(recordings), false) => {
+            format!("\nIt records to {recordings}; --no-record records nothing.\n")
+        }
+        (None, true) => {
+            format!("\nIt writes to {data_dir}: the keys of this device. Nothing is recorded.\n")
+        }
+        (None, false) => String::new(),
+    }
 }
 
 /// An address that a player on this machine can use.

@@ -47,15 +47,18 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub options: Options,
+    /// Options of a `peercam` without a command.
+    #[command(flatten)]
+    run: RunOptions,
 }
 
 /// A subcommand.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT (Ctrl-C). A second signal stops it at once.
-    Run,
+    Run(RunOptions),
     /// Checks a configuration file, and the files that it names, without running anything.
-    Check,
+    Check(CheckOptions),
     /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
     /// secret: whoever has it can do what it says.
     Pair(PairOptions),
@@ -76,6 +79,71 @@ pub enum Command {
     Record(RecordCommand),
 }
 
+/// Options of `peercam run`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Records nothing, whatever the configuration says.
+    #[arg(long)]
+    no_record: bool,
+}
+
+/// Options of `peercam check`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// The configuration file; --config names it as well.
+    file: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Returns how the daemon runs; `None` if another command is asked for.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] if that has an option of `run`.
+    pub fn run_options(&self) -> Result<Option<RunOptions>, CliError> {
+        match self.command {
+            None => Ok(Some(self.run)),
+            Some(Command::Run(options)) => Ok(Some(RunOptions {
+                no_record: options.no_record || self.run.no_record,
+            })),
+            Some(_) if self.run.no_record => {
+                let reason = "--no-record is an option of run: only that records";
+                Err(CliError::Usage(reason.to_owned()))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+impl RunOptions {
+    /// The configuration with which it runs.
+    #[cfg_attr(not(feature = "record"), expect(unused_mut))]
+    pub fn apply(self, mut config: Config) -> Config {
+        #[cfg(feature = "record")]
+        if self.no_record {
+            config.record = None;
+        }
+        config
+    }
+}
+
+impl CheckOptions {
+    /// The file to check, which is named once.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] if none is named, or two.
+    pub fn path<'a>(&'a self, named: Option<&'a Path>) -> Result<&'a Path, CliError> {
+        match (self.file.as_deref(), named) {
+            (Some(path), None) | (None, Some(path)) => Ok(path),
+            (Some(_), Some(_)) => Err(CliError::Usage(
+                "two files are named; one is checked at a time: peercam check FILE".to_owned(),
+            )),
+            (None, None) => Err(CliError::Usage(
+                "name the file to check: peercam check FILE".to_owned(),
+            )),
+        }
+    }
+}
+
 impl Command {
     /// Does what a short command says. `Run` and `Check` are not among those. `path` is the
     /// configuration that was named.
@@ -84,7 +152,7 @@ impl Command {
     /// [`CliError`], one clear line.
     pub fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         match self {
-            Self::Run | Self::Check => Ok(()),
+            Self::Run(_) | Self::Check(_) => Ok(()),
             Self::Pair(options) => options.perform(&Device::load(path)?),
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),
@@ -202,11 +270,31 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
             assert_eq!(
                 (cli.command, cli.options.config),
-                (Some(Command::Check), Some("a".into()))
+                (
+                    Some(Command::Check(CheckOptions::default())),
+                    Some("a".into())
+                )
             );
         }
         let bare = Cli::try_parse_from(["peercam"]).expect("no arguments");
         assert_eq!((bare.command, bare.options.config), (None, None));
+    }
+
+    #[test]
+    fn recording_is_left_out_of_a_run_only() {
+        for (line, expected) in [
+            ("peercam", Some(false)),
+            ("peercam --no-record", Some(true)),
+            ("peercam run --no-record", Some(true)),
+            ("peercam --no-record run --config a", Some(true)),
+            ("peercam check a", None),
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let run = cli.run_options().expect(line);
+            assert_eq!(run.map(|run| run.no_record), expected, "{line}");
+        }
+        let cli = Cli::try_parse_from(["peercam", "--no-record", "check", "a"]);
+        assert!(cli.expect("it parses").run_options().is_err());
     }
 
     #[test]

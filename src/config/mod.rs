@@ -41,6 +41,8 @@ pub use source::Source;
 pub use user_define::{Handler, UserDefine};
 
 pub use crate::document::duration;
+#[cfg(feature = "record")]
+use crate::record::Mode;
 use crate::{
     document::{self, Mistake, Table},
     live, talk,
@@ -172,6 +174,17 @@ impl Config {
         doubts
     }
 
+    /// Place and limit of the recordings, in words; `None` if nothing is recorded.
+    pub fn recordings(&self) -> Option<String> {
+        #[cfg(feature = "record")]
+        {
+            let record = self.record.as_ref()?;
+            self.recorded().next().map(|_| record.in_words())
+        }
+        #[cfg(not(feature = "record"))]
+        None
+    }
+
     /// Configuration of a `peercam` without a file: one simulated camera on
     /// 127.0.0.1:34567, of which up to 1 GiB is recorded.
     #[cfg(feature = "sim")]
@@ -222,16 +235,20 @@ impl Config {
 
 #[cfg(feature = "record")]
 impl Config {
+    /// Channels of which something is recorded.
+    fn recorded(&self) -> impl Iterator<Item = &Channel> {
+        let mode = self.record.as_ref().map_or(Mode::Off, |record| record.mode);
+        let channels = self.channels.iter();
+        channels.filter(move |channel| channel.record.unwrap_or(mode) != Mode::Off)
+    }
+
     /// Warning that files end before they are as long as they should be, if they do at the rates of the
     /// cameras.
     fn short_files(&self) -> Option<String> {
         let record = self.record.as_ref()?;
-        let recorded = self
-            .channels
-            .iter()
-            .filter(|channel| channel.record.unwrap_or(record.mode) != crate::record::Mode::Off);
         let quality = record.config.quality;
-        let rate = recorded
+        let rate = self
+            .recorded()
             .map(|channel| channel.source.usual_rate(quality))
             .max()?;
         record.short_files(rate)

@@ -46,6 +46,16 @@ impl Record {
         enabled.unwrap_or(true).then_some(record)
     }
 
+    /// Place and limit of the recordings, in words.
+    pub(super) fn in_words(&self) -> String {
+        let Config { path, limits, .. } = &self.config;
+        let (size, unit) = match limits.max_size {
+            size if size % (1 << 30) == 0 => (size >> 30, "GiB"),
+            size => (size >> 20, "MiB"),
+        };
+        format!("{}, at most {size} {unit}", path.display())
+    }
+
     /// Warning that files end before they are as long as `segment` says, if they do at so many bits a
     /// second.
     pub(super) fn short_files(&self, rate: u32) -> Option<String> {
