@@ -28,7 +28,7 @@ pub struct DataDir {
 pub enum DataDirError {
     /// A path that cannot be made or read, or in which others may write.
     #[error("data_dir: {0}")]
-    File(#[from] FileError),
+    File(FileError),
     /// Another daemon uses it.
     #[error("data_dir: {} is in use by another peercam{}", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Locked {
@@ -37,6 +37,12 @@ pub enum DataDirError {
         /// The process that uses it, if it said so.
         pid: Option<u32>,
     },
+}
+
+impl From<FileError> for DataDirError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
 }
 
 /// Time for which a daemon tries to get its lock: programs that only look whether one runs hold it

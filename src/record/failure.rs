@@ -9,11 +9,17 @@ pub(super) enum Failure {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the card says: {0}")]
-    Card(#[from] HalError),
+    Card(HalError),
     #[error(transparent)]
     Unwritable(#[from] fmp4::Damaged),
     #[error("the files that are being written take all the room there is")]
     NoRoom,
+}
+
+impl From<HalError> for Failure {
+    fn from(error: HalError) -> Self {
+        Self::Card(error)
+    }
 }
 
 impl Failure {

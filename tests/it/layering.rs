@@ -254,6 +254,46 @@ fn the_exchange_stands_on_a_stream_only() {
     assert!(seen > 3, "only {seen} files of it were seen");
 }
 
+/// Variants and structs whose text has the error in it that they also name as their source: who
+/// prints the whole chain prints that twice.
+fn told_twice(code: &str) -> Vec<&str> {
+    let errors = code.split("#[error(").skip(1);
+    let texts = errors.filter_map(|error| error.split_once(")]"));
+    let twice = texts.filter(|(text, item)| {
+        let fields = item.split_once("#[error(").map_or(*item, |(item, _)| item);
+        let is_variant = |line: &&str| !line.trim_start().starts_with("///");
+        let fields = fields.lines().filter(is_variant).take(6);
+        let fields: String = fields.collect::<Vec<_>>().concat();
+        let fields = fields.split("),").next().unwrap_or_default();
+        let is_source = ["#[from]", "#[source]", "source:"];
+        let is_source = is_source.iter().any(|word| fields.contains(word));
+        is_source && text.contains('{')
+    });
+    twice.map(|(text, _)| text).collect()
+}
+
+#[test]
+fn an_error_is_told_once() {
+    for (path, text) in sources() {
+        let twice = told_twice(&text);
+        assert!(twice.is_empty(), "{}: {twice:?}", path.display());
+    }
+    for (code, count) in [
+        ("#[error(\"x: {0}\")]\nX(#[from] Y),\n", 1),
+        (
+            "#[error(\"x: {error}\")]\nX {\n#[source]\nerror: Y,\n},\n",
+            1,
+        ),
+        (
+            "#[error(\"x: {0}\")]\nX(Y),\n#[error(transparent)]\nZ(#[from] Y),\n",
+            0,
+        ),
+        ("#[error(\"x\")]\nX(#[from] Y),\n", 0),
+    ] {
+        assert_eq!(told_twice(code).len(), count, "{code}");
+    }
+}
+
 #[test]
 fn early_data_is_never_used() {
     for (path, text) in sources() {

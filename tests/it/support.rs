@@ -31,13 +31,37 @@ pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_peercam"))
 }
 
-/// Runs the program to its end.
+/// Runs the program to its end. Whatever it says, it says no part of it twice.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    program()
+    let output = program()
         .args(arguments)
         .env_remove("PEERCAM_LOG")
         .output()
-        .expect("the program starts")
+        .expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let twice = errors.lines().find(|line| says_twice(line));
+    assert_eq!(twice, None, "{arguments:?}");
+    output
+}
+
+/// Whether parts of a line, between colons, are there again behind themselves.
+fn says_twice(line: &str) -> bool {
+    let parts: Vec<_> = line.split(": ").collect();
+    let is_repeated = |length: usize| {
+        let mut pairs = parts.windows(2 * length);
+        pairs.any(|pair| pair[..length] == pair[length..])
+    };
+    (1..=parts.len() / 2).any(is_repeated)
+}
+
+#[test]
+fn repeated_parts_are_seen() {
+    for line in ["a: b: b", "data_dir: x: y: x: y", "x: x"] {
+        assert!(says_twice(line), "{line}");
+    }
+    for line in ["a: b", "a: b: a: c", "a", ""] {
+        assert!(!says_twice(line), "{line}");
+    }
 }
 
 /// A running daemon. Dropping it kills it.

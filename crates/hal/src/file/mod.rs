@@ -64,7 +64,7 @@ pub struct FileError {
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error("is neither FLV nor MP4")]
     UnknownContainer,
     #[error("is damaged {0}")]
@@ -80,6 +80,12 @@ enum Problem {
     NoKeyFrame,
     #[error("has neither a video nor an audio track")]
     Empty,
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 fn supported(track: TrackKind) -> &'static str {

@@ -41,7 +41,7 @@ pub(super) enum Ended {
     #[error("the firmware closed the connection")]
     Closed,
     #[error("the connection broke: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     #[error("the firmware ended in the middle of a message")]
     Torn,
     #[error("the firmware stalls in the middle of a message")]
@@ -66,6 +66,12 @@ pub(super) enum Ended {
     Message(#[from] MessageError),
     #[error(transparent)]
     Stream(#[from] StreamError),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Serves a firmware until one of both ends it.
