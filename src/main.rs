@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
     budget::Budget,
-    cli::{self, CheckOptions, Cli, Command, RunOptions, Signals},
+    cli::{self, CheckOptions, Cli, CliError, Command, RunOptions, Signals},
     config::Config,
     daemon::{self, Daemon},
     log::{Log, LogLines},
@@ -56,6 +56,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => {
             log.flush();
+            ExitCode::SUCCESS
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(CliError::OutputClosed)) => {
             ExitCode::SUCCESS
         }
         Err(error) => {

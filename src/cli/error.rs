@@ -42,6 +42,9 @@ pub enum CliError {
         /// The system's error.
         error: io::Error,
     },
+    /// Whoever read the output, such as a player, has closed it: nothing more is wanted.
+    #[error("nobody reads the output any more")]
+    OutputClosed,
     /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
@@ -52,9 +55,13 @@ pub enum CliError {
 
 impl CliError {
     pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Io {
-            what: what.into(),
-            error,
+        move |error| match error.kind() {
+            // No file and no address fails with it.
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Io {
+                what: what.into(),
+                error,
+            },
         }
     }
 }
