@@ -20,7 +20,7 @@ pub enum ClientError {
     #[error("the device cannot be reached over TCP: {}", Tried(.0))]
     Unreachable(Vec<(SocketAddr, io::Error)>),
     /// The device cannot be dialled.
-    #[error("the device cannot be reached: {lost}{}", advice(lost))]
+    #[error("the device cannot be reached: {}{}", why(lost), advice(lost))]
     NotDialled {
         /// Reason of the endpoint.
         lost: CloseReason,
@@ -166,6 +166,14 @@ impl From<RequestError> for ClientError {
     }
 }
 
+/// Reason that a device cannot be dialled.
+fn why(lost: &CloseReason) -> &dyn fmt::Display {
+    match lost {
+        CloseReason::Silent => &"it does not answer",
+        lost => lost,
+    }
+}
+
 /// Advice about a device that cannot be dialled.
 fn advice(lost: &CloseReason) -> &'static str {
     match lost {
@@ -174,6 +182,7 @@ fn advice(lost: &CloseReason) -> &'static str {
         }
         CloseReason::Incompatible => "; update the older one of the two",
         CloseReason::ShuttingDown => "; it may be starting again",
+        CloseReason::AnotherDevice => "; pair again with the device that you mean",
         CloseReason::Closed(_) | CloseReason::ClosedHere | CloseReason::Other(_) => "",
     }
 }

@@ -79,7 +79,7 @@ impl Peers {
             CloseReason::ClosedHere => "ended by the device",
             CloseReason::Silent => "silent",
             CloseReason::Incompatible => "incompatible",
-            CloseReason::Other(_) => "broken",
+            CloseReason::AnotherDevice | CloseReason::Other(_) => "broken",
         });
     }
 }

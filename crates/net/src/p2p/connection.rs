@@ -33,11 +33,14 @@ pub enum CloseReason {
     #[error("the connection was closed here")]
     ClosedHere,
     /// Idle timeout: nothing came from the other end any more.
-    #[error("nothing comes from the other end any more")]
+    #[error("nothing comes from the other end")]
     Silent,
     /// The other end speaks another protocol, or another version of it.
     #[error("the other end does not speak this version of the protocol")]
     Incompatible,
+    /// Whoever answered has another key than the one that was dialled.
+    #[error("another device answers there (it has another key)")]
+    AnotherDevice,
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -219,6 +222,8 @@ impl fmt::Display for Path {
     }
 }
 
+/// The alert of TLS for a peer whose key is not the one that was dialled (RFC 8446): `unknown_ca`.
+const UNKNOWN_KEY: u8 = 48;
 /// The alert of TLS for a peer that speaks none of our protocols (RFC 7301).
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
@@ -239,12 +244,21 @@ pub(super) fn lost(error: &ConnectionError) -> CloseReason {
         ConnectionError::LocallyClosed => CloseReason::ClosedHere,
         ConnectionError::TimedOut | ConnectionError::Reset => CloseReason::Silent,
         ConnectionError::VersionMismatch => CloseReason::Incompatible,
+        // Ours: the other end's would be a `ConnectionClosed`.
+        ConnectionError::TransportError(error) if u64::from(error.code) == alert(UNKNOWN_KEY) => {
+            CloseReason::AnotherDevice
+        }
         ConnectionError::ConnectionClosed(close)
-            if u64::from(close.error_code) == 0x100 + u64::from(NO_APPLICATION_PROTOCOL) =>
+            if u64::from(close.error_code) == alert(NO_APPLICATION_PROTOCOL) =>
         {
             CloseReason::Incompatible
         }
         // The peer may have given its reason here too.
         other => CloseReason::Other(text::line(&other.to_string(), 256)),
     }
+}
+
+/// Error code of QUIC for an alert of TLS (RFC 9001 §4.8).
+fn alert(number: u8) -> u64 {
+    0x100 + u64::from(number)
 }
