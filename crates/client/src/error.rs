@@ -132,6 +132,15 @@ impl ClientError {
         })
     }
 
+    /// Returns whether something broke off of which the device may know why.
+    pub(super) fn is_break(&self) -> bool {
+        match self {
+            Self::Broken | Self::CloseReason(_) => true,
+            Self::OutcomeUnknown(cause) => cause.is_break(),
+            _ => false,
+        }
+    }
+
     /// The one of two addresses' failures to tell of: something that answered says more than nothing.
     pub(super) fn worse(last: Option<Self>, error: Self) -> Self {
         match (last, error) {

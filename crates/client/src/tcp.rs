@@ -85,6 +85,11 @@ impl Connection {
         })
     }
 
+    /// Another connection to the same address.
+    pub(super) async fn again(&self) -> Result<Self, ClientError> {
+        Self::open_soon(self.address, &self.uri).await
+    }
+
     /// Asks what costs nothing and may be asked twice.
     async fn prove(&mut self) -> Result<(), ClientError> {
         match self

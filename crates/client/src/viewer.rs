@@ -9,6 +9,11 @@ use super::{Answer, ClientError, tcp, upload::Upload};
 /// Head start of P2P before a listener on the network is tried too.
 const HEAD_START: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Path that costs the device nothing, and that every viewer may ask for.
+const HEALTH: &str = "/healthz";
+/// Timeout of asking why something broke off.
+const EXPLAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// A viewer that asks a few things and goes: over P2P where the URI says how to dial, else over
 /// TCP. Both know the device by its key or the credential, so neither is weaker.
 pub enum Viewer {
@@ -115,6 +120,30 @@ impl Viewer {
                 session.send(request).await?.checked().await
             }
             Self::Tcp(connection) => connection.send(target, body).await,
+        }
+    }
+
+    /// Returns why something broke off in the middle. The device is asked, which may have ended this
+    /// viewer's access; if it says nothing, the failure is what is known.
+    pub async fn explain(&mut self, failure: ClientError) -> ClientError {
+        if !failure.is_break() {
+            return failure;
+        }
+        let asked = async {
+            match self {
+                Self::P2p(session) => {
+                    let answer = session.send(ClientRequest::get(HEALTH)).await?;
+                    answer.checked().await
+                }
+                Self::Tcp(connection) => {
+                    let mut again = connection.again().await?;
+                    again.get(HEALTH).await
+                }
+            }
+        };
+        match tokio::time::timeout(EXPLAIN_TIMEOUT, asked).await {
+            Ok(Err(error @ (ClientError::Refused { .. } | ClientError::NotAccepted))) => error,
+            _ => failure,
         }
     }
 

@@ -67,6 +67,10 @@ impl ConnectOptions {
             let options = self.options(&uri, None)?;
             let mut viewer = Viewer::open(uri, options).await?;
             let done = until_interrupted(work(&mut viewer)).await;
+            let done = match done {
+                Err(CliError::Viewer(error)) => Err(error.explained_by(&mut viewer).await.into()),
+                done => done,
+            };
             viewer.close().await;
             done
         })

@@ -1,4 +1,4 @@
-use peercam_client::{ClientError, Code, p2p::IdentityError};
+use peercam_client::{ClientError, Code, Viewer, p2p::IdentityError};
 use peercam_proto::credential::ParseUriError;
 
 use crate::cli::CliError;
@@ -20,6 +20,19 @@ pub enum ViewerError {
     /// The key of this viewer's endpoint cannot be used.
     #[error(transparent)]
     Identity(IdentityError),
+}
+
+impl ViewerError {
+    /// The same, with the device's own word for what broke off.
+    pub(super) async fn explained_by(self, viewer: &mut Viewer) -> Self {
+        match self {
+            Self::Client { error, refused } => Self::Client {
+                error: viewer.explain(error).await,
+                refused,
+            },
+            other => other,
+        }
+    }
 }
 
 /// The documented code of a failure, behind its sentence.

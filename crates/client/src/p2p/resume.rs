@@ -152,8 +152,8 @@ impl Stream {
             }
             drop(answer);
             answer = match self.again(&self.target, &mut progress).await? {
-                Some(answer) => answer,
-                None => return self.fail().await,
+                Ok(answer) => answer,
+                Err(error) => return self.send(Err(error)).await,
             };
             let lost = progress.came.elapsed().as_millis();
             let lost = u32::try_from(lost).unwrap_or(u32::MAX);
@@ -191,8 +191,8 @@ impl Stream {
             drop(answer);
             let target = at_offset(&self.target, start + taken);
             answer = match self.again(&target, &mut progress).await? {
-                Some(answer) => answer,
-                None => return self.fail().await,
+                Ok(answer) => answer,
+                Err(error) => return self.send(Err(error)).await,
             };
             // Another length, or another tag, is another file.
             let rest = self.length.and_then(|length| length.checked_sub(taken));
@@ -231,13 +231,19 @@ impl Stream {
         }
     }
 
-    /// Asks once more, until it works or was in vain for too long; `None` then, and if the device is
-    /// there and says no.
-    async fn again(&self, target: &str, progress: &mut Progress) -> Result<Option<Answer>, Gone> {
+    /// Asks once more, until it works or was in vain for too long. Gives the device's word if it is
+    /// there and says no, such as that this viewer was revoked; else how it failed last.
+    async fn again(
+        &self,
+        target: &str,
+        progress: &mut Progress,
+    ) -> Result<Result<Answer, ClientError>, Gone> {
+        let mut last = ClientError::Broken;
         while let Some(next) = progress.next(Instant::now()) {
             let asked = async {
                 tokio::time::sleep_until(next.into()).await;
-                self.session.send(ClientRequest::get(target)).await
+                let sent = self.session.send(ClientRequest::get(target)).await;
+                sent?.checked().await
             };
             let sent = tokio::select! {
                 sent = asked => sent,
@@ -245,14 +251,13 @@ impl Stream {
             };
             progress.answered = Instant::now();
             match sent {
-                Ok(answer) if answer.status() == 200 => return Ok(Some(answer)),
-                Ok(answer) if !may_pass(answer.status()) => return Ok(None),
-                Err(ClientError::Refused { status, .. }) if !may_pass(status) => return Ok(None),
-                Err(ClientError::NotAccepted) => return Ok(None),
-                Ok(_) | Err(_) => {}
+                Ok(answer) if answer.status() == 200 => return Ok(Ok(answer)),
+                Ok(_) => return Ok(Err(ClientError::Broken)),
+                Err(error) if is_final(&error) => return Ok(Err(error)),
+                Err(error) => last = error,
             }
         }
-        Ok(None)
+        Ok(Err(last))
     }
 
     async fn send(&self, piece: Result<Bytes, ClientError>) -> Result<(), Gone> {
@@ -265,10 +270,14 @@ impl Stream {
     }
 }
 
-/// Returns whether a refusal may be one for a moment only: the device is full with a ghost of this viewer
-/// (503), or its camera is starting (502).
-fn may_pass(status: u16) -> bool {
-    matches!(status, 502 | 503)
+/// Returns whether asking again would not help. Some refusals are for a moment only: the device is
+/// full with a ghost of this viewer (503), or its camera is starting (502).
+fn is_final(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { status, .. } => !matches!(status, 502 | 503),
+        ClientError::NotAccepted => true,
+        _ => false,
+    }
 }
 
 /// The value of `offset`.
