@@ -14,6 +14,7 @@ use peercam_client::{
 };
 use peercam_proto::credential::PairingUri;
 
+use super::link_report;
 use crate::cli::{CliError, interrupt::until_interrupted, run};
 
 /// Environment variable with the pairing URI, if no argument gives it.
@@ -66,7 +67,20 @@ impl ConnectOptions {
         run(async {
             let options = self.options(&uri, None)?;
             let mut viewer = Viewer::open(uri, options).await?;
-            let done = until_interrupted(work(&mut viewer)).await;
+            let session = match &viewer {
+                Viewer::P2p(session) => Some(session.clone()),
+                Viewer::Tcp(_) => None,
+            };
+            let losses = async {
+                match &session {
+                    Some(session) => link_report::tell_losses(session).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let done = tokio::select! {
+                done = until_interrupted(work(&mut viewer)) => done,
+                never = losses => match never {},
+            };
             let done = match done {
                 Err(CliError::Viewer(error)) => Err(error.explained_by(&mut viewer).await.into()),
                 done => done,

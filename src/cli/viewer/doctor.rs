@@ -112,6 +112,7 @@ impl DoctorOptions {
         let session = Session::open(uri, options).await?;
         if let Err(error) = session.connected().await {
             report.bad(error);
+            session.close().await;
             return Ok(());
         }
         let took = began.elapsed().as_millis();
@@ -287,6 +288,7 @@ async fn relays_from_here(relays: &Relays, report: &mut Report) -> Result<(), Cl
                 "no relay is reached: {}",
                 error.as_deref().unwrap_or("none answers")
             ));
+            endpoint.close().await;
             return Ok(());
         }
     }

@@ -5,6 +5,7 @@ mod connect;
 mod doctor;
 mod download;
 mod error;
+mod link_report;
 mod proxy;
 mod pull;
 mod snapshot;

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use peercam_client::{
     p2p::{OnFeedback, Session},
-    proxy::{Events, FeedbackUrl, Proxy, Rules},
+    proxy::{BindError, Events, FeedbackUrl, Proxy, Rules},
 };
 use peercam_proto::{
     feedback::Feedback,
@@ -17,7 +17,10 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{self, Part};
 
-use super::connect::{ConnectOptions, SecretArg, pairing_uri};
+use super::{
+    connect::{ConnectOptions, SecretArg, pairing_uri},
+    link_report,
+};
 use crate::cli::{CliError, FFPLAY, interrupt::Signals, run};
 
 /// Options of `peercam proxy`.
@@ -105,20 +108,31 @@ impl ProxyOptions {
         };
         run(async {
             let mut signals = Signals::listen()?;
-            let place = || format!("--listen {}", self.listen);
             let proxy = Proxy::bind(self.listen, rules)
                 .await
-                .map_err(CliError::io(place()))?;
+                .map_err(|error| not_bound(self.listen, &error))?;
             let session = Session::open(uri, options).await?;
-            announce(proxy.address()).map_err(CliError::io("the address cannot be written"))?;
-            tokio::select! {
-                () = proxy.serve(session.clone()) => {}
-                () = signals.next() => {}
+            let announced = announce(proxy.address());
+            if announced.is_ok() {
+                tokio::select! {
+                    () = proxy.serve(session.clone()) => {}
+                    never = link_report::tell_all(&session) => match never {},
+                    () = signals.next() => {}
+                }
             }
             session.close().await;
-            Ok(())
+            announced.map_err(CliError::io("the address cannot be written"))
         })
     }
+}
+
+fn not_bound(address: SocketAddr, error: &BindError) -> CliError {
+    CliError::Usage(match error {
+        BindError::Port(error) => format!(
+            "cannot listen on {address} (TCP): {error}; choose another with --listen ADDRESS (port 0: a free one)"
+        ),
+        BindError::NotLoopback => format!("--listen {address}: {error}"),
+    })
 }
 
 /// Says where it is, for scripts, and to a person what to paste into a player.

@@ -3,7 +3,7 @@
 //! Each request proves itself with a number of its own; the connection's exported keying material
 //! (RFC 8446 §7.5) binds the proof to it. Dialling again belongs to `supervisor`.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -14,6 +14,7 @@ use peercam_net::p2p::{CloseReason, Connection, Stream};
 use peercam_proto::credential::{
     BodyKind, EXPORTER_LABEL, EndpointId, PairingUri, Signed, Transport,
 };
+use tokio::sync::watch;
 
 use crate::{
     Answer, ClientError, answer_in_time, drive,
@@ -88,7 +89,8 @@ pub(super) struct DeviceConnection {
     /// Keying material that makes the connection one of a kind.
     binding: [u8; 32],
     counter: AtomicU32,
-    is_authenticated: AtomicBool,
+    /// Set once the device has let this viewer in.
+    is_authenticated: watch::Sender<bool>,
 }
 
 impl DeviceConnection {
@@ -100,7 +102,7 @@ impl DeviceConnection {
             connection,
             viewer,
             counter: AtomicU32::new(0),
-            is_authenticated: AtomicBool::new(false),
+            is_authenticated: watch::Sender::new(false),
         })
     }
 
@@ -110,7 +112,14 @@ impl DeviceConnection {
 
     /// Returns whether the device has let this viewer in.
     pub(super) fn is_authenticated(&self) -> bool {
-        self.is_authenticated.load(Ordering::Relaxed)
+        *self.is_authenticated.borrow()
+    }
+
+    /// Waits until the device has let this viewer in.
+    pub(super) async fn authenticated(&self) {
+        let mut authenticated = self.is_authenticated.subscribe();
+        // Its sender is here.
+        let _ = authenticated.wait_for(|is_in| *is_in).await;
     }
 
     /// Sends a request on a stream of its own and waits for the head of its answer, whatever
@@ -195,7 +204,8 @@ impl DeviceConnection {
             response.status(),
             StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE
         ) {
-            self.is_authenticated.store(true, Ordering::Relaxed);
+            self.is_authenticated
+                .send_if_modified(|is_in| !std::mem::replace(is_in, true));
         }
         Ok(Answer::plain(response, driver))
     }

@@ -11,4 +11,4 @@ pub use device_connection::ClientRequest;
 pub use feedback::OnFeedback;
 pub use identity::{Identity, IdentityError};
 pub(super) use resume::Kind;
-pub use session::{Options, Session};
+pub use session::{Link, Options, Session};

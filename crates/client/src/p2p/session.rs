@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_net::p2p::{CloseReason, Endpoint, Hints, Relays, Role};
+use peercam_net::p2p::{CloseReason, Endpoint, Hints, Path, Relays, Role};
 use peercam_proto::credential::PairingUri;
 use peercam_task::boundary::{self, Part};
 use tokio::sync::watch;
@@ -53,6 +53,27 @@ struct Shared {
     closed: CancellationToken,
     /// Owns the connection.
     _keeper: boundary::Task,
+}
+
+/// State of a session's connection, for people.
+#[derive(Debug)]
+pub enum Link {
+    /// The device is dialled for the first time.
+    Looking,
+    /// The device has let this viewer in.
+    Connected {
+        /// Way to it.
+        path: Path,
+        /// Round trip time of that way.
+        rtt: Option<Duration>,
+    },
+    /// There is no connection, and the device is dialled again.
+    Away {
+        /// Reason.
+        error: ClientError,
+        /// Interval at which it is dialled at the latest.
+        again: Duration,
+    },
 }
 
 impl Session {
@@ -130,6 +151,52 @@ impl Session {
         match &*self.shared.state.borrow() {
             State::Up(device) => device.connection().path().map(|path| path.to_string()),
             State::Dialling | State::Down(_) => None,
+        }
+    }
+
+    /// Calls `changed` with the state of the connection, now and whenever it is another one. A
+    /// device that does not answer for a while counts as away. Never returns while the session is
+    /// kept.
+    pub async fn watch(&self, mut changed: impl FnMut(Link)) {
+        let mut state = self.shared.state.clone();
+        let away = |down: Down| Link::Away {
+            again: down.pause(),
+            error: down.into(),
+        };
+        loop {
+            let now = state.borrow_and_update().clone();
+            match now {
+                State::Dialling => {
+                    changed(Link::Looking);
+                    match tokio::time::timeout(FIRST_PATIENCE, state.changed()).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(_)) => return,
+                        Err(_) => changed(away(Down::CloseReason(CloseReason::Silent))),
+                    }
+                }
+                State::Down(down) => changed(away(down)),
+                State::Up(device) => {
+                    let connection = device.connection();
+                    let connected = |path: &Path| {
+                        let (path, rtt) = (path.clone(), connection.rtt());
+                        changed(Link::Connected { path, rtt });
+                    };
+                    let paths = async {
+                        device.authenticated().await;
+                        connection.watch_path(connected).await;
+                    };
+                    tokio::select! {
+                        () = paths => {}
+                        changed = state.changed() => match changed {
+                            Ok(()) => continue,
+                            Err(_) => return,
+                        },
+                    }
+                }
+            }
+            if state.changed().await.is_err() {
+                return;
+            }
         }
     }
 

@@ -61,6 +61,16 @@ pub(super) enum Down {
     Refused { status: u16, reason: String },
 }
 
+impl Down {
+    /// Interval at which the device is dialled again at the latest.
+    pub(super) fn pause(&self) -> Duration {
+        match self {
+            Self::CloseReason(_) => PAUSE,
+            Self::NotAccepted | Self::Refused { .. } => PAUSE_OF_REFUSED,
+        }
+    }
+}
+
 impl From<Down> for ClientError {
     fn from(down: Down) -> Self {
         match down {
@@ -106,7 +116,7 @@ impl Supervisor {
             let began = Instant::now();
             match self.watch_over(&device).await {
                 Next::Replaced(new) => {
-                    tracing::info!("the device was dialled again");
+                    tracing::debug!("the device was dialled again");
                     // What waits on the old one fails now, and is asked for again.
                     device.connection().close("replaced");
                     device = new;
@@ -129,7 +139,7 @@ impl Supervisor {
 
     fn say_down(&self, down: Down) {
         let error = ClientError::from(down.clone());
-        tracing::warn!(%error, "not connected to the device; dialling");
+        tracing::debug!(%error, "not connected to the device; dialling");
         self.state.send_replace(State::Down(down));
     }
 
@@ -190,7 +200,7 @@ impl Supervisor {
             None => Arc::new(Nobody),
         };
         let say_path = connection.watch_path(|path| {
-            tracing::info!(%path, "connected to the device");
+            tracing::debug!(%path, "connected to the device");
         });
         tokio::select! {
             down = self.authenticate(device) => Next::Nothing(down),
@@ -224,7 +234,7 @@ impl Supervisor {
     async fn dial_when_silent(&self, connection: &Connection) -> Arc<DeviceConnection> {
         loop {
             let count = silent_for(connection, SILENCE_TIMEOUT).await;
-            tracing::info!("nothing comes from the device; dialling it beside");
+            tracing::debug!("nothing comes from the device; dialling it beside");
             tokio::select! {
                 device = self.dial() => return device,
                 () = more_than(connection, count) => {}

@@ -7,13 +7,13 @@ mod poster;
 mod requests;
 mod tail;
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Instant};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use peercam_net::{
-    ConnectionEntry, Connections, Metrics, Standing, Timeouts, socket_table, sweep,
+    ConnectionEntry, Connections, Metrics, PortError, Standing, Timeouts, socket_table, sweep,
     tcp::{self, Connection, Listener},
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
@@ -46,6 +46,19 @@ pub struct Rules {
     pub feedback_url: Option<FeedbackUrl>,
 }
 
+/// Reason that a proxy does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The port cannot be had.
+    #[error("{0}")]
+    Port(PortError),
+    /// The address is one that others reach, and the rules do not allow that.
+    #[error(
+        "whoever reaches this proxy watches with your credential, so it must be on loopback (127.0.0.1 or [::1]); --allow-insecure-lan lets everybody"
+    )]
+    NotLoopback,
+}
+
 /// A proxy that is bound.
 pub struct Proxy {
     listener: Listener,
@@ -56,15 +69,12 @@ impl Proxy {
     /// Binds the address.
     ///
     /// # Errors
-    /// Whatever the system says, and that the address is not loopback, unless the rules allow
-    /// that.
-    pub async fn bind(address: SocketAddr, rules: Rules) -> io::Result<Self> {
-        let listener = Listener::bind(address).await?;
+    /// [`BindError`].
+    pub async fn bind(address: SocketAddr, rules: Rules) -> Result<Self, BindError> {
+        let listener = Listener::bind(address).await.map_err(BindError::Port)?;
         let is_loopback = listener.address().ip().to_canonical().is_loopback();
         if !is_loopback && !rules.allow_insecure_lan {
-            return Err(io::Error::other(
-                "whoever reaches this proxy watches with your credential, so it must be on loopback (127.0.0.1 or [::1]); --allow-insecure-lan lets everybody",
-            ));
+            return Err(BindError::NotLoopback);
         }
         Ok(Self { listener, rules })
     }
