@@ -23,6 +23,10 @@ use super::{
 };
 use crate::cli::{CliError, FFPLAY, interrupt::Signals, run};
 
+/// Address of a proxy if nothing is said: none of those that a daemon has by default or in the
+/// shipped configurations, so that both run on one machine.
+const DEFAULT_LISTEN: &str = "127.0.0.1:34600";
+
 /// Options of `peercam proxy`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ProxyOptions {
@@ -30,7 +34,7 @@ pub struct ProxyOptions {
     /// PEERCAM_URI is read.
     uri: Option<SecretArg>,
     /// Where players and scripts of this machine find it.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:34568")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
     /// A web page that may use it, by its origin: scheme, host and port. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
@@ -148,4 +152,26 @@ fn announce(address: SocketAddr) -> io::Result<()> {
         )?;
     }
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn no_shipped_configuration_has_the_port_of_the_proxy() {
+        let address: SocketAddr = DEFAULT_LISTEN.parse().expect("an address");
+        let port = address.port().to_string();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut seen = 0;
+        for file in fs::read_dir(directory).expect("configurations") {
+            let path = file.expect("a file").path();
+            let text = fs::read_to_string(&path).expect("text");
+            assert!(!text.contains(&port), "{}", path.display());
+            seen += usize::from(text.contains("34567"));
+        }
+        assert!(seen > 0, "ports are written so");
+    }
 }
