@@ -154,6 +154,8 @@ fn address(value: Value<'_>) -> Option<SocketAddr> {
 /// Address of which the port was left out, or the host, or of which that is given by its name.
 fn meant(text: &str) -> Option<SocketAddr> {
     const PORT: &str = "34567";
+    let text = text.strip_prefix("http://").unwrap_or(text);
+    let text = text.trim_end_matches('/');
     let (host, port) = match text.parse::<IpAddr>() {
         Ok(_) => (text, PORT),
         Err(_) => text.rsplit_once(':').unwrap_or((text, PORT)),

@@ -23,6 +23,8 @@ mod source;
 mod user_define;
 
 use std::{
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -107,10 +109,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake: file, line, key and what is allowed.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let mistake = Mistake::general(format!("cannot be read: {error}"));
-            ConfigError::new(path, vec![mistake])
-        })?;
+        let text = text_of(path);
+        let text = text.map_err(|why| ConfigError::new(path, vec![Mistake::general(why)]))?;
         Self::parse(&text, path)
     }
 
@@ -231,6 +231,26 @@ impl Config {
             channels: Vec::new(),
         }
     }
+}
+
+/// Bytes that no configuration has.
+const TOO_LARGE: u64 = 1 << 20;
+
+/// Reads a file that may be any; the reason if it can be no configuration.
+fn text_of(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(TOO_LARGE).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 == TOO_LARGE {
+        return Err("is too large for a configuration; is it the right file?".to_owned());
+    }
+    let is_utf_16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let why = if is_utf_16 {
+        "is text in UTF-16, and a configuration is in UTF-8: save it so"
+    } else {
+        "is no text in UTF-8, as a configuration is; is it the right file?"
+    };
+    String::from_utf8(bytes).map_err(|_| why.to_owned())
 }
 
 #[cfg(feature = "record")]

@@ -73,7 +73,7 @@ impl P2p {
                 .filter_map(|url| url.accept(Relays::parse_url(url.string()?)))
                 .collect(),
             relay_token: relay_token(table.get("relay_token")),
-            relay_ca: table.get("relay_ca").string().map(|path| base.join(path)),
+            relay_ca: table.get("relay_ca").path().map(|path| base.join(path)),
         };
         enabled.unwrap_or(true).then_some(p2p)
     }

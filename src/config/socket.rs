@@ -35,7 +35,7 @@ pub(super) fn read(table: &mut Table<'_>, base: &Path) -> Option<Source> {
     let users = users.filter_map(user).collect();
     let value = path;
     // One socket has one path, also where it is written `./a.sock`.
-    let path: PathBuf = base.join(value.string()?).components().collect();
+    let path: PathBuf = base.join(value.path()?).components().collect();
     if path.as_os_str().len() > LONGEST_PATH {
         value.refuse(format!(
             "{LONGEST_PATH} bytes are the most that the path of a socket may have"

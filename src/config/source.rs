@@ -96,7 +96,7 @@ impl Kind {
                 if !path.is_there() {
                     table.peek("kind").refuse("a file source needs a path");
                 }
-                let path = base.join(path.string()?);
+                let path = base.join(path.path()?);
                 Some(Source::File { path })
             }
             Self::Socket => super::socket::read(table, base),

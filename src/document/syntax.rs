@@ -18,39 +18,89 @@ pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Mistake>> {
 
 fn line_at(text: &str, at: usize) -> &str {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    text[start..].lines().next().unwrap_or_default().trim()
+    text[start..].lines().next().unwrap_or_default()
 }
 
 /// The key that a line begins with. The rest of the line might be a secret.
 fn key_of(line: &str) -> &str {
-    let key = line.split_once('=').map(|(key, _)| key.trim_end());
+    let key = line.split_once('=').map(|(key, _)| key.trim());
     key.unwrap_or_default()
 }
 
+/// Marks that some keyboards give in place of those of TOML.
+const FULL_WIDTH: [char; 9] = ['＝', '＂', '＇', '［', '］', '｛', '｝', '，', '＃'];
+/// Marks that look like a space, or like nothing.
+const UNSEEN: [char; 5] = ['\u{a0}', '\u{3000}', '\u{200b}', '\u{202f}', '\u{feff}'];
+
+/// What was probably meant: the first of these that fits.
 fn hint(text: &str, line: &str, message: &str) -> Option<&'static str> {
-    let value = line.split_once('=').map_or(line, |(_, value)| value);
-    let is_escape = value.find('"') < value.find('\\') && value.contains('"');
-    if text.trim_start().starts_with('{') {
-        Some(
+    let (raw, line) = (line, line.trim());
+    let value = line.split_once('=').map_or(line, |(_, value)| value).trim();
+    let bare = value.trim_end_matches([',', ';']);
+    let starts = |marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
+    let whole = text.trim_start();
+    let hints = [
+        (
+            text.contains('\0'),
+            "this is no text; is it the right file?",
+        ),
+        (
+            whole.starts_with("peercam:"),
+            "this is a pairing URI, which viewers have, and no configuration",
+        ),
+        (
+            whole.starts_with('{') || whole.starts_with("[{") || whole.starts_with("[\n"),
             "this looks like JSON, and a configuration is TOML: key = value, as in config/minimal.toml",
-        )
-    } else if is_yaml(line) {
-        Some(
+        ),
+        (
+            whole.starts_with('<'),
+            "this looks like XML, and a configuration is TOML: key = value, as in config/minimal.toml",
+        ),
+        (
+            starts(&["//", ";", "/*", "--"]) && line != "---",
+            "a comment begins with #",
+        ),
+        (
+            is_yaml(line),
             "this looks like YAML, and a configuration is TOML: key = value, and [name] above a table, as in config/minimal.toml",
-        )
-    } else if line.contains(['“', '”', '„', '‘', '’']) {
-        Some("quotes of TOML are straight: \"…\" or '…'")
-    } else if message.starts_with("duplicate key") && line.starts_with('[') {
-        Some(
+        ),
+        (
+            line.contains(['“', '”', '„', '‘', '’', '«', '»']),
+            "quotes of TOML are straight: \"…\" or '…'",
+        ),
+        (
+            line.contains(FULL_WIDTH),
+            "marks of TOML are those of an English keyboard: = \" [ ] { } , #",
+        ),
+        (
+            raw.contains(UNSEEN),
+            "there is a mark in this line that looks like a space or like nothing, as pages and chats have them: write the line anew",
+        ),
+        (
+            message.starts_with("duplicate key") && line.starts_with('['),
             "a table is there once; where there may be several, each is written with two brackets, as in [[channel]]",
-        )
-    } else if is_escape {
-        Some(
+        ),
+        (
+            value.find('"') < value.find('\\') && value.contains('"'),
             "in \"…\" a backslash begins an escape: write such a text in '…', and a path with / or in '…'",
-        )
-    } else {
-        None
-    }
+        ),
+        (
+            ["true", "false", "yes", "no", "on", "off"]
+                .iter()
+                .any(|word| bare.eq_ignore_ascii_case(word)),
+            "it is true or false, in small letters and without a mark behind it",
+        ),
+        (
+            value.starts_with(|c: char| c.is_alphabetic() || c == '/'),
+            "a text stands in quotes: key = \"text\"",
+        ),
+        (
+            line.ends_with([',', ';']),
+            "a line ends without a comma or semicolon",
+        ),
+    ];
+    let mut hints = hints.into_iter();
+    hints.find_map(|(is_so, hint)| is_so.then_some(hint))
 }
 
 /// Returns whether a line is `key: value` or an element of a list.

@@ -149,8 +149,16 @@ impl<'a> Value<'a> {
 
     /// A path that is not empty.
     pub(crate) fn directory(self) -> Option<PathBuf> {
-        let path = Some(self.string()?).filter(|path| !path.is_empty());
+        let path = Some(self.path()?).filter(|path| !path.is_empty());
         self.accept(path.map(PathBuf::from).ok_or("a directory is needed"))
+    }
+
+    /// A path, in which nothing is replaced as a shell does.
+    pub(crate) fn path(self) -> Option<&'a str> {
+        let path = self.string()?;
+        let is_for_shell = path == "~" || path.starts_with("~/") || path.starts_with('$');
+        let message = "no shell reads this: write the whole path in place of ~ or a variable";
+        self.accept((!is_for_shell).then_some(path).ok_or(message))
     }
 }
 

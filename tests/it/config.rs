@@ -486,12 +486,137 @@ fn what_was_probably_meant_is_told() {
             ":1: data_dir:",
             "straight",
         ),
+        (
+            format!("[[listen]]\naddr = \"http://127.0.0.1:80/\"\n{CHANNEL}"),
+            ":2: addr:",
+            "did you mean \"127.0.0.1:80\"?",
+        ),
+        (
+            format!("[record]\nsegment = 60\n{CHANNEL}"),
+            ":2: segment:",
+            "such as \"60s\"",
+        ),
+        (
+            format!("[record]\nmax_size = 28\n{CHANNEL}"),
+            ":2: max_size:",
+            "such as \"28GiB\"",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = \"rtsp://192.0.2.1/main\"\n".to_owned(),
+            ":3: source:",
+            "{ kind = \"rtsp\", url = \"rtsp://HOST/PATH\" }",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = { kind = \"RTSP\" }\n".to_owned(),
+            ":3: kind:",
+            "did you mean \"rtsp\"?",
+        ),
+        ("channel:\n\tid: 0\n".to_owned(), ":1:", "looks like YAML"),
+        ("[{\"id\": 0}]\n".to_owned(), ":1:", "looks like JSON"),
+        (
+            "<?xml version=\"1.0\"?>\n<channel/>\n".to_owned(),
+            ":1:",
+            "looks like XML",
+        ),
+        ("peercam:1?c=abc&d=def\n".to_owned(), ":1:", "a pairing URI"),
+        (
+            format!("// the front door\n{CHANNEL}"),
+            ":1:",
+            "a comment begins with #",
+        ),
+        (
+            format!("; the front door\n{CHANNEL}"),
+            ":1:",
+            "a comment begins with #",
+        ),
+        (
+            format!("data_dir = data\n{CHANNEL}"),
+            ":1: data_dir:",
+            "a text stands in quotes",
+        ),
+        (
+            format!("data_dir = /var/lib/peercam\n{CHANNEL}"),
+            ":1: data_dir:",
+            "a text stands in quotes",
+        ),
+        (
+            format!("[p2p]\nenabled = False\n{CHANNEL}"),
+            ":2: enabled:",
+            "true or false, in small letters",
+        ),
+        (
+            format!("[p2p]\nenabled = no\n{CHANNEL}"),
+            ":2: enabled:",
+            "true or false, in small letters",
+        ),
+        (
+            format!("[p2p]\nport = 5,\n{CHANNEL}"),
+            ":2: port:",
+            "without a comma",
+        ),
+        (
+            format!("data_dir ＝ \"data\"\n{CHANNEL}"),
+            ":1:",
+            "an English keyboard",
+        ),
+        (
+            format!("[p2p]\n\u{a0}port = 5\n{CHANNEL}"),
+            ":2:",
+            "looks like a space",
+        ),
+        (
+            format!("data_dir = \"~/peercam\"\n{CHANNEL}"),
+            ":1: data_dir:",
+            "write the whole path",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = { kind = \"file\", path = \"$HOME/a.mp4\" }\n"
+                .to_owned(),
+            ":3: path:",
+            "write the whole path",
+        ),
     ] {
         let error = refused(&text);
         assert_eq!(error.lines().count(), 1, "{text}: {error}");
         assert!(error.starts_with(&format!("camera.toml{place}")), "{error}");
         assert!(error.contains(words), "{words}: {error}");
     }
+    // These are as good.
+    for text in [
+        format!("\u{feff}{CHANNEL}"),
+        CHANNEL.replace('\n', "\r\n"),
+        CHANNEL.replace(' ', "\t"),
+    ] {
+        Config::parse(&text, Path::new("camera.toml")).expect(&text);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_told_as_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("camera.toml");
+    let refused = || Config::load(&path).expect_err("none").to_string();
+    let utf_16: Vec<u8> = "\u{feff}id"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (bytes, words) in [
+        (&b"\x7fELF\x02\x01\xff"[..], "no text in UTF-8"),
+        (b"FLV\x01\x05\0\0\0\x09", "this is no text"),
+        (&utf_16, "UTF-16"),
+        (&vec![b'#'; 2 << 20], "too large"),
+        (b"", "there is no [[channel]]"),
+        (b"\n\n# nothing\n", "there is no [[channel]]"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = refused();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(refused().contains("cannot be read: No such file"));
+    std::fs::create_dir(&path).unwrap();
+    assert!(refused().contains("cannot be read: Is a directory"));
 }
 
 #[test]
@@ -687,6 +812,19 @@ fn check_says_fine_or_what_is_wrong() {
     let fine = run(&["check", "--config", path]);
     assert_eq!(fine.status.code(), Some(0));
     assert!(String::from_utf8(fine.stdout).unwrap().contains("fine"));
+    assert_eq!(run(&["check", path]).status.code(), Some(0));
+    for (arguments, words) in [
+        (&["check"][..], "peercam check FILE"),
+        (&["check", path, "--config", path], "two files are named"),
+        (&["--no-record", "check", path], "an option of run"),
+    ] {
+        let output = run(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && errors.contains(words),
+            "{errors}"
+        );
+    }
     std::fs::write(path, "[http]\nspeed = 9\n").unwrap();
     let wrong = run(&["check", "--config", path]);
     assert_eq!(wrong.status.code(), Some(1));
