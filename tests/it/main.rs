@@ -71,3 +71,5 @@ mod stills;
 mod support;
 mod talk;
 mod vectors;
+#[cfg(all(feature = "client", feature = "p2p"))]
+mod viewer_commands;

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 }
 
 /// Whether parts of a line, between colons, are there again behind themselves.
-fn says_twice(line: &str) -> bool {
+pub(crate) fn says_twice(line: &str) -> bool {
     let parts: Vec<_> = line.split(": ").collect();
     let is_repeated = |length: usize| {
         let mut pairs = parts.windows(2 * length);
