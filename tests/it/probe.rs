@@ -134,7 +134,7 @@ async fn what_is_not_there_is_said() {
         ("Cargo.toml", "neither FLV nor MP4"),
         ("src", "a directory is no camera"),
         ("192.168.1.64", "cameras are rtsp://HOST/PATH"),
-        ("/nowhere/camera.sock", "no directory for a socket"),
+        ("/nowhere/camera", "no directory for a socket"),
     ] {
         let said = probed(what.to_owned()).await.unwrap_err();
         assert!(
@@ -149,7 +149,7 @@ async fn what_is_not_there_is_said() {
 #[test]
 fn who_gives_up_waiting_leaves_no_socket() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("camera.sock");
+    let path = directory.path().join("run/peercam/camera.sock");
     let mut probing = program().arg("probe").arg(&path).spawn().unwrap();
     let until = std::time::Instant::now() + HANG;
     while !path.exists() {
@@ -161,4 +161,6 @@ fn who_gives_up_waiting_leaves_no_socket() {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     probing.wait().unwrap();
     assert!(!path.exists(), "it is removed behind it");
+    let made = directory.path().join("run");
+    assert!(!made.exists(), "with the directories that were made for it");
 }

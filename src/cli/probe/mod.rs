@@ -4,7 +4,7 @@ mod observed;
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -64,6 +64,8 @@ impl ProbeOptions {
 
     async fn look(&self) -> Result<Observed, CliError> {
         let clock = Clock::start();
+        // Before the socket that is made in them, so that they go after it.
+        let _directories = MadeDirectories::above(&self.what);
         let (camera, patience) = self.camera(clock)?;
         let mut input = camera
             .open(Quality::Super)
@@ -90,9 +92,10 @@ impl ProbeOptions {
             return Err(CliError::Usage(reason));
         }
         // A socket that is made by mistake would be waited at for a minute.
-        if extension.is_some_and(is_media) || !directory.is_some_and(Path::is_dir) {
+        let may_be_socket = extension == Some("sock") || directory.is_some_and(Path::is_dir);
+        if extension.is_some_and(is_media) || !may_be_socket {
             let reason = format!(
-                "{}: there is no such file, and no directory for a socket of that name; cameras are rtsp://HOST/PATH, sockets DIRECTORY/NAME",
+                "{}: there is no such file, and no directory for a socket of that name; cameras are rtsp://HOST/PATH, sockets DIRECTORY/NAME (for NAME.sock the directory is made)",
                 self.what
             );
             return Err(CliError::Usage(reason));
@@ -217,6 +220,28 @@ impl ProbeOptions {
         observed.forces_keys =
             control.is_some_and(|control| control.request_key_frame() == ControlOutcome::Accepted);
         Ok(observed)
+    }
+}
+
+/// Directories that are made for a socket, as the daemon would, and go with it; the innermost first.
+struct MadeDirectories(Vec<PathBuf>);
+
+impl MadeDirectories {
+    /// Those above a path that are not there yet; none above a URL.
+    fn above(what: &str) -> Self {
+        let above = Path::new(what).ancestors().skip(1);
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let missing = above.take_while(|path| !what.contains("://") && is_missing(path));
+        Self(missing.map(Path::to_owned).collect())
+    }
+}
+
+impl Drop for MadeDirectories {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What was not made, or has something in it by now, stays as it is.
+            let _ = std::fs::remove_dir(path);
+        }
     }
 }
 
