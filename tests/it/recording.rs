@@ -1,10 +1,15 @@
 //! Recording, listing, playing and fetching, with the built daemon.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use peercam_proto::flv::{Reader, TagBody, VideoPacket};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +19,7 @@ use tokio::{
 use crate::{
     card::Random,
     hostile::scaled,
-    support::{Answer, Daemon, HANG, request, run, sim_config},
+    support::{Answer, Daemon, HANG, program, request, run, sim_config},
 };
 
 fn config(record: &str, extra: &str) -> String {
@@ -554,4 +559,37 @@ async fn recordings_come_over_p2p_too_for_those_who_may_have_them() {
     assert_eq!(command(&session, "playback_resume").await["status"], "0");
     let rest = all(played).await;
     assert!(rest.len() > 100_000);
+}
+
+#[test]
+fn a_start_says_what_it_records_and_how_not_to() {
+    for (arguments, expected) in [
+        (&["run"][..], true),
+        (&["run", "--no-record"], false),
+        (&["--no-record"], false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("camera.toml");
+        let text = sim_config("") + "[record]\nmax_size = \"64MiB\"\n";
+        std::fs::write(&path, text).unwrap();
+        let mut child = program()
+            .args(arguments)
+            .arg("--config")
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !said.contains("Ctrl-C stops it") {
+            assert!(stdout.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+        let recordings = directory.path().join("peercam-data/recordings");
+        let line = format!("It records to {}, at most 64 MiB", recordings.display());
+        assert_eq!(said.contains(&line), expected, "{arguments:?}: {said}");
+        assert_eq!(recordings.exists(), expected, "{arguments:?}");
+    }
 }
