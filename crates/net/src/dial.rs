@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+use super::unix;
+
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -69,7 +71,7 @@ pub async fn dial(address: &Address, deadline: Instant) -> Result<ClientStream, 
     let dialled = async {
         Ok(match address {
             Address::Tcp(host, port) => ClientStream::new(connect(host, *port, deadline).await?),
-            Address::Unix(path) => ClientStream::new(UnixStream::connect(path).await?),
+            Address::Unix(path) => unix::connect(path).await?.into(),
             #[cfg(feature = "tls")]
             Address::Tls(host, port, tls) => {
                 let stream = connect(host, *port, deadline).await?;
@@ -100,6 +102,12 @@ async fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, 
         }
     }
     Err(failed)
+}
+
+impl From<UnixStream> for ClientStream {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(stream)
+    }
 }
 
 impl ClientStream {

@@ -1,10 +1,12 @@
 //! One HTTP/1.1 exchange over a byte stream of its own: a request, its answer, and the end.
 //!
-//! An answer is bounded in size and in time. Redirects, retries and connections that are kept do
-//! not belong here, and no meaning of a status.
+//! An answer is bounded in size and in time, or handed over as it comes. Redirects, retries and
+//! connections that are kept do not belong here, and no meaning of a status.
+
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -71,15 +73,31 @@ where
         .map_err(|_| ExchangeError::Timeout)??
 }
 
+/// Sends `request` over `stream` as [`request_once`] does, and hands the body of its answer to `take`
+/// piece by piece, with the answer's status, until it ends or `take` breaks off. The head must come
+/// by the deadline; the body may take its time.
+///
+/// # Errors
+/// If no head came by the deadline, or the body broke off.
+pub async fn request_stream<S>(
+    stream: S,
+    request: Request<Bytes>,
+    deadline: Instant,
+    take: impl FnMut(StatusCode, &[u8]) -> ControlFlow<()>,
+) -> Result<StatusCode, ExchangeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let exchange = exchange_stream(stream, request, deadline, take);
+    contain(Part::Request, "to another program", exchange).await?
+}
+
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     request: Request<Bytes>,
     max_body: Option<usize>,
 ) -> Result<Response<Bytes>, ExchangeError> {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
-        .await?;
+    let (mut sender, connection) = client().handshake(TokioIo::new(stream)).await?;
     let answer = async {
         let (head, body) = sender
             .send_request(request.map(Full::new))
@@ -91,6 +109,39 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         };
         Ok(Response::from_parts(head, body))
     };
+    beside(connection, answer).await
+}
+
+async fn exchange_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    request: Request<Bytes>,
+    deadline: Instant,
+    mut take: impl FnMut(StatusCode, &[u8]) -> ControlFlow<()>,
+) -> Result<StatusCode, ExchangeError> {
+    let (mut sender, connection) = client().handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let head = timeout_at(deadline, sender.send_request(request.map(Full::new)));
+        let head = head.await.map_err(|_| ExchangeError::Timeout)??;
+        let (status, mut body) = (head.status(), head.into_body());
+        while let Some(frame) = body.frame().await {
+            let piece = frame.map_err(ExchangeError::BrokenBody)?.into_data();
+            if take(status, &piece.unwrap_or_default()).is_break() {
+                break;
+            }
+        }
+        Ok(status)
+    };
+    beside(connection, answer).await
+}
+
+fn client() -> http1::Builder {
+    let mut client = http1::Builder::new();
+    client.max_buf_size(MAX_HEAD);
+    client
+}
+
+/// Drives a connection while an answer is taken out of it.
+async fn beside<T>(connection: impl Future, answer: impl Future<Output = T>) -> T {
     tokio::select! {
         answer = answer => answer,
         // The connection ends before the last of its answer was taken out of it, and of a failure
@@ -201,6 +252,33 @@ mod tests {
             matches!(answer, Err(ExchangeError::NoHead(_))),
             "{answer:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_handed_over_as_it_comes() {
+        let (near, mut far) = duplex(64 << 10);
+        let request = Request::get("/").body(Bytes::new()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut pieces = Vec::new();
+        let take = |status: StatusCode, piece: &[u8]| {
+            pieces.push((status.as_u16(), piece.to_vec()));
+            match piece {
+                b"three" => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        let serve = async {
+            far.read(&mut [0; 1024]).await.unwrap();
+            for said in ["HTTP/1.1 200 OK\r\n\r\none", "two", "three"] {
+                far.write_all(said.as_bytes()).await.unwrap();
+                // Long after the deadline of the head.
+                tokio::time::sleep(Duration::from_mins(1)).await;
+            }
+        };
+        let (status, ()) = tokio::join!(request_stream(near, request, deadline, take), serve);
+        assert_eq!(status.unwrap(), 200);
+        let expected = ["one", "two", "three"].map(|piece| (200, piece.as_bytes().to_vec()));
+        assert_eq!(pieces, expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,8 @@
 //! Belongs here: sockets, their options and time-outs, how many there may be. Does not belong
 //! here: what is said over them.
 //!
-//! - [`tcp`] accepts plain connections, [`p2p`] those of endpoints behind NATs (feature `p2p`).
+//! - [`tcp`] accepts plain connections, [`unix`] those of programs of one user, [`p2p`] those of
+//!   endpoints behind NATs (feature `p2p`).
 //! - [`Connections`], [`UnauthenticatedLimiter`] and [`permits`] bound them, and decide who goes for whom.
 //! - [`dial`] connects to another program (by TLS with the feature `tls`), and [`request_once`]
 //!   exchanges one request and its answer over any byte stream.
@@ -59,6 +60,7 @@ mod port;
 pub mod socket_table;
 mod sources;
 pub mod tcp;
+pub mod unix;
 
 pub use connections::{
     ConnectionEntry, Connections, Serving, Standing, Timeouts, UnauthenticatedLimits, sweep,
@@ -67,6 +69,6 @@ pub use dial::{Address, ClientStream, DialError, dial};
 #[cfg(feature = "tls")]
 pub use dial::{ParseRootsError, Tls};
 pub use entrance::{ProvenSources, Ticket, UnauthenticatedLimiter};
-pub use exchange::{ExchangeError, Limits, request_once};
+pub use exchange::{ExchangeError, Limits, request_once, request_stream};
 pub use metrics::{Metrics, ReasonCounter};
 pub use port::{Holder, PortError, ReservedUdpPort};

@@ -29,7 +29,7 @@ const MAX_UNSENT: u32 = 128 << 10;
 
 /// Pause after the system refused to accept, so that running out of descriptors does not become a
 /// busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound TCP socket.
 #[derive(Debug)]
