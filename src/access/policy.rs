@@ -25,6 +25,19 @@ pub enum Medium {
     Talk,
 }
 
+impl Medium {
+    /// Returns its word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Playback => "playback",
+            Self::Download => "download",
+            Self::Still => "snapshot",
+            Self::Talk => "talk",
+        }
+    }
+}
+
 /// Authorization requirement of a request. The match in each function is the whole table: a new
 /// request does not compile before its row is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

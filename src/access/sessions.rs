@@ -64,6 +64,8 @@ type End = Box<dyn Fn(&'static str) + Send + Sync>;
 struct Slot {
     id: ViewerId,
     since: Instant,
+    /// Path of its newest connection, as that began.
+    path: ViewerPath,
     key: Key,
     requests: Arc<Semaphore>,
     /// The connections of the session, by serial number.
@@ -79,6 +81,8 @@ pub struct SessionView {
     pub holder: Arc<Holder>,
     /// The viewer's endpoint; over TCP it has none.
     pub endpoint: Option<EndpointId>,
+    /// Path by which it came last.
+    pub path: ViewerPath,
     /// Time at which it began.
     pub since: Instant,
 }
@@ -153,6 +157,7 @@ impl Sessions {
         let mut one_too_many = None;
         let (id, requests) = match slot {
             Some(slot) => {
+                slot.path = path;
                 slot.connections.push(connection);
                 if slot.connections.len() > CONNECTIONS_OF_SESSION {
                     one_too_many = Some(slot.connections.remove(0).1);
@@ -165,6 +170,7 @@ impl Sessions {
                 table.slots.push(Slot {
                     id: fresh.clone(),
                     since: Instant::now(),
+                    path,
                     key: key.clone(),
                     requests: Arc::clone(&requests),
                     connections: vec![connection],
@@ -240,6 +246,7 @@ impl Sessions {
             id: slot.id.clone(),
             holder: Arc::clone(&slot.key.0),
             endpoint: slot.key.1,
+            path: slot.path,
             since: slot.since,
         };
         table.slots.iter().map(view).collect()

@@ -9,10 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peercam_proto::viewer::ViewerId;
-use peercam_task::boundary::Guarded;
+use peercam_proto::{
+    media::{ChannelId, Quality},
+    network::Peer,
+    viewer::ViewerId,
+};
+use peercam_task::{
+    boundary::Guarded,
+    registry::{Entry, Registry},
+};
 
-use crate::access::Sessions;
+use crate::access::{Caller, Medium, Sessions};
 
 /// Viewers that are remembered after they have gone. When there are more, the longest gone are
 /// forgotten.
@@ -23,7 +30,28 @@ const MAX_GONE: usize = 256;
 #[derive(Clone)]
 pub struct ActivityTracker {
     here: Arc<Guarded<BTreeMap<ViewerId, Activity>>>,
+    /// Media under way: as many as have a permit, and those who talk.
+    media: Registry<MediaView>,
     sessions: Sessions,
+}
+
+/// A medium under way, as it is listed.
+#[derive(Clone, Debug)]
+pub struct MediaView {
+    /// The viewer that is sent it, or talks.
+    pub viewer: ViewerId,
+    /// Name of the viewer, as it can be shown.
+    pub name: String,
+    /// Address of the viewer when it asked.
+    pub peer: Peer,
+    /// The medium.
+    pub medium: Medium,
+    /// Channel of the camera.
+    pub channel: ChannelId,
+    /// Quality of a live stream.
+    pub quality: Option<Quality>,
+    /// Time at which it began.
+    pub since: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +66,7 @@ struct Activity {
 pub struct RequestGuard {
     activity: ActivityTracker,
     viewer: ViewerId,
+    _medium: Option<Entry<MediaView>>,
 }
 
 impl ActivityTracker {
@@ -47,6 +76,7 @@ impl ActivityTracker {
         Self {
             // Each viewer's entry is by itself.
             here: Arc::new(Guarded::whole(BTreeMap::new())),
+            media: Registry::default(),
             sessions,
         }
     }
@@ -68,11 +98,41 @@ impl ActivityTracker {
 
     /// Notes that a viewer is being sent something, or talks.
     pub fn attend(&self, viewer: &ViewerId) -> RequestGuard {
+        self.guard(viewer, None)
+    }
+
+    /// The same, for a medium that is listed meanwhile.
+    pub fn attend_medium(
+        &self,
+        caller: &Caller,
+        channel: ChannelId,
+        medium: Medium,
+        quality: Option<Quality>,
+    ) -> RequestGuard {
+        let view = MediaView {
+            viewer: caller.viewer.clone(),
+            name: caller.to_string(),
+            peer: caller.peer,
+            medium,
+            channel,
+            quality,
+            since: Instant::now(),
+        };
+        self.guard(&caller.viewer, Some(self.media.insert(view)))
+    }
+
+    fn guard(&self, viewer: &ViewerId, medium: Option<Entry<MediaView>>) -> RequestGuard {
         self.change(viewer, 1);
         RequestGuard {
             activity: self.clone(),
             viewer: viewer.clone(),
+            _medium: medium,
         }
+    }
+
+    /// Media under way, oldest first.
+    pub fn media(&self) -> Vec<MediaView> {
+        self.media.read(<[_]>::to_vec)
     }
 
     fn change(&self, viewer: &ViewerId, by: isize) {

@@ -10,7 +10,7 @@ use peercam_hal::RecordingFile;
 use peercam_proto::{
     command::Window,
     error::Error,
-    media::{ChannelId, Content, StreamId},
+    media::{ChannelId, Content, Quality, StreamId},
     voice::Declared,
 };
 use peercam_task::boundary::Panicked;
@@ -74,7 +74,7 @@ impl Device {
         if medium == Medium::Playback {
             self.recordings.of(channel)?;
         }
-        self.permit(caller, medium)
+        self.permit(caller, channel, medium, None)
     }
 
     /// Joins a live stream.
@@ -86,7 +86,9 @@ impl Device {
         caller: &Caller,
         stream: StreamId,
     ) -> Result<Permitted<Subscription>, Error> {
-        let permit = self.admit(caller, stream.channel, Medium::Live)?;
+        let StreamId { channel, quality } = stream;
+        self.check(caller, channel, Medium::Live)?;
+        let permit = self.permit(caller, channel, Medium::Live, Some(quality))?;
         let media = self.hub.subscribe(stream).await?;
         Ok(Permitted { media, permit })
     }
@@ -125,7 +127,7 @@ impl Device {
         // Which channels there are is not to be found out by names.
         let visible = self.channels.require_visible(channel, caller.channels());
         visible.map_err(|_| hal_failure::no_such_file())?;
-        let permit = self.permit(caller, Medium::Download)?;
+        let permit = self.permit(caller, channel, Medium::Download, None)?;
         let index = self
             .recordings
             .of(channel)
@@ -170,9 +172,17 @@ impl Device {
         entry.map(|_| ())
     }
 
-    fn permit(&self, caller: &Caller, medium: Medium) -> Result<StreamPermit, Error> {
+    fn permit(
+        &self,
+        caller: &Caller,
+        channel: ChannelId,
+        medium: Medium,
+        quality: Option<Quality>,
+    ) -> Result<StreamPermit, Error> {
         let permits = self.viewers.enter(caller, medium)?;
-        let guard = self.activity.attend(&caller.viewer);
+        let guard = self
+            .activity
+            .attend_medium(caller, channel, medium, quality);
         Ok(StreamPermit::new(permits, guard))
     }
 }
@@ -195,7 +205,9 @@ impl AdmittedTalk<'_> {
             caller,
             channel,
         } = self;
-        let _attending = device.activity.attend(&caller.viewer);
+        let _attending = device
+            .activity
+            .attend_medium(caller, channel, Medium::Talk, None);
         let taken = device
             .speakers
             .take(channel, caller.rank(), &caller.viewer)

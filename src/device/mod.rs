@@ -35,7 +35,7 @@ use peercam_proto::{
     viewer::ViewerId,
 };
 
-pub use activity::{ActivityTracker, RequestGuard};
+pub use activity::{ActivityTracker, MediaView, RequestGuard};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler};
@@ -158,6 +158,11 @@ impl Device {
     /// Speakers.
     pub fn speakers(&self) -> &Speakers {
         &self.speakers
+    }
+
+    /// Places for media.
+    pub fn viewers(&self) -> &Viewers {
+        &self.viewers
     }
 
     /// Viewers that are there.

@@ -1,6 +1,7 @@
 use peercam_hal::BoxFuture;
 use peercam_proto::{
-    credential::Channels, error::Error, feedback::Feedback, media::ChannelId, viewer::ViewerId,
+    credential::Channels, error::Error, feedback::Feedback, media::ChannelId, network::Peer,
+    viewer::ViewerId,
 };
 
 /// Way by which the device says something to its viewers. The wires implement it.
@@ -27,6 +28,8 @@ pub struct SessionInfo {
     pub name: String,
     /// Its endpoint, in hex; over TCP it has none.
     pub endpoint: Option<String>,
+    /// Its address over P2P as it is now; `None` over TCP.
+    pub peer: Option<Peer>,
     /// Seconds since it came.
     pub seconds: u64,
     /// Set if it can be told something.

@@ -127,6 +127,16 @@ impl Viewers {
     pub fn max(&self) -> usize {
         self.permits.max()
     }
+
+    /// Playbacks under way, and how many there may be.
+    pub fn players(&self) -> (usize, usize) {
+        (self.players.count(), self.players.max())
+    }
+
+    /// Downloads under way, and how many there may be.
+    pub fn downloads(&self) -> (usize, usize) {
+        (self.downloads.count(), self.downloads.max())
+    }
 }
 
 fn full(does: &str, max: usize) -> Error {

@@ -143,6 +143,17 @@ pub enum ViewerPath {
     Relay,
 }
 
+impl ViewerPath {
+    /// Returns its word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Direct => "direct",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 /// State of the card that recordings go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageState {

@@ -217,6 +217,13 @@ impl Hub {
         ids.filter(|id| visible.contains(id.channel)).count()
     }
 
+    /// Bytes of frames that running streams keep.
+    pub fn kept_bytes(&self) -> usize {
+        let streams = self.inner.streams();
+        let running = streams.running.values();
+        running.map(|running| running.stream.ring().bytes()).sum()
+    }
+
     /// Returns whether a channel gives its picture to anybody.
     pub fn is_working(&self, channel: ChannelId) -> bool {
         let entry = self.inner.channels.get(channel);

@@ -71,6 +71,11 @@ pub(super) enum Pushed {
 }
 
 impl Ring {
+    /// Bytes of the frames that it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// An empty ring of at most `limit` bytes, for frames of at most `max_frame`.
     pub(super) fn new(limit: usize, max_frame: usize) -> Self {
         Self {

@@ -54,13 +54,14 @@ impl PeerNotifier {
 
     fn info(&self, view: &SessionView) -> SessionInfo {
         let rights = &view.holder.rights;
+        let connection = self.peers.newest(&view.id);
         SessionInfo {
             viewer: view.id.clone(),
             name: view.holder.claims.name.clone(),
             endpoint: view.endpoint.map(|endpoint| endpoint.to_string()),
+            peer: connection.as_ref().map(Connection::peer_address),
             seconds: view.since.elapsed().as_secs(),
-            takes_feedback: rights.scopes.contains(Scope::Feedback)
-                && self.peers.newest(&view.id).is_some(),
+            takes_feedback: rights.scopes.contains(Scope::Feedback) && connection.is_some(),
             may_talk: rights.scopes.contains(Scope::Voice),
             channels: rights.channels.clone(),
         }
