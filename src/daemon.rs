@@ -7,6 +7,7 @@ mod app;
 mod assembly;
 mod cameras;
 mod connections;
+mod control;
 mod error;
 mod listen;
 #[cfg(feature = "p2p")]
@@ -97,6 +98,7 @@ impl Daemon {
         listen::add(&mut assembly, listeners)?;
         connections::add(&mut assembly);
         reachability::add(&mut assembly)?;
+        control::add(&mut assembly);
         let (device, data_dir) = (assembly.authority.device(), assembly.data_dir.path());
         tracing::info!(%device, data_dir = %data_dir.display(), "started");
         Ok(app::complete(assembly))

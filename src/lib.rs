@@ -22,7 +22,7 @@
 //!
 //! | floor | modules | what they do |
 //! |---|---|---|
-//! | 4 | [`cli`], [`config`], [`budget`], [`daemon`] | compose: the only ones that know every part |
+//! | 4 | [`cli`], [`config`], [`budget`], [`control`], [`daemon`] | compose: the only ones that know every part |
 //! | 3 | [`http`] | routes, replies and bodies over hyper |
 //! | 2 | [`live`], `record`, [`playback`], [`talk`], [`device`] | streams and their viewers; recordings and their players; talkback; commands |
 //! | 1 | [`access`] | who may do what |
@@ -51,6 +51,8 @@ pub mod channels;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod control;
 pub mod daemon;
 #[doc(hidden)]
 pub mod device;

@@ -5,6 +5,7 @@ use super::viewer::ViewerError;
 use crate::{
     access::{DataDirError, PairError, StoreError},
     config::ConfigError,
+    control::ControlError,
 };
 
 /// Reason that a short command did not work.
@@ -30,6 +31,9 @@ pub enum CliError {
     /// A viewer is not paired or revoked.
     #[error(transparent)]
     Pair(#[from] PairError),
+    /// A running daemon did not do what it was asked.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A viewer's command did not work.
     #[cfg(feature = "client")]
     #[error(transparent)]

@@ -3,6 +3,7 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
+mod control;
 mod device;
 mod error;
 mod interrupt;
@@ -15,6 +16,7 @@ mod record;
 #[cfg(feature = "client")]
 mod viewer;
 
+pub use control::StatusOptions;
 use device::Device;
 pub use error::CliError;
 pub use interrupt::Signals;
@@ -59,6 +61,8 @@ pub enum Command {
     Run(RunOptions),
     /// Checks a configuration file, and the files that it names, without running anything.
     Check(CheckOptions),
+    /// Says what the running daemon does: who watches, how it can be reached, cameras, SD card, memory.
+    Status(StatusOptions),
     /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
     /// secret: whoever has it can do what it says.
     Pair(PairOptions),
@@ -153,6 +157,7 @@ impl Command {
     pub fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         match self {
             Self::Run(_) | Self::Check(_) => Ok(()),
+            Self::Status(options) => options.perform(path),
             Self::Pair(options) => options.perform(&Device::load(path)?),
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),

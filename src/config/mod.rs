@@ -114,6 +114,27 @@ impl Config {
         Self::parse(&text, path)
     }
 
+    /// Reads nothing but `data_dir`, of a file whose other keys may have mistakes: those of a running
+    /// daemon are mended while it runs. Without a file it is that of a `peercam` without any.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, or is no TOML.
+    pub fn data_dir_of(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        let data_dir = Self::without_channels().data_dir;
+        let Some(path) = path else {
+            return Ok(data_dir);
+        };
+        let base = path.parent().unwrap_or(Path::new(""));
+        let read = |root: &mut Table<'_>| {
+            let named = root.get("data_dir").directory();
+            root.leave();
+            base.join(named.unwrap_or(data_dir))
+        };
+        let text = text_of(path).map_err(|why| vec![Mistake::general(why)]);
+        let read = text.and_then(|text| document::read(&text, read));
+        read.map_err(|mistakes| ConfigError::new(path, mistakes))
+    }
+
     /// Reads a configuration's text; `path` is for messages and for relative paths in it.
     ///
     /// # Errors

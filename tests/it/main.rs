@@ -16,6 +16,7 @@ mod card;
 mod config;
 #[cfg(feature = "rtsp")]
 mod contract;
+mod control;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
 mod documents;

@@ -78,6 +78,11 @@ async fn a_viewer_that_knows_the_key_watches_and_commands() {
     assert_eq!(stream.headers()["content-type"], "video/x-flv");
     let seen = pictures(&mut stream, 10).await;
     assert!(seen.is_sorted() && seen[0] == 0, "{seen:?}");
+    let status: serde_json::Value =
+        serde_json::from_str(&device.peercam(&["status", "--json"])).unwrap();
+    let viewer = &status["viewers"][0];
+    assert_eq!(viewer["path"], "direct", "{status}");
+    assert!(viewer["address"].is_string(), "{status}");
     // Beside it, on the same connection.
     assert!(list(&session).await.unwrap().contains("front"));
     let refused = session.send(ClientRequest::get("/ipc.flv?action=live&channel=7"));

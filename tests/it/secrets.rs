@@ -82,6 +82,8 @@ async fn no_secret_is_in_what_the_device_says() {
         open.body,
         wrong,
         listed,
+        device.peercam(&["status"]),
+        device.peercam(&["status", "--json"]),
         String::from_utf8_lossy(&refused.stdout).into_owned(),
         String::from_utf8_lossy(&refused.stderr).into_owned(),
         fs::read_to_string(device.file("paired.json")).unwrap(),

@@ -1,0 +1,90 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use peercam_proto::{error::Error, refusal};
+
+/// Body of an answer.
+pub(super) enum Body {
+    /// Whole in memory.
+    Whole(Full<Bytes>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+        }
+    }
+}
+
+/// Form in which somebody wants an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For programs.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Form {
+    /// The form that a request names: JSON, unless it is for people.
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        let accepted = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
+        match accepted {
+            Some(accepted) if accepted.starts_with(b"text/plain") => Self::Text,
+            _ => Self::Json,
+        }
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// A whole answer in this form.
+    pub(super) fn answer(self, status: StatusCode, text: String) -> Response<Body> {
+        self.with(status, Body::Whole(Full::new(text.into())))
+    }
+
+    fn with(self, status: StatusCode, body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let content_type = HeaderValue::from_static(self.content_type());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+/// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.
+pub(super) fn refusal(error: &Error) -> Response<Body> {
+    let (status, text) = refusal::refusal(error);
+    Form::Json.answer(status, text)
+}

@@ -1,0 +1,195 @@
+//! The control socket of a running daemon, and the commands that use it.
+
+use std::{
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::PathBuf,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use crate::{
+    paired::{Device, RawViewer},
+    support::{Answer, Daemon, HANG, Viewer, run, sim_config},
+};
+
+fn socket(daemon: &Daemon) -> PathBuf {
+    daemon.directory().join("peercam-data/control.sock")
+}
+
+/// Asks as `curl --unix-socket` does.
+async fn ask(daemon: &Daemon, request: &str, body: &str) -> Answer {
+    let mut stream = UnixStream::connect(socket(daemon)).await.expect("connects");
+    let text = format!(
+        "{request} HTTP/1.1\r\nHost: peercam\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(text.as_bytes()).await.expect("sends");
+    read(&mut stream).await
+}
+
+async fn read(stream: &mut UnixStream) -> Answer {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(HANG, stream.read_to_end(&mut bytes)).await;
+    read.expect("it ends").expect("reads");
+    Answer::parse(&bytes).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&bytes)))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[tokio::test]
+async fn status_says_who_watches_what_and_how() {
+    let device = Device::start("");
+    let uri = device.pair(&["phone"]);
+    let mut open = Viewer::open(device.daemon.address, "channel=1&quality=standard").await;
+    open.picture().await.expect("a picture");
+    let mut paired = RawViewer::open(device.address, &uri).await;
+    let mut live = paired.live("channel=0&quality=super").await;
+    live.record().await.expect("a record");
+
+    let status = json(&device.peercam(&["status", "--json"]));
+    assert_eq!(status["device_id"], device.id.to_string());
+    assert_eq!(status["listeners"][1]["access"], "token");
+    assert_eq!(status["cameras"][1]["name"], "back");
+    assert_eq!(status["cameras"][1]["state"], "on");
+    let viewers = status["viewers"].as_array().expect("a list");
+    assert_eq!(viewers.len(), 2, "{status}");
+    let (phone, other) = (&viewers[0], &viewers[1]);
+    assert_eq!(
+        (&phone["name"], &phone["path"]),
+        (&"phone".into(), &"tcp".into())
+    );
+    let medium = &phone["media"][0];
+    assert_eq!(
+        (&medium["medium"], &medium["quality"]),
+        (&"live".into(), &"super".into())
+    );
+    assert_eq!(
+        (&other["path"], &other["session"]),
+        (&"open".into(), &Value::Null)
+    );
+    assert_eq!(other["media"][0]["channel"], 1);
+    let places = &status["places"][0];
+    assert_eq!(
+        (&places["of"], &places["taken"]),
+        (&"viewers".into(), &2.into())
+    );
+    assert!(
+        status["memory"]["resident_bytes"].as_u64() > Some(1 << 20),
+        "{status}"
+    );
+    let live_streams = &status["memory"]["shares"][0];
+    assert!(live_streams["used_bytes"].as_u64() > Some(0), "{status}");
+
+    let text = device.peercam(&["status"]);
+    for line in [
+        "listener  127.0.0.1:",
+        "camera    0 \"front\": on\n",
+        "viewer    \"phone\" (tcp, 127.0.0.1:",
+        "live of channel 0, super, for ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let secret = uri.expose();
+    let key = secret.split("&k=").nth(1).expect("a key");
+    assert!(!text.contains(&key[..43]), "{text}");
+
+    drop(open);
+    device
+        .daemon
+        .metric_becomes("peercam_live_viewers", 1.0)
+        .await;
+    let status = json(&device.peercam(&["status", "--json"]));
+    assert_eq!(
+        status["viewers"].as_array().map(Vec::len),
+        Some(1),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn the_socket_is_its_users_and_replaces_what_a_killed_daemon_left() {
+    let mut daemon = Daemon::start(&sim_config(""));
+    let metadata = std::fs::metadata(socket(&daemon)).expect("is there");
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    assert!(socket(&daemon).exists(), "nobody took it away");
+    let config = daemon.directory().join("camera.toml");
+    let status = ["status", "--config", config.to_str().expect("text")];
+    let none = run(&status);
+    let said = String::from_utf8_lossy(&none.stderr);
+    assert!(
+        !none.status.success() && said.contains("no daemon runs") && said.contains("peercam run"),
+        "{said}"
+    );
+    let directory = daemon.take_directory();
+    let daemon = Daemon::start_in(directory, &sim_config(""));
+    assert_eq!(ask(&daemon, "GET /status", "").await.status, 200);
+    let directory = daemon.stop();
+    let left = directory.path().join("peercam-data/control.sock");
+    assert!(!left.exists(), "one that ends in order takes it away");
+}
+
+#[tokio::test]
+async fn programs_that_do_not_go_on_leave_places_to_others() {
+    let daemon = Daemon::start(&sim_config(""));
+    let half = || async {
+        let mut stream = UnixStream::connect(socket(&daemon))
+            .await
+            .expect("connects");
+        stream.write_all(b"GET /status HT").await.expect("sends");
+        stream
+    };
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(half().await);
+        assert_eq!(ask(&daemon, "GET /status", "").await.status, 200);
+    }
+    slow.push(half().await);
+    let refused = ask(&daemon, "GET /status", "").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.json("reason").contains("4 programs"), "{refused:?}");
+    // Viewers have their places.
+    assert!(
+        Viewer::open(daemon.address, "")
+            .await
+            .picture()
+            .await
+            .is_some()
+    );
+    let mut last = slow.pop().expect("four");
+    last.write_all(b"TP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .expect("sends");
+    assert_eq!(read(&mut last).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_the_socket_does_not_have_is_refused_with_what_it_has() {
+    let daemon = Daemon::start(&sim_config(""));
+    let unknown = ask(&daemon, "GET /healthz", "").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.json("reason").contains("/status"), "{unknown:?}");
+    let method = ask(&daemon, "POST /status", "").await;
+    assert_eq!(method.status, 405);
+    assert!(method.head.contains("allow: get"), "{method:?}");
+}
+
+#[tokio::test]
+async fn a_data_directory_may_lie_deep() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data_dir = directory.path().join("d".repeat(100)).join("e".repeat(100));
+    let config = format!("data_dir = {:?}\n{}", data_dir, sim_config(""));
+    let daemon = Daemon::start_in(directory, &config);
+    let config = daemon.directory().join("camera.toml");
+    let told = run(&["status", "--config", config.to_str().expect("text")]);
+    assert!(told.status.success(), "{told:?}");
+}
