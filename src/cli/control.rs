@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -9,7 +10,7 @@ use clap::Args;
 use http::Method;
 use peercam_proto::text::{Json, Lines};
 
-use super::{CliError, run};
+use super::{CliError, interrupt::until_interrupted, run};
 use crate::{
     config::Config,
     control::{Client, ControlError},
@@ -23,12 +24,48 @@ pub struct StatusOptions {
     json: bool,
 }
 
+/// Options of `peercam events`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct EventsOptions {
+    /// Prints a line of JSON for each, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
 impl StatusOptions {
     pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let client = client(path, self.json)?;
         let asked = run(async { Ok(client.ask(Method::GET, "/status", "").await?) });
         let text = asked.map_err(|error| advised(error, path))?;
-        print(&shown(&text, self.json))
+        print(&shown(&text, self.json)).map(|_| ())
+    }
+}
+
+impl EventsOptions {
+    /// Prints what happens until the daemon ends, or somebody has seen enough.
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+        let client = client(path, self.json)?;
+        let mut printed = Ok(true);
+        let followed = run(until_interrupted(async {
+            let print = |line: &str| {
+                printed = print(&shown(line, self.json));
+                match printed {
+                    Ok(true) => ControlFlow::Continue(()),
+                    _ => ControlFlow::Break(()),
+                }
+            };
+            Ok(client.follow("/events", print).await?)
+        }));
+        match followed {
+            Ok(()) => {
+                if printed? {
+                    eprintln!("peercam: the daemon has ended");
+                }
+                Ok(())
+            }
+            Err(CliError::Interrupted) => Ok(()),
+            Err(error) => Err(advised(error, path)),
+        }
     }
 }
 
@@ -59,17 +96,16 @@ fn shown(text: &str, json: bool) -> String {
     if json {
         Json(text.trim_end()).to_string() + "\n"
     } else {
-        Lines(text).to_string()
+        format!("{}\n", Lines(text.trim_end()))
     }
 }
 
-/// Prints a text. Nobody reading it is no failure.
-fn print(text: &str) -> Result<(), CliError> {
+/// Prints a text; returns whether somebody reads it, who may have seen enough.
+fn print(text: &str) -> Result<bool, CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::io("the answer cannot be written")(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::io("the answer cannot be written")(error)),
     }
 }

@@ -16,7 +16,7 @@ mod record;
 #[cfg(feature = "client")]
 mod viewer;
 
-pub use control::StatusOptions;
+pub use control::{EventsOptions, StatusOptions};
 use device::Device;
 pub use error::CliError;
 pub use interrupt::Signals;
@@ -63,6 +63,9 @@ pub enum Command {
     Check(CheckOptions),
     /// Says what the running daemon does: who watches, how it can be reached, cameras, SD card, memory.
     Status(StatusOptions),
+    /// Prints what happens at the running daemon, until Ctrl-C: viewers that come and go, cameras, the SD
+    /// card, calls.
+    Events(EventsOptions),
     /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
     /// secret: whoever has it can do what it says.
     Pair(PairOptions),
@@ -158,6 +161,7 @@ impl Command {
         match self {
             Self::Run(_) | Self::Check(_) => Ok(()),
             Self::Status(options) => options.perform(path),
+            Self::Events(options) => options.perform(path),
             Self::Pair(options) => options.perform(&Device::load(path)?),
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),

@@ -10,10 +10,21 @@ use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use peercam_proto::{error::Error, refusal};
 
+use super::events::EventLines;
+
 /// Body of an answer.
 pub(super) enum Body {
     /// Whole in memory.
     Whole(Full<Bytes>),
+    /// What happens, to the end of the daemon.
+    Events(EventLines),
+}
+
+impl Body {
+    /// Returns whether it has no end that is near.
+    pub(super) fn is_endless(&self) -> bool {
+        matches!(self, Self::Events(_))
+    }
 }
 
 impl http_body::Body for Body {
@@ -26,18 +37,24 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(whole) => Pin::new(whole).poll_frame(context),
+            Self::Events(events) => {
+                let lines = events.poll_lines(context);
+                lines.map(|lines| lines.map(|lines| Ok(Frame::data(lines))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(whole) => whole.is_end_stream(),
+            Self::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(whole) => whole.size_hint(),
+            Self::Events(_) => SizeHint::default(),
         }
     }
 }
@@ -61,26 +78,36 @@ impl Form {
         }
     }
 
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Text => "text/plain; charset=utf-8",
-        }
-    }
-
     /// A whole answer in this form.
     pub(super) fn answer(self, status: StatusCode, text: String) -> Response<Body> {
-        self.with(status, Body::Whole(Full::new(text.into())))
+        let content_type = match self {
+            Self::Json => "application/json",
+            Self::Text => TEXT,
+        };
+        answer(status, content_type, Body::Whole(Full::new(text.into())))
     }
 
-    fn with(self, status: StatusCode, body: Body) -> Response<Body> {
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let content_type = HeaderValue::from_static(self.content_type());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type);
-        response
+    /// Lines in this form.
+    pub(super) fn lines(self, events: EventLines) -> Response<Body> {
+        let content_type = match self {
+            // One value on each line (ndjson.org).
+            Self::Json => "application/x-ndjson",
+            Self::Text => TEXT,
+        };
+        answer(StatusCode::OK, content_type, Body::Events(events))
     }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn answer(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
 }
 
 /// A refusal: `{"status":"<code>","reason":"…"}` with a fitting HTTP status.

@@ -111,7 +111,8 @@ impl Client {
         }
     }
 
-    /// Asks for what happens, and hands it over as it comes, until the daemon ends or `take` breaks off.
+    /// Asks for lines that have no end, and hands each over as it comes, until the daemon ends or
+    /// `take` breaks off.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -123,22 +124,25 @@ impl Client {
         let deadline = Instant::now() + ANSWER_TIME;
         let stream = self.connect(deadline).await?;
         let request = self.request(Method::GET, path, Bytes::new());
-        let mut refusal = String::new();
+        // What has come of a line, or of a refusal.
+        let mut kept = Vec::new();
         let followed = request_stream(stream, request, deadline, |status, piece| {
-            let piece = String::from_utf8_lossy(piece);
-            if status == StatusCode::OK {
-                return take(&piece);
+            kept.extend_from_slice(piece);
+            while status == StatusCode::OK
+                && let Some(end) = kept.iter().position(|byte| *byte == b'\n')
+            {
+                let line: Vec<u8> = kept.drain(..=end).collect();
+                take(&String::from_utf8_lossy(&line[..end]))?;
             }
-            refusal += &piece;
-            match refusal.len() {
-                0..MAX_ANSWER => ControlFlow::Continue(()),
+            match kept.len() {
+                0..=MAX_ANSWER => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             }
         });
         match followed.await {
             // One that is killed says nothing in the end.
             Ok(StatusCode::OK) | Err(ExchangeError::BrokenBody(_)) => Ok(()),
-            Ok(status) => Err(refused(status, &refusal)),
+            Ok(status) => Err(refused(status, &String::from_utf8_lossy(&kept))),
             Err(error) => Err(self.failed(error)),
         }
     }

@@ -10,12 +10,14 @@
 
 mod body;
 mod client;
+mod events;
 mod observed;
 mod router;
 mod server;
 mod status;
 
 pub use client::{Client, ControlError};
+pub use events::Followers;
 pub use router::Control;
 pub use server::serve;
 pub use status::Status;

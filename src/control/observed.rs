@@ -22,11 +22,13 @@ impl Control {
         let (sessions, max_sessions) = self.authority.sessions.connected();
         let (playbacks, max_playbacks) = device.viewers().players();
         let (downloads, max_downloads) = device.viewers().downloads();
+        let (followers, max_followers) = self.followers.count();
         let places = [
             ("viewers", health.viewers, health.max_viewers),
             ("playbacks", playbacks, max_playbacks),
             ("downloads", downloads, max_downloads),
             ("sessions", sessions, max_sessions),
+            ("followers of events", followers, max_followers),
         ];
         let places = places.map(|(of, taken, max)| Places { of, taken, max });
         let listeners = reach.listeners.iter().map(|listener| Listener {

@@ -6,12 +6,17 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use peercam_proto::{
     error::{Error, ErrorKind},
+    query::Query,
     refusal::check_method,
     text::Json,
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::body::{Body, Form, refusal};
+use super::{
+    body::{Body, Form, refusal},
+    events::{EventLines, Followers},
+};
 use crate::{access::Authority, budget::Budget, http::App, reach::Reachability};
 
 /// A running daemon, as it is asked over its control socket.
@@ -26,17 +31,25 @@ pub struct Control {
     pub reach: watch::Receiver<Reachability>,
     /// Shares of the memory.
     pub budget: Budget,
+    /// Programs that follow what happens.
+    pub followers: Followers,
+    /// Token that is cancelled at the end of the daemon.
+    pub stop: CancellationToken,
 }
 
 /// A route of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Status,
+    Events,
 }
 
 impl Route {
     /// Every route with its path and its methods.
-    const ALL: [(Self, &'static str, &'static str); 1] = [(Self::Status, "/status", "GET")];
+    const ALL: [(Self, &'static str, &'static str); 2] = [
+        (Self::Status, "/status", "GET"),
+        (Self::Events, "/events", "GET"),
+    ];
 
     fn from_path(path: &str) -> Result<(Self, &'static str), Error> {
         let mut routes = Self::ALL.into_iter();
@@ -68,8 +81,24 @@ impl Control {
         }
         let answered = match route {
             Route::Status => Ok(self.tell_status(form)),
+            Route::Events => self.tell_events(form, parts.uri.query().unwrap_or_default()),
         };
-        answered.unwrap_or_else(|error: Error| refusal(&error))
+        answered.unwrap_or_else(|error| refusal(&error))
+    }
+
+    /// What happens from now on, or behind the event of a number.
+    fn tell_events(&self, form: Form, query: &str) -> Result<Response<Body>, Error> {
+        let events = self.app.device.events();
+        let receiver = match Query::parse(query)?.value("after")? {
+            None => events.subscribe(),
+            Some(number) => events.resume(
+                number
+                    .parse()
+                    .map_err(|_| Error::bad_request("after is the number of an event"))?,
+            ),
+        };
+        let stop = self.stop.clone();
+        Ok(form.lines(EventLines::new(receiver, form, stop, &self.followers)?))
     }
 
     fn tell_status(&self, form: Form) -> Response<Body> {

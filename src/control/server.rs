@@ -1,10 +1,20 @@
-//! Connections to the control socket: few, each for one request, and none for long.
+//! Connections to the control socket: few, each for one request.
 //!
-//! Invariants: only the daemon's own user and root are answered; a program that asks and does not
-//! read, or does not ask, has its place for [`REQUEST_TIME`] at most. No connection takes a place of
-//! viewers.
+//! Invariants: only the daemon's own user and root are answered; a program that does not ask, or does
+//! not read its answer, has its place for [`REQUEST_TIME`] at most, and one that follows what happens
+//! and does not read for [`WRITE_TIME`]. No connection takes a place of viewers.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -16,20 +26,21 @@ use peercam_proto::{
 };
 use peercam_task::boundary::{Part, contain, restarting};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::UnixStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::router::Control;
 
 /// Connections at a time; a further one is refused.
 const MAX_CONNECTIONS: usize = 4;
-/// Timeout of a request with its answer.
+/// Timeout of a request with its answer, if that has an end.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// Timeout of a write of which the peer takes nothing.
+const WRITE_TIME: Duration = Duration::from_secs(20);
 /// Timeout of a refusal, and how many bytes of its request are read, so that it is seen.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 const MAX_UNREAD: u64 = 64 << 10;
@@ -40,20 +51,20 @@ const BUFFER: usize = 8 << 10;
 /// Name of the socket in the log.
 const NAME: &str = "control socket";
 
-/// Answers whoever connects, until `stop` is cancelled.
-pub async fn serve(listener: Listener, control: Arc<Control>, stop: CancellationToken) {
-    let accept = || accept(&listener, &control, &stop);
-    restarting(Part::Service, NAME, &stop, accept).await;
+/// Answers whoever connects, until the end of the daemon.
+pub async fn serve(listener: Listener, control: Arc<Control>) {
+    let accept = || accept(&listener, &control);
+    restarting(Part::Service, NAME, &control.stop, accept).await;
 }
 
-async fn accept(listener: &Listener, control: &Arc<Control>, stop: &CancellationToken) {
+async fn accept(listener: &Listener, control: &Arc<Control>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut served = JoinSet::new();
     loop {
         let (stream, uid) = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = served.join_next(), if !served.is_empty() => continue,
-            () = stop.cancelled() => break,
+            () = control.stop.cancelled() => break,
         };
         match admit(uid, &places) {
             Ok(place) => {
@@ -110,17 +121,78 @@ async fn refuse(mut stream: UnixStream, error: Error) {
 }
 
 async fn serve_connection(stream: UnixStream, control: Arc<Control>, _place: OwnedSemaphorePermit) {
+    let is_endless = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_endless);
     let service = service_fn(move |request: Request<Incoming>| {
-        let control = Arc::clone(&control);
-        async move { Ok::<_, Infallible>(control.answer(request).await) }
+        let (control, noted) = (Arc::clone(&control), Arc::clone(&noted));
+        async move {
+            let response = control.answer(request).await;
+            noted.store(response.body().is_endless(), Ordering::Relaxed);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
     http.max_buf_size(BUFFER).keep_alive(false);
+    let stream = TimedWrites {
+        stream,
+        blocked: None,
+    };
     let served = http.serve_connection(TokioIo::new(stream), service);
-    match timeout(REQUEST_TIME, served).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection to the control socket broke off"),
-        Err(_) => tracing::debug!("a connection to the control socket took too long and is ended"),
+    let took_too_long = async {
+        sleep(REQUEST_TIME).await;
+        if is_endless.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "a connection to the control socket broke off");
+        },
+        () = took_too_long => tracing::debug!("a connection to the control socket took too long"),
+    }
+}
+
+/// A connection that breaks off when its peer has taken nothing for [`WRITE_TIME`].
+struct TimedWrites {
+    stream: UnixStream,
+    /// Runs while a write waits.
+    blocked: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for TimedWrites {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for TimedWrites {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        let blocked = self
+            .blocked
+            .get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        ready!(blocked.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     assembly::Assembly,
     part::{Part, Phase},
 };
-use crate::control::{self, Control, SOCKET};
+use crate::control::{self, Control, Followers, SOCKET};
 
 /// Binds the socket and adds what serves it. The daemon does without where there can be none, as on
 /// a file system that has no sockets.
@@ -35,7 +35,9 @@ pub(super) fn add(assembly: &mut Assembly) {
             data_dir,
             reach,
             budget,
+            followers: Followers::default(),
+            stop,
         };
-        control::serve(listener, Arc::new(control), stop)
+        control::serve(listener, Arc::new(control))
     }));
 }

@@ -3,6 +3,8 @@
 use std::{
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::PathBuf,
+    process::{Child, Stdio},
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -14,7 +16,7 @@ use tokio::{
 
 use crate::{
     paired::{Device, RawViewer},
-    support::{Answer, Daemon, HANG, Viewer, run, sim_config},
+    support::{Answer, Daemon, HANG, Viewer, program, run, sim_config},
 };
 
 fn socket(daemon: &Daemon) -> PathBuf {
@@ -170,6 +172,106 @@ async fn programs_that_do_not_go_on_leave_places_to_others() {
         .await
         .expect("sends");
     assert_eq!(read(&mut last).await.status, 200);
+}
+
+/// A program that follows what happens.
+struct Follower {
+    stream: UnixStream,
+    bytes: Vec<u8>,
+}
+
+impl Follower {
+    async fn open(daemon: &Daemon, target: &str) -> Self {
+        let mut stream = UnixStream::connect(socket(daemon)).await.expect("connects");
+        let text = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.expect("sends");
+        let bytes = Vec::new();
+        let mut follower = Self { stream, bytes };
+        follower.until("\r\n\r\n").await;
+        follower
+    }
+
+    /// All that has come by now, once this has come, and the line in which it is.
+    async fn until(&mut self, text: &str) -> String {
+        let Self { stream, bytes } = self;
+        let read = async {
+            while !String::from_utf8_lossy(bytes).contains(text) || !bytes.ends_with(b"\n") {
+                let read = stream.read_buf(bytes).await.expect("reads");
+                assert_ne!(read, 0, "it ended: {}", String::from_utf8_lossy(bytes));
+            }
+        };
+        tokio::time::timeout(HANG, read).await.expect("it comes");
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_told_as_it_happens_to_few_and_to_the_end() {
+    let device = Device::start("");
+    let uri = device.pair(&["phone"]);
+    let mut follower = Follower::open(&device.daemon, "/events").await;
+    let person = program_of(&device, &["events"]);
+    followers_become(&device.daemon, 2).await;
+    // A third one has no place, and takes none of those who ask for something short.
+    let refused = ask(&device.daemon, "GET /events", "").await;
+    assert_eq!(
+        (refused.status, refused.json("status")),
+        (503, "405".to_owned())
+    );
+
+    let mut viewer = RawViewer::open(device.address, &uri).await;
+    let mut live = viewer.live("channel=0&quality=standard").await;
+    live.record().await.expect("a record");
+    let told = follower.until("viewer_joined").await;
+    let line = told.lines().find(|line| line.contains("viewer_joined"));
+    let event = json(line.expect("a line"));
+    assert_eq!(
+        (&event["name"], &event["path"]),
+        (&"phone".into(), &"tcp".into())
+    );
+    drop(viewer);
+    follower.until("viewer_left").await;
+    drop(follower);
+    followers_become(&device.daemon, 1).await;
+    // Who comes again is told what it has missed.
+    let target = format!("/events?after={}", event["number"]);
+    let mut again = Follower::open(&device.daemon, &target).await;
+    assert!(!again.until("viewer_left").await.contains("viewer_joined"));
+
+    let _directory = device.daemon.stop();
+    let told = again.until("\r\n0\r\n\r\n").await;
+    assert!(told.ends_with("0\r\n\r\n"), "its end is told: {told}");
+    let told = person.wait_with_output().expect("it ends with the daemon");
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.success(), "{told:?}");
+    for words in [
+        r#" viewer_joined name="phone" path="tcp" "#,
+        " viewer_left ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+async fn followers_become(daemon: &Daemon, count: usize) {
+    let place = format!(r#"{{"of":"followers of events","taken":{count},"max":2}}"#);
+    let wait = async {
+        while !ask(daemon, "GET /status", "").await.body.contains(&place) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(HANG, wait).await.expect("they do");
+}
+
+/// A command of this device that goes on by itself.
+fn program_of(device: &Device, arguments: &[&str]) -> Child {
+    let child = program()
+        .args(arguments)
+        .arg("--config")
+        .arg(device.daemon.directory().join("camera.toml"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    child.expect("the program starts")
 }
 
 #[tokio::test]
