@@ -31,6 +31,8 @@ use crate::events::Events;
 pub struct Authority {
     secrets: Secrets,
     access: Vital<Arc<Access>>,
+    /// Held while the lists are read and learnt, so that none takes the place of a newer one.
+    learning: Vital<()>,
     /// Stands in for the key of an issuer or epoch that does not exist, so that finding out takes
     /// as long as checking a MAC.
     pub(super) nobody: MintKey,
@@ -91,6 +93,7 @@ impl Authority {
             access: Vital::new(Arc::new(Access::Unknown {
                 mint_keys: Vec::new(),
             })),
+            learning: Vital::new(()),
             sessions: Sessions::new(max_sessions, metrics.clone(), events),
             failures: Failures::default(),
             endpoints: Endpoints::default(),
@@ -153,11 +156,21 @@ impl Authority {
         super::Caller::authenticated(holder, &session, self, peer, Transport::P2p)
     }
 
-    /// Takes over what the files say now, and ends the sessions of those that are let in no more.
+    /// Reads the lists and takes over what they say, as [`Authority::learn`] does. Waits for the flash.
+    ///
+    /// # Errors
+    /// As [`Authority::learn`].
+    pub fn refresh(&self, store: &SecretStore) -> Result<usize, StoreError> {
+        let _learning = self.learning.lock();
+        self.learn(store.revocations())
+    }
+
+    /// Takes over what the files say now, and ends the sessions of those that are let in no more;
+    /// returns how many these were.
     ///
     /// # Errors
     /// What was wrong, back again: from now on nobody is let in.
-    pub fn learn(&self, revocations: Result<Revocations, StoreError>) -> Result<(), StoreError> {
+    pub fn learn(&self, revocations: Result<Revocations, StoreError>) -> Result<usize, StoreError> {
         let (access, result) = match revocations {
             Ok(revocations) => {
                 let keys = revocations.epochs();
@@ -178,8 +191,8 @@ impl Authority {
         // A request that was checked by the old lists may enter behind this: the watch over the
         // files, which ends sessions twice a second, finds it.
         *self.access.lock() = Arc::new(access);
-        self.end_sessions();
-        result
+        let ended = self.end_sessions();
+        result.map(|()| ended)
     }
 
     /// Snapshot of the lists; a later change makes a new one.
@@ -188,15 +201,15 @@ impl Authority {
     }
 
     /// Ends the sessions whose time is over, that are let in no more, or that are good for something
-    /// else now: what runs was begun by other rights.
-    pub fn end_sessions(&self) {
+    /// else now: what runs was begun by other rights. Returns how many these were.
+    pub fn end_sessions(&self) -> usize {
         let (access, now) = (self.access(), self.clock.date());
         self.sessions
             .end_where(|holder| match access.check(holder, now) {
                 Ok(rights) if rights == holder.rights => self.closed(holder).map(|_| "faults"),
                 Ok(_) => Some("rights changed"),
                 Err(refusal) => Some(refusal.word()),
-            });
+            })
     }
 
     /// Lets in a credential that is good now, with what it is good for. Its MAC held already.

@@ -6,7 +6,10 @@
 use peercam_proto::credential::{Channels, Claims, CredentialId, Issuer, Scopes};
 use serde::{Deserialize, Serialize};
 
-use super::revocations::{Revocations, RevocationsError};
+use super::{
+    revocations::{Revocations, RevocationsError},
+    store::StoreError,
+};
 
 /// Viewers that are listed at most.
 const MAX_PAIRED: usize = 1024;
@@ -39,9 +42,23 @@ pub enum PairError {
     /// No viewer of that name was paired.
     #[error("there is no viewer {0:?}; peercam pair --list shows who there is")]
     UnknownName(String),
+    /// More claims than a credential takes.
+    #[error("that is too much for one credential; use fewer channels or a shorter name")]
+    TooLong,
+    /// An end in the past.
+    #[error("that has ended already")]
+    Ended,
+    /// An end by a clock that was not set.
+    #[error(
+        "the clock of this machine is not set, so it is not known when that ends; set it, or pair without --expires"
+    )]
+    NoClock,
     /// The list of revocations takes no more.
     #[error(transparent)]
     Revocations(#[from] RevocationsError),
+    /// The lists cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Target of a `revoke`.

@@ -212,8 +212,8 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions for which `reason` gives one, and their sequels.
-    pub fn end_where(&self, reason: impl Fn(&Holder) -> Option<&'static str>) {
+    /// Ends the sessions for which `reason` gives one, and their sequels; returns how many sessions.
+    pub fn end_where(&self, reason: impl Fn(&Holder) -> Option<&'static str>) -> usize {
         let (mut ended, mut sequels) = (Vec::new(), Vec::new());
         {
             let mut table = self.lock();
@@ -231,12 +231,14 @@ impl Sessions {
                 }
             }
         }
+        let count = ended.len();
         for (slot, reason) in ended {
             self.end(Some(slot), reason);
         }
         for ends in sequels {
             ends.cancel();
         }
+        count
     }
 
     /// Sessions that are there, oldest first.

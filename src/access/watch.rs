@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 use super::{
     authority::Authority,
     files::FileError,
-    revocations::Revocations,
     store::{SecretStore, StoreError},
 };
 
@@ -20,7 +19,7 @@ pub async fn watch(store: SecretStore, authority: Arc<Authority>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Nothing is known of the file that was read at the start: it is read once more.
     let mut known = None;
-    let mut reading: Option<(Version, oneshot::Receiver<Result<Revocations, StoreError>>)> = None;
+    let mut reading: Option<(Version, oneshot::Receiver<Result<(), StoreError>>)> = None;
     loop {
         let read = async {
             match &mut reading {
@@ -31,12 +30,17 @@ pub async fn watch(store: SecretStore, authority: Arc<Authority>) {
         tokio::select! {
             (version, read) = read => {
                 reading = None;
-                let Ok(revocations) = read else { continue };
+                let Ok(learnt) = read else { continue };
                 // What the system refused for now is tried again; what stands in the file is final.
-                let is_final = !matches!(revocations, Err(StoreError::File(FileError::Io { .. })))
+                let is_final = !matches!(learnt, Err(StoreError::File(FileError::Io { .. })))
                     || version == Version::Missing;
                 known = is_final.then_some(version);
-                learn(&authority, revocations);
+                match learnt {
+                    Ok(()) => tracing::debug!("the list of revoked credentials was read"),
+                    Err(error) => {
+                        tracing::error!(%error, "it cannot be known who was revoked, so nobody is let in");
+                    }
+                }
             }
             _ = ticks.tick() => {
                 authority.report_failures();
@@ -45,29 +49,24 @@ pub async fn watch(store: SecretStore, authority: Arc<Authority>) {
                 // flash, which may be busy.
                 let version = Version::of(&store);
                 if known != Some(version) && reading.is_none() {
-                    reading = read_apart(&store).map(|read| (version, read));
+                    reading = learn_apart(&store, &authority).map(|read| (version, read));
                 }
             }
         }
     }
 }
 
-/// Reads the list on a thread of its own; `None` if there is none to be had at the moment.
-fn read_apart(store: &SecretStore) -> Option<oneshot::Receiver<Result<Revocations, StoreError>>> {
+/// Has the list read and learnt on a thread of its own; `None` if there is none to be had at the
+/// moment.
+fn learn_apart(
+    store: &SecretStore,
+    authority: &Arc<Authority>,
+) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
     let (sender, receiver) = oneshot::channel();
-    let store = store.clone();
-    let read = move || drop(sender.send(store.revocations()));
-    let spawned = boundary::thread(Part::Service, "revocations", read);
+    let (store, authority) = (store.clone(), Arc::clone(authority));
+    let learn = move || drop(sender.send(authority.refresh(&store).map(|_| ())));
+    let spawned = boundary::thread(Part::Service, "revocations", learn);
     spawned.is_ok().then_some(receiver)
-}
-
-fn learn(authority: &Authority, revocations: Result<Revocations, StoreError>) {
-    match authority.learn(revocations) {
-        Ok(()) => tracing::debug!("the list of revoked credentials was read"),
-        Err(error) => {
-            tracing::error!(%error, "it cannot be known who was revoked, so nobody is let in");
-        }
-    }
 }
 
 /// Tells one state of the file from another. Every change, also of its mode, changes `ctime`.
