@@ -8,10 +8,15 @@ use std::{
 
 use clap::Args;
 use http::Method;
-use peercam_proto::text::{Json, Lines};
+use peercam_proto::{
+    credential::{Claims, Issuer, PairingUri},
+    text::{Json, Lines},
+};
+use serde_json::{Value, json};
 
 use super::{CliError, interrupt::until_interrupted, run};
 use crate::{
+    access::{Revocation, Revoked},
     config::Config,
     control::{Client, ControlError},
 };
@@ -66,6 +71,55 @@ impl EventsOptions {
             Err(CliError::Interrupted) => Ok(()),
             Err(error) => Err(advised(error, path)),
         }
+    }
+}
+
+/// Has the daemon that runs with this data directory pair a viewer; `None` if none runs.
+pub(super) fn pair(data_dir: &Path, claims: &Claims) -> Result<Option<PairingUri>, CliError> {
+    let mut fields: Value = serde_json::from_slice(&claims.encode()).unwrap_or_default();
+    if let Value::Object(fields) = &mut fields {
+        // The device gives these.
+        fields.retain(|key, _| key != "v" && key != "id");
+    }
+    let Some(answer) = post(data_dir, "/pair", &fields)? else {
+        return Ok(None);
+    };
+    let uri = PairingUri::parse(answer["uri"].as_str().unwrap_or_default());
+    let uri = uri.map_err(|error| ControlError::Refused(error.to_string()))?;
+    Ok(Some(uri))
+}
+
+/// Has the daemon that runs with this data directory revoke; gives what came of it and the number of
+/// sessions that have ended, or `None` if none runs.
+pub(super) fn revoke(
+    data_dir: &Path,
+    whom: &Revoked,
+) -> Result<Option<(Revocation, u64)>, CliError> {
+    let issuer = |issuer: &Option<Issuer>| issuer.as_ref().map(Issuer::to_string);
+    let target = match whom {
+        Revoked::Name(name) => json!({ "name": name }),
+        Revoked::Id(id, of) => json!({ "id": id.to_string(), "issuer": issuer(of) }),
+        Revoked::All(of) => json!({ "all": true, "issuer": issuer(of) }),
+    };
+    let answer = post(data_dir, "/revoke", &target)?;
+    Ok(answer.map(|answer| {
+        let number = |key: &str| answer[key].as_u64().unwrap_or_default();
+        let revocation = Revocation {
+            paired: usize::try_from(number("paired")).unwrap_or(usize::MAX),
+            after_loss: answer["after_loss"] == true,
+        };
+        (revocation, number("sessions"))
+    }))
+}
+
+/// Has a daemon do something; `None` if none runs.
+fn post(data_dir: &Path, path: &str, body: &Value) -> Result<Option<Value>, CliError> {
+    let client = Client::new(data_dir);
+    let answered = run(async { Ok(client.ask(Method::POST, path, body.to_string()).await?) });
+    match answered {
+        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Err(CliError::Control(ControlError::NoDaemon(_))) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     io::{self, IsTerminal, Write},
     net::SocketAddr,
+    path::Path,
 };
 
 use clap::{ArgGroup, Args};
@@ -18,9 +19,9 @@ use peercam_proto::{
 };
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-use super::{CliError, device::Device, mint_key::at_most};
+use super::{CliError, control, device::Device, mint_key::at_most};
 use crate::{
-    access::{DataDir, PairError, Pairing, Revoked, SecretStore, StoreError},
+    access::{DataDir, PairError, Pairing, Revocation, Revoked, SecretStore, StoreError},
     config::{Config, ListenAccess, duration},
 };
 
@@ -141,7 +142,6 @@ impl PairOptions {
     }
 
     fn pair(self, device: &Device) -> Result<(), CliError> {
-        let (data_dir, store) = device.open(self.new)?;
         let now = Clock::start().date();
         let claims = Claims {
             id: random_id()?,
@@ -151,30 +151,20 @@ impl PairOptions {
             expires: self.expires.map(|expiry| expiry.at(now)).transpose()?,
             peer: self.peer,
         };
-        if claims.encode().len() > peercam_proto::credential::MAX_CLAIMS {
-            return Err(CliError::Usage(
-                "that is too much for one credential; use fewer channels or a shorter name"
-                    .to_owned(),
-            ));
-        }
-        let secrets = store.secrets()?;
-        let hints = Hints::of(&device.config, &data_dir);
-        // Nobody is paired who could not be listed.
-        store.pairings()?;
-        let epoch = store.update(|revocations, pairings| {
-            let epoch = revocations
-                .admit_issuer(&Issuer::local())
-                .map_err(PairError::from)?;
-            pairings.add(claims.clone(), epoch, now)?;
-            Ok::<_, CliError>(epoch)
-        })?;
-        let uri = PairingUri {
-            credential: secrets.mint_key(Issuer::local(), epoch).mint(&claims),
-            device: secrets.device(),
-            relays: hints.relays,
-            relay_token: device.relay_token(),
-            udp: hints.udp,
-            lan: hints.lan,
+        let uri = match control::pair(&device.config.data_dir, &claims)? {
+            Some(uri) => uri,
+            None => {
+                let (data_dir, store) = device.open(self.new)?;
+                let hints = Hints::of(&device.config, &data_dir);
+                PairingUri {
+                    credential: store.pair(&claims, now)?,
+                    device: store.secrets()?.device(),
+                    relays: hints.relays,
+                    relay_token: device.relay_token(),
+                    udp: hints.udp,
+                    lan: hints.lan,
+                }
+            }
         };
         remark(&claims, &uri, device);
         show(&uri.expose()).map_err(CliError::io("the URI cannot be written"))
@@ -182,20 +172,13 @@ impl PairOptions {
 }
 
 impl Expiry {
-    fn at(self, now: Option<u64>) -> Result<u64, CliError> {
-        let now = now.ok_or_else(|| {
-            CliError::Usage(
-                "the clock of this machine is not set, so it is not known when that ends; set it, or pair without --expires".to_owned(),
-            )
-        })?;
-        let at = match self {
-            Self::After(seconds) => now.saturating_add(seconds),
-            Self::At(at) => at,
-        };
-        if at > now {
-            Ok(at)
-        } else {
-            Err(CliError::Usage("that has ended already".to_owned()))
+    fn at(self, now: Option<u64>) -> Result<u64, PairError> {
+        match self {
+            Self::After(seconds) => {
+                let now = now.ok_or(PairError::NoClock)?;
+                Ok(now.saturating_add(seconds))
+            }
+            Self::At(at) => Ok(at),
         }
     }
 }
@@ -368,42 +351,43 @@ fn line(pairing: &Pairing, now: Option<u64>) -> String {
 
 impl RevokeOptions {
     pub(super) fn perform(self, device: &Device) -> Result<(), CliError> {
-        let (data_dir, store) = device.existing()?;
-        let is_lost = matches!(
-            store.revocations(),
-            Err(StoreError::Revocations { .. } | StoreError::File(_))
-        );
-        if is_lost && self.all && self.issuer.is_none() {
-            store.revoke_all_after_loss()?;
-            eprintln!(
-                "peercam: everybody's access to the device in {} has ended; the list of who was revoked was lost and is new",
-                data_dir.path().display()
-            );
-            return Ok(());
-        }
         let whom = match (self.name, self.id) {
-            (Some(name), _) => {
-                // Without the list, a name is unknown for another reason.
-                store.pairings()?;
-                Revoked::Name(name)
-            }
+            (Some(name), _) => Revoked::Name(name),
             (None, Some(id)) => Revoked::Id(id, self.issuer),
             (None, None) => Revoked::All(self.issuer),
         };
-        let now = Clock::start().date();
-        let ended = store.update(|revocations, pairings| {
-            let ended = pairings.revoke(&whom, revocations, now)?;
-            Ok::<_, CliError>(ended)
-        })?;
+        let data_dir = &device.config.data_dir;
+        if let Some((revocation, sessions)) = control::revoke(data_dir, &whom)? {
+            let ended = match sessions {
+                0 => "; none of them was connected".to_owned(),
+                1 => "; one session has ended".to_owned(),
+                _ => format!("; {sessions} sessions have ended"),
+            };
+            say_revoked(revocation, data_dir, &ended);
+            return Ok(());
+        }
+        let (data_dir, store) = device.existing()?;
+        let revocation = store.revoke(&whom, Clock::start().date())?;
         let running = match data_dir.running() {
             Some(_) => "; the running daemon ends what they watch within a second",
             None => "",
         };
-        eprintln!(
-            "peercam: revoked, on the device in {} ({ended} of those paired there){running}",
-            data_dir.path().display()
-        );
+        say_revoked(revocation, data_dir.path(), running);
         Ok(())
+    }
+}
+
+fn say_revoked(revocation: Revocation, data_dir: &Path, sessions: &str) {
+    let data_dir = data_dir.display();
+    match revocation {
+        Revocation {
+            after_loss: true, ..
+        } => eprintln!(
+            "peercam: everybody's access to the device in {data_dir} has ended; the list of who was revoked was lost and is new"
+        ),
+        Revocation { paired, .. } => eprintln!(
+            "peercam: revoked, on the device in {data_dir} ({paired} of those paired there){sessions}"
+        ),
     }
 }
 

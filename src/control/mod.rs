@@ -12,6 +12,7 @@ mod body;
 mod client;
 mod events;
 mod observed;
+mod pairing;
 mod router;
 mod server;
 mod status;

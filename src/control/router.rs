@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use peercam_proto::{
+    credential::RelayToken,
     error::{Error, ErrorKind},
     query::Query,
     refusal::check_method,
@@ -17,7 +20,12 @@ use super::{
     body::{Body, Form, refusal},
     events::{EventLines, Followers},
 };
-use crate::{access::Authority, budget::Budget, http::App, reach::Reachability};
+use crate::{
+    access::{Authority, SecretStore},
+    budget::Budget,
+    http::App,
+    reach::Reachability,
+};
 
 /// A running daemon, as it is asked over its control socket.
 pub struct Control {
@@ -25,6 +33,10 @@ pub struct Control {
     pub app: Arc<App>,
     /// The authority over who is let in.
     pub authority: Arc<Authority>,
+    /// The lists of who is let in.
+    pub store: SecretStore,
+    /// Token that relays want to see of whoever is paired.
+    pub relay_token: Option<RelayToken>,
     /// Path of the data directory.
     pub data_dir: String,
     /// Ways to reach the device.
@@ -42,13 +54,20 @@ pub struct Control {
 enum Route {
     Status,
     Events,
+    Pair,
+    Revoke,
 }
+
+/// The longest body of a request, in bytes.
+const MAX_BODY: usize = 16 << 10;
 
 impl Route {
     /// Every route with its path and its methods.
-    const ALL: [(Self, &'static str, &'static str); 2] = [
+    const ALL: [(Self, &'static str, &'static str); 4] = [
         (Self::Status, "/status", "GET"),
         (Self::Events, "/events", "GET"),
+        (Self::Pair, "/pair", "POST"),
+        (Self::Revoke, "/revoke", "POST"),
     ];
 
     fn from_path(path: &str) -> Result<(Self, &'static str), Error> {
@@ -67,7 +86,7 @@ impl Route {
 impl Control {
     /// Answers a request: whatever goes wrong is an answer too.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let form = Form::wanted(&parts.headers);
         let (route, methods) = match Route::from_path(parts.uri.path()) {
             Ok(known) => known,
@@ -79,9 +98,15 @@ impl Control {
             response.headers_mut().insert(header::ALLOW, methods);
             return response;
         }
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(error) => return refusal(&error),
+        };
         let answered = match route {
             Route::Status => Ok(self.tell_status(form)),
             Route::Events => self.tell_events(form, parts.uri.query().unwrap_or_default()),
+            Route::Pair => self.pair(&body).await,
+            Route::Revoke => self.revoke(&body).await,
         };
         answered.unwrap_or_else(|error| refusal(&error))
     }
@@ -112,4 +137,15 @@ impl Control {
         };
         form.answer(StatusCode::OK, text)
     }
+}
+
+/// The whole body of a request; its connection has the time for that. One that is a little too long
+/// is read nevertheless: whoever still sends would not see the refusal.
+async fn read(body: Incoming) -> Result<Bytes, Error> {
+    let read = Limited::new(body, 2 * MAX_BODY).collect().await;
+    let body = read.map(Collected::to_bytes).ok();
+    body.filter(|body| body.len() <= MAX_BODY).ok_or_else(|| {
+        let reason = format!("the body broke off, or is longer than {MAX_BODY} bytes");
+        Error::new(ErrorKind::TooLarge, reason)
+    })
 }

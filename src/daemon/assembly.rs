@@ -43,6 +43,7 @@ pub(super) struct Assembly {
     pub(super) registry: Registry,
     pub(super) data_dir: DataDir,
     pub(super) lock: Lock,
+    pub(super) store: SecretStore,
     pub(super) authority: Arc<Authority>,
     pub(super) channels: ChannelRegistry,
     pub(super) hub: Hub,
@@ -113,9 +114,9 @@ impl Assembly {
         let zone = config.device.timezone.clone();
         let recordings = Recordings::new(channels.clone(), zone, Default::default());
         let mut parts = Parts::default();
-        let watched = Arc::clone(&authority);
+        let (kept, watched) = (store.clone(), Arc::clone(&authority));
         parts.add(Part::service("access", move |_| {
-            access::watch(store.clone(), Arc::clone(&watched))
+            access::watch(kept.clone(), Arc::clone(&watched))
         }));
         Ok(Self {
             shares: Shares::from_config(&config, &budget),
@@ -128,6 +129,7 @@ impl Assembly {
             registry,
             data_dir,
             lock,
+            store,
             authority,
             channels,
             hub,

@@ -22,7 +22,15 @@ pub(super) fn add(assembly: &mut Assembly) {
             return;
         }
     };
-    let authority = Arc::clone(&assembly.authority);
+    let (authority, store) = (Arc::clone(&assembly.authority), assembly.store.clone());
+    #[cfg(feature = "p2p")]
+    let relay_token = assembly
+        .config
+        .p2p
+        .as_ref()
+        .and_then(|p2p| p2p.relay_token.clone());
+    #[cfg(not(feature = "p2p"))]
+    let relay_token = None;
     let data_dir = assembly.data_dir.path().display().to_string();
     let (reach, budget) = (assembly.reach.subscribe(), assembly.budget.clone());
     let parts = &mut assembly.parts;
@@ -32,6 +40,8 @@ pub(super) fn add(assembly: &mut Assembly) {
         let control = Control {
             app: context.app,
             authority,
+            store,
+            relay_token,
             data_dir,
             reach,
             budget,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use peercam_proto::credential::PairingUri;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{
@@ -272,6 +273,49 @@ fn program_of(device: &Device, arguments: &[&str]) -> Child {
         .stderr(Stdio::piped())
         .spawn();
     child.expect("the program starts")
+}
+
+#[tokio::test]
+async fn who_is_revoked_at_the_daemon_has_no_session_when_the_command_ends() {
+    let device = Device::start("");
+    let uri = device.pair(&["phone", "--scope", "live"]);
+    let mut viewer = RawViewer::open(device.address, &uri).await;
+    let mut live = viewer.live("channel=0&quality=standard").await;
+    let (done, said) = device.try_peercam(&["revoke", "phone"]);
+    assert!(
+        done.is_some() && said.contains("one session has ended"),
+        "{said}"
+    );
+    let status = json(&device.peercam(&["status", "--json"]));
+    assert_eq!(status["viewers"], json("[]"), "{status}");
+    live.cut_off().await;
+    let mut again = RawViewer::open(device.address, &uri).await;
+    let (code, told) = again.ask("GET", "/healthz", None).await.sealed();
+    assert!(code == 403 && told.contains("revoked"), "{told}");
+
+    // Programs do the same, without the command.
+    let post =
+        async |path: &str, body: &str| ask(&device.daemon, &format!("POST {path}"), body).await;
+    let paired = post("/pair", r#"{"name":"door","scopes":["live"],"ch":[1]}"#).await;
+    let uri = PairingUri::parse(&paired.json("uri")).expect("a URI");
+    let mut viewer = RawViewer::open(device.address, &uri).await;
+    let (code, _) = viewer.ask("GET", "/healthz", None).await.sealed();
+    assert_eq!(code, 200, "it is good at once");
+    let taken = post("/pair", r#"{"name":"door","scopes":["live"]}"#).await;
+    assert_eq!(taken.status, 409, "{taken:?}");
+    let revoked = post("/revoke", r#"{"all":true,"issuer":"local"}"#).await;
+    let expected = json(r#"{"paired":1,"sessions":1,"after_loss":false}"#);
+    assert_eq!(json(&revoked.body), expected);
+    for (path, body, status) in [
+        ("/revoke", r#"{"name":"door"}"#, 404),
+        ("/revoke", "{}", 400),
+        ("/pair", r#"{"name":"door"}"#, 400),
+        ("/pair", &"x".repeat(17 << 10), 413),
+    ] {
+        let refused = post(path, body).await;
+        assert_eq!(refused.status, status, "{refused:?}");
+    }
+    assert!(!device.daemon.log().contains(&uri.expose()));
 }
 
 #[tokio::test]
