@@ -4,6 +4,7 @@
 //! Belongs here: how lines get out. Does not belong here: what is worth a line, which is `tracing`'s
 //! and its callers' to say.
 
+mod levels;
 mod lines;
 mod queue;
 
@@ -22,8 +23,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub use self::lines::LogLines;
 use self::queue::Queue;
+pub use self::{levels::levels, lines::LogLines};
 
 /// Timeout for writing the last lines.
 const LAST: Duration = Duration::from_secs(1);
