@@ -15,7 +15,7 @@ use peercam::{
     cli::{self, CheckOptions, Cli, CliError, Command, RunOptions, Signals},
     config::Config,
     daemon::{self, Daemon},
-    log::{Log, LogLines},
+    log::{Log, LogLines, levels},
     reach::{ListenerAccess, ListenerInfo},
 };
 use peercam_proto::text::Lines;
@@ -37,12 +37,12 @@ fn main() -> ExitCode {
     };
     let lines = log.clone();
     tracing_subscriber::registry()
+        .with(levels::filter(cli.options.log))
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(move || LogLines(lines.clone()))
                 .with_ansi(false),
         )
-        .with(cli.options.log)
         .init();
     boundary::install();
     let config = cli.options.config.as_deref();

@@ -37,6 +37,13 @@ pub struct EventsOptions {
     json: bool,
 }
 
+/// Options of `peercam log`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Levels as for --log, to be had from now on: `debug`, or `info,peercam::live=debug`.
+    levels: Option<String>,
+}
+
 impl StatusOptions {
     pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let client = client(path, self.json)?;
@@ -71,6 +78,19 @@ impl EventsOptions {
             Err(CliError::Interrupted) => Ok(()),
             Err(error) => Err(advised(error, path)),
         }
+    }
+}
+
+impl LogOptions {
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+        let client = client(path, false)?;
+        let (method, body) = match self.levels {
+            None => (Method::GET, String::new()),
+            Some(levels) => (Method::PUT, levels),
+        };
+        let asked = run(async { Ok(client.ask(method, "/log-level", body).await?) });
+        let text = asked.map_err(|error| advised(error, path))?;
+        print(&shown(&text, false)).map(|_| ())
     }
 }
 

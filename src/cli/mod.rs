@@ -16,7 +16,7 @@ mod record;
 #[cfg(feature = "client")]
 mod viewer;
 
-pub use control::{EventsOptions, StatusOptions};
+pub use control::{EventsOptions, LogOptions, StatusOptions};
 use device::Device;
 pub use error::CliError;
 pub use interrupt::Signals;
@@ -31,9 +31,8 @@ pub use viewer::{ViewerCommand, ViewerError};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::filter::Targets;
 
-use crate::{config::Config, log::levels};
+use crate::{config::Config, log::levels::Levels};
 
 /// ffplay with options that show the first picture at once: without them it reads two seconds ahead to
 /// learn what is in the stream.
@@ -66,6 +65,8 @@ pub enum Command {
     /// Prints what happens at the running daemon, until Ctrl-C: viewers that come and go, cameras, the SD
     /// card, calls.
     Events(EventsOptions),
+    /// Says what the running daemon logs, or has it log more or less from now on.
+    Log(LogOptions),
     /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
     /// secret: whoever has it can do what it says.
     Pair(PairOptions),
@@ -162,6 +163,7 @@ impl Command {
             Self::Run(_) | Self::Check(_) => Ok(()),
             Self::Status(options) => options.perform(path),
             Self::Events(options) => options.perform(path),
+            Self::Log(options) => options.perform(path),
             Self::Pair(options) => options.perform(&Device::load(path)?),
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),
@@ -214,8 +216,14 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// What to log: a level (off, error, warn, info, debug, trace), or levels by part such as
     /// `info,peercam::live=debug`. Libraries log nothing unless they are named: `info,iroh=warn`.
-    #[arg(long, global = true, value_name = "LEVELS", default_value = "info", env = "PEERCAM_LOG", value_parser = levels)]
-    pub log: Targets,
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVELS",
+        default_value = "info",
+        env = "PEERCAM_LOG"
+    )]
+    pub log: Levels,
 }
 
 #[cfg(test)]

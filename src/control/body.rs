@@ -16,7 +16,7 @@ use super::events::EventLines;
 pub(super) enum Body {
     /// Whole in memory.
     Whole(Full<Bytes>),
-    /// What happens, to the end of the daemon.
+    /// Lines of events, to the end of the daemon.
     Events(EventLines),
 }
 
@@ -62,9 +62,9 @@ impl http_body::Body for Body {
 /// Form in which somebody wants an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For programs.
+    /// JSON, for programs.
     Json,
-    /// For people.
+    /// Text, for people.
     Text,
 }
 

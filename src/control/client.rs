@@ -34,7 +34,7 @@ pub struct Client {
 /// Reason why a daemon did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens.
+    /// No daemon that listens.
     #[error("no daemon runs for the device in {}", .0.display())]
     NoDaemon(PathBuf),
     /// The daemon is another user's.

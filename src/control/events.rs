@@ -40,7 +40,7 @@ impl Default for Followers {
 }
 
 impl Followers {
-    /// Those who follow, and how many there may be.
+    /// Number of programs that follow, and how many there may be.
     pub(super) fn count(&self) -> (usize, usize) {
         (MAX_FOLLOWERS - self.0.available_permits(), MAX_FOLLOWERS)
     }

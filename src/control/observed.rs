@@ -1,3 +1,7 @@
+//! Status of the running daemon, asked of its parts.
+//!
+//! No disk, camera or viewer is waited for: all of it is known already. Its words are in `status`.
+
 use std::{collections::BTreeSet, fs};
 
 use peercam_proto::{credential::Channels, media::Quality, network::Peer, viewer::ViewerId};
@@ -10,6 +14,7 @@ use crate::{
     budget::{self, Part},
     device::{CardState, ChannelHealth, MediaView},
     events::ViewerPath,
+    log::levels,
     reach::ListenerAccess,
 };
 
@@ -60,6 +65,7 @@ impl Control {
             viewers: self.viewers(),
             places: places.to_vec(),
             card: health.card.map(Card::from),
+            log: levels::current(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
 use peercam_proto::{
@@ -24,6 +24,7 @@ use crate::{
     access::{Authority, SecretStore},
     budget::Budget,
     http::App,
+    log::levels::{self, Levels},
     reach::Reachability,
 };
 
@@ -54,6 +55,7 @@ pub struct Control {
 enum Route {
     Status,
     Events,
+    LogLevel,
     Pair,
     Revoke,
 }
@@ -63,9 +65,10 @@ const MAX_BODY: usize = 16 << 10;
 
 impl Route {
     /// Every route with its path and its methods.
-    const ALL: [(Self, &'static str, &'static str); 4] = [
+    const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Status, "/status", "GET"),
         (Self::Events, "/events", "GET"),
+        (Self::LogLevel, "/log-level", "GET, PUT"),
         (Self::Pair, "/pair", "POST"),
         (Self::Revoke, "/revoke", "POST"),
     ];
@@ -105,13 +108,15 @@ impl Control {
         let answered = match route {
             Route::Status => Ok(self.tell_status(form)),
             Route::Events => self.tell_events(form, parts.uri.query().unwrap_or_default()),
+            Route::LogLevel if parts.method == Method::PUT => set_levels(&body),
+            Route::LogLevel => tell_levels(),
             Route::Pair => self.pair(&body).await,
             Route::Revoke => self.revoke(&body).await,
         };
         answered.unwrap_or_else(|error| refusal(&error))
     }
 
-    /// What happens from now on, or behind the event of a number.
+    /// Lines of events from now on, or behind the event of a number.
     fn tell_events(&self, form: Form, query: &str) -> Result<Response<Body>, Error> {
         let events = self.app.device.events();
         let receiver = match Query::parse(query)?.value("after")? {
@@ -137,6 +142,29 @@ impl Control {
         };
         form.answer(StatusCode::OK, text)
     }
+}
+
+/// Levels of the log, as `--log` takes them.
+fn tell_levels() -> Result<Response<Body>, Error> {
+    let levels = levels::current().ok_or_else(foreign_log)?;
+    Ok(Form::Text.answer(StatusCode::OK, levels + "\n"))
+}
+
+fn set_levels(body: &[u8]) -> Result<Response<Body>, Error> {
+    let text = std::str::from_utf8(body).unwrap_or_default().trim();
+    let levels: Levels = text
+        .parse()
+        .map_err(|error: String| Error::bad_request(error))?;
+    tracing::info!(%levels, "the levels of the log are set");
+    if !levels::set(levels) {
+        return Err(foreign_log());
+    }
+    tell_levels()
+}
+
+fn foreign_log() -> Error {
+    let reason = "this daemon is part of another program, and the log is that program's";
+    Error::new(ErrorKind::Unsupported, reason)
 }
 
 /// The whole body of a request; its connection has the time for that. One that is a little too long

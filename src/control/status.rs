@@ -45,6 +45,8 @@ pub struct Status {
     pub card: Option<Card>,
     /// Memory of the process.
     pub memory: Memory,
+    /// Levels of the log; `None` if it is not the daemon's.
+    pub log: Option<String>,
 }
 
 /// A TCP listener.
@@ -178,7 +180,11 @@ impl fmt::Display for Status {
         if let Some(card) = &self.card {
             card.fmt(f)?;
         }
-        self.memory.fmt(f)
+        self.memory.fmt(f)?;
+        match &self.log {
+            Some(levels) => row(f, "log", Printable(levels)),
+            None => Ok(()),
+        }
     }
 }
 

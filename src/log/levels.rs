@@ -1,20 +1,88 @@
-use tracing_subscriber::filter::{LevelFilter, Targets};
+//! Levels of the log: how they are written, and the filter in which they can be changed while the
+//! program runs.
+//!
+//! Invariant: libraries say no more than `info` shows, whoever sets the levels and whenever.
 
-/// Reads levels. A bare word that is no level is a mistake, not the name of a part.
-pub fn levels(text: &str) -> Result<Targets, String> {
-    let mistaken = text
-        .split(',')
-        .map(str::trim)
-        .find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
-    match mistaken {
-        Some(word) => Err(format!(
-            "{word:?} is no level; use off, error, warn, info, debug or trace, or PART=LEVEL"
-        )),
-        None => text
-            .parse()
-            .map(|levels: Targets| for_ours(&levels))
-            .map_err(|error| format!("{error}")),
+use std::{fmt, str::FromStr};
+
+use peercam_task::boundary::Guarded;
+use tracing_subscriber::{
+    Registry,
+    filter::{LevelFilter, Targets},
+    reload,
+};
+
+/// Levels of a log, by part.
+#[derive(Clone, Debug)]
+pub struct Levels {
+    text: Box<str>,
+    targets: Targets,
+}
+
+impl fmt::Display for Levels {
+    /// Writes them as they were written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
+}
+
+impl FromStr for Levels {
+    type Err = String;
+
+    /// Reads levels. A bare word that is no level is a mistake, not the name of a part.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mistaken = text
+            .split(',')
+            .map(str::trim)
+            .find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+        if let Some(word) = mistaken {
+            return Err(format!(
+                "{word:?} is no level; use off, error, warn, info, debug or trace, or PART=LEVEL"
+            ));
+        }
+        let targets: Targets = text.parse().map_err(|error| format!("{error}"))?;
+        Ok(Self {
+            text: text.into(),
+            targets: for_ours(&targets),
+        })
+    }
+}
+
+/// Filter of the process's log, which there is once: that of the program, whatever it embeds.
+static FILTER: Guarded<Option<Filter>> = Guarded::whole(None);
+
+struct Filter {
+    handle: reload::Handle<Targets, Registry>,
+    text: Box<str>,
+}
+
+/// The filter of the process's log with these levels, to be installed in front of all layers.
+pub fn filter(levels: Levels) -> reload::Layer<Targets, Registry> {
+    let (layer, handle) = reload::Layer::new(levels.targets);
+    *FILTER.lock() = Some(Filter {
+        handle,
+        text: levels.text,
+    });
+    layer
+}
+
+/// The levels of the process's log; `None` if another program installed it.
+pub fn current() -> Option<String> {
+    FILTER.lock().as_ref().map(|filter| filter.text.to_string())
+}
+
+/// Sets the levels of the process's log; returns whether that could be done: not where another program
+/// installed it.
+pub fn set(levels: Levels) -> bool {
+    let mut filter = FILTER.lock();
+    let Some(filter) = filter.as_mut() else {
+        return false;
+    };
+    let is_set = filter.handle.reload(levels.targets).is_ok();
+    if is_set {
+        filter.text = levels.text;
+    }
+    is_set
 }
 
 /// The levels of a log in which a bare level is one of our own crates. Libraries speak to
@@ -58,9 +126,9 @@ mod tests {
     #[test]
     fn levels_that_are_none_are_refused() {
         for text in ["inof", "verbose", "info,peercam", "peercam=loud"] {
-            assert!(levels(text).is_err(), "{text}");
+            assert!(text.parse::<Levels>().is_err(), "{text}");
         }
-        let levels_of = |text| levels(text).expect("levels");
+        let levels_of = |text: &str| text.parse::<Levels>().expect("levels");
         for (text, part, level, is_shown) in [
             ("trace", "peercam::live", tracing::Level::TRACE, true),
             ("info", "peercam_net::p2p", tracing::Level::INFO, true),
@@ -97,13 +165,13 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                levels_of(text).would_enable(part, &level),
+                levels_of(text).targets.would_enable(part, &level),
                 is_shown,
                 "{text} {part}"
             );
         }
         for text in ["debug", "OFF", "info,peercam::live=trace"] {
-            assert!(levels(text).is_ok(), "{text}");
+            assert!(text.parse::<Levels>().is_ok(), "{text}");
         }
     }
 }

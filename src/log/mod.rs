@@ -1,10 +1,10 @@
-//! The way out of the log: lines that hold nothing but what is seen, and a thread that writes them, so
-//! that nobody else waits for whoever reads the log.
+//! The way out of the log: its levels, lines that hold nothing but what is seen, and a thread that
+//! writes them, so that nobody else waits for whoever reads the log.
 //!
-//! Belongs here: how lines get out. Does not belong here: what is worth a line, which is `tracing`'s
-//! and its callers' to say.
+//! Belongs here: which lines get out, and how. Does not belong here: what is worth a line, which is
+//! `tracing`'s and its callers' to say.
 
-mod levels;
+pub mod levels;
 mod lines;
 mod queue;
 
@@ -23,8 +23,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+pub use self::lines::LogLines;
 use self::queue::Queue;
-pub use self::{levels::levels, lines::LogLines};
 
 /// Timeout for writing the last lines.
 const LAST: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::fs::{FileTypeExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     time::Duration,
 };
@@ -26,7 +26,11 @@ fn socket(daemon: &Daemon) -> PathBuf {
 
 /// Asks as `curl --unix-socket` does.
 async fn ask(daemon: &Daemon, request: &str, body: &str) -> Answer {
-    let mut stream = UnixStream::connect(socket(daemon)).await.expect("connects");
+    ask_at(&socket(daemon), request, body).await
+}
+
+async fn ask_at(socket: &Path, request: &str, body: &str) -> Answer {
+    let mut stream = UnixStream::connect(socket).await.expect("connects");
     let text = format!(
         "{request} HTTP/1.1\r\nHost: peercam\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -316,6 +320,56 @@ async fn who_is_revoked_at_the_daemon_has_no_session_when_the_command_ends() {
         assert_eq!(refused.status, status, "{refused:?}");
     }
     assert!(!device.daemon.log().contains(&uri.expose()));
+}
+
+#[tokio::test]
+async fn the_log_says_more_or_less_while_it_is_written() {
+    let daemon = Daemon::start(&sim_config(""));
+    let config = daemon.directory().join("camera.toml");
+    let config = config.to_str().expect("text");
+    let log = |levels: &[&str]| {
+        let done = run(&[&["log"], levels, &["--config", config]].concat());
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (done.status.success(), text(done.stdout), text(done.stderr))
+    };
+    let watch = async |name: &str| {
+        let mut viewer = Viewer::open(daemon.address, &format!("_peername={name}")).await;
+        viewer.picture().await.expect("a picture");
+    };
+    assert_eq!(log(&[]).1, "trace\n");
+    assert_eq!(log(&["error"]).1, "error\n");
+    watch("unheard").await;
+    let (is_done, _, said) = log(&["loud"]);
+    assert!(!is_done && said.contains("is no level"), "{said}");
+    assert_eq!(
+        log(&["off,peercam::http=info"]).1,
+        "off,peercam::http=info\n"
+    );
+    watch("heard").await;
+    daemon.logs("caller=heard");
+    assert!(!daemon.log().contains("caller=unheard"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_in_another_program_has_the_socket_and_not_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("camera.toml");
+    std::fs::write(&path, sim_config("")).expect("writes");
+    let config = peercam::config::Config::load(&path).expect("in order");
+    let daemon = peercam::daemon::Daemon::start(config)
+        .await
+        .expect("starts");
+    let socket = directory.path().join("peercam-data/control.sock");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(daemon.run(async move {
+        let _ = stopped.await;
+    }));
+    assert_eq!(ask_at(&socket, "GET /status", "").await.status, 200);
+    let log = ask_at(&socket, "PUT /log-level", "debug").await;
+    assert_eq!(log.status, 501, "{log:?}");
+    stop.send(()).expect("it runs");
+    running.await.expect("it ends");
+    assert!(!socket.exists());
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ fn status() -> Status {
                 },
             ],
         },
+        log: Some("info,peercam::live=debug".to_owned()),
     }
 }
 
@@ -114,6 +115,7 @@ fn people_read_a_line_for_each_thing() {
         "memory    18.0 MiB in use; 24.0 MiB for what grows",
         "            live streams          6.0 MiB, uses 512.0 KiB",
         "            everything else     384.0 KiB",
+        "log       info,peercam::live=debug",
         "",
     ];
     assert_eq!(status().to_string(), expected.join("\n"));
@@ -175,6 +177,7 @@ fn programs_read_names_that_stay() {
                 { "part": "everything else", "bytes": 384 << 10, "used_bytes": null },
             ],
         },
+        "log": "info,peercam::live=debug",
     });
     assert_eq!(json, expected);
 }
