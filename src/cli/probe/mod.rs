@@ -49,6 +49,8 @@ pub struct ProbeOptions {
 
 impl ProbeOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
+        // Beyond the runtime, with which the socket in them goes.
+        let _directories = MadeDirectories::above(&self.what);
         let observed = run(until_interrupted(self.look()))?;
         report(&observed).map_err(CliError::io("the output"))
     }
@@ -64,8 +66,6 @@ impl ProbeOptions {
 
     async fn look(&self) -> Result<Observed, CliError> {
         let clock = Clock::start();
-        // Before the socket that is made in them, so that they go after it.
-        let _directories = MadeDirectories::above(&self.what);
         let (camera, patience) = self.camera(clock)?;
         let mut input = camera
             .open(Quality::Super)
@@ -227,7 +227,7 @@ impl ProbeOptions {
 struct MadeDirectories(Vec<PathBuf>);
 
 impl MadeDirectories {
-    /// Those above a path that are not there yet; none above a URL.
+    /// Directories above a path that are not there yet; none above a URL.
     fn above(what: &str) -> Self {
         let above = Path::new(what).ancestors().skip(1);
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
