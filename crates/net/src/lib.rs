@@ -71,4 +71,4 @@ pub use dial::{ParseRootsError, Tls};
 pub use entrance::{ProvenSources, Ticket, UnauthenticatedLimiter};
 pub use exchange::{ExchangeError, Limits, request_once, request_stream};
 pub use metrics::{Metrics, ReasonCounter};
-pub use port::{Holder, PortError, ReservedUdpPort};
+pub use port::{Occupant, PortError, ReservedUdpPort};

@@ -13,7 +13,7 @@ use crate::socket_table::{self, Row};
 pub enum PortError {
     /// Another socket has it.
     #[error("the port is in use by {0}")]
-    InUse(Holder),
+    InUse(Occupant),
     /// The address is none of this machine's.
     #[error("this machine has no such address")]
     NoSuchAddress,
@@ -27,7 +27,7 @@ pub enum PortError {
 
 /// Program that has a port, as far as this process can know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum Occupant {
     /// This process, or another one of this user.
     Process {
         /// Name of its program.
@@ -57,7 +57,7 @@ impl PortError {
     /// Reason that `address` could not be bound, by the system's error. Looks for who has the port.
     pub(crate) fn new(protocol: Protocol, address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse(Holder::of(protocol, address)),
+            io::ErrorKind::AddrInUse => Self::InUse(Occupant::of(protocol, address)),
             io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress,
             io::ErrorKind::PermissionDenied if address.port() < first_for_users() => Self::ForRoot,
             _ => Self::Io(error),
@@ -91,7 +91,7 @@ impl ReservedUdpPort {
     }
 }
 
-impl Holder {
+impl Occupant {
     /// Program whose socket keeps others from `address`.
     fn of(protocol: Protocol, address: SocketAddr) -> Self {
         let rows = match protocol {
@@ -118,7 +118,7 @@ fn excludes(row: &Row, address: SocketAddr) -> bool {
 }
 
 /// Process that has this socket open, of those into which this one may look.
-fn process_of(inode: u64) -> Option<Holder> {
+fn process_of(inode: u64) -> Option<Occupant> {
     let wanted = PathBuf::from(format!("socket:[{inode}]"));
     let has_it = |process: &Path| {
         let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
@@ -130,14 +130,14 @@ fn process_of(inode: u64) -> Option<Holder> {
         let pid = process.file_name().to_str()?.parse().ok()?;
         let path = process.path();
         let name = fs::read_to_string(path.join("comm")).ok()?;
-        has_it(&path).then(|| Holder::Process {
+        has_it(&path).then(|| Occupant::Process {
             name: name.trim_end().to_owned(),
             pid,
         })
     })
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for Occupant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { name, pid } => write!(f, "{name} (process {pid})"),
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn whoever_has_a_port_is_named() {
-        let me = || Holder::Process {
+        let me = || Occupant::Process {
             name: fs::read_to_string("/proc/self/comm")
                 .unwrap()
                 .trim_end()
@@ -165,16 +165,16 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        assert_eq!(Holder::of(Protocol::Tcp, address), me());
+        assert_eq!(Occupant::of(Protocol::Tcp, address), me());
         let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
-        assert_eq!(Holder::of(Protocol::Tcp, everywhere), me());
+        assert_eq!(Occupant::of(Protocol::Tcp, everywhere), me());
         let other = SocketAddr::from(([127, 0, 0, 2], address.port()));
-        assert_eq!(Holder::of(Protocol::Tcp, other), Holder::Unknown);
+        assert_eq!(Occupant::of(Protocol::Tcp, other), Occupant::Unknown);
         drop(listener);
-        assert_eq!(Holder::of(Protocol::Tcp, address), Holder::Unknown);
+        assert_eq!(Occupant::of(Protocol::Tcp, address), Occupant::Unknown);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        assert_eq!(Holder::of(Protocol::Udp, address), me());
+        assert_eq!(Occupant::of(Protocol::Udp, address), me());
     }
 
     #[test]
