@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Answer, Daemon, HANG, program};
+use crate::support::{Answer, Daemon, HANG, program, says_twice};
 
 /// Two listeners, two cameras.
 pub(crate) fn config(extra: &str) -> String {
@@ -77,6 +77,7 @@ impl Device {
             .expect("the program starts");
         let errors = String::from_utf8(output.stderr).expect("text");
         let text = String::from_utf8(output.stdout).expect("text");
+        assert!(!errors.lines().any(says_twice), "{errors}");
         (output.status.success().then_some(text), errors)
     }
 
