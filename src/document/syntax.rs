@@ -32,7 +32,7 @@ const FULL_WIDTH: [char; 9] = ['＝', '＂', '＇', '［', '］', '｛', '｝', 
 /// Marks that look like a space, or like nothing.
 const UNSEEN: [char; 5] = ['\u{a0}', '\u{3000}', '\u{200b}', '\u{202f}', '\u{feff}'];
 
-/// What was probably meant: the first of these that fits.
+/// Hint at what was probably meant: the first that fits.
 fn hint(text: &str, line: &str, message: &str) -> Option<&'static str> {
     let (raw, line) = (line, line.trim());
     let value = line.split_once('=').map_or(line, |(_, value)| value).trim();

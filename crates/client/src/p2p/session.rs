@@ -67,7 +67,7 @@ pub enum Link {
         /// Round trip time of that way.
         rtt: Option<Duration>,
     },
-    /// There is no connection, and the device is dialled again.
+    /// No connection; the device is dialled again.
     Away {
         /// Reason.
         error: ClientError,
