@@ -28,16 +28,21 @@ fn key_of(line: &str) -> &str {
 }
 
 /// Marks that some keyboards give in place of those of TOML.
-const FULL_WIDTH: [char; 9] = ['＝', '＂', '＇', '［', '］', '｛', '｝', '，', '＃'];
+const FULL_WIDTH: [char; 10] = ['＝', '：', '＂', '＇', '［', '］', '｛', '｝', '，', '＃'];
 /// Marks that look like a space, or like nothing.
 const UNSEEN: [char; 5] = ['\u{a0}', '\u{3000}', '\u{200b}', '\u{202f}', '\u{feff}'];
 
 /// Hint at what was probably meant: the first that fits.
 fn hint(text: &str, line: &str, message: &str) -> Option<&'static str> {
     let (raw, line) = (line, line.trim());
-    let value = line.split_once('=').map_or(line, |(_, value)| value).trim();
+    let value = line.split_once('=').map(|(_, value)| value.trim());
+    let has_value = value.is_some();
+    let value = value.unwrap_or(line);
     let bare = value.trim_end_matches([',', ';']);
     let starts = |marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
+    let says = |words: &str| message.starts_with(words);
+    let is_unquoted = !value.starts_with(['"', '\'', '[', '{'])
+        && value.contains(|c: char| c.is_alphabetic() || matches!(c, '/' | ':'));
     let whole = text.trim_start();
     let hints = [
         (
@@ -77,8 +82,13 @@ fn hint(text: &str, line: &str, message: &str) -> Option<&'static str> {
             "there is a mark in this line that looks like a space or like nothing, as pages and chats have them: write the line anew",
         ),
         (
-            message.starts_with("duplicate key") && line.starts_with('['),
+            says("duplicate key") && line.starts_with('['),
             "a table is there once; where there may be several, each is written with two brackets, as in [[channel]]",
+        ),
+        (says("duplicate key"), "it is there twice: keep one"),
+        (
+            line.starts_with('['),
+            "a table is [name] on a line of its own, one of several [[name]]",
         ),
         (
             value.find('"') < value.find('\\') && value.contains('"'),
@@ -91,12 +101,28 @@ fn hint(text: &str, line: &str, message: &str) -> Option<&'static str> {
             "it is true or false, in small letters and without a mark behind it",
         ),
         (
-            value.starts_with(|c: char| c.is_alphabetic() || c == '/'),
+            says("invalid basic string") || says("invalid literal string"),
+            "a text ends on its line, with the quote that it began with",
+        ),
+        (
+            says("unclosed inline table"),
+            "the } is missing; a # that is not in quotes begins a comment",
+        ),
+        (
+            says("missing assignment") && value.contains("\":"),
+            "a key is followed by =, also in { }",
+        ),
+        (
+            has_value && (is_unquoted || says("string values must be quoted")),
             "a text stands in quotes: key = \"text\"",
         ),
         (
             line.ends_with([',', ';']),
             "a line ends without a comma or semicolon",
+        ),
+        (
+            !has_value,
+            "a line is key = value, or [name] above a table, as in config/minimal.toml",
         ),
     ];
     let mut hints = hints.into_iter();

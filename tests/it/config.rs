@@ -540,6 +540,42 @@ fn what_was_probably_meant_is_told() {
             "a text stands in quotes",
         ),
         (
+            format!("data_dir = \"data\n{CHANNEL}"),
+            ":1: data_dir:",
+            "with the quote that it began with",
+        ),
+        (
+            format!("[[listen]]\naddr = 127.0.0.1:80\n{CHANNEL}"),
+            ":2: addr:",
+            "a text stands in quotes",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = { kind = sim }\n".to_owned(),
+            ":3: source:",
+            "a text stands in quotes",
+        ),
+        (
+            "[[channel]]\nid = 0\nsource = { \"kind\": \"sim\" }\n".to_owned(),
+            ":3: source:",
+            "followed by =",
+        ),
+        (
+            "[channel]]\nid = 0\n".to_owned(),
+            ":1:",
+            "one of several [[name]]",
+        ),
+        (
+            "server {\n  listen 80;\n}\n".to_owned(),
+            ":1:",
+            "a line is key = value",
+        ),
+        ("id：0\n".to_owned(), ":1:", "an English keyboard"),
+        (
+            format!("[p2p]\nport = 1\nport = 2\n{CHANNEL}"),
+            ":3: port:",
+            "keep one",
+        ),
+        (
             format!("[p2p]\nenabled = False\n{CHANNEL}"),
             ":2: enabled:",
             "true or false, in small letters",
