@@ -268,7 +268,7 @@ mod tests {
             }
         };
         let serve = async {
-            far.read(&mut [0; 1024]).await.unwrap();
+            assert_ne!(far.read(&mut [0; 1024]).await.unwrap(), 0);
             for said in ["HTTP/1.1 200 OK\r\n\r\none", "two", "three"] {
                 far.write_all(said.as_bytes()).await.unwrap();
                 // Long after the deadline of the head.
