@@ -3,7 +3,7 @@
  * done. One C99 header for POSIX systems; nothing else is needed. The protocol behind it is in
  * docs/hal-socket.md.
  *
- * In one C file of the firmware:
+ * In one C or C++ file of the firmware:
  *
  *     #define PEERCAM_IMPLEMENTATION
  *     #include "peercam.h"
@@ -302,13 +302,13 @@ int64_t peercam_now(void) {
 }
 
 peercam *peercam_new(const char *path, const char *name, const peercam_callbacks *callbacks) {
-    peercam *camera = calloc(1, sizeof *camera);
+    peercam *camera = (peercam *)calloc(1, sizeof *camera);
     if (camera == NULL) return NULL;
     camera->file = -1;
     camera->tried = peercam_now() - PEERCAM__RETRY;
     camera->address.sun_family = AF_UNIX;
-    camera->name = calloc(1, strlen(name) + 1);
-    camera->input = malloc(PEERCAM__LARGEST_INPUT);
+    camera->name = (char *)calloc(1, strlen(name) + 1);
+    camera->input = (uint8_t *)malloc(PEERCAM__LARGEST_INPUT);
     if (strlen(path) >= sizeof camera->address.sun_path || camera->name == NULL ||
         camera->input == NULL || pthread_mutex_init(&camera->lock, NULL) != 0) {
         free(camera->input);
@@ -367,7 +367,7 @@ static int peercam__keep(peercam *camera, const uint8_t *data, size_t size) {
     size_t needed = camera->output_size + size;
     if (needed > PEERCAM__LARGEST_OUTPUT) return 0;
     if (needed > camera->output_room) {
-        uint8_t *output = realloc(camera->output, needed);
+        uint8_t *output = (uint8_t *)realloc(camera->output, needed);
         if (output == NULL) return 0;
         camera->output = output;
         camera->output_room = needed;

@@ -49,7 +49,7 @@ static int load(const char *path, struct file *file) {
     }
     rewind(stream);
     file->size = (size_t)size;
-    file->data = malloc(file->size);
+    file->data = (uint8_t *)malloc(file->size);
     if (file->data == NULL || fread(file->data, 1, file->size, stream) != file->size) {
         fprintf(stderr, "%s: cannot be read\n", path);
         fclose(stream);
@@ -123,7 +123,7 @@ static void on_watch(void *user, unsigned channel, int quality, int is_watched) 
 }
 
 static void on_turn(void *user, unsigned channel, int pan, int tilt, int speed) {
-    struct state *state = user;
+    struct state *state = (struct state *)user;
     pthread_mutex_lock(&state->lock);
     state->x += pan * speed;
     state->y += tilt * speed;
@@ -146,7 +146,7 @@ static void on_talk_start(void *user, unsigned channel, int coding, unsigned sam
 }
 
 static void on_talk(void *user, unsigned channel, const void *data, size_t size) {
-    const uint8_t *bytes = data;
+    const uint8_t *bytes = (const uint8_t *)data;
     double squares = 0;
     size_t i, samples = size / 2;
     (void)user;
@@ -176,7 +176,7 @@ static void on_caller(void *user, unsigned channel, uint32_t id, uint32_t may, c
 }
 
 static void on_command(void *user, unsigned channel, uint32_t id, const char *text) {
-    struct state *state = user;
+    struct state *state = (struct state *)user;
     char answer[128];
     int size = snprintf(answer, sizeof answer, "{\"channel\":%u,\"letters\":%u}", channel,
                         (unsigned)strlen(text));
@@ -184,7 +184,7 @@ static void on_command(void *user, unsigned channel, uint32_t id, const char *te
 }
 
 static void *run(void *argument) {
-    struct state *state = argument;
+    struct state *state = (struct state *)argument;
     while (!is_over && peercam_run(state->camera, 200) == 0) {
     }
     return NULL;
@@ -201,9 +201,9 @@ static void sleep_until(int64_t time) {
 
 int main(int count, char **arguments) {
     static struct state state;
+    static peercam_callbacks callbacks;
+    static peercam_stream stream;
     struct file video = {NULL, 0}, audio = {NULL, 0};
-    peercam_callbacks callbacks = {0};
-    peercam_stream stream = {0};
     pthread_t runner;
     size_t at = 0, sound_at = 0;
     int64_t start, pictures = 0, samples = 0;
@@ -258,7 +258,8 @@ int main(int count, char **arguments) {
     start = peercam_now();
     while (!is_over) {
         size_t next = picture_end(&video, at, &is_key);
-        peercam_picture_t picture = {0};
+        peercam_picture_t picture;
+        memset(&picture, 0, sizeof picture);
         picture.time = start + pictures * 40000;
         picture.is_key = is_key;
         picture.framing = PEERCAM_ANNEX_B;

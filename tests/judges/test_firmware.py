@@ -52,8 +52,11 @@ def firmware(example, clip):
         assert process.wait(10) in (0, -9), (log.seek(0), log.read())
 
 
-def test_the_header_is_cpp_too():
-    tool("g++", "-Wall", "-Wextra", "-Werror", "-x", "c++", "-c", "-o", "/dev/null", str(ROOT / "include/peercam.h"))
+@pytest.mark.parametrize("standard", ["c++11", "c++20"])
+@pytest.mark.parametrize("source", ["include/peercam.h", "examples/c/stream.c"])
+def test_firmware_in_cpp_takes_the_header_too(source, standard):
+    """What it declares, and what is behind PEERCAM_IMPLEMENTATION, which the example asks for."""
+    tool("g++", f"-std={standard}", "-x", "c++", *FLAGS[1:], "-c", "-o", "/dev/null", str(ROOT / source))
 
 
 def post(daemon, target, body=b""):
