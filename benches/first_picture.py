@@ -2,7 +2,7 @@
 
     cargo build --profile dist; python3 benches/first_picture.py [PROGRAM [STREAM…]]
 
-The lines are those of README.md, "Watch with". A player that is not installed is left out: ffmpeg, mpv, vlc-bin
+The lines are those of docs/players.md. A player that is not installed is left out: ffmpeg, mpv, vlc-bin
 with vlc-plugin-base, gstreamer1.0-tools with gstreamer1.0-plugins-good and -libav (Debian packages); Chromium as
 tests/run installs it, with PEERCAM_NODE_MODULES; PyAV in
 the Python that runs this, which has an FFmpeg of its own. All of them decode; none draws.
