@@ -2,13 +2,15 @@
 
 use std::{fs, path::Path};
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/decisions.md",
     "docs/glossary.md",
+    "docs/players.md",
     "docs/troubleshooting.md",
+    "docs/zh/README.md",
 ];
 /// A document whose tables of three columns are question, file and name.
 const ARCHITECTURE: &str = "docs/architecture.md";
@@ -55,6 +57,48 @@ fn files_that_documents_name_exist() {
         }
     }
     assert!(seen > 60, "only {seen} files were seen");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut seen = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let directory = Path::new(document).parent().expect("a file is in one");
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'));
+        for (link, _) in targets.filter(|(link, _)| !link.starts_with("http")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let path = match file {
+                "" => root().join(document),
+                _ => root().join(directory).join(file),
+            };
+            assert!(path.exists(), "{document} leads to {link}");
+            seen += 1;
+            if !heading.is_empty() {
+                let text = fs::read_to_string(path).expect("a document");
+                let is_there = text.lines().any(|line| anchor(line) == heading);
+                assert!(is_there, "{document} has no heading for {link}");
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} links were seen");
+}
+
+/// A heading as a link names it: lower case, hyphens for blanks, without punctuation.
+fn anchor(line: &str) -> String {
+    let Some(heading) = line.strip_prefix('#') else {
+        return String::new();
+    };
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        _ => Some(letter).filter(|letter| letter.is_alphanumeric()),
+    });
+    kept.collect()
 }
 
 #[test]

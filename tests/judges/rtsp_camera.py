@@ -4,7 +4,7 @@ keeps. Runs under Debian's Python, which has GStreamer's bindings.
     rtsp_camera.py LIVE_URL [--codec h264|h265] [--audio aac|pcma|none] [--password WORD [--basic]] [--loss 0.02]
     rtsp_camera.py FILE.mp4 [--codec h264|h265] [--loss 0.02]
 
-LIVE_URL is a peercam's `/ipc.flv?action=live…`. Prints the port it listens on; the picture is at /cam.
+LIVE_URL is a peercam's `/ipc.flv?action=live…`. Prints the port it listens on; the picture is at /cam, or where --path says.
 A line `quality WORD` on its input changes the size in mid-stream.
 """
 
@@ -126,6 +126,7 @@ def main():
     parser.add_argument("source")
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", default="0")
+    parser.add_argument("--path", default="/cam")
     parser.add_argument("--codec", default="h264")
     parser.add_argument("--audio", default="aac")
     parser.add_argument("--loss", type=float, default=0)
@@ -152,7 +153,7 @@ def main():
         access.add_permission_for_role("viewer", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
         access.add_permission_for_role("viewer", GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, True)
         camera.set_permissions(access)
-    server.get_mount_points().add_factory("/cam", camera)
+    server.get_mount_points().add_factory(options.path, camera)
     server.attach(None)
     print(server.get_bound_port(), flush=True)
     threading.Thread(target=camera.listen, daemon=True).start()
