@@ -221,21 +221,30 @@ async fn an_encoder_that_fails_is_off_for_its_reason() {
 #[tokio::test]
 async fn access_units_of_an_encoder_are_pictures() {
     let unit: &[u8] = include_bytes!("../../../../examples/camera.h264");
-    let mut units = std::iter::repeat_n(unit, 2);
-    let next = move || units.next().ok_or("it was pulled out");
+    let (encoder, units) = std::sync::mpsc::channel();
+    let next = move || units.recv().map_err(|_| "it was pulled out");
     let clock = Clock::start();
     let fanout = FrameFanout::of_encoder("encoder", KEPT, clock, VideoCodec::H264, 25.0, next);
     let mut source = fanout.open();
     let mut times = Vec::new();
-    let reason = loop {
-        match source.next().await {
-            SourceEvent::Frame(frame) => times.push((frame.key, frame.time)),
-            SourceEvent::Offline(reason) => break reason,
-            _ => {}
-        }
-    };
-    assert_eq!(reason, "it was pulled out");
+    for _ in 0..2 {
+        encoder.send(unit).unwrap();
+        let frame = loop {
+            match source.next().await {
+                SourceEvent::Frame(frame) => break frame,
+                SourceEvent::Online(_) => {}
+                event => panic!("{event:?}"),
+            }
+        };
+        times.push((frame.key, frame.time));
+    }
     assert!(matches!(times[..], [(true, first), (true, second)] if first < second));
+    drop(encoder);
+    let event = source.next().await;
+    assert!(
+        matches!(&event, SourceEvent::Offline(reason) if reason == "it was pulled out"),
+        "{event:?}"
+    );
 }
 
 #[tokio::test]
