@@ -16,7 +16,7 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     origin_policy,
     query::Query,
-    route::Route,
+    route::{Route, wants_clear},
     sealed::{Keys, Opener},
     text::Printable,
 };
@@ -161,7 +161,7 @@ impl AuthenticatedConnection {
         let route = Route::from_path(target.path).ok();
         let is_command = route == Some(Route::Command);
         let checked = self.admit(holder).and_then(|caller| {
-            let wants_clear = route == Some(Route::Media) && wants_clear(query)?;
+            let wants_clear = route == Some(Route::Media) && wants_clear(&Query::parse(query)?)?;
             if is_command && target.rest.is_some() {
                 return Err(Error::bad_request(
                     "on this listener the parameters of a command go into the sealed body, where nobody in between can read them; the target has none but _token",
@@ -337,14 +337,4 @@ impl AuthenticatedConnection {
             self.handle.cookie().as_deref(),
         ))
     }
-}
-
-/// Returns whether a request for media asks not to have it encrypted.
-fn wants_clear(query: &str) -> Result<bool, Error> {
-    let query = Query::parse(query)?;
-    let is = |key: &str, word: &str| {
-        let value = query.value(key)?;
-        Ok::<_, Error>(value.is_some_and(|value| value.eq_ignore_ascii_case(word)))
-    };
-    Ok(is("_crypto", "off")? || is("crypto", "false")?)
 }

@@ -79,8 +79,7 @@ fn declared(
         .flatten();
     let content_type = content_type.map(|text| text.to_str().unwrap_or("unreadable"));
     let declared = Declared::from_request(query, content_type)?;
-    let is_recorded =
-        query.value("recorded")? == Some("1") || has_own_head && body.length().is_some();
+    let is_recorded = declared.is_recorded() || has_own_head && body.length().is_some();
     let pace = if is_recorded {
         Pace::Recorded
     } else {

@@ -188,6 +188,18 @@ impl MediaRequest {
     }
 }
 
+/// Returns whether a request for media asks not to have it encrypted.
+///
+/// # Errors
+/// [`Error::bad_request`] for a parameter that stands there twice.
+pub fn wants_clear(query: &Query<'_>) -> Result<bool, Error> {
+    let is = |key: &str, word: &str| {
+        let value = query.value(key)?;
+        Ok::<_, Error>(value.is_some_and(|value| value.eq_ignore_ascii_case(word)))
+    };
+    Ok(is("_crypto", "off")? || is("crypto", "false")?)
+}
+
 fn file_name(query: &Query<'_>) -> Result<String, Error> {
     match query.value("file_name")? {
         None | Some("") => Err(Error::bad_request(

@@ -15,6 +15,8 @@ pub struct Declared {
     sample_rate: Option<u32>,
     /// 1 or 2, interleaved.
     channels: Option<u8>,
+    /// Set if the body was recorded before, and is read as it sounds.
+    is_recorded: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +50,8 @@ pub const SAMPLE_RATES: [u32; 8] = [
 ];
 
 impl Declared {
-    /// Parses the parameters `format`, `sample_rate` (or `rate`) and `channels`, and, without a
-    /// `format`, the `Content-Type`, whose rate and channels take precedence over the parameters.
+    /// Parses the parameters `format`, `sample_rate` (or `rate`), `channels` and `recorded`, and, without
+    /// a `format`, the `Content-Type`, whose rate and channels take precedence over the parameters.
     ///
     /// # Errors
     /// [`Error::bad_request`] for a rate or a number of channels that cannot be.
@@ -79,6 +81,7 @@ impl Declared {
             form: said.form,
             sample_rate: said.sample_rate.or(rate),
             channels: said.channels.or(channels),
+            is_recorded: query.value("recorded")? == Some("1"),
         })
     }
 
@@ -118,6 +121,11 @@ impl Declared {
             }
         }
         Ok(said)
+    }
+
+    /// Returns whether the body is declared to have been recorded before.
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
     }
 
     /// Samples per second, if declared.
