@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use peercam_hal::Capabilities;
 use peercam_proto::{
-    command::{Command, CustomCommand, INNER, Offer, TopicName},
+    command::{CALL_WORDS, Command, CustomCommand, INNER, Offer, STEP_WORDS, TopicName},
     credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
@@ -63,7 +63,10 @@ impl Device {
             (
                 speaks,
                 Scope::Voice,
-                ("POST /voice", "channel, sample_rate, recorded=1"),
+                (
+                    "POST /voice",
+                    "channel, format, sample_rate, channels, recorded=1",
+                ),
             ),
         ];
         let requests = requests
@@ -94,12 +97,7 @@ impl Device {
         let is_allowed = |name: &str| commands.allowed.contains(name);
         let turns = any(|camera| camera.ptz.is_some());
         if is_allowed(CALL) && may(Need::Scope(Scope::Voice)) {
-            offer.words.extend([
-                "wx_call_start",
-                "wx_call_cancel",
-                "wx_call_hangup",
-                "wx_call_timeout",
-            ]);
+            offer.words.extend(CALL_WORDS.map(|(word, _)| word));
         }
         let programs = commands.handlers.keys().filter(|name| {
             let command = CustomCommand::parse(name);
@@ -116,9 +114,7 @@ impl Device {
             return;
         }
         if is_allowed(TopicName::Ptz.as_str()) && turns {
-            offer
-                .words
-                .extend(["ptz_left", "ptz_right", "ptz_up", "ptz_down"]);
+            offer.words.extend(STEP_WORDS.map(|(word, _)| word));
         }
         let is_maintained = any(|camera| camera.maintenance.is_some());
         let has = |name: TopicName| match name {

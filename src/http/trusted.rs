@@ -8,7 +8,7 @@
 use std::{slice::from_ref, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use peercam_hal::PlayedAudio;
 use peercam_net::permits::{Claim, Permit, Permits};
@@ -17,7 +17,7 @@ use peercam_proto::{
     credential::Rank,
     error::Error,
     feedback::Feedback,
-    firmware_api::{CallRequest, CallWait, EventRequest, FirmwareRoute},
+    firmware_api::{CallRequest, CallWait, EventRequest, FirmwareRoute, viewer_of},
     origin_policy::{self, Allowed},
     query::Query,
     refusal::check_method,
@@ -130,9 +130,7 @@ impl Peer {
             && origin.is_none()
             && let Some(route) = FirmwareRoute::from_path(path)
         {
-            let body = RequestBody::clear(body);
-            let query = parts.uri.query().unwrap_or_default();
-            let answer = Box::pin(local(app, permits, route, &parts.method, query, body)).await;
+            let answer = Box::pin(local(app, permits, route, &parts, body)).await;
             let response = answer.unwrap_or_else(|error| {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");
                 reply::refusal(&error)
@@ -180,16 +178,13 @@ async fn local(
     app: &App,
     permits: &LocalPermits,
     route: FirmwareRoute,
-    method: &Method,
-    query: &str,
-    mut body: RequestBody,
+    parts: &Parts,
+    body: Incoming,
 ) -> Result<Response<Body>, Error> {
-    let allowed = match &route {
-        FirmwareRoute::Feedback { .. } | FirmwareRoute::Event => "POST",
-        FirmwareRoute::Sessions | FirmwareRoute::Speaker => "GET",
-        FirmwareRoute::Call => "GET, POST",
-    };
-    check_method(allowed, method)?;
+    let (method, path) = (&parts.method, parts.uri.path());
+    let query = parts.uri.query().unwrap_or_default();
+    let mut body = RequestBody::clear(body);
+    check_method(route.allowed_methods(), method)?;
     if route == FirmwareRoute::Call && method == Method::GET {
         let wait = CallWait::decode(&Query::parse(query)?)?;
         let text = call(app, wait, &permits.wait()?).await;
@@ -197,7 +192,8 @@ async fn local(
     }
     let _permit = permits.take(true)?;
     let text = match route {
-        FirmwareRoute::Feedback { viewer } => {
+        FirmwareRoute::Feedback => {
+            let viewer = viewer_of(path).unwrap_or_else(|| ViewerId::from_firmware(""));
             let message = Feedback::parse(&body.read(app.body_timeout).await?)?;
             app.device.tell(&viewer, message).await?
         }

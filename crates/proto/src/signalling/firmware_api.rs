@@ -9,13 +9,10 @@ use crate::{
 };
 
 /// A path that only programs on the device itself may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirmwareRoute {
-    /// `/…/forward/<session>/…/feedback`: a message to a viewer.
-    Feedback {
-        /// The viewer that has the session.
-        viewer: ViewerId,
-    },
+    /// `/…/forward/<session>/…/feedback`: a message to a viewer, see [`viewer_of`].
+    Feedback,
     /// `/sessions`: who is there to be told something.
     Sessions,
     /// `/event`: something happened that is to be recorded.
@@ -27,24 +24,50 @@ pub enum FirmwareRoute {
 }
 
 impl FirmwareRoute {
-    /// The local route of a path, if it is one.
-    pub fn from_path(path: &str) -> Option<Self> {
-        Some(match last_part(path) {
-            "sessions" => Self::Sessions,
-            "event" => Self::Event,
-            "call" => Self::Call,
-            "speaker.wav" => Self::Speaker,
-            "feedback" => {
-                let mut parts = path.split('/');
-                parts.next_back();
-                parts.find(|part| *part == "forward")?;
-                Self::Feedback {
-                    viewer: ViewerId::from_firmware(parts.next().unwrap_or_default()),
-                }
-            }
-            _ => return None,
-        })
+    /// Every local route.
+    pub const ALL: [Self; 5] = [
+        Self::Feedback,
+        Self::Sessions,
+        Self::Event,
+        Self::Call,
+        Self::Speaker,
+    ];
+
+    /// Last part of its path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Feedback => "feedback",
+            Self::Sessions => "sessions",
+            Self::Event => "event",
+            Self::Call => "call",
+            Self::Speaker => "speaker.wav",
+        }
     }
+
+    /// Returns the local route of a path, if it is one.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let last = last_part(path);
+        let mut all = Self::ALL.into_iter();
+        let route = all.find(|route| route.as_str() == last)?;
+        (route != Self::Feedback || viewer_of(path).is_some()).then_some(route)
+    }
+
+    /// Methods that it takes, as an `Allow` header names them.
+    pub const fn allowed_methods(self) -> &'static str {
+        match self {
+            Self::Feedback | Self::Event => "POST",
+            Self::Sessions | Self::Speaker => "GET",
+            Self::Call => "GET, POST",
+        }
+    }
+}
+
+/// Returns the viewer whose session the path of a message names: `/…/forward/<session>/…/feedback`.
+pub fn viewer_of(path: &str) -> Option<ViewerId> {
+    let mut parts = path.split('/');
+    parts.next_back();
+    parts.find(|part| *part == "forward")?;
+    Some(ViewerId::from_firmware(parts.next().unwrap_or_default()))
 }
 
 /// Something that happened at a channel.
@@ -157,7 +180,7 @@ mod tests {
     #[test]
     fn paths_of_the_device_itself() {
         let session = |path| match FirmwareRoute::from_path(path) {
-            Some(FirmwareRoute::Feedback { viewer }) => Some(viewer),
+            Some(FirmwareRoute::Feedback) => viewer_of(path),
             _ => None,
         };
         for (path, expected) in [

@@ -130,6 +130,45 @@ fn label(query: &Query<'_>, keys: &[&str], max: usize) -> Result<Option<String>,
     }
 }
 
+/// Kind of media that a request on `/ipc.flv` asks for: its parameter `action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaAction {
+    /// `live`
+    Live,
+    /// `playback`
+    Playback,
+    /// `download`
+    Download,
+}
+
+impl MediaAction {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Playback, Self::Download];
+
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Playback => "playback",
+            Self::Download => "download",
+        }
+    }
+
+    fn from_query(query: &Query<'_>) -> Result<Self, Error> {
+        let word = query.value_of_any(&["action", "type"])?.unwrap_or_default();
+        if word.is_empty() {
+            return Err(Error::bad_request(
+                "the parameter action is missing: live, playback or download",
+            ));
+        }
+        let mut all = Self::ALL.into_iter();
+        all.find(|action| action.as_str().eq_ignore_ascii_case(word))
+            .ok_or_else(|| {
+                Error::bad_request("the parameter action is one of live, playback, download")
+            })
+    }
+}
+
 /// A request for media on `/ipc.flv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MediaRequest {
@@ -159,31 +198,23 @@ impl MediaRequest {
     /// # Errors
     /// [`Error::bad_request`] naming the parameter and what it takes.
     pub fn decode(query: &Query<'_>) -> Result<Self, Error> {
-        let action = query.value_of_any(&["action", "type"])?.unwrap_or_default();
-        if action.is_empty() {
-            return Err(Error::bad_request(
-                "the parameter action is missing: live, playback or download",
-            ));
-        }
+        let action = MediaAction::from_query(query)?;
         let channel = query.channel()?;
-        match action.to_ascii_lowercase().as_str() {
-            "live" => Ok(Self::Live(StreamId {
+        match action {
+            MediaAction::Live => Ok(Self::Live(StreamId {
                 channel,
                 quality: query.quality()?,
             })),
-            "playback" => match Window::from_query(query)? {
+            MediaAction::Playback => match Window::from_query(query)? {
                 Some(window) => Ok(Self::Playback { channel, window }),
                 None => Err(Error::bad_request(
                     "start_time and end_time are missing: seconds since 1970",
                 )),
             },
-            "download" => Ok(Self::Download {
+            MediaAction::Download => Ok(Self::Download {
                 file_name: file_name(query)?,
                 offset: offset(query)?,
             }),
-            _ => Err(Error::bad_request(
-                "the parameter action is one of live, playback, download",
-            )),
         }
     }
 }

@@ -54,6 +54,22 @@ pub enum Direction {
     Down,
 }
 
+/// Words for a step; `_speed_` and a number may follow.
+pub const STEP_WORDS: [(&str, Direction); 4] = [
+    ("ptz_left", Direction::Left),
+    ("ptz_right", Direction::Right),
+    ("ptz_up", Direction::Up),
+    ("ptz_down", Direction::Down),
+];
+
+/// Words for a viewer's part in a call.
+pub const CALL_WORDS: [(&str, ViewerCallAction); 4] = [
+    ("wx_call_start", ViewerCallAction::Start),
+    ("wx_call_cancel", ViewerCallAction::Cancel),
+    ("wx_call_hangup", ViewerCallAction::HangUp),
+    ("wx_call_timeout", ViewerCallAction::Timeout),
+];
+
 /// Speed of a step, 1 (slowest) to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speed(u8);
@@ -214,9 +230,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// `ptz_left`, `ptz_left_speed_1`
 fn step(text: &str) -> Option<(Direction, Speed)> {
-    let rest = text.strip_prefix("ptz_")?;
-    let (word, speed) = match rest.split_once("_speed_") {
-        None => (rest, Speed::USUAL),
+    let (word, speed) = match text.split_once("_speed_") {
+        None => (text, Speed::USUAL),
         Some((word, number)) => {
             let number: u8 = number.parse().ok()?;
             (word, Speed(number.clamp(1, 10)))
@@ -225,24 +240,15 @@ fn step(text: &str) -> Option<(Direction, Speed)> {
     Some((direction(word)?, speed))
 }
 
-pub(super) fn direction(word: &str) -> Option<Direction> {
-    Some(match word {
-        "left" => Direction::Left,
-        "right" => Direction::Right,
-        "up" => Direction::Up,
-        "down" => Direction::Down,
-        _ => return None,
-    })
+/// The direction of a word such as `ptz_left`.
+pub(super) fn direction(text: &str) -> Option<Direction> {
+    let mut words = STEP_WORDS.into_iter();
+    words.find_map(|(word, direction)| (word == text).then_some(direction))
 }
 
 fn call(text: &str) -> Option<ViewerCallAction> {
-    Some(match text {
-        "wx_call_start" => ViewerCallAction::Start,
-        "wx_call_cancel" => ViewerCallAction::Cancel,
-        "wx_call_hangup" => ViewerCallAction::HangUp,
-        "wx_call_timeout" => ViewerCallAction::Timeout,
-        _ => return None,
-    })
+    let mut words = CALL_WORDS.into_iter();
+    words.find_map(|(word, action)| (word == text).then_some(action))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub use records::{
     encode_file, encode_span,
 };
 
-pub use custom::{CustomCommand, Direction, Meaning, Speed};
+pub use custom::{CALL_WORDS, CustomCommand, Direction, Meaning, STEP_WORDS, Speed};
 pub use panel::{
     PanelError, PanelMessage, PanelReply, Position, StandardCommand, TopicName, encode_topic,
 };
@@ -221,6 +221,11 @@ fn decode(query: &Query<'_>) -> Result<Command, Error> {
 }
 
 fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
+    let unknown = || Command::Unknown(cmd.chars().take(MAX_NAME).collect());
+    // There is no other than those that help lists.
+    if !INNER.iter().any(|inner| inner.name == cmd) {
+        return Ok(unknown());
+    }
     Ok(match cmd {
         // Clients parse nothing but an array here, so damage is answered in kind.
         "get_device_st" => match query.channel() {
@@ -260,10 +265,7 @@ fn inner(query: &Query<'_>, cmd: &str) -> Result<Command, Error> {
                 channel: query.channel()?,
                 what,
             },
-            (None, None) => {
-                let name = cmd.chars().take(MAX_NAME);
-                Command::Unknown(name.collect())
-            }
+            (None, None) => unknown(),
         },
     })
 }

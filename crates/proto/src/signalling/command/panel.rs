@@ -178,9 +178,7 @@ impl StandardCommand {
             TopicName::Ptz => match word("cmd") {
                 Some("ptz_release_pre") => Self::Release,
                 Some(cmd) => {
-                    let pressed = cmd.strip_prefix("ptz_");
-                    let pressed = pressed.and_then(|word| word.strip_suffix("_press"));
-                    let direction = pressed.and_then(direction);
+                    let direction = cmd.strip_suffix("_press").and_then(direction);
                     Self::Press(direction.ok_or(PanelError::Damaged(PTZ))?)
                 }
                 None => return Err(PanelError::Damaged(PTZ)),
