@@ -8,6 +8,7 @@
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod abrupt;
 mod access;
+mod api;
 #[cfg(feature = "record")]
 mod apps;
 mod back_ends;

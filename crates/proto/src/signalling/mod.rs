@@ -2,6 +2,8 @@
 
 pub mod call;
 pub mod command;
+#[cfg(test)]
+mod documented;
 pub mod farewell;
 pub mod feedback;
 pub mod firmware_api;

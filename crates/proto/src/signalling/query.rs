@@ -73,6 +73,8 @@ impl<'a> Query<'a> {
     /// # Errors
     /// [`Error::bad_request`] if it stands there twice: which one counts must never be a guess.
     pub fn value(&self, key: &str) -> Result<Option<&str>, Error> {
+        #[cfg(test)]
+        super::documented::note_read(key);
         let pairs = self.0.iter();
         let mut values = pairs
             .filter(|(name, _)| name.as_ref() == key)
