@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
+    "docs/api.md",
     "docs/architecture.md",
     "docs/decisions.md",
     "docs/glossary.md",
