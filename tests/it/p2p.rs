@@ -16,6 +16,8 @@ use peercam_proto::{
     flv::{Reader, TagBody, VideoPacket},
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::{
     dialled::{PlayedAudio, RawPeer, device, session, session_with},
     paired::Device,
@@ -161,6 +163,36 @@ async fn the_device_tells_its_viewer_something_and_gets_the_reply() {
         .metric_becomes("peercam_access_sessions ", 0.0)
         .await;
     assert_eq!(tell(&device, &name, r#"{"a":1}"#).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_message_says_which_device_it_is_from() {
+    let device = device("[device]\nproduct_id = \"ABCDE12345\"\ndevice_name = \"door-1\"\n");
+    let uri = device.pair(&["phone"]);
+    let peer = RawPeer::dial(&uri, 1).await;
+    peer.get(&uri, 1, "/healthz").await.expect("an answer");
+    let name = sessions(&device).await[0]["session"].clone();
+    let told = tell(
+        &device,
+        name.as_str().unwrap(),
+        r#"{"my_message":"hello world"}"#,
+    );
+    let hears = async {
+        let mut stream = peer.connection.accept().await.expect("a stream");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a head"));
+        }
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"status\":\"7\"}";
+        stream.write_all(answer.as_bytes()).await.expect("writes");
+        stream.shutdown().await.expect("ends");
+        String::from_utf8(head).expect("text")
+    };
+    let (told, head) = tokio::join!(told, hears);
+    let line = "POST /feedback?product_id=ABCDE12345&device_name=door-1 HTTP/1.1\r\n";
+    assert!(head.starts_with(line), "{head}");
+    // What the viewer says is what the program gets.
+    assert_eq!((told.status, told.json("status")), (200, "7".to_owned()));
 }
 
 #[tokio::test]

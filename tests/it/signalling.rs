@@ -636,6 +636,32 @@ mod over_p2p {
     }
 
     #[tokio::test]
+    async fn a_device_that_takes_no_more_sound_says_so_and_ends_the_talk() {
+        let device = dialled::device("");
+        let heard = Arc::new(PlayedAudio::default());
+        let listening: Arc<dyn peercam_client::p2p::OnFeedback> = Arc::<PlayedAudio>::clone(&heard);
+        let uri = device.pair(&["one"]);
+        let session =
+            dialled::session_with(&uri, Identity::random().unwrap(), Some(listening)).await;
+        let (pieces, waiting) = tokio::sync::mpsc::channel(4);
+        pieces.send(Bytes::from(pcm(100))).await.unwrap();
+        let talk = tokio::spawn(async move {
+            let asked = ClientRequest::send("/voice?channel=1", upload::stream(waiting));
+            session.send(asked).await
+        });
+        device.daemon.metric_becomes("peercam_talkers", 1.0).await;
+        let sessions = json_of(device.daemon.address, "GET", "/sessions", "").await;
+        let id = sessions["sessions"][0]["session"].as_str().expect("one");
+        let target = format!("/ipc.p2p.com/forward/{id}/proxy.sample.server/feedback");
+        let message = r#"{"iv_private_cmd":"recv_stop"}"#;
+        let told = request(device.daemon.address, "POST", &target, message).await;
+        assert_eq!((told.status, told.json("status")), (200, "0".to_owned()));
+        assert_eq!(heard.all(), [message]);
+        let answer = text(talk.await.unwrap().expect("an answer")).await;
+        assert_eq!(answer["reason"], "the device has hung up");
+    }
+
+    #[tokio::test]
     async fn only_who_may_talks_and_commands() {
         let device = dialled::device("");
         let watcher = dialled::session(&device.pair(&["watcher", "--scope", "live"])).await;

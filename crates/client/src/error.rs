@@ -207,3 +207,32 @@ impl fmt::Display for Tried<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_documents() {
+        let refused_version = ClientError::NotDialled {
+            lost: CloseReason::Incompatible,
+        };
+        let unknown = ClientError::OutcomeUnknown(Box::new(ClientError::Broken));
+        for (error, code) in [
+            (ClientError::BadTarget("no path"), -2000),
+            (ClientError::NoAddress, -2001),
+            (ClientError::NotAccepted, -2001),
+            (refused_version, -2005),
+            (ClientError::NoEndpoint("none is free".to_owned()), -2202),
+            (ClientError::CloseReason(CloseReason::Silent), -2403),
+            (ClientError::Broken, -2502),
+            (unknown, -2502),
+        ] {
+            assert_eq!(error.code().map(Code::number), Some(code), "{error}");
+        }
+        // Whoever asked knows what it was that the device refuses.
+        assert_eq!(Code::NoStream.number(), -2402);
+        assert_eq!(Code::NoVoice.number(), -2601);
+        assert_eq!(Code::NoDownload.number(), -2701);
+    }
+}
