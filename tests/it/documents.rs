@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use peercam_proto::command::INNER;
+
 const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
@@ -15,6 +17,8 @@ const DOCUMENTS: [&str; 9] = [
 ];
 /// A document whose tables of three columns are question, file and name.
 const ARCHITECTURE: &str = "docs/architecture.md";
+/// A document whose rows are: what another document says, `file::item` that does it, `file::test`.
+const PROTOCOL: &str = "docs/protocol-table.md";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -116,4 +120,61 @@ fn what_decides_is_where_the_architecture_says() {
         seen += 1;
     }
     assert!(seen > 20, "only {seen} rows were seen");
+}
+
+/// Names such as `file::item` on one line.
+fn names(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    quoted(line).filter_map(|name| name.split_once("::"))
+}
+
+/// Returns whether a name stands in a text as a word of its own.
+fn has_word(text: &str, name: &str) -> bool {
+    let is_part = |letter: Option<char>| letter.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        !is_part(before.chars().next_back()) && !is_part(after.chars().next())
+    })
+}
+
+#[test]
+fn what_the_documents_say_is_where_the_table_says_and_tested() {
+    let table = read(PROTOCOL);
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.contains("---"));
+    let rows = rows.filter(|line| *line != "| document | where | test |");
+    let mut seen = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let [_, place, tests] = cells[..] else {
+            panic!("{row} has not three cells");
+        };
+        let is_there = !["not yet", "no part of"]
+            .iter()
+            .any(|word| place.contains(word));
+        assert!(!is_there || tests.contains("::"), "no test: {row}");
+        for (file, item) in names(place) {
+            let text = read(file);
+            for name in item.split("::") {
+                assert!(has_word(&text, name), "{file} has no {name}: {row}");
+            }
+            seen += 1;
+        }
+        for (file, test) in names(tests) {
+            let text = read(file);
+            let is_test = ["fn ", "def "]
+                .iter()
+                .any(|word| text.contains(&format!("{word}{test}(")));
+            assert!(is_test, "{file} has no test {test}: {row}");
+        }
+    }
+    assert!(seen > 80, "only {seen} items were seen");
+    for name in INNER.map(|inner| inner.name) {
+        // Two that no document has.
+        let is_ours = ["help", "call_answer"].contains(&name);
+        assert!(
+            is_ours || has_word(&table, name),
+            "{PROTOCOL} has no {name}"
+        );
+    }
 }
