@@ -249,7 +249,9 @@ async fn ask_sealed(address: SocketAddr, uri: &PairingUri, asked: (&str, &str, &
 
 /// A device that records, and has a place for each of these tests' viewers.
 async fn device() -> (Device, Recorded) {
-    let device = Device::start("[record]\nsegment = \"5s\"\n[access]\nmax_sessions = 32\n");
+    let device = Device::start(
+        "[record]\nsegment = \"5s\"\nquality = \"standard\"\n[access]\nmax_sessions = 32\n",
+    );
     let recorded = Recorded::wait(device.daemon.address).await;
     (device, recorded)
 }
@@ -403,6 +405,46 @@ async fn without_a_token_there_is_one_answer() {
             if is_health && method == "GET" {
                 let told = (200, content_type(&answer.head), &*answer.body);
                 judge(&document, &operation, told, &target);
+            }
+        }
+    }
+}
+
+#[cfg(all(feature = "client", feature = "p2p"))]
+#[tokio::test]
+async fn over_p2p_there_is_what_the_document_says() {
+    use peercam_proto::credential::BodyKind;
+
+    let document = document();
+    let device = crate::dialled::device("[record]\nsegment = \"5s\"\nquality = \"standard\"\n");
+    let recorded = Recorded::wait(device.daemon.address).await;
+    let uri = device.pair(&["owner", "--scope", "all"]);
+    let peer = crate::dialled::RawPeer::dial(&uri, 1).await;
+    let mut counter = 0;
+    for operation in operations(&document) {
+        for (query, _) in queries(&document, &operation, &recorded) {
+            let (method, path) = (&*operation.method, operation.path);
+            if method == "GET" && query.starts_with("action=live") {
+                // It has no end; HEAD says that it is there.
+                continue;
+            }
+            let target = format!("{path}?{query}");
+            let body = std::str::from_utf8(body(path)).expect("text");
+            let kind = match body {
+                "" => BodyKind::None,
+                _ => BodyKind::Plain,
+            };
+            counter += 1;
+            let signed = (method, target.trim_end_matches('?'));
+            let target = peer.signed(&uri, counter, signed, kind);
+            let length = body.len();
+            let asked = format!(
+                "{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            let answer = peer.raw(&asked).await.expect("an answer");
+            match operation.is_on("p2p") {
+                true => assert_eq!(answer.status, 200, "{method} {path}: {answer:?}"),
+                false => assert_eq!(answer.status, 404, "{method} {path}"),
             }
         }
     }
