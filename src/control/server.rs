@@ -198,7 +198,37 @@ impl AsyncWrite for TimedWrites {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_for_20_s_is_written_to_no_more() {
+        let (near, far) = UnixStream::pair().expect("sockets");
+        let mut near = TimedWrites {
+            stream: near,
+            blocked: None,
+        };
+        let began = Instant::now();
+        let full = async { while near.write_all(&[0; 1 << 16]).await.is_ok() {} };
+        full.await;
+        assert_eq!(began.elapsed(), WRITE_TIME);
+        // Who reads in time has that long anew each time.
+        let drain = || while far.try_read(&mut [0; 1 << 16]).is_ok() {};
+        drain();
+        near.blocked = None;
+        let read = async {
+            for _ in 0..3 {
+                sleep(WRITE_TIME * 3 / 4).await;
+                drain();
+            }
+        };
+        let write = async { while near.write_all(&[0; 1 << 16]).await.is_ok() {} };
+        tokio::select! {
+            () = write => panic!("it was ended"),
+            () = read => {}
+        }
+    }
 
     #[test]
     fn another_user_is_not_let_in_nor_one_too_many() {

@@ -292,10 +292,10 @@ impl fmt::Display for Memory {
         match self.resident_bytes {
             Some(resident) => {
                 let resident = Bytes(resident);
-                let text = format_args!("{resident} in use; {budget} for what grows");
+                let text = format_args!("{resident} in use; the budget is {budget}");
                 row(f, "memory", text)?;
             }
-            None => row(f, "memory", format_args!("{budget} for what grows"))?,
+            None => row(f, "memory", format_args!("the budget is {budget}"))?,
         }
         for Share {
             part,

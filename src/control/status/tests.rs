@@ -112,7 +112,7 @@ fn people_read_a_line_for_each_thing() {
         "places    1 of 4 sessions",
         "SD card   gone: no card is mounted",
         "            2 recordings, 3.0 MiB; 5.0 GiB free",
-        "memory    18.0 MiB in use; 24.0 MiB for what grows",
+        "memory    18.0 MiB in use; the budget is 24.0 MiB",
         "            live streams          6.0 MiB, uses 512.0 KiB",
         "            everything else     384.0 KiB",
         "log       info,peercam::live=debug",
