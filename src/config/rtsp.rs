@@ -12,6 +12,9 @@ use peercam_hal::{
 
 use crate::document::{Table, Value};
 
+/// Interval of checks, if nothing is said.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
+
 pub(super) fn rtsp(table: &mut Table<'_>, sound: AudioPolicy) -> Option<Box<Config>> {
     let [main, high, standard] = ["url", "url_high", "url_standard"].map(|key| table.get(key));
     let snapshot = table.get("snapshot_url");
@@ -21,6 +24,7 @@ pub(super) fn rtsp(table: &mut Table<'_>, sound: AudioPolicy) -> Option<Box<Conf
     let pull = table
         .get("pull")
         .word(&[("watched", false), ("always", true)]);
+    let check = check(table.get("check"));
     let linger = table
         .get("linger")
         .duration(Duration::ZERO..=Duration::from_mins(10));
@@ -40,6 +44,7 @@ pub(super) fn rtsp(table: &mut Table<'_>, sound: AudioPolicy) -> Option<Box<Conf
         transport: transport.unwrap_or_default(),
         always: pull.unwrap_or(false),
         linger: linger.unwrap_or(Duration::from_secs(10)),
+        check,
         sound: sound != AudioPolicy::Off,
         memory: StreamMemory::default(),
     }))
@@ -48,11 +53,25 @@ pub(super) fn rtsp(table: &mut Table<'_>, sound: AudioPolicy) -> Option<Box<Conf
 pub(super) fn jpeg(table: &mut Table<'_>) -> Option<Box<JpegConfig>> {
     let url = table.get("url");
     let credentials = credentials(table);
+    let check = check(table.get("check"));
     if !url.is_there() {
         table.peek("kind").refuse("a jpeg source needs a url");
     }
     let url = url.accept(parse_jpeg_url(url.string()?))?;
-    Some(Box::new(JpegConfig { url, credentials }))
+    Some(Box::new(JpegConfig {
+        url,
+        credentials,
+        check,
+    }))
+}
+
+/// Interval of checks of a camera that nobody reads; `off` for one that is to sleep then.
+fn check(value: Value<'_>) -> Option<Duration> {
+    if value.is("off") {
+        return None;
+    }
+    let interval = value.duration(Duration::from_secs(1)..=Duration::from_hours(1));
+    Some(interval.unwrap_or(CHECK_INTERVAL))
 }
 
 fn credentials(table: &mut Table<'_>) -> Option<Credentials> {

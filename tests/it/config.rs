@@ -228,6 +228,10 @@ fn errors_in_sources_name_the_key_itself() {
             vec![":3: linger:", "10m"],
         ),
         (
+            "kind = \"rtsp\", url = \"rtsp://x/\", check = \"0s\"",
+            vec![":3: check:", "1s to 1h"],
+        ),
+        (
             "kind = \"rtsp\", url = \"rtsp://x/\", audio = \"mp3\"",
             vec![":3: audio:", "silence, aac, pass or off"],
         ),
@@ -766,6 +770,30 @@ fn single_pictures_are_not_recorded() {
         let text = channel(source, record);
         let config = Config::parse(&text, Path::new("camera.toml")).unwrap();
         assert_eq!(config.channels[0].record, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_camera_in_the_network_is_checked_unless_it_is_to_sleep() {
+    use std::time::Duration;
+    let check = |kind: &str, key: &str| {
+        let source = format!(
+            "kind = \"{kind}\", url = \"{}://x/\"{key}",
+            kind.replace("jpeg", "http")
+        );
+        let text = format!("[[channel]]\nid = 0\nsource = {{ {source} }}\n");
+        let config = Config::parse(&text, Path::new("camera.toml")).unwrap();
+        match &config.channels[0].source {
+            Source::Rtsp(config) => config.check,
+            Source::Jpeg(config) => config.check,
+            other => panic!("{other:?}"),
+        }
+    };
+    for kind in ["rtsp", "jpeg"] {
+        assert_eq!(check(kind, ""), Some(Duration::from_secs(30)));
+        let minutes = check(kind, ", check = \"5m\"");
+        assert_eq!(minutes, Some(Duration::from_mins(5)));
+        assert_eq!(check(kind, ", check = \"off\""), None);
     }
 }
 

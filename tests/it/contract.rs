@@ -113,6 +113,7 @@ fn rtsp_config(server: &RtspServer) -> rtsp::Config {
         always: false,
         linger: Duration::ZERO,
         sound: true,
+        check: None,
         memory: StreamMemory::default(),
     }
 }

@@ -28,6 +28,8 @@ use tokio::{
 /// What a test has the camera do.
 #[derive(Default)]
 pub(crate) struct Script {
+    /// Requests that asked what it has.
+    pub(crate) described: AtomicUsize,
     /// Connections that play now.
     pub(crate) playing: AtomicUsize,
     /// Connections that ever played.
@@ -124,6 +126,9 @@ async fn serve(socket: TcpStream, script: Arc<Script>) {
             _ = playing.join_next(), if !playing.is_empty() => None,
         };
         let Some(asked) = asked else { return };
+        if asked.method == "DESCRIBE" {
+            script.described.fetch_add(1, Ordering::SeqCst);
+        }
         let refused = script.refuses.load(Ordering::SeqCst);
         let (status, more, body) = match asked.method.as_str() {
             _ if refused > 0 => (

@@ -79,6 +79,7 @@ impl Web {
             always: false,
             linger: Duration::ZERO,
             sound: true,
+            check: None,
             memory: StreamMemory {
                 picture: 5000,
                 ..StreamMemory::default()
@@ -384,7 +385,7 @@ async fn a_camera_of_single_pictures_has_stills_and_nothing_else() {
     let gone = answer("404 Not Found", "", b"");
     let web = Web::start(vec![gone, answer("401 Unauthorized", DIGEST, b""), whole()]).await;
     let camera = format!(
-        "kind = \"jpeg\", url = \"http://{}/now.jpg\", user = \"admin\", password = \"hunter2\"",
+        "kind = \"jpeg\", url = \"http://{}/now.jpg\", user = \"admin\", password = \"hunter2\", check = \"off\"",
         web.address
     );
     let text = sim_config("").replace("kind = \"sim\", every_picture = true", &camera);

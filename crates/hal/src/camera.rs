@@ -1,4 +1,4 @@
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use peercam_proto::media::Quality;
 
@@ -50,6 +50,25 @@ pub trait Camera: Send + Sync + 'static {
     fn offline(&self) -> Option<String> {
         None
     }
+
+    /// Sentence on what a person can do when it is off.
+    fn remedy(&self) -> &'static str {
+        "look whether the camera has power and is connected; the log says why it is off"
+    }
+}
+
+/// Check of a camera that nobody reads, so that it is known to be off before somebody watches.
+pub trait HealthCheck: Send + Sync {
+    /// Interval between checks.
+    fn interval(&self) -> Duration;
+
+    /// Looks whether the camera would deliver a picture, without having one sent. Whoever asks bounds
+    /// the time. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`HalError::Busy`] if somebody reads the camera, or begins to meanwhile: what is read tells
+    /// more. Otherwise the reason why it would not deliver.
+    fn check(&self) -> BoxFuture<'_, Result<(), HalError>>;
 }
 
 /// Parts of a camera beside a picture. Default: none.
@@ -73,6 +92,8 @@ pub struct Capabilities {
     pub commands: Option<Arc<dyn Commands>>,
     /// Maintenance: restart, and formatting of the card.
     pub maintenance: Option<Arc<dyn Maintenance>>,
+    /// Check of a camera that does not say by itself that it is off.
+    pub health_check: Option<Arc<dyn HealthCheck>>,
 }
 
 /// Reason why a part of the hardware does not do what it was asked to.

@@ -335,6 +335,10 @@ impl Camera for WithSpeaker {
     fn offline(&self) -> Option<String> {
         self.camera.offline()
     }
+
+    fn remedy(&self) -> &'static str {
+        self.camera.remedy()
+    }
 }
 
 #[cfg(test)]

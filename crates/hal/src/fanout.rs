@@ -172,6 +172,13 @@ impl FrameFanout {
         self.readers.subscribe()
     }
 
+    /// Returns whether somebody reads it, or looks after the camera still.
+    #[cfg(feature = "rtsp")]
+    pub(super) fn is_in_use(&self) -> bool {
+        let state = self.state();
+        !state.queues.is_empty() || state.source_state != SourceState::Unknown
+    }
+
     /// State of the camera.
     #[cfg(any(feature = "socket", feature = "rtsp", test))]
     fn source_state(&self) -> SourceState {

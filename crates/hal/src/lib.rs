@@ -133,7 +133,7 @@ pub mod sim;
 pub mod socket;
 
 // A camera and its pictures.
-pub use camera::{BoxFuture, Camera, Capabilities, HalError, StreamMemory};
+pub use camera::{BoxFuture, Camera, Capabilities, HalError, HealthCheck, StreamMemory};
 #[cfg(feature = "fanout")]
 pub use fanout::{FanoutSource, FrameFanout};
 pub use source::{ControlOutcome, MediaInput, MediaSource, SourceControl, SourceEvent};

@@ -131,6 +131,7 @@ impl ProbeOptions {
             always: false,
             linger: Duration::ZERO,
             sound: true,
+            check: None,
             memory: peercam_hal::StreamMemory::default(),
         };
         Ok(Box::new(rtsp::RtspCamera::new(clock, config)))

@@ -73,6 +73,10 @@ impl Camera for WithAudio {
     fn offline(&self) -> Option<String> {
         self.camera.offline()
     }
+
+    fn remedy(&self) -> &'static str {
+        self.camera.remedy()
+    }
 }
 
 /// A source whose sound is as a policy says.

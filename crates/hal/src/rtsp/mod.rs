@@ -6,6 +6,7 @@
 //! URL share a connection. RTSP has no way to ask for a key frame: the newest GOP is kept for who
 //! comes.
 
+mod check;
 mod growth;
 mod intake;
 mod jpeg;
@@ -20,13 +21,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use peercam_proto::media::Quality;
 use peercam_task::boundary::{self, Guarded, Part, restarting};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use jpeg::{JpegCamera, JpegConfig};
 pub use still::{parse_jpeg_url, parse_still_url};
 
-use self::still::HttpStill;
+use self::{check::RtspCheck, still::HttpStill};
 use super::{Camera, Capabilities, HalError, MediaInput, StreamMemory, fanout::FrameFanout};
 use crate::clock::Clock;
 
@@ -47,6 +49,9 @@ pub struct Config {
     pub linger: Duration,
     /// Set if its sound is read.
     pub sound: bool,
+    /// Interval of checks while nobody reads it; `None`: it is left alone then. Of a camera that is read
+    /// always there are none.
+    pub check: Option<Duration>,
     /// Memory that each URL's picture may take on its way in.
     pub memory: StreamMemory,
 }
@@ -99,6 +104,9 @@ pub struct RtspCamera {
     /// One for each URL.
     pulls: BTreeMap<Url, Pull>,
     still: Option<Arc<HttpStill>>,
+    /// Tells a check that somebody reads it now.
+    opened: Arc<Notify>,
+    check: Option<Arc<RtspCheck>>,
 }
 
 /// The feed of one URL, and the task that looks after it.
@@ -110,6 +118,7 @@ struct Pull {
 impl RtspCamera {
     /// A camera that nobody reads yet.
     pub fn new(clock: Clock, config: Config) -> Self {
+        let config = Arc::new(config);
         let pulls = config.urls.iter().map(|url| {
             let pull = Pull {
                 fanout: FrameFanout::new(config.memory.gop),
@@ -117,6 +126,7 @@ impl RtspCamera {
             };
             (url.clone(), pull)
         });
+        let pulls: BTreeMap<_, _> = pulls.collect();
         let still = config.snapshot.as_ref().map(|url| {
             let credentials = config.credentials.clone();
             Arc::new(HttpStill::new(
@@ -125,11 +135,23 @@ impl RtspCamera {
                 config.memory.picture,
             ))
         });
+        let opened = Arc::<Notify>::default();
+        let check = config.check.filter(|_| !config.always).map(|interval| {
+            let fanouts = pulls.values().map(|pull| Arc::clone(&pull.fanout));
+            Arc::new(RtspCheck::new(
+                Arc::clone(&config),
+                interval,
+                fanouts.collect(),
+                Arc::clone(&opened),
+            ))
+        });
         Self {
             clock,
-            pulls: pulls.collect(),
+            pulls,
             still,
-            config: Arc::new(config),
+            opened,
+            check,
+            config,
         }
     }
 
@@ -167,12 +189,15 @@ impl RtspCamera {
 impl Camera for RtspCamera {
     fn open(&self, quality: Quality) -> Result<MediaInput, HalError> {
         let fanout = self.pull(&self.config.urls[quality as usize]);
-        Ok(fanout.open().into())
+        let source = fanout.open();
+        self.opened.notify_waiters();
+        Ok(source.into())
     }
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             snapshot: self.still.clone().map(|still| still as _),
+            health_check: self.check.clone().map(|check| check as _),
             ..Capabilities::default()
         }
     }
@@ -180,7 +205,14 @@ impl Camera for RtspCamera {
     fn offline(&self) -> Option<String> {
         super::fanout::offline(self.pulls.values().map(|pull| &pull.fanout))
     }
+
+    fn remedy(&self) -> &'static str {
+        REMEDY
+    }
 }
+
+/// Sentence on what a person can do about a camera in the network.
+const REMEDY: &str = "look whether the camera has power and network, and whether url, user and password of its source are right: peercam doctor tries them";
 
 /// Returns whether a camera that is off for this reason makes what reads it panic: to try again would not
 /// help.

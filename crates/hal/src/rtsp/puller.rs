@@ -101,12 +101,7 @@ pub(super) async fn run(
             };
             let pause = with_jitter(backoff.after(&failure, began.elapsed()));
             tracing::debug!(camera = name, %failure, ?pause, "the camera is tried again");
-            let reason = match (&failure, &config.credentials) {
-                (Failure::Credentials, None) => {
-                    "it asks for a user and a password (401), and was given none".to_owned()
-                }
-                _ => failure.to_string(),
-            };
+            let reason = failure.reason(config.credentials.as_ref());
             if failure == Failure::Credentials {
                 refused = Some((Instant::now() + pause, reason));
                 continue;

@@ -9,8 +9,8 @@ use peercam_proto::{
 };
 use retina::{
     client::{
-        InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy, SessionOptions,
-        SetupOptions, Stream, UnknownRtcpSsrcPolicy,
+        Described, InitialTimestampPolicy, PlayOptions, Session as Client, SessionIdPolicy,
+        SessionOptions, SetupOptions, Stream, UnknownRtcpSsrcPolicy,
     },
     codec::{CodecItem, ParametersRef, VideoParameters, VideoParametersCodec},
 };
@@ -64,6 +64,16 @@ impl Failure {
         }
     }
 
+    /// Sentence on it, for somebody who was given these credentials for the camera.
+    pub(super) fn reason(&self, credentials: Option<&Credentials>) -> String {
+        match (self, credentials) {
+            (Self::Credentials, None) => {
+                "it asks for a user and a password (401), and was given none".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// Message of the library.
     pub(super) fn said(text: &str) -> Self {
         Self::Other(first_line(text))
@@ -107,12 +117,17 @@ impl Session {
         credentials: Option<&Credentials>,
         config: &Config,
     ) -> Result<Self, Failure> {
-        let connecting = Self::connect(url, credentials, config);
-        let connecting = async { growth::bounded(connecting).await? };
-        let opened = tokio::time::timeout(OPEN, connecting);
-        opened
-            .await
-            .unwrap_or_else(|_| Err(Failure::Other("it did not answer within 4 s".to_owned())))
+        within_time(Self::connect(url, credentials, config)).await
+    }
+
+    /// Connects and has the camera describe what it has, as [`Session::open`] does; nothing is set up, so
+    /// there is nothing to be torn down.
+    pub(super) async fn check(
+        url: &Url,
+        credentials: Option<&Credentials>,
+        config: &Config,
+    ) -> Result<(), Failure> {
+        within_time(async { describe(url, credentials, config).await.map(|_| ()) }).await
     }
 
     async fn connect(
@@ -120,38 +135,9 @@ impl Session {
         credentials: Option<&Credentials>,
         config: &Config,
     ) -> Result<Self, Failure> {
-        let credentials = credentials.map(|known| retina::client::Credentials {
-            username: known.user.clone(),
-            password: known.password.expose().to_owned(),
-        });
-        let options = SessionOptions::default()
-            .creds(credentials)
-            .session_id(SessionIdPolicy::UseFirst)
-            .user_agent(concat!("peercam/", env!("CARGO_PKG_VERSION")).to_owned());
-        let mut client = Client::describe(url.clone(), options)
-            .await
-            .map_err(|error| Failure::new(&error))?;
-        let streams = client.streams();
-        let video = streams.iter().position(is_video);
-        let sound = if config.sound {
-            sound_of(streams, url)
-        } else {
-            None
-        };
+        let (mut client, Offer { video, sound }) = describe(url, credentials, config).await?;
         let (mut audio, audio_track) = sound.unzip();
-        let frame_rate = video.and_then(|video| streams[video].framerate());
-        if video.is_none() && audio.is_none() {
-            let offered = streams.iter().map(Stream::encoding_name);
-            let offered: Vec<_> = offered.collect();
-            return Err(Failure::Other(format!(
-                "it offers {}; H.264 and H.265 are taken, with AAC-LC or G.711",
-                if offered.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    text::line(&offered.join(", "), MAX_WORDS)
-                }
-            )));
-        }
+        let frame_rate = video.and_then(|video| client.streams()[video].framerate());
         for place in [video, audio].into_iter().flatten() {
             let options = SetupOptions::default().transport(config.transport.into());
             if let Err(error) = client.setup(place, options).await {
@@ -290,6 +276,60 @@ impl Session {
             self.video_track = video_track(parameters, self.frame_rate);
         }
     }
+}
+
+/// Tracks of a camera that are taken, by their places.
+struct Offer {
+    video: Option<usize>,
+    sound: Option<(usize, AudioTrack)>,
+}
+
+/// Connects, and asks what there is. There is something that is taken.
+async fn describe(
+    url: &Url,
+    credentials: Option<&Credentials>,
+    config: &Config,
+) -> Result<(Client<Described>, Offer), Failure> {
+    let credentials = credentials.map(|known| retina::client::Credentials {
+        username: known.user.clone(),
+        password: known.password.expose().to_owned(),
+    });
+    let options = SessionOptions::default()
+        .creds(credentials)
+        .session_id(SessionIdPolicy::UseFirst)
+        .user_agent(concat!("peercam/", env!("CARGO_PKG_VERSION")).to_owned());
+    let client = Client::describe(url.clone(), options)
+        .await
+        .map_err(|error| Failure::new(&error))?;
+    let streams = client.streams();
+    let offer = Offer {
+        video: streams.iter().position(is_video),
+        sound: if config.sound {
+            sound_of(streams, url)
+        } else {
+            None
+        },
+    };
+    if offer.video.is_none() && offer.sound.is_none() {
+        let offered = streams.iter().map(Stream::encoding_name);
+        let offered: Vec<_> = offered.collect();
+        return Err(Failure::Other(format!(
+            "it offers {}; H.264 and H.265 are taken, with AAC-LC or G.711",
+            if offered.is_empty() {
+                "nothing".to_owned()
+            } else {
+                text::line(&offered.join(", "), MAX_WORDS)
+            }
+        )));
+    }
+    Ok((client, offer))
+}
+
+/// Does something with a camera in the time and the memory that it may take to open it.
+async fn within_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let work = async { growth::bounded(work).await? };
+    let done = tokio::time::timeout(OPEN, work).await;
+    done.unwrap_or_else(|_| Err(Failure::Other("it did not answer within 4 s".to_owned())))
 }
 
 fn is_video(stream: &Stream) -> bool {

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_auth::{ChallengeParser, DigestClient, PasswordParams};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::{Body, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use peercam_proto::text;
 use peercam_task::boundary::Guarded;
@@ -26,6 +29,10 @@ use crate::{BoxFuture, HalError, Snapshot};
 /// A camera that refused the password is not asked again for so long: many lock the account after some
 /// tries.
 const REFUSED: Duration = Duration::from_secs(60);
+/// The same for a check, which nobody waits for: else the lock would never end.
+const CHECK_REFUSED: Duration = Duration::from_mins(10);
+/// First bytes of a JPEG.
+const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 /// The largest head of an answer.
 const HEAD: usize = 16 << 10;
 /// Characters of a camera's own words that are shown.
@@ -38,6 +45,10 @@ pub(super) struct HttpStill {
     /// A larger one is not read to its end, in bytes.
     largest: usize,
     refused: Guarded<Option<Instant>>,
+    /// End of the time in which no check asks it.
+    left_alone: Guarded<Option<Instant>>,
+    /// Set if the last that it was asked for was the beginning of a JPEG at least.
+    is_fine: AtomicBool,
     /// Set if the camera has offered Digest: it gets its password in clear no more, as who is between could ask for it.
     has_digest: AtomicBool,
     has_warned: AtomicBool,
@@ -53,6 +64,14 @@ enum Answer {
     WhoAsks(HeaderMap, SocketAddr),
 }
 
+/// Part of a still that somebody wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Still,
+    /// The first bytes, by which it can be told that it is one.
+    Start,
+}
+
 impl HttpStill {
     pub(super) fn new(url: Url, credentials: Option<Credentials>, largest: usize) -> Self {
         Self {
@@ -60,13 +79,46 @@ impl HttpStill {
             credentials,
             largest,
             refused: Guarded::default(),
+            left_alone: Guarded::default(),
+            is_fine: AtomicBool::new(false),
             has_digest: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
             has_told: AtomicBool::new(false),
         }
     }
 
-    async fn fetch(&self) -> Result<Bytes, HalError> {
+    /// Looks whether it would give a still: connects, and unless the last one was fine, has it begin one
+    /// and goes.
+    pub(super) async fn check(&self) -> Result<(), HalError> {
+        let now = Instant::now();
+        if self.is_fine.load(Ordering::Relaxed) {
+            let connected = self.connect(None).await;
+            self.is_fine.store(connected.is_ok(), Ordering::Relaxed);
+            return connected.map(|_| ());
+        }
+        if self.left_alone.lock().is_some_and(|until| until > now) {
+            return Err(failed("it refuses user and password (401)"));
+        }
+        let begun = self.fetch(Wanted::Start).await;
+        let is_refused = self.refused.lock().is_some_and(|until| until > now);
+        *self.left_alone.lock() = is_refused.then_some(now + CHECK_REFUSED);
+        match begun {
+            Ok(_) if !self.is_fine.load(Ordering::Relaxed) => {
+                Err(failed("what it gives is no JPEG"))
+            }
+            begun => begun.map(|_| ()),
+        }
+    }
+
+    async fn fetch(&self, wanted: Wanted) -> Result<Bytes, HalError> {
+        let fetched = self.ask(wanted).await;
+        let is_jpeg = |still: &Bytes| still.starts_with(&START_OF_IMAGE);
+        let is_fine = fetched.as_ref().is_ok_and(is_jpeg);
+        self.is_fine.store(is_fine, Ordering::Relaxed);
+        fetched
+    }
+
+    async fn ask(&self, wanted: Wanted) -> Result<Bytes, HalError> {
         let until = *self.refused.lock();
         if let Some(until) = until.filter(|until| *until > Instant::now()) {
             let left = (until - Instant::now()).as_secs() + 1;
@@ -74,7 +126,7 @@ impl HttpStill {
                 "it refused user and password (401), and is asked again in {left} s"
             )));
         }
-        let (asked, address) = match self.exchange(None).await? {
+        let (asked, address) = match self.exchange(None, wanted).await? {
             Answer::Still(still) => return Ok(still),
             Answer::WhoAsks(asked, address) => (asked, address),
         };
@@ -84,7 +136,7 @@ impl HttpStill {
         };
         let shown = self.show(credentials, &asked, is_near(address.ip()))?;
         // Its name could lead elsewhere by now.
-        match self.exchange(Some((shown, address))).await? {
+        match self.exchange(Some((shown, address)), wanted).await? {
             Answer::Still(still) => Ok(still),
             Answer::WhoAsks(..) => {
                 *self.refused.lock() = Some(Instant::now() + REFUSED);
@@ -182,7 +234,11 @@ impl HttpStill {
     }
 
     /// Asks once, on a connection of its own; user and password go to the address that they are for.
-    async fn exchange(&self, shown: Option<(HeaderValue, SocketAddr)>) -> Result<Answer, HalError> {
+    async fn exchange(
+        &self,
+        shown: Option<(HeaderValue, SocketAddr)>,
+        wanted: Wanted,
+    ) -> Result<Answer, HalError> {
         let (shown, address) = shown.unzip();
         let stream = self.connect(address).await?;
         let address = stream.peer_addr();
@@ -216,7 +272,7 @@ impl HttpStill {
                 self.has_digest.store(true, Ordering::Relaxed);
             }
             match response.status() {
-                StatusCode::OK => self.read(response).await.map(Answer::Still),
+                StatusCode::OK => self.read(response, wanted).await.map(Answer::Still),
                 StatusCode::UNAUTHORIZED => {
                     Ok(Answer::WhoAsks(response.headers().clone(), address))
                 }
@@ -237,18 +293,29 @@ impl HttpStill {
         }
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, HalError> {
+    async fn read(&self, response: Response<Incoming>, wanted: Wanted) -> Result<Bytes, HalError> {
         let mut body = response.into_body();
-        // It never grows into another one, and takes no more than is written to it.
-        let mut still = Vec::with_capacity(self.largest);
+        let most = self.largest;
+        let endless = || failed(format!("the still does not end after {most} bytes"));
+        if body.size_hint().lower() > most as u64 {
+            return Err(endless());
+        }
+        let room = match wanted {
+            // It never grows into another one, and takes no more than is written to it.
+            Wanted::Still => most,
+            Wanted::Start => 0,
+        };
+        let mut still = Vec::with_capacity(room);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| failed("the still broke off"))?;
             let data = frame.into_data().unwrap_or_default();
-            if still.len() + data.len() > self.largest {
-                let most = self.largest;
-                return Err(failed(format!("the still does not end after {most} bytes")));
+            if still.len() + data.len() > most {
+                return Err(endless());
             }
             still.extend_from_slice(&data);
+            if wanted == Wanted::Start && still.len() >= START_OF_IMAGE.len() {
+                break;
+            }
         }
         still.shrink_to_fit();
         Ok(still.into())
@@ -279,7 +346,7 @@ impl HttpStill {
 
 impl Snapshot for HttpStill {
     fn capture(&self) -> BoxFuture<'_, Result<Bytes, HalError>> {
-        Box::pin(self.fetch())
+        Box::pin(self.fetch(Wanted::Still))
     }
 }
 
@@ -379,7 +446,8 @@ mod tests {
             String::from_utf8(head).expect("text")
         };
         let shown = HeaderValue::from_static("Basic x");
-        let (answer, head) = tokio::join!(still.exchange(Some((shown, address))), serve);
+        let (answer, head) =
+            tokio::join!(still.exchange(Some((shown, address)), Wanted::Still), serve);
         assert!(matches!(answer, Ok(Answer::Still(still)) if &still[..] == b"it"));
         assert!(head.contains("host: camera.invalid\r\n"), "{head}");
         assert!(head.contains("authorization: Basic x\r\n"), "{head}");

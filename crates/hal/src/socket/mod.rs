@@ -271,12 +271,17 @@ impl Camera for SocketCamera {
             maintenance: Some(parts),
             storage: None,
             recordings: None,
+            health_check: None,
             stills_only: false,
         }
     }
 
     fn offline(&self) -> Option<String> {
         self.channel.problem()
+    }
+
+    fn remedy(&self) -> &'static str {
+        "start the camera's firmware, which connects to the socket of this channel; if it runs, its own log says why it does not deliver"
     }
 }
 
