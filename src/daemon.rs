@@ -9,6 +9,7 @@ mod cameras;
 mod connections;
 mod control;
 mod error;
+mod health;
 mod listen;
 #[cfg(feature = "p2p")]
 mod p2p;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Daemon,
     assembly::Assembly,
+    health,
     part::{Context, Part, Phase},
     user::custom_commands,
 };
@@ -58,6 +59,7 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         call_task.run(told, activity, speakers, context.phase(Phase::Calls))
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
+    health::add(&mut parts, &hub);
     let device = Device::new(device::DeviceParts {
         channels,
         hub,

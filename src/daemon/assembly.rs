@@ -108,6 +108,7 @@ impl Assembly {
             channels.clone(),
             live_metrics,
         );
+        hub.register_cameras(&mut registry);
         // Before anybody, the recorder included, could have a picture.
         let kept = data_dir.path().join("standby.json");
         let standby = Standby::restore(channels.clone(), hub.clone(), kept);

@@ -147,8 +147,8 @@ impl Property {
     }
 
     /// Returns the property of which an event says that it may have another value, and the channel
-    /// if it is a channel's. Of `talk_busy`, `viewers` and `storage_free` none does; of `online` only
-    /// while a stream is read, and of `storage_used` only when a file is whole.
+    /// if it is a channel's. Of `talk_busy`, `viewers` and `storage_free` none does; of `storage_used` only
+    /// when a file is whole.
     pub fn changed_by(event: &Event) -> Option<(Self, Option<ChannelId>)> {
         Some(match event {
             Event::Standby { channel, .. } => (Self::Standby, Some(*channel)),

@@ -23,6 +23,7 @@ use peercam_task::boundary::{self, Guarded, Part, RestartDelay};
 
 use super::{
     availability::Availability,
+    checks::Schedule,
     metrics::Metrics,
     pump,
     refusal::{off, shutting_down},
@@ -63,36 +64,35 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// Starts a stream when its first viewer comes and stops it when the last one has gone.
 #[derive(Clone)]
 pub struct Hub {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     clock: Clock,
-    events: Events,
+    pub(super) events: Events,
     config: Config,
-    channels: ChannelRegistry,
+    pub(super) channels: ChannelRegistry,
     streams: Guarded<Streams>,
     metrics: Metrics,
 }
 
 /// State of a channel's pictures.
 #[derive(Default)]
-struct LiveState {
-    /// Reason why the last still failed, of a camera of which nothing else can be known.
-    no_still: Guarded<Option<String>>,
+pub(super) struct LiveState {
+    pub(super) availability: Arc<Availability>,
+    /// Times of checks.
+    pub(super) schedule: Guarded<Schedule>,
     /// Number of changes between work and standby; while it is odd, nobody gets the picture.
     turned: AtomicU64,
     /// Open locks, one for each quality: held by the pump that has the picture open, so that
     /// hardware is never opened again before it was let go.
     turns: [Arc<tokio::sync::Mutex<()>>; Quality::ALL.len()],
-    /// Availabilities, one for each quality.
-    availabilities: [Arc<Availability>; Quality::ALL.len()],
     /// Pauses, one for each quality: a picture that makes its pump panic is left alone for a while.
     rests: [Guarded<RestartDelay>; Quality::ALL.len()],
 }
 
 impl LiveState {
-    fn of(channel: &ChannelEntry) -> Arc<Self> {
+    pub(super) fn of(channel: &ChannelEntry) -> Arc<Self> {
         channel.state()
     }
 
@@ -109,8 +109,8 @@ impl LiveState {
 }
 
 #[derive(Default)]
-struct Streams {
-    running: HashMap<StreamId, Running>,
+pub(super) struct Streams {
+    pub(super) running: HashMap<StreamId, Running>,
     closed: bool,
 }
 
@@ -123,8 +123,8 @@ impl Streams {
     }
 }
 
-struct Running {
-    stream: Arc<Stream>,
+pub(super) struct Running {
+    pub(super) stream: Arc<Stream>,
     subscribers: usize,
     /// Owns the pump: dropping it stops the source.
     _pump: boundary::Task,
@@ -182,32 +182,17 @@ impl Hub {
     }
 
     /// Notes why a camera gave no still, or that it gave one. It counts where stills are all there is.
-    pub(super) fn note_still(&self, channel: ChannelId, failure: Option<String>) {
+    pub(super) fn note_still(&self, channel: ChannelId, failure: Option<&str>) {
         let entry = self.inner.channels.get(channel);
         if let Some(entry) = entry.filter(|entry| entry.capabilities.stills_only) {
-            *LiveState::of(&entry).no_still.lock() = failure;
+            let availability = &LiveState::of(&entry).availability;
+            availability.note_camera(&self.inner.events, channel, failure);
         }
     }
 
-    /// Reason why a channel would not deliver now: a stream of it is waited for in vain, the camera
-    /// knows that it is off, or all it has are stills and the last one failed. `None` as far as
-    /// anybody knows.
-    pub fn offline(&self, channel: ChannelId) -> Option<String> {
-        let entry = self.inner.channels.get(channel)?;
-        let no_still = || LiveState::of(&entry).no_still.lock().clone();
-        self.known_offline(&entry).or_else(no_still)
-    }
-
-    /// The same as [`Hub::offline`], without what is known by stills alone: the next one may be
-    /// had.
-    fn known_offline(&self, entry: &ChannelEntry) -> Option<String> {
-        let streams = self.inner.streams();
-        let mut running = streams.running.values();
-        let waited = running.find_map(|running| match &*running.stream.state.borrow() {
-            State::Offline(reason) if running.stream.id.channel == entry.id => Some(reason.clone()),
-            _ => None,
-        });
-        waited.or_else(|| entry.camera.offline())
+    /// Returns whether it has ended all streams, and starts no more.
+    pub fn is_closed(&self) -> bool {
+        self.inner.streams().closed
     }
 
     /// Number of running streams of these channels.
@@ -293,7 +278,7 @@ impl Hub {
 }
 
 impl Inner {
-    fn streams(&self) -> MutexGuard<'_, Streams> {
+    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock()
     }
 
@@ -337,7 +322,7 @@ impl Inner {
             self.config.max_frame,
             self.metrics.of(id),
             self.events.clone(),
-            Arc::clone(&live.availabilities[quality]),
+            Arc::clone(&live.availability),
         ));
         let turn = Arc::clone(&live.turns[quality]);
         let camera = Arc::clone(&entry.camera);

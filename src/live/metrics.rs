@@ -1,9 +1,14 @@
+use std::fmt;
+
 use peercam_proto::media::StreamId;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use super::Hub;
 
 /// Counters of the live path, a set for each stream.
 #[derive(Clone, Debug)]
@@ -123,4 +128,42 @@ pub struct StreamMetrics {
     pub key_requests: Counter,
     /// Seconds from request to first picture.
     pub first_frame: Histogram,
+}
+
+/// Whether each camera delivers, as [`Hub::offline`] says it whenever it is asked.
+struct CameraUp(Hub);
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Camera {
+    channel: u32,
+}
+
+impl Hub {
+    /// Has `registry` tell which cameras deliver.
+    pub fn register_cameras(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(CameraUp(self.clone())));
+    }
+}
+
+impl fmt::Debug for CameraUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CameraUp")
+    }
+}
+
+impl Collector for CameraUp {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help =
+            "Set to 1 if the camera delivers as far as is known, which may be from its last check";
+        let cameras = Family::<Camera, Gauge>::default();
+        for channel in self.0.inner.channels.all().keys() {
+            let camera = Camera {
+                channel: u32::from(channel.0),
+            };
+            let is_up = self.0.offline(*channel).is_none();
+            cameras.get_or_create(&camera).set(is_up.into());
+        }
+        let descriptor = encoder.encode_descriptor("camera_up", help, None, MetricType::Gauge)?;
+        cameras.encode(descriptor)
+    }
 }

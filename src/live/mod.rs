@@ -5,9 +5,11 @@
 //! ```
 //!
 //! The pump never waits for a viewer, and a viewer holds nothing but a cursor. Belongs here:
-//! starting and stopping streams, joining, skipping, stills. Does not belong here: containers, HTTP.
+//! starting and stopping streams, joining, skipping, stills, and what is known of cameras that nobody
+//! reads. Does not belong here: containers, HTTP.
 
 mod availability;
+mod checks;
 mod config;
 mod hub;
 mod metrics;
@@ -18,6 +20,7 @@ mod stills;
 mod stream;
 mod subscription;
 
+pub use availability::CameraOutage;
 pub use hub::{Config, Hub};
 pub use metrics::{Metrics, StreamMetrics};
 pub use ring::MAX_FRAME;

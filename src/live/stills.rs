@@ -215,7 +215,7 @@ async fn take(still: Arc<StillCamera>, spell: u64, next: Option<Instant>, place:
     };
     drop(place);
     let Some(mut taking) = taking else { return };
-    let failure = taken.as_ref().err().map(|error| error.reason().to_owned());
+    let failure = taken.as_ref().err().map(Error::reason);
     still.shared.hub.note_still(still.channel, failure);
     for waiting in taking.waiting.drain(..) {
         // Who has left does not need it.
