@@ -19,6 +19,8 @@ pub struct Reachability {
     pub udp: Vec<SocketAddr>,
     /// URLs of the relays through which it can be dialled.
     pub relays: Vec<String>,
+    /// Reason why none of these is connected; `None` while one is.
+    pub relay_failure: Option<String>,
     /// Peer information that an app back end keeps of it, `_sys_xp2p_info`; `None` if P2P is off.
     pub peer_info: Option<PeerInfo>,
 }
@@ -74,6 +76,7 @@ impl Endpoint {
             lan,
             udp,
             relays,
+            relay_failure: _,
             peer_info,
         } = reachability.clone();
         Self {

@@ -4,10 +4,14 @@
 //! Keeps: it is cheap to make and to clone, since each request has one. How somebody proved itself
 //! does not belong here, nor does anything about what is asked for.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use peercam_proto::{
-    credential::{Channels, Rank, Scopes, Transport},
+    credential::{Channels, Rank, Scope, Scopes, Transport},
     error::Error,
     network::Peer,
     route::Labels,
@@ -171,6 +175,19 @@ impl Caller {
     /// [`Forbidden`](peercam_proto::error::ErrorKind::Forbidden), naming what is missing.
     pub fn check(&self, need: Need) -> Result<(), Error> {
         need.check(self.scopes(), self.channels())
+    }
+
+    /// Returns whether it is a program on the device itself, which came by a listener without access
+    /// control.
+    pub fn is_at_device(&self) -> bool {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        let peer = &self.peer;
+        self.holder().is_none() && matches!(peer, Peer::At(address) if is_loopback(address.ip()))
+    }
+
+    /// Returns whether it proved that it may do everything on the device.
+    pub fn is_device_admin(&self) -> bool {
+        self.holder().is_some() && self.check(Need::Device(Scope::Admin)).is_ok()
     }
 
     /// Ties of work that may outlast this request.

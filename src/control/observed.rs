@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use peercam_proto::{credential::Channels, media::Quality, network::Peer, viewer::ViewerId};
+use peercam_proto::{media::Quality, network::Peer, viewer::ViewerId};
 
 use super::{
     router::Control,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     budget::{self, Part},
-    device::{CardState, ChannelHealth, MediaView},
+    device::{Audience, CardState, ChannelHealth, MediaView},
     events::ViewerPath,
     log::levels,
     reach::ListenerAccess,
@@ -22,7 +22,7 @@ impl Control {
     /// Status of the daemon now.
     pub(super) fn status(&self) -> Status {
         let device = &self.app.device;
-        let health = device.health(&Channels::All);
+        let health = device.health(&Audience::DEVICE);
         let reach = self.reach.borrow().clone();
         let (sessions, max_sessions) = self.authority.sessions.connected();
         let (playbacks, max_playbacks) = device.viewers().players();

@@ -59,7 +59,8 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         call_task.run(told, activity, speakers, context.phase(Phase::Calls))
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
-    health::add(&mut parts, &hub);
+    let (commands, programs) = custom_commands(config.user);
+    health::add(&mut parts, &hub, programs);
     let device = Device::new(device::DeviceParts {
         channels,
         hub,
@@ -73,7 +74,8 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         activity: ActivityTracker::new(authority.sessions.clone()),
         events,
         standby,
-        commands: custom_commands(config.user),
+        commands,
+        reach: reach.subscribe(),
     });
     let app = App {
         device,

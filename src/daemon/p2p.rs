@@ -102,8 +102,9 @@ pub(super) async fn add(
     }));
     if has_relays {
         let endpoint = endpoint.clone();
+        let reach = assembly.reach.clone();
         parts.add(Part::service("relays", move |_| {
-            watch_relays(endpoint.clone())
+            watch_relays(endpoint.clone(), reach.clone())
         }));
     }
     let (authority, known) = (Arc::clone(&assembly.authority), assembly.known.clone());
@@ -167,8 +168,9 @@ async fn watch_addresses(endpoint: Endpoint, reach: watch::Sender<Reachability>)
     }
 }
 
-/// Says in the log when a relay is reached, and when it is not and why.
-async fn watch_relays(endpoint: Endpoint) {
+/// Says when a relay is reached, and when it is not and why: in the log, and to whoever asks for the
+/// ways to reach the device.
+async fn watch_relays(endpoint: Endpoint, reach: watch::Sender<Reachability>) {
     let mut ticks = tokio::time::interval(RELAY_INTERVAL);
     let mut known: Vec<RelayState> = Vec::new();
     loop {
@@ -183,6 +185,20 @@ async fn watch_relays(endpoint: Endpoint) {
                 (None, false) => {}
             }
         }
+        let failure = relay_failure(&states);
+        reach.send_if_modified(|known| reach::replace(&mut known.relay_failure, failure));
         known = states;
     }
+}
+
+/// Reason why the device is found through none of its relays, if it is not.
+fn relay_failure(states: &[RelayState]) -> Option<String> {
+    if states.iter().any(|state| state.is_connected) {
+        return None;
+    }
+    let told = states.iter().find_map(|state| {
+        let error = state.error.as_ref()?;
+        Some(format!("{}: {error}", state.url))
+    });
+    Some(told.unwrap_or_else(|| "none of them answers".to_owned()))
 }

@@ -21,13 +21,15 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     let (reach, device) = (assembly.reach.clone(), assembly.authority.device());
     let data_dir = assembly.data_dir.clone();
     let (events, published) = (assembly.events.clone(), reach.subscribe());
-    data_dir.publish(&Endpoint::of(device, &published.borrow()))?;
+    let first = Endpoint::of(device, &published.borrow());
+    data_dir.publish(&first)?;
     let parts = &mut assembly.parts;
     parts.add(Part::service("addresses", move |_| {
         watch_lan(reach.clone())
     }));
     parts.add(Part::service("endpoint.json", move |_| {
-        publish_changes(data_dir.clone(), device, published.clone(), events.clone())
+        let (data_dir, published) = (data_dir.clone(), published.clone());
+        publish_changes(data_dir, first.clone(), device, published, events.clone())
     }));
     Ok(())
 }
@@ -42,25 +44,33 @@ async fn watch_lan(reach: watch::Sender<Reachability>) {
     }
 }
 
-/// Rewrites `endpoint.json` whenever `reach` changes, until nobody changes it any more.
+/// Rewrites `endpoint.json` whenever what is in it changes, until nobody changes `reach` any more. What
+/// was `first` in it is known.
 async fn publish_changes(
     data_dir: DataDir,
+    first: Endpoint,
     device: EndpointId,
     mut reach: watch::Receiver<Reachability>,
     events: Events,
 ) {
-    let mut told = None;
+    let (mut told, mut written) = (first, None);
     while reach.changed().await.is_ok() {
         let now = Endpoint::of(device, &reach.borrow_and_update());
-        if told.as_ref() != Some(&now) {
+        if told != now {
             tracing::info!(lan = ?now.lan, udp = ?now.udp, "the device's addresses have changed");
             events.publish(Event::ReachabilityChanged);
-            told = Some(now.clone());
+            told = now.clone();
         }
-        let data_dir = data_dir.clone();
-        let publish = move || data_dir.publish(&now);
+        if written.as_ref() == Some(&now) {
+            continue;
+        }
+        let (data_dir, text) = (data_dir.clone(), now.clone());
+        let publish = move || data_dir.publish(&text);
         match boundary::blocking(boundary::Part::Service, "endpoint.json", publish).await {
-            Ok(Ok(())) => continue,
+            Ok(Ok(())) => {
+                written = Some(now);
+                continue;
+            }
             Ok(Err(error)) => tracing::warn!(%error, "endpoint.json cannot be written"),
             Err(_) => {}
         }
@@ -87,7 +97,9 @@ mod tests {
         let device = EndpointId::new([1; 32]);
         let events = Events::new(Clock::start());
         let mut published_events = events.subscribe();
-        let publish = tokio::spawn(publish_changes(data_dir, device, published, events));
+        let first = Endpoint::of(device, &reach.borrow());
+        let publish = publish_changes(data_dir, first, device, published, events);
+        let publish = tokio::spawn(publish);
         // Something that nobody can replace by a file.
         fs::create_dir(&file).unwrap();
         reach.send_modify(|reach| reach.udp.push("192.0.2.1:5".parse().unwrap()));

@@ -1,6 +1,6 @@
 //! Commands that makers define, joined to the programs that do them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::UserDefine,
@@ -8,15 +8,23 @@ use crate::{
     http::CommandWebhook,
 };
 
-/// Commands of `user_define` that are done, each with the program that does it.
-pub(super) fn custom_commands(config: UserDefine) -> CustomCommands {
-    let handlers = config.handlers.into_iter().map(|handler| {
-        let program: Arc<dyn device::CustomHandler> =
-            Arc::new(CommandWebhook::new(handler.address, handler.timeout));
-        (handler.name, program)
+/// Programs that do commands, by the names of these.
+pub(super) type Programs = BTreeMap<String, Arc<CommandWebhook>>;
+
+/// Commands of `user_define` that are done, and the programs that do them.
+pub(super) fn custom_commands(config: UserDefine) -> (CustomCommands, Programs) {
+    let programs = config.handlers.into_iter().map(|handler| {
+        let program = CommandWebhook::new(handler.address, handler.timeout);
+        (handler.name, Arc::new(program))
     });
-    CustomCommands {
+    let programs: Programs = programs.collect();
+    let handlers = programs.iter().map(|(name, program)| {
+        let program: Arc<dyn device::CustomHandler> = Arc::clone(program) as _;
+        (name.clone(), program)
+    });
+    let commands = CustomCommands {
         handlers: handlers.collect(),
         allowed: config.allow,
-    }
+    };
+    (commands, programs)
 }

@@ -41,6 +41,20 @@ pub trait CustomHandler: Send + Sync {
         channel: ChannelId,
         command: &'a CustomCommand,
     ) -> BoxFuture<'a, Result<String, Error>>;
+
+    /// Reason why it can do none now, as far as that is known.
+    fn failure(&self) -> Option<HandlerFailure> {
+        None
+    }
+}
+
+/// Reason why a handler can do no commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerFailure {
+    /// Sentence on it.
+    pub what: String,
+    /// Place where it should be, which is not for everybody.
+    pub place: String,
 }
 
 /// Commands of `user_define` that are done, and who does them.

@@ -12,6 +12,7 @@ mod help;
 mod listing;
 mod media;
 mod notifier;
+mod problems;
 mod properties;
 mod ptz;
 mod recordings;
@@ -34,28 +35,31 @@ use peercam_proto::{
     refusal,
     viewer::ViewerId,
 };
+use tokio::sync::watch;
 
 pub use activity::{ActivityTracker, MediaView, RequestGuard};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};
-pub use custom::{CustomCommands, CustomHandler};
-pub use health::{ChannelHealth, Health};
+pub use custom::{CustomCommands, CustomHandler, HandlerFailure};
+pub use health::{Audience, ChannelHealth, Health, Problem};
 pub use listing::{Listed, Listing};
 pub use media::{AdmittedTalk, FetchedFile, Permitted, Still};
 pub use notifier::{SessionInfo, ViewerNotifier};
+pub use problems::Origin;
 pub use properties::{DataType, Level, Property, PropertyInfo, PropertyValue};
 pub use recordings::{Recordings, parse_file_name};
 pub use standby::Standby;
 pub use stream_permit::StreamPermit;
 pub use viewers::Viewers;
 
-use self::{custom::Panels, ptz::PtzController};
+use self::{custom::Panels, problems::ProblemTimes, ptz::PtzController};
 use crate::{
     access::{Caller, Need},
     channels::ChannelRegistry,
     events::{Event, Events},
     live::{Hub, Stills},
     playback::PlaybackSessions,
+    reach::Reachability,
     talk::Speakers,
 };
 
@@ -89,6 +93,8 @@ pub struct Device {
     events: Events,
     stills: Stills,
     panels: Panels,
+    reach: watch::Receiver<Reachability>,
+    problems: ProblemTimes,
 }
 
 /// Parts of a device.
@@ -119,6 +125,8 @@ pub struct DeviceParts {
     pub standby: Standby,
     /// Commands of `user_define` that are done.
     pub commands: CustomCommands,
+    /// Ways to reach it.
+    pub reach: watch::Receiver<Reachability>,
 }
 
 impl Device {
@@ -143,6 +151,8 @@ impl Device {
             events: parts.events,
             stills: parts.stills,
             panels,
+            reach: parts.reach,
+            problems: ProblemTimes::default(),
         }
     }
 

@@ -7,6 +7,7 @@ mod authenticated;
 mod body;
 mod connection_handle;
 mod download;
+mod health;
 mod list;
 mod live;
 mod metrics;

@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use peercam_hal::clock::Clock;
 use peercam_proto::{
     command::{self, Reply, Status},
-    credential::Channels,
     error::{Error, ErrorKind},
     flv::HevcForm,
     network::Peer,
@@ -23,7 +22,6 @@ use peercam_proto::{
     route::{Labels, MediaRequest, Route},
 };
 use prometheus_client::registry::Registry;
-use serde_json::json;
 
 use super::{
     Metrics,
@@ -131,7 +129,7 @@ impl App {
             // Apart, so that a command need not carry room for them.
             Route::Voice => Box::pin(self.voice(request)).await,
             Route::Snapshot => Box::pin(self.snapshot(request)).await,
-            Route::Health => Ok(self.health(request.caller.channels())),
+            Route::Health => self.health(&request.caller, request.query),
             Route::Metrics => self.metrics_text(),
             Route::Media => Box::pin(self.media(request)).await,
         }
@@ -196,43 +194,6 @@ impl App {
             },
         };
         Ok(reply::json(StatusCode::OK, reply.encode()))
-    }
-
-    fn health(&self, visible: &Channels) -> Response<Body> {
-        let health = self.device.health(visible);
-        let channels: Vec<_> = health
-            .channels
-            .iter()
-            .map(|channel| {
-                let mut text = json!({
-                    "channel": channel.id.0,
-                    "name": channel.name,
-                    "online": channel.offline.is_none(),
-                });
-                if let Some(reason) = &channel.offline {
-                    text["reason"] = reason.as_str().into();
-                }
-                text
-            })
-            .collect();
-        let mut text = json!({
-            "status": if health.is_well() { "ok" } else { "degraded" },
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.started.elapsed().as_secs(),
-            "clock": self.clock.date(),
-            "viewers": health.viewers,
-            "max_viewers": health.max_viewers,
-            "streams": health.streams,
-            "channels": channels,
-        });
-        if let Some(card) = health.card {
-            text["recording"] = json!({
-                "problem": card.problem,
-                "bytes": card.bytes,
-                "files": card.files,
-            });
-        }
-        reply::json(StatusCode::OK, text.to_string())
     }
 
     fn metrics_text(&self) -> Result<Response<Body>, Error> {

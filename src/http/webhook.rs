@@ -1,21 +1,30 @@
 //! Commands that makers defined, handed to a program on the device.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, net::SocketAddr, os::unix::fs::FileTypeExt, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use peercam_hal::BoxFuture;
-use peercam_net::{Address, DialError, ExchangeError, Limits, dial, request_once};
+use peercam_net::{Address, ClientStream, DialError, ExchangeError, Limits, dial, request_once};
 use peercam_proto::{
     command::{CustomCommand, MAX_REPLY},
     credential::Scope,
     error::{Error, ErrorKind},
     media::ChannelId,
 };
+use peercam_task::boundary::{self, Guarded, Part};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{access::Caller, device::CustomHandler};
+use crate::{
+    access::Caller,
+    device::{CustomHandler, HandlerFailure},
+};
+
+/// Timeout of a look for a program.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +45,17 @@ pub enum WebhookAddress {
 pub struct CommandWebhook {
     address: Arc<WebhookAddress>,
     timeout: Duration,
+    presence: Arc<Guarded<Presence>>,
+}
+
+/// Presence of a program, as far as whoever last looked for it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Presence {
+    #[default]
+    Unknown,
+    Present,
+    /// Absence, for this reason: nobody listens.
+    Absent(String),
 }
 
 impl CommandWebhook {
@@ -44,21 +64,58 @@ impl CommandWebhook {
         Self {
             address: Arc::new(address),
             timeout,
+            presence: Arc::default(),
         }
     }
 
-    async fn ask(&self, text: String) -> Result<String, Error> {
-        let (address, host, path) = match &*self.address {
-            WebhookAddress::Http(address, path) => {
-                (Address::from(*address), &*address.to_string(), &**path)
+    /// Looks whether the program is there, at the least cost to it: a connection is made while that is
+    /// not known, or it was absent. Of one that was there the socket's file is looked at, and the
+    /// next command tells the rest.
+    pub async fn check(&self) {
+        let known = self.presence.lock().clone();
+        let now = match (&*self.address, known) {
+            (WebhookAddress::Http(..), Presence::Present) => return,
+            (WebhookAddress::Unix(path), Presence::Present) => socket_presence(path.clone()).await,
+            _ => {
+                // What this finds is noted.
+                let _ = self.dial(Instant::now() + CHECK_TIMEOUT).await;
+                return;
             }
-            WebhookAddress::Unix(path) => (Address::Unix(path.clone()), "localhost", "/"),
+        };
+        *self.presence.lock() = now;
+    }
+
+    /// Connects to the program, and notes whether it is there.
+    async fn dial(&self, deadline: Instant) -> Result<ClientStream, DialError> {
+        let address = match &*self.address {
+            WebhookAddress::Http(address, _) => Address::from(*address),
+            WebhookAddress::Unix(path) => Address::Unix(path.clone()),
+        };
+        let dialled = dial(&address, deadline).await;
+        let presence = match &dialled {
+            Ok(_) => Presence::Present,
+            Err(error) => Presence::Absent(error.to_string()),
+        };
+        let before = std::mem::replace(&mut *self.presence.lock(), presence.clone());
+        match &presence {
+            Presence::Absent(reason) if !matches!(before, Presence::Absent(_)) => {
+                tracing::warn!(address = %self.address, reason, "a program that does commands is not there");
+            }
+            _ => {}
+        }
+        dialled
+    }
+
+    async fn ask(&self, text: String) -> Result<String, Error> {
+        let (host, path) = match &*self.address {
+            WebhookAddress::Http(address, path) => (&*address.to_string(), &**path),
+            WebhookAddress::Unix(_) => ("localhost", "/"),
         };
         let limits = Limits {
             body: Some(MAX_REPLY),
             deadline: Instant::now() + self.timeout,
         };
-        let stream = dial(&address, limits.deadline).await;
+        let stream = self.dial(limits.deadline).await;
         let stream = stream.map_err(|error| match error {
             DialError::Timeout => self.silent(),
             DialError::Io(error) => not_there(&error),
@@ -123,6 +180,37 @@ impl CustomHandler for CommandWebhook {
             }
             answer
         })
+    }
+
+    fn failure(&self) -> Option<HandlerFailure> {
+        let Presence::Absent(reason) = self.presence.lock().clone() else {
+            return None;
+        };
+        Some(HandlerFailure {
+            what: "the program that does these commands is not there".to_owned(),
+            place: format!("{}: {reason}", self.address),
+        })
+    }
+}
+
+impl fmt::Display for WebhookAddress {
+    /// Writes the address without the path of a URL, which may have a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(address, _) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Presence of a program, by the file of its socket.
+async fn socket_presence(path: PathBuf) -> Presence {
+    let look = move || std::fs::metadata(path);
+    match boundary::blocking(Part::Service, "a handler's socket", look).await {
+        Ok(Ok(metadata)) if metadata.file_type().is_socket() => Presence::Present,
+        Ok(Ok(_)) => Presence::Absent("it is no socket".to_owned()),
+        Ok(Err(error)) => Presence::Absent(error.to_string()),
+        Err(_) => Presence::Unknown,
     }
 }
 

@@ -36,6 +36,8 @@ mod hal;
 mod hal_socket;
 #[cfg(feature = "record")]
 mod heads;
+#[cfg(feature = "rtsp")]
+mod health;
 mod hostile;
 mod http;
 mod join;

@@ -1,0 +1,118 @@
+//! `/healthz`: whether the device is well, what is wrong if it is not, and what to do.
+
+use http::{Response, StatusCode};
+use peercam_proto::{error::Error, query::Query};
+use serde_json::{Value, json};
+
+use super::{body::Body, reply, router::App};
+use crate::{
+    access::Caller,
+    device::{Audience, ChannelHealth, Health, Origin, Problem},
+};
+
+impl App {
+    /// Answers `/healthz`: 503 if nobody can be served, and with `strict=1` if anything is wrong.
+    pub(super) fn health(&self, caller: &Caller, query: &str) -> Result<Response<Body>, Error> {
+        let is_strict = is_strict(&Query::parse(query)?)?;
+        let health = self.device.health(&Audience::of(caller));
+        let status = match (health.is_serving, health.is_well()) {
+            (true, true) => StatusCode::OK,
+            (true, false) if !is_strict => StatusCode::OK,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Ok(reply::json(status, self.health_text(&health).to_string()))
+    }
+
+    fn health_text(&self, health: &Health) -> Value {
+        let channels: Vec<_> = health.channels.iter().map(channel).collect();
+        let date = self.clock.date();
+        let problems = health.problems.iter();
+        let problems = problems.map(|one| problem(one, name(health, &one.origin), date));
+        let mut text = json!({
+            "status": status_word(health),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "clock": date,
+            "viewers": health.viewers,
+            "max_viewers": health.max_viewers,
+            "streams": health.streams,
+            "channels": channels,
+            "problems": problems.collect::<Vec<_>>(),
+        });
+        if let Some(card) = &health.card {
+            text["recording"] = json!({
+                "problem": card.problem,
+                "bytes": card.bytes,
+                "files": card.files,
+            });
+        }
+        if !health.is_serving {
+            text["reason"] = "the device is shutting down".into();
+        }
+        text
+    }
+}
+
+/// Name of what does not work, if it has one.
+fn name<'a>(health: &'a Health, origin: &'a Origin) -> Option<&'a str> {
+    match origin {
+        Origin::Camera(id) => {
+            let mut channels = health.channels.iter();
+            let channel = channels.find(|channel| channel.id == *id)?;
+            Some(&channel.name)
+        }
+        Origin::Handler(name) => Some(name),
+        Origin::Card | Origin::Relay => None,
+    }
+}
+
+/// Reads `strict`, which monitors ask with that know statuses only.
+fn is_strict(query: &Query<'_>) -> Result<bool, Error> {
+    match query.value("strict")? {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(Error::bad_request("strict is 0 or 1")),
+    }
+}
+
+fn status_word(health: &Health) -> &'static str {
+    if !health.is_serving {
+        "unavailable"
+    } else if health.is_well() {
+        "ok"
+    } else {
+        "degraded"
+    }
+}
+
+fn channel(channel: &ChannelHealth) -> Value {
+    let mut text = json!({
+        "channel": channel.id.0,
+        "name": channel.name,
+        "online": channel.offline.is_none(),
+    });
+    if let Some(reason) = &channel.offline {
+        text["reason"] = reason.as_str().into();
+    }
+    text
+}
+
+/// A problem of what has this name. It began on this date, if that is known: a clock that was set
+/// meanwhile does not move it.
+fn problem(problem: &Problem, name: Option<&str>, date: Option<u64>) -> Value {
+    let seconds = problem.lasts.as_secs();
+    let mut text = json!({
+        "part": problem.origin.part(),
+        "what": problem.what,
+        "since": date.map(|date| date.saturating_sub(seconds)),
+        "seconds": seconds,
+        "do": problem.remedy,
+    });
+    if let Origin::Camera(channel) = problem.origin {
+        text["channel"] = channel.0.into();
+    }
+    if let Some(name) = name {
+        text["name"] = name.into();
+    }
+    text
+}
