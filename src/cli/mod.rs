@@ -5,6 +5,8 @@
 
 mod control;
 mod device;
+#[cfg(feature = "client")]
+mod doctor;
 mod error;
 mod interrupt;
 mod mint_key;

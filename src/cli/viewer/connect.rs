@@ -24,7 +24,7 @@ const MAX_URI: u64 = 16 << 10;
 
 /// An argument that may be a secret: it cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct SecretArg(String);
+pub(in crate::cli) struct SecretArg(String);
 
 impl From<String> for SecretArg {
     fn from(text: String) -> Self {
@@ -46,7 +46,7 @@ impl SecretArg {
 
 /// Options of every viewer.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ConnectOptions {
+pub(in crate::cli) struct ConnectOptions {
     /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
     /// credential that was paired for one viewer (pair --peer).
     #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
@@ -92,7 +92,7 @@ impl ConnectOptions {
 
     /// Options of a session. A program that runs at one `place` only has the same key whenever it
     /// runs there.
-    pub(super) fn options(
+    pub(in crate::cli) fn options(
         &self,
         uri: &PairingUri,
         place: Option<&str>,
@@ -136,7 +136,7 @@ pub(super) fn uri_and_word(arguments: &[SecretArg]) -> (Option<&SecretArg>, Opti
 }
 
 /// Takes the URI from where the person said it is.
-pub(super) fn pairing_uri(argument: Option<&SecretArg>) -> Result<PairingUri, CliError> {
+pub(in crate::cli) fn pairing_uri(argument: Option<&SecretArg>) -> Result<PairingUri, CliError> {
     let text = match argument.map(SecretArg::expose) {
         None => std::env::var(URI_VARIABLE).map_err(|_| {
             CliError::Usage(format!(

@@ -2,7 +2,6 @@
 
 mod command;
 mod connect;
-mod doctor;
 mod download;
 mod error;
 mod link_report;
@@ -17,12 +16,12 @@ use clap::Subcommand;
 pub use error::ViewerError;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+pub(super) use self::connect::{ConnectOptions, SecretArg, pairing_uri};
 use self::{
-    command::CommandOptions, connect::IdentityOptions, doctor::DoctorOptions,
-    download::DownloadOptions, proxy::ProxyOptions, pull::PullOptions, snapshot::SnapshotOptions,
-    talk::TalkOptions,
+    command::CommandOptions, connect::IdentityOptions, download::DownloadOptions,
+    proxy::ProxyOptions, pull::PullOptions, snapshot::SnapshotOptions, talk::TalkOptions,
 };
-use super::CliError;
+use super::{CliError, doctor::DoctorOptions};
 
 /// A subcommand of a viewer.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

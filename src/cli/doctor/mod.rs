@@ -14,10 +14,12 @@ use peercam_hal::clock::Clock;
 use peercam_net::p2p::{Endpoint, Relays, Role};
 use peercam_proto::{credential::PairingUri, text::Printable};
 
-use super::connect::{ConnectOptions, SecretArg, pairing_uri};
+use super::{
+    CliError, load, run,
+    viewer::{ConnectOptions, SecretArg, pairing_uri},
+};
 use crate::{
     access::{DataDir, SecretStore},
-    cli::{CliError, load, run},
     config::{Config, ListenAccess},
 };
 
