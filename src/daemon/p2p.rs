@@ -202,3 +202,23 @@ fn relay_failure(states: &[RelayState]) -> Option<String> {
     });
     Some(told.unwrap_or_else(|| "none of them answers".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_is_connected_is_enough() {
+        let state = |is_connected, error: Option<&str>| RelayState {
+            url: "https://relay.example/".to_owned(),
+            is_connected,
+            error: error.map(str::to_owned),
+        };
+        let denied = state(false, Some("it wants a token"));
+        assert_eq!(relay_failure(&[denied.clone(), state(true, None)]), None);
+        let told = relay_failure(&[state(false, None), denied]);
+        let expected = "https://relay.example/: it wants a token";
+        assert_eq!(told.as_deref(), Some(expected));
+        assert!(relay_failure(&[]).is_some());
+    }
+}

@@ -1,4 +1,4 @@
-//! What does not work now: cameras, the card, the way to a relay, programs that do commands.
+//! Things that do not work now: cameras, the card, the way to a relay, programs that do commands.
 //!
 //! Keeps: for each problem when it began, by a clock that is never set, and what a person can do. Who
 //! is told which of them, and in which words, is decided in `health`.
@@ -66,7 +66,9 @@ impl ProblemTimes {
             let lasts = now.saturating_duration_since(*began);
             (found, lasts)
         });
-        timed.collect()
+        timed
+            .filter(|(found, lasts)| found.origin != Origin::Relay || *lasts >= RELAY_GRACE)
+            .collect()
     }
 }
 
@@ -76,7 +78,7 @@ impl Device {
         self.timed_problems();
     }
 
-    /// What does not work, and for how long.
+    /// Things that do not work, and for how long.
     pub(super) fn timed_problems(&self) -> Vec<(Found, Duration)> {
         let cameras = self.hub.outages().into_iter().map(|outage| Found {
             origin: Origin::Camera(outage.channel),
@@ -89,9 +91,7 @@ impl Device {
             .chain(card.and_then(card_problem))
             .chain(self.relay_problem())
             .chain(self.handler_problems());
-        let mut timed = self.problems.note(found.collect());
-        timed.retain(|(found, lasts)| found.origin != Origin::Relay || *lasts >= RELAY_GRACE);
-        timed
+        self.problems.note(found.collect())
     }
 
     fn relay_problem(&self) -> Option<Found> {
@@ -169,5 +169,9 @@ mod tests {
             [0],
             "it was gone meanwhile"
         );
+        let relay = || found(Origin::Relay, "none answers");
+        assert_eq!(lasts(vec![relay()]), [] as [u64; 0], "that happens");
+        tokio::time::advance(RELAY_GRACE).await;
+        assert_eq!(lasts(vec![relay()]), [30]);
     }
 }

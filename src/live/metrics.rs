@@ -1,3 +1,5 @@
+//! Counters of the live path, a set for each stream, and which cameras deliver.
+
 use std::fmt;
 
 use peercam_proto::media::StreamId;
@@ -130,7 +132,7 @@ pub struct StreamMetrics {
     pub first_frame: Histogram,
 }
 
-/// Whether each camera delivers, as [`Hub::offline`] says it whenever it is asked.
+/// Gauges of whether cameras deliver, as [`Hub::offline`] says it whenever they are read.
 struct CameraUp(Hub);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

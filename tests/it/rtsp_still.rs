@@ -11,7 +11,10 @@ use bytes::Bytes;
 use peercam_hal::{
     Camera, HalError, Snapshot, StreamMemory,
     clock::Clock,
-    rtsp::{Config, Credentials, Password, RtspCamera, Transport, parse_still_url},
+    rtsp::{
+        Config, Credentials, JpegCamera, JpegConfig, Password, RtspCamera, Transport,
+        parse_still_url,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -378,6 +381,40 @@ async fn what_a_camera_does_not_have_is_refused_beside_what_there_is() {
         !text.contains("voice") && !text.contains("ptz_left"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_camera_of_single_pictures_is_asked_for_a_still_until_one_was_fine() {
+    let page = answer("200 OK", "", b"<html>");
+    let web = Web::start(vec![
+        answer("404 Not Found", "", b""),
+        page,
+        answer("200 OK", "", &[7; 6000]),
+        whole(),
+        whole(),
+    ])
+    .await;
+    let url = url::Url::parse(&format!("http://{}/now.jpg", web.address)).unwrap();
+    let config = JpegConfig {
+        url,
+        credentials: None,
+        check: Some(Duration::from_secs(30)),
+    };
+    let camera = JpegCamera::new(config, 5000);
+    let check = camera.capabilities().health_check.expect("it is checked");
+    for words in ["(404)", "no JPEG", "does not end after 5000"] {
+        let reason = check.check().await.expect_err(words).to_string();
+        assert!(reason.contains(words), "{reason}");
+    }
+    for _ in 0..2 {
+        assert_eq!(check.check().await, Ok(()));
+    }
+    // The second time it was connected to, and asked for nothing: the server takes that ill.
+    assert_eq!(web.heads().len(), 4);
+    let gone = async { while check.check().await.is_ok() {} };
+    tokio::time::timeout(HANG, gone).await.expect("it is gone");
+    let reason = check.check().await.expect_err("gone").to_string();
+    assert!(reason.contains("cannot be reached"), "{reason}");
 }
 
 #[tokio::test]

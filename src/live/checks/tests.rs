@@ -1,3 +1,5 @@
+//! Checks of a camera that a test has come and go, on a clock that does not wait.
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use peercam_hal::{
