@@ -5,7 +5,6 @@
 
 mod control;
 mod device;
-#[cfg(feature = "client")]
 mod doctor;
 mod error;
 mod interrupt;
@@ -20,6 +19,7 @@ mod viewer;
 
 pub use control::{EventsOptions, LogOptions, StatusOptions};
 use device::Device;
+pub use doctor::DoctorOptions;
 pub use error::CliError;
 pub use interrupt::Signals;
 pub use mint_key::MintKeyOptions;
@@ -83,6 +83,10 @@ pub enum Command {
     /// Looks at a camera or a file for some seconds: what it delivers, what viewers get of it, and
     /// what to change in the camera so that the first picture is there at once.
     Probe(ProbeOptions),
+    /// Says in plain words what works and what does not: clock, disk, ports, cameras, SD card, programs
+    /// for commands, relays; with a pairing URI, from the viewer's side. Its exit status is 0 if
+    /// nothing has to be done, warnings included, and 1 otherwise.
+    Doctor(DoctorOptions),
     /// Says what is on a card with recordings, and whether it is whole.
     #[cfg(feature = "record")]
     #[command(subcommand)]
@@ -170,8 +174,9 @@ impl Command {
             Self::Revoke(options) => options.perform(&Device::load(path)?),
             Self::MintKey(options) => options.perform(&Device::load(path)?),
             #[cfg(feature = "client")]
-            Self::Viewer(command) => command.perform(path),
+            Self::Viewer(command) => command.perform(),
             Self::Probe(options) => options.perform(),
+            Self::Doctor(options) => options.perform(path),
             #[cfg(feature = "record")]
             Self::Record(command) => command.perform(path),
         }

@@ -14,9 +14,9 @@ use std::{
 };
 
 use peercam_task::boundary::Guarded;
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, StatVfsMountFlags, access, statvfs};
 
-use super::beneath::Directory;
+use super::{Config, beneath::Directory};
 
 /// A card or disk. Calls block; the recorder's thread makes them.
 pub trait Disk: Send {
@@ -157,6 +157,29 @@ impl Root {
             _ => error,
         }
     }
+}
+
+/// Free bytes of the card that recordings go to, which can be written to. Makes nothing.
+///
+/// # Errors
+/// If it is not mounted, or nothing can be written there.
+pub fn free_space(config: &Config) -> io::Result<u64> {
+    let root = Root {
+        path: config.path.clone(),
+        mount: config.mount.clone(),
+    };
+    if root.mount.is_some() {
+        root.above()?;
+    }
+    let existing = root.path.ancestors().find(|path| path.exists());
+    let existing = existing.unwrap_or(Path::new("."));
+    let system = statvfs(existing)?;
+    if system.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+    }
+    // To make something in a directory takes both.
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)?;
+    Ok(system.f_bavail * system.f_frsize)
 }
 
 /// The directory of a path; that of one that is none in itself, such as `/`.

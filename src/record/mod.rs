@@ -39,6 +39,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 pub use card_check::{CardCheck, CardFile, CheckResult};
 pub use card_writer::{CardWriter, Limits, WriteJob};
 pub use catalog::{BYTES_OF_FILE, Catalog, Entry, Key, Lease, MOST_FILES, State};
+pub use disk::free_space;
 pub use fragmenter::{Fragment, Fragmenter, MAX_FRAGMENT};
 pub use fragments::LARGEST_FRAGMENT;
 use jiff::Timestamp;

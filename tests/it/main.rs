@@ -20,6 +20,8 @@ mod contract;
 mod control;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod dialled;
+#[cfg(feature = "rtsp")]
+mod doctor;
 mod documents;
 #[cfg(feature = "record")]
 mod events;

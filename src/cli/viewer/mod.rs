@@ -21,7 +21,7 @@ use self::{
     command::CommandOptions, connect::IdentityOptions, download::DownloadOptions,
     proxy::ProxyOptions, pull::PullOptions, snapshot::SnapshotOptions, talk::TalkOptions,
 };
-use super::{CliError, doctor::DoctorOptions};
+use super::CliError;
 
 /// A subcommand of a viewer.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -38,9 +38,6 @@ pub enum ViewerCommand {
     Talk(TalkOptions),
     /// The app's side: dials a paired device, and serves players and scripts of this machine.
     Proxy(ProxyOptions),
-    /// Says in plain words what works and what does not: clock, disk, doors, relay, UDP; with a
-    /// pairing URI, from the viewer's side.
-    Doctor(DoctorOptions),
     /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
     // Behind those of the device.
     #[command(display_order = 900)]
@@ -48,8 +45,8 @@ pub enum ViewerCommand {
 }
 
 impl ViewerCommand {
-    /// Does it; `path` is the configuration that was named.
-    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+    /// Does it.
+    pub(super) fn perform(self) -> Result<(), CliError> {
         match self {
             Self::Command(options) => options.perform(),
             Self::Pull(options) => options.perform(),
@@ -57,7 +54,6 @@ impl ViewerCommand {
             Self::Download(options) => options.perform(),
             Self::Talk(options) => options.perform(),
             Self::Proxy(options) => options.perform(),
-            Self::Doctor(options) => options.perform(path),
             Self::Identity(options) => options.perform(),
         }
     }
