@@ -8,11 +8,11 @@ use peercam_proto::{media::Quality, network::Peer, viewer::ViewerId};
 
 use super::{
     router::Control,
-    status::{Camera, Card, Listener, Media, Memory, Places, Share, Status, Viewer},
+    status::{Camera, Card, Listener, Media, Memory, Places, Problem, Share, Status, Viewer},
 };
 use crate::{
     budget::{self, Part},
-    device::{Audience, CardState, ChannelHealth, MediaView},
+    device::{self, Audience, CardState, ChannelHealth, Health, MediaView},
     events::ViewerPath,
     log::levels,
     reach::ListenerAccess,
@@ -43,6 +43,9 @@ impl Control {
                 ListenerAccess::Token => "token",
             },
         });
+        let problems = health.problems.iter();
+        let problems = problems.map(|problem| self.problem(problem, &health));
+        let problems = problems.collect();
         let text = |addresses: &[_]| addresses.iter().map(ToString::to_string).collect();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -56,6 +59,7 @@ impl Control {
             lan: text(&reach.lan),
             udp: text(&reach.udp),
             relays: reach.relays,
+            problems,
             memory: self.memory(health.card.as_ref()),
             cameras: health
                 .channels
@@ -66,6 +70,20 @@ impl Control {
             places: places.to_vec(),
             card: health.card.map(Card::from),
             log: levels::current(),
+        }
+    }
+
+    fn problem(&self, problem: &device::Problem, health: &Health) -> Problem {
+        let seconds = problem.lasts.as_secs();
+        let date = self.app.clock.date();
+        Problem {
+            part: problem.origin.part(),
+            channel: problem.origin.channel().map(|channel| channel.0),
+            name: health.name_of(&problem.origin).map(str::to_owned),
+            what: problem.what.clone(),
+            since: date.map(|date| date.saturating_sub(seconds)),
+            seconds,
+            remedy: problem.remedy,
         }
     }
 

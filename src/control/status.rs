@@ -35,6 +35,8 @@ pub struct Status {
     pub udp: Vec<String>,
     /// URLs of relays.
     pub relays: Vec<String>,
+    /// Things that do not work.
+    pub problems: Vec<Problem>,
     /// Cameras.
     pub cameras: Vec<Camera>,
     /// Viewers that have a session or are sent something.
@@ -56,6 +58,28 @@ pub struct Listener {
     pub address: String,
     /// `open` or `token`.
     pub access: &'static str,
+}
+
+/// A thing that does not work, as `/healthz` tells of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Problem {
+    /// `camera`, `card`, `relay` or `handler`.
+    pub part: &'static str,
+    /// Channel of a camera.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u16>,
+    /// Name of the camera, or of a handler's commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Sentence on it.
+    pub what: String,
+    /// Seconds since 1970-01-01 UTC at which it began; `None` if the clock was not set.
+    pub since: Option<u64>,
+    /// Seconds for which it has not worked.
+    pub seconds: u64,
+    /// Sentence on what a person can do.
+    #[serde(rename = "do")]
+    pub remedy: &'static str,
 }
 
 /// A camera.
@@ -167,6 +191,9 @@ impl fmt::Display for Status {
         if self.clock.is_none() {
             row(f, "clock", "not set")?;
         }
+        for problem in &self.problems {
+            problem.fmt(f)?;
+        }
         self.reach(f)?;
         for camera in &self.cameras {
             camera.fmt(f)?;
@@ -207,6 +234,23 @@ impl Status {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel = self.channel.map(|channel| format!(" {channel}"));
+        let name = self.name.as_ref().map(|name| format!(" \"{name}\""));
+        let (channel, name) = (channel.unwrap_or_default(), name.unwrap_or_default());
+        let text = format_args!(
+            "{}{channel}{}: {}, for {}; {}",
+            self.part,
+            Printable(name),
+            Printable(&self.what),
+            Span(self.seconds),
+            self.remedy
+        );
+        row(f, "problem", text)
     }
 }
 

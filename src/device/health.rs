@@ -62,6 +62,19 @@ impl Health {
     pub fn is_well(&self) -> bool {
         self.is_serving && self.problems.is_empty()
     }
+
+    /// Name of a thing that does not work, if it has one.
+    pub fn name_of<'a>(&'a self, origin: &'a Origin) -> Option<&'a str> {
+        match origin {
+            Origin::Camera(id) => {
+                let mut channels = self.channels.iter();
+                let channel = channels.find(|channel| channel.id == *id)?;
+                Some(&channel.name)
+            }
+            Origin::Handler(name) => Some(name),
+            Origin::Card | Origin::Relay => None,
+        }
+    }
 }
 
 /// Rights of whoever asks about the device's health.

@@ -37,6 +37,14 @@ impl Origin {
             Self::Handler(_) => "handler",
         }
     }
+
+    /// Channel of a camera.
+    pub const fn channel(&self) -> Option<ChannelId> {
+        match self {
+            Self::Camera(channel) => Some(*channel),
+            Self::Card | Self::Relay | Self::Handler(_) => None,
+        }
+    }
 }
 
 /// Something that does not work, as it is found.

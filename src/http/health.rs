@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{body::Body, reply, router::App};
 use crate::{
     access::Caller,
-    device::{Audience, ChannelHealth, Health, Origin, Problem},
+    device::{Audience, ChannelHealth, Health, Problem},
 };
 
 impl App {
@@ -27,7 +27,7 @@ impl App {
         let channels: Vec<_> = health.channels.iter().map(channel).collect();
         let date = self.clock.date();
         let problems = health.problems.iter();
-        let problems = problems.map(|one| problem(one, name(health, &one.origin), date));
+        let problems = problems.map(|one| problem(one, health.name_of(&one.origin), date));
         let mut text = json!({
             "status": status_word(health),
             "version": env!("CARGO_PKG_VERSION"),
@@ -50,19 +50,6 @@ impl App {
             text["reason"] = "the device is shutting down".into();
         }
         text
-    }
-}
-
-/// Name of what does not work, if it has one.
-fn name<'a>(health: &'a Health, origin: &'a Origin) -> Option<&'a str> {
-    match origin {
-        Origin::Camera(id) => {
-            let mut channels = health.channels.iter();
-            let channel = channels.find(|channel| channel.id == *id)?;
-            Some(&channel.name)
-        }
-        Origin::Handler(name) => Some(name),
-        Origin::Card | Origin::Relay => None,
     }
 }
 
@@ -108,7 +95,7 @@ fn problem(problem: &Problem, name: Option<&str>, date: Option<u64>) -> Value {
         "seconds": seconds,
         "do": problem.remedy,
     });
-    if let Origin::Camera(channel) = problem.origin {
+    if let Some(channel) = problem.origin.channel() {
         text["channel"] = channel.0.into();
     }
     if let Some(name) = name {

@@ -11,15 +11,19 @@ use crate::config::{Channel, Config, Source};
 /// Looks at every camera.
 pub(super) async fn look(config: &Config, running: Option<&Running>, report: &mut Report) {
     if let Some(running) = running
-        && let Some(health) = &running.health
+        && let Some(status) = &running.status
     {
-        let channels = health["channels"].as_array().into_iter().flatten();
-        for channel in channels.filter(|channel| channel["online"] == true) {
-            let (id, name) = (&channel["channel"], channel["name"].as_str());
-            report.good(format_args!(
-                "camera {id} ({}): it delivers, as far as the daemon knows",
-                name.unwrap_or_default()
-            ));
+        let cameras = status["cameras"].as_array().into_iter().flatten();
+        for camera in cameras {
+            let (id, name) = (&camera["channel"], camera["name"].as_str());
+            let name = name.unwrap_or_default();
+            match camera["state"].as_str() {
+                Some("on") => report.good(format_args!(
+                    "camera {id} ({name}): it delivers, as far as the daemon knows"
+                )),
+                Some("standby") => report.good(format_args!("camera {id} ({name}): it stands by")),
+                _ => {}
+            }
         }
         let problems = running.problems().into_iter();
         let its = problems.filter(|problem| problem.part == "camera");

@@ -8,16 +8,16 @@ pub(super) fn look(config: &Config, running: Option<&Running>, report: &mut Repo
     };
     let path = record.config.path.display();
     if let Some(running) = running
-        && let Some(health) = &running.health
+        && let Some(status) = &running.status
     {
         let problems = running.problems().into_iter();
         let its: Vec<_> = problems.filter(|problem| problem.part == "card").collect();
-        let recording = &health["recording"];
+        let card = &status["card"];
         if its.is_empty() {
             report.good(format_args!(
                 "card: the daemon writes to {path}: {} files, {} MiB",
-                recording["files"],
-                recording["bytes"].as_u64().unwrap_or_default() >> 20
+                card["files"],
+                card["bytes"].as_u64().unwrap_or_default() >> 20
             ));
         }
         its.into_iter()

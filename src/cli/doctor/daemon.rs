@@ -1,34 +1,17 @@
 //! The daemon that runs, and what it says of itself.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
-
-use bytes::Bytes;
-use http::{Request, header};
-use peercam_net::{Address, Limits, dial, request_once};
+use http::Method;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{Finding, Report};
-use crate::{
-    access::DataDir,
-    config::Config,
-    reach::{Endpoint, ListenerAccess},
-};
-
-/// Timeout of the daemon's answer.
-const ANSWER_TIME: Duration = Duration::from_secs(3);
-/// Bytes of the longest answer.
-const MAX_ANSWER: usize = 1 << 20;
+use crate::{access::DataDir, config::Config, control::Client, reach::Endpoint};
 
 /// A daemon that runs.
 pub(super) struct Running {
     /// Its description of itself.
     pub(super) endpoint: Endpoint,
-    /// Its answer about its health; `None` if it could not be asked.
-    pub(super) health: Option<Value>,
+    /// Its status, as its control socket tells it; `None` if it could not be asked.
+    pub(super) status: Option<Value>,
 }
 
 /// A problem of which a device tells.
@@ -51,25 +34,29 @@ impl Running {
             return None;
         };
         report.good(format_args!("the daemon runs (process {})", endpoint.pid));
-        let health = ask(&endpoint).await;
-        if health.is_none() {
-            report.warn(
-                "the daemon has no open listener on this machine, or does not answer there, so it cannot be asked how it is",
-            );
-        }
-        Some(Self { endpoint, health })
+        let client = Client::new(&config.data_dir);
+        let status = match client.ask(Method::GET, "/status", "").await {
+            Ok(text) => serde_json::from_str(&text).ok(),
+            Err(error) => {
+                report.warn(format_args!(
+                    "the daemon cannot be asked how it is: {error}"
+                ));
+                None
+            }
+        };
+        Some(Self { endpoint, status })
     }
 
     /// Problems of which it tells.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        self.health.as_ref().map(Problem::all).unwrap_or_default()
+        self.status.as_ref().map(Problem::all).unwrap_or_default()
     }
 }
 
 impl Problem {
-    /// Problems that an answer about health tells of.
-    pub(super) fn all(health: &Value) -> Vec<Self> {
-        let problems = health["problems"].as_array().into_iter().flatten();
+    /// Problems that a status, or an answer about health, tells of.
+    pub(super) fn all(status: &Value) -> Vec<Self> {
+        let problems = status["problems"].as_array().into_iter().flatten();
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let problems = problems.map(|problem| Self {
             part: text(&problem["part"]).unwrap_or_default(),
@@ -99,33 +86,4 @@ impl From<Problem> for Finding {
         let since = format!("{what}, for {seconds} s");
         Self::failure(thing.collect::<String>(), since, &remedy)
     }
-}
-
-/// Asks a daemon how it is, at a listener that asks nobody who he is.
-async fn ask(endpoint: &Endpoint) -> Option<Value> {
-    let mut listeners = endpoint.listen.iter();
-    let open = listeners.find(|listener| listener.access == ListenerAccess::Open)?;
-    let limits = Limits {
-        body: Some(MAX_ANSWER),
-        deadline: Instant::now() + ANSWER_TIME,
-    };
-    let address = from_here(open.address);
-    let stream = dial(&Address::from(address), limits.deadline).await.ok()?;
-    let request = Request::get("/healthz")
-        .header(header::HOST, address.to_string())
-        .header(header::CONNECTION, "close")
-        .body(Bytes::new())
-        .ok()?;
-    let answer = request_once(stream, request, limits).await.ok()?;
-    serde_json::from_slice(answer.body()).ok()
-}
-
-/// Address of a listener, as this machine itself dials it.
-fn from_here(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

@@ -29,6 +29,15 @@ fn status() -> Status {
         lan: vec!["192.0.2.4:34568".to_owned()],
         udp: vec!["192.0.2.4:34567".to_owned()],
         relays: vec!["https://relay.example/".to_owned()],
+        problems: vec![Problem {
+            part: "camera",
+            channel: Some(1),
+            name: Some("back\u{1b}[2J".to_owned()),
+            what: "connection refused\nforged".to_owned(),
+            since: None,
+            seconds: 59,
+            remedy: "look whether it has power",
+        }],
         cameras: vec![
             Camera {
                 channel: 0,
@@ -96,6 +105,7 @@ fn people_read_a_line_for_each_thing() {
         &format!("device    {}", "3f".repeat(32)),
         "data      /var/lib/peercam",
         "clock     not set",
+        "problem   camera 1 \"back\\u{1b}[2J\": connection refused\\nforged, for 59 s; look whether it has power",
         "listener  127.0.0.1:34567, open",
         "listener  0.0.0.0:34568, for paired viewers",
         "LAN       192.0.2.4:34568",
@@ -139,6 +149,11 @@ fn programs_read_names_that_stay() {
         "lan": ["192.0.2.4:34568"],
         "udp": ["192.0.2.4:34567"],
         "relays": ["https://relay.example/"],
+        "problems": [{
+            "part": "camera", "channel": 1, "name": "back\u{1b}[2J",
+            "what": "connection refused\nforged", "since": null, "seconds": 59,
+            "do": "look whether it has power",
+        }],
         "cameras": [
             { "channel": 0, "name": "front", "state": "on" },
             {
