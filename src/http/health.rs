@@ -1,7 +1,7 @@
 //! `/healthz`: whether the device is well, what is wrong if it is not, and what to do.
 
 use http::{Response, StatusCode};
-use peercam_proto::{error::Error, query::Query};
+use peercam_proto::{error::Error, query::Query, route::is_strict};
 use serde_json::{Value, json};
 
 use super::{body::Body, reply, router::App};
@@ -50,15 +50,6 @@ impl App {
             text["reason"] = "the device is shutting down".into();
         }
         text
-    }
-}
-
-/// Reads `strict`, which monitors ask with that know statuses only.
-fn is_strict(query: &Query<'_>) -> Result<bool, Error> {
-    match query.value("strict")? {
-        None | Some("0") => Ok(false),
-        Some("1") => Ok(true),
-        Some(_) => Err(Error::bad_request("strict is 0 or 1")),
     }
 }
 

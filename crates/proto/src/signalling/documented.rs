@@ -14,7 +14,7 @@ use crate::{
     media::{ChannelId, Quality},
     query::Query,
     refusal::refusal,
-    route::{Labels, MediaAction, MediaRequest, wants_clear},
+    route::{Labels, MediaAction, MediaRequest, is_strict, wants_clear},
     voice::{Declared, SAMPLE_RATES},
 };
 
@@ -188,6 +188,7 @@ fn operations() -> Vec<Operation> {
                 // Commands have their own schemas.
                 ("/command", _) => continue,
                 ("/voice", _) => ("", voice),
+                ("/healthz", _) => ("", |query| is_strict(&Query::parse(query)?).map(drop)),
                 ("/snapshot.jpg", _) => ("", |query| labelled(query)?.channel().map(drop)),
                 ("/event", _) => ("", |query| {
                     EventRequest::decode(&Query::parse(query)?).map(drop)

@@ -231,6 +231,18 @@ pub fn wants_clear(query: &Query<'_>) -> Result<bool, Error> {
     Ok(is("_crypto", "off")? || is("crypto", "false")?)
 }
 
+/// Reads `strict`, which monitors ask `/healthz` with that know statuses only.
+///
+/// # Errors
+/// [`Error::bad_request`] if it is neither 0 nor 1.
+pub fn is_strict(query: &Query<'_>) -> Result<bool, Error> {
+    match query.value("strict")? {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(Error::bad_request("strict is 0 or 1")),
+    }
+}
+
 fn file_name(query: &Query<'_>) -> Result<String, Error> {
     match query.value("file_name")? {
         None | Some("") => Err(Error::bad_request(
