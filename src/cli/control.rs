@@ -23,24 +23,42 @@ use crate::{
 
 /// Options of `peercam status`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  Of the daemon with this configuration:
+    peercam status -c camera.toml
+  For programs:
+    peercam status -c camera.toml --json | jq .")]
 pub struct StatusOptions {
-    /// Prints JSON, for programs.
+    /// Prints JSON, for programs
     #[arg(long)]
     json: bool,
 }
 
 /// Options of `peercam events`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  On the terminal:
+    peercam events -c camera.toml
+  To a file, for programs:
+    peercam events -c camera.toml --json > events.jsonl")]
 pub struct EventsOptions {
-    /// Prints a line of JSON for each, for programs.
+    /// Prints each event as a line of JSON, for programs
     #[arg(long)]
     json: bool,
 }
 
 /// Options of `peercam log`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  The level as it is:
+    peercam log -c camera.toml
+  More of one part, from now on:
+    peercam log -c camera.toml info,peercam::live=debug")]
 pub struct LogOptions {
-    /// Levels as for --log, to be had from now on: `debug`, or `info,peercam::live=debug`.
+    /// New level, as for --log: debug, or info,peercam::live=debug
     levels: Option<String>,
 }
 

@@ -14,18 +14,29 @@ use crate::{access::PairError, config::duration};
 
 /// Options of `peercam mint-key`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  A new back end:
+    peercam mint-key shop -c camera.toml
+  Its viewers may only watch, for 30 days at most:
+    peercam mint-key shop -c camera.toml --scope live --expires-within 30d")]
 pub struct MintKeyOptions {
-    /// A name for the back end: 1 to 16 lower-case letters, digits and -. For a name that has a key,
-    /// it is the same key; the options change what it can give.
+    /// Name of the back end: 1 to 16 lower-case letters, digits and -
+    #[arg(value_name = "NAME")]
     issuer: Issuer,
-    /// What its viewers may do at most: as for pair. For a new name: all but metrics and admin.
+    /// Scopes that its viewers have at most, as for pair
+    ///
+    /// For a new name: all but metrics and admin.
     #[arg(long, value_name = "SCOPE,…", value_parser = scopes)]
     scope: Option<Scopes>,
-    /// The channels that they are for at most: numbers, or all. For a new name: all.
+    /// Channels that its viewers see at most: numbers with commas, or all
+    ///
+    /// For a new name: all.
     #[arg(long, value_name = "NUMBER,…", value_parser = channels)]
     channel: Option<ChannelsArgument>,
-    /// Its credentials end, and so long from now at most: a span such as 12h or 30d; or never, for as
-    /// they say. For a new name: never.
+    /// Longest access of its viewers: 12h or 30d; or never, for no limit
+    ///
+    /// With a limit, each of its credentials must have an end. For a new name: never.
     #[arg(long, value_name = "SPAN", value_parser = longest)]
     expires_within: Option<Longest>,
 }

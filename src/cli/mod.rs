@@ -7,6 +7,7 @@ mod control;
 mod device;
 mod doctor;
 mod error;
+mod help;
 mod interrupt;
 mod mint_key;
 mod pairing;
@@ -32,7 +33,7 @@ pub use viewer::{ViewerCommand, ViewerError};
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{config::Config, log::levels::Levels};
 
@@ -40,11 +41,12 @@ use crate::{config::Config, log::levels::Levels};
 /// learn what is in the stream.
 pub const FFPLAY: &str = "ffplay -fpsprobesize 0 -analyzeduration 500000";
 
-/// Turns this machine into a camera that apps watch and command over HTTP.
-#[derive(Debug, Parser)]
-#[command(name = "peercam", version)]
+/// Turns this machine into a camera that apps watch and command over HTTP
+#[derive(Debug, Args)]
+#[command(version, max_term_width = 100)]
+#[command(after_help = "peercam COMMAND --help explains a command, with examples.")]
 pub struct Cli {
-    /// What to do; without one: run.
+    /// Subcommand; without one: run.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Options of every command.
@@ -55,39 +57,75 @@ pub struct Cli {
     run: RunOptions,
 }
 
+impl CommandFactory for Cli {
+    fn command() -> clap::Command {
+        help::arrange(Self::augment_args(clap::Command::new("peercam")))
+    }
+
+    fn command_for_update() -> clap::Command {
+        help::arrange(Self::augment_args_for_update(clap::Command::new("peercam")))
+    }
+}
+
+impl Parser for Cli {}
+
 /// A subcommand.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Runs the daemon until it gets SIGTERM or SIGINT (Ctrl-C). A second signal stops it at once.
+    /// Runs the camera until Ctrl-C or SIGTERM; this is the default
+    ///
+    /// SIGINT and SIGTERM end it in order: files are finished, viewers are told. A second signal ends
+    /// it at once.
+    #[command(after_help = "\
+Examples:
+  A simulated camera, to try it:
+    peercam run
+  Your own cameras, with more in the log:
+    peercam run -c camera.toml --log debug")]
     Run(RunOptions),
-    /// Checks a configuration file, and the files that it names, without running anything.
+    /// Checks a configuration file and the files it names; runs nothing
+    ///
+    /// It prints every mistake with its line, and how much memory each part may use.
     Check(CheckOptions),
-    /// Says what the running daemon does: who watches, how it can be reached, cameras, SD card, memory.
+    /// Shows viewers, cameras, SD card and memory of the running daemon
     Status(StatusOptions),
-    /// Prints what happens at the running daemon, until Ctrl-C: viewers that come and go, cameras, the SD
-    /// card, calls.
+    /// Prints events of the running daemon until Ctrl-C
+    ///
+    /// Events are viewers that come and go, cameras, the SD card and calls.
     Events(EventsOptions),
-    /// Says what the running daemon logs, or has it log more or less from now on.
+    /// Shows or changes the log level of the running daemon
+    ///
+    /// The new level holds until the daemon ends.
     Log(LogOptions),
-    /// Pairs a viewer: prints a URI with which it can watch and command this device. The URI is a
-    /// secret: whoever has it can do what it says.
+    /// Pairs a viewer: prints a secret URI that gives it access
+    ///
+    /// Give the URI to one viewer: whoever has it can do what its scopes allow, until it is revoked.
+    /// On a terminal it is drawn as a QR code too.
     Pair(PairOptions),
-    /// Ends a viewer's access, at once and for good.
+    /// Ends a viewer's access, at once and for good
+    ///
+    /// A running daemon closes the viewer's streams within a second.
     Revoke(RevokeOptions),
-    /// Prints the key with which a back end pairs viewers of this device by itself. It is a secret.
+    /// Prints the secret key with which a back end pairs viewers itself
+    ///
+    /// Again with the same name, it prints the same key; the options change what its viewers may do.
     MintKey(MintKeyOptions),
     /// What a viewer does.
     #[cfg(feature = "client")]
     #[command(flatten)]
     Viewer(ViewerCommand),
-    /// Looks at a camera or a file for some seconds: what it delivers, what viewers get of it, and
-    /// what to change in the camera so that the first picture is there at once.
+    /// Shows what a camera or a file delivers, and what to change in it
+    ///
+    /// It reads the source for some seconds and reports the formats, what viewers will get, and which
+    /// settings of the camera delay the first picture.
     Probe(ProbeOptions),
-    /// Says in plain words what works and what does not: clock, disk, ports, cameras, SD card, programs
-    /// for commands, relays; with a pairing URI, from the viewer's side. Its exit status is 0 if
-    /// nothing has to be done, warnings included, and 1 otherwise.
+    /// Reports what works and what does not, on the device or a viewer
+    ///
+    /// On the device: clock, disk, ports, cameras, SD card, programs for commands, relays. With a
+    /// pairing URI it looks from the viewer's side. The exit status is 0 if nothing has to be done,
+    /// warnings included, and 1 otherwise.
     Doctor(DoctorOptions),
-    /// Says what is on a card with recordings, and whether it is whole.
+    /// Lists or checks the recordings on an SD card
     #[cfg(feature = "record")]
     #[command(subcommand)]
     Record(RecordCommand),
@@ -96,15 +134,22 @@ pub enum Command {
 /// Options of `peercam run`.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Records nothing, whatever the configuration says.
+    /// Records nothing, whatever the configuration says
     #[arg(long)]
     no_record: bool,
 }
 
 /// Options of `peercam check`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(override_usage = "peercam check [OPTIONS] <FILE>")]
+#[command(after_help = "\
+Examples:
+  Before a restart of the daemon:
+    peercam check camera.toml
+  The mistakes only, for scripts:
+    peercam check /etc/peercam/camera.toml > /dev/null")]
 pub struct CheckOptions {
-    /// The configuration file; --config names it as well.
+    /// Configuration file
     file: Option<PathBuf>,
 }
 
@@ -218,17 +263,23 @@ fn run<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The configuration file. `run` without one is a simulated camera on 127.0.0.1:34567.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file; without one, the device is a simulated camera
+    ///
+    /// The simulated camera listens on 127.0.0.1:34567 and keeps its keys and recordings in
+    /// ./peercam-data.
+    #[arg(long, short, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What to log: a level (off, error, warn, info, debug, trace), or levels by part such as
-    /// `info,peercam::live=debug`. Libraries log nothing unless they are named: `info,iroh=warn`.
+    /// Log level: off, error, warn, info, debug or trace
+    ///
+    /// Levels by part are possible too: info,peercam::live=debug. Libraries log nothing unless they
+    /// are named: info,iroh=warn.
     #[arg(
         long,
         global = true,
         value_name = "LEVELS",
         default_value = "info",
-        env = "PEERCAM_LOG"
+        env = "PEERCAM_LOG",
+        hide_env_values = true
     )]
     pub log: Levels,
 }

@@ -31,26 +31,37 @@ pub(super) const USUAL_SCOPES: &str = "live,playback,download,voice,command,feed
 
 /// Options of `peercam pair`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(override_usage = "peercam pair [OPTIONS] <NAME>\n       peercam pair --list")]
+#[command(after_help = "\
+Examples:
+  Your own phone, which may do everything:
+    peercam pair phone -c camera.toml --scope all
+  A guest, who may watch the first camera for a day:
+    peercam pair guest -c camera.toml --scope live --channel 0 --expires 24h")]
 pub struct PairOptions {
-    /// A name for the viewer, such as "phone". Whoever listens on the network can see it.
+    /// Name for the viewer, such as phone; visible on the network
     #[arg(required_unless_present = "list", value_parser = viewer_name)]
     name: Option<String>,
-    /// Lists the viewers that were paired. It shows no key.
+    /// Lists the paired viewers, without keys
     #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer", "new"])]
     list: bool,
-    /// What it may do: live, playback, download, voice, command, feedback, metrics, admin, or all.
+    /// Scopes of the viewer, with commas: what it may do; or all
+    ///
+    /// There are live, playback, download, voice, command, feedback, metrics and admin.
     #[arg(long, value_name = "SCOPE,…", default_value = USUAL_SCOPES, value_parser = scopes)]
     scope: Scopes,
-    /// The channels that it is for: numbers, or all. For it there are no others.
+    /// Channels that the viewer sees: numbers with commas, or all
     #[arg(long, value_name = "NUMBER,…", default_value = "all", value_parser = channels)]
     channel: ChannelsArgument,
-    /// When it ends: a span such as 12h or 30d, or a day such as 2027-01-31 (to its end, UTC).
+    /// End of the access: after 12h or 30d, or at the end of 2027-01-31 (UTC)
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
-    /// The only viewer that may use it, by its endpoint id. It is good for P2P only then.
+    /// Endpoint id of the only viewer that may use the URI, over P2P only
+    ///
+    /// peercam identity prints the id, on the viewer.
     #[arg(long, value_name = "ID")]
     peer: Option<EndpointId>,
-    /// Makes the device, if there is none and no configuration is named (--config).
+    /// Makes a new device in ./peercam-data, if no configuration is named
     #[arg(long)]
     new: bool,
 }
@@ -58,18 +69,23 @@ pub struct PairOptions {
 /// Options of `peercam revoke`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(group(ArgGroup::new("whom").required(true).args(["name", "id", "all"])))]
+#[command(after_help = "\
+Examples:
+  The viewer that was paired as guest:
+    peercam revoke guest -c camera.toml
+  Everybody whom the back end named shop has paired, and its key:
+    peercam revoke -c camera.toml --all --issuer shop")]
 pub struct RevokeOptions {
-    /// The viewer's name, as in `peercam pair --list`.
+    /// Name of the viewer, as in peercam pair --list
     name: Option<String>,
-    /// The id of a credential, whoever made it.
+    /// Id of a credential, whoever paired it
     // An id may begin with a hyphen.
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     id: Option<CredentialId>,
-    /// Everybody. With --issuer, everybody who was paired by that one.
+    /// Everybody; with --issuer, everybody whom that one paired
     #[arg(long)]
     all: bool,
-    /// With --all or --id: who made the credentials. `local` for those paired here, or the name of
-    /// a back end.
+    /// Issuer, for --all or --id: local for viewers paired here, or a back end
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     issuer: Option<Issuer>,
 }

@@ -15,17 +15,28 @@ use crate::record::{CardCheck, CardFile, CheckResult};
 /// What is to be done with a card.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum RecordCommand {
-    /// Lists the recordings: channel, start (UTC), length, type, bytes, file.
+    /// Lists the recordings: channel, start (UTC), length, type, bytes, file
+    #[command(after_help = "\
+Examples:
+  Of the configured device:
+    peercam record ls -c camera.toml
+  Of a card in a laptop:
+    peercam record ls /media/card/peercam")]
     Ls(RecordOptions),
-    /// Reads every recording and says which are not as they were written. Changes nothing.
+    /// Reads every recording and reports the damaged ones; changes nothing
+    #[command(after_help = "\
+Examples:
+  Of the configured device:
+    peercam record check -c camera.toml
+  Of a card in a laptop:
+    peercam record check /media/card/peercam")]
     Check(RecordOptions),
 }
 
 /// Options of `peercam record`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct RecordOptions {
-    /// The directory of the recordings, which has ch0, ch1 and so on in it. Without it that of the
-    /// configuration.
+    /// Directory with ch0, ch1 …; without it, that of the configuration
     directory: Option<PathBuf>,
 }
 

@@ -29,10 +29,28 @@ use super::viewer::{ConnectOptions, SecretArg, pairing_uri};
 use super::{CliError, load, run};
 use crate::config::Config;
 
+/// Examples, for what this build can do.
+#[cfg(feature = "client")]
+const EXAMPLES: &str = "\
+Examples:
+  On the device:
+    peercam doctor -c camera.toml
+  From a viewer's machine:
+    peercam doctor @phone.uri";
+#[cfg(not(feature = "client"))]
+const EXAMPLES: &str = "\
+Examples:
+  On the device:
+    peercam doctor -c camera.toml
+  For a script that acts on the exit status:
+    peercam doctor -c camera.toml --log off > /dev/null";
+
 /// Options of `peercam doctor`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = EXAMPLES)]
 pub struct DoctorOptions {
-    /// A device's pairing URI (@FILE, or - for the input): looks from the viewer's side.
+    /// Pairing URI of a device (@FILE, or - for the input), to look from a viewer
+    ///
     /// Without one, it looks at the device of --config.
     #[cfg(feature = "client")]
     uri: Option<SecretArg>,

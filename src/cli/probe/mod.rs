@@ -26,23 +26,43 @@ const FIRMWARE: Duration = Duration::from_secs(60);
 /// Timeout for a camera's first frame.
 const CAMERA: Duration = Duration::from_secs(15);
 
+/// Examples, for what this build can read.
+#[cfg(feature = "rtsp")]
+const EXAMPLES: &str = "\
+Examples:
+  A camera whose password is in PEERCAM_CAMERA_PASSWORD:
+    peercam probe rtsp://192.168.1.64/stream1 --user admin
+  A file, for ten seconds:
+    peercam probe camera.mp4 --seconds 10";
+#[cfg(not(feature = "rtsp"))]
+const EXAMPLES: &str = "\
+Examples:
+  Firmware, which connects to the socket:
+    peercam probe /run/peercam/camera.sock
+  A file, for ten seconds:
+    peercam probe camera.mp4 --seconds 10";
+
 /// Options of `peercam probe`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = EXAMPLES)]
 pub struct ProbeOptions {
-    /// What to look at: `rtsp://HOST/PATH`; an FLV or MP4 file; or the path of a socket, at which it
-    /// waits for firmware of channel 0, run by the same user, as the daemon would (stop the daemon
-    /// first).
+    /// Camera or file: rtsp://HOST/PATH, an FLV or MP4 file, or a socket
+    ///
+    /// At the path of a socket it waits for firmware of channel 0 of the same user, as the daemon
+    /// does. Stop the daemon first.
+    #[arg(value_name = "SOURCE")]
     what: String,
-    /// Who reads an RTSP camera. The password comes from the environment, PEERCAM_CAMERA_PASSWORD:
-    /// arguments are public.
+    /// User name at an RTSP camera; the password is PEERCAM_CAMERA_PASSWORD
+    ///
+    /// The password is read from this environment variable, because other users can see arguments.
     #[cfg(feature = "rtsp")]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Has an RTSP camera send by UDP.
+    /// Asks an RTSP camera to send by UDP
     #[cfg(feature = "rtsp")]
     #[arg(long)]
     udp: bool,
-    /// For how long to look; longer if there was no second key frame by then.
+    /// Seconds to look at it; longer if no second key frame came by then
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }

@@ -6,30 +6,39 @@ use clap::Args;
 use peercam_client::{ClientError, Viewer};
 use peercam_proto::text::Json;
 
-use super::connect::{ConnectOptions, SecretArg, uri_and_word};
+use super::connect::{ConnectOptions, DeviceArg, SecretArg, word};
 use crate::cli::CliError;
 
 /// Options of `peercam command`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(allow_missing_positional = true)]
+#[command(after_help = "\
+Examples:
+  The cameras of the device, and which of them are online:
+    peercam command @phone.uri 'action=inner_define&cmd=get_nvr_list'
+  Every command that the device offers:
+    peercam command @phone.uri 'action=user_define&cmd=help'")]
 pub struct CommandOptions {
-    /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read), and the command: 'action=inner_define&cmd=get_nvr_list'.
-    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "COMMAND"])]
-    arguments: Vec<SecretArg>,
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Command, as in a query: 'action=inner_define&cmd=get_nvr_list'
+    command: SecretArg,
     #[command(flatten)]
     way: ConnectOptions,
 }
 
 impl CommandOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let (uri, command) = uri_and_word(&self.arguments);
-        let command = command.filter(|word| *word != "-").ok_or_else(|| {
+        let command = word(&self.command).filter(|word| *word != "-");
+        let command = command.ok_or_else(|| {
             let reason = "the command is missing: peercam command URI 'action=inner_define&cmd=get_nvr_list'";
             CliError::Usage(reason.to_owned())
         })?;
         let answer = self
             .way
-            .with_viewer(uri, async |viewer| ask(viewer, command).await)?;
+            .with_viewer(self.device.uri.as_ref(), async |viewer| {
+                ask(viewer, command).await
+            })?;
         let text = String::from_utf8_lossy(&answer);
         writeln!(io::stdout(), "{}", Json(text.trim_end_matches('\0')))
             .map_err(CliError::io("the answer cannot be written"))

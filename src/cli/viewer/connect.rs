@@ -44,15 +44,36 @@ impl SecretArg {
     }
 }
 
+/// Device of a viewer's command.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct DeviceArg {
+    /// Pairing URI of the device: @FILE, - for the input, or the URI itself
+    ///
+    /// @FILE reads it from a file. Without this argument it is taken from the environment variable
+    /// PEERCAM_URI. As an argument itself, other users of this machine can see it.
+    pub(super) uri: Option<SecretArg>,
+}
+
 /// Options of every viewer.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ConnectOptions {
-    /// A file with the key of this viewer's endpoint, made if it is not there. Needed only for a
-    /// credential that was paired for one viewer (pair --peer).
-    #[arg(long, value_name = "FILE", env = "PEERCAM_IDENTITY")]
+    /// File with the key of this viewer's endpoint; made if it does not exist
+    ///
+    /// Only credentials that were paired for one viewer (pair --peer) need it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERCAM_IDENTITY",
+        hide_env_values = true
+    )]
     identity: Option<PathBuf>,
-    /// A PEM file with the authorities of the relays' certificates, if they are your own.
-    #[arg(long, value_name = "FILE", env = "PEERCAM_RELAY_CA")]
+    /// PEM file with the certificate authorities of your own relays
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERCAM_RELAY_CA",
+        hide_env_values = true
+    )]
     relay_ca: Option<PathBuf>,
 }
 
@@ -114,8 +135,14 @@ impl ConnectOptions {
 
 /// Options of `peercam identity`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  On the viewer; its id is then given to pair --peer on the device:
+    peercam identity viewer.key
+  The viewer proves with the same key that it is the one:
+    peercam pull @phone.uri --identity viewer.key -o live.flv")]
 pub struct IdentityOptions {
-    /// The file; made if it is not there.
+    /// File with the key; made if it does not exist
     file: PathBuf,
 }
 
@@ -127,12 +154,10 @@ impl IdentityOptions {
     }
 }
 
-/// Splits `[URI] WORD`; there is no word if the last argument tells a URI.
-pub(super) fn uri_and_word(arguments: &[SecretArg]) -> (Option<&SecretArg>, Option<&str>) {
+/// The last argument, unless it tells a URI: then what was to come behind that is missing.
+pub(super) fn word(argument: &SecretArg) -> Option<&str> {
     let is_uri = |word: &str| word.starts_with('@') || word.starts_with("peercam:");
-    let mut from_last = arguments.iter().rev();
-    let word = from_last.next().map(SecretArg::expose);
-    (from_last.next(), word.filter(|word| !is_uri(word)))
+    Some(argument.expose()).filter(|word| !is_uri(word))
 }
 
 /// Takes the URI from where the person said it is.

@@ -13,33 +13,41 @@ use peercam_proto::media::ChannelId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    connect::{ConnectOptions, SecretArg, uri_and_word},
+    connect::{ConnectOptions, DeviceArg, SecretArg, word},
     must_be_new, publish_new,
 };
 use crate::cli::{CliError, progress::Progress};
 
 /// Options of `peercam download`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(allow_missing_positional = true)]
+#[command(after_help = "\
+Examples:
+  A recording as the device lists it, to a file of the same name:
+    peercam download @phone.uri 0-1763708400123.mp4
+  The same of the second camera, to another file:
+    peercam download @phone.uri 0-1763708400123.mp4 --channel 1 -o door.mp4")]
 pub struct DownloadOptions {
-    /// The device's pairing URI (@FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read), and the recording's name as the device lists it.
-    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "NAME"])]
-    arguments: Vec<SecretArg>,
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Name of the recording, as the device lists it
+    name: SecretArg,
     #[command(flatten)]
     way: ConnectOptions,
-    /// The camera.
+    /// Channel number of the camera
     #[arg(long, default_value_t = 0)]
     channel: u16,
-    /// The file to make; without it, the last part of NAME, here. What has come so far is in
-    /// FILE.part, with which the next try goes on.
+    /// New file for the recording; without it, the last part of NAME
+    ///
+    /// FILE.part keeps what has come so far; the next try continues it.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl DownloadOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let (uri, name) = uri_and_word(&self.arguments);
-        let name = name.filter(|word| *word != "-").ok_or_else(|| {
+        let name = word(&self.name).filter(|word| *word != "-");
+        let name = name.ok_or_else(|| {
             let reason = "the name of the recording is missing: peercam download URI NAME";
             CliError::Usage(reason.to_owned())
         })?;
@@ -49,7 +57,9 @@ impl DownloadOptions {
         };
         must_be_new(Some(&output))?;
         self.way
-            .with_viewer(uri, async |viewer| self.fetch(viewer, name, &output).await)
+            .with_viewer(self.device.uri.as_ref(), async |viewer| {
+                self.fetch(viewer, name, &output).await
+            })
     }
 
     async fn fetch(&self, viewer: &mut Viewer, name: &str, output: &Path) -> Result<(), CliError> {

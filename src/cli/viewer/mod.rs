@@ -26,21 +26,30 @@ use super::CliError;
 /// A subcommand of a viewer.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum ViewerCommand {
-    /// Sends a command to a paired device and prints the answer.
+    /// Sends a command to a paired device and prints the answer
     Command(CommandOptions),
-    /// Fetches a paired device's live picture as FLV.
+    /// Writes a paired device's live stream (FLV) to a file or a player
+    ///
+    /// Over P2P the stream goes on after a lost connection and after a restart of the device.
     Pull(PullOptions),
-    /// Fetches one picture of now of a paired device as a JPEG, if its camera gives such.
+    /// Fetches the current picture of a paired device as a JPEG
+    ///
+    /// Not every camera delivers JPEGs; the device says so then.
     Snapshot(SnapshotOptions),
-    /// Fetches a recording of a paired device as a file; goes on where it stopped.
+    /// Fetches a recording of a paired device; resumes where it stopped
+    ///
+    /// The commands get_file_list and get_record_index list the recordings.
     Download(DownloadOptions),
-    /// Speaks a sound file, or what comes on the input, through a paired device's speaker.
+    /// Plays a sound file, or a microphone, on a paired device's speaker
     Talk(TalkOptions),
-    /// The app's side: dials a paired device, and serves players and scripts of this machine.
+    /// Serves a paired device to players and scripts of this machine
+    ///
+    /// It connects to the device and keeps the connection. Players open plain HTTP URLs at --listen
+    /// and need no key.
     Proxy(ProxyOptions),
-    /// Prints the id of a viewer's endpoint, for pair --peer. Makes its key if there is none.
-    // Behind those of the device.
-    #[command(display_order = 900)]
+    /// Prints the id of this viewer's endpoint, for pair --peer
+    ///
+    /// It makes the key of the endpoint if the file does not exist.
     Identity(IdentityOptions),
 }
 

@@ -18,7 +18,7 @@ use peercam_proto::{
 use peercam_task::boundary::{self, Part};
 
 use super::{
-    connect::{ConnectOptions, SecretArg, pairing_uri},
+    connect::{ConnectOptions, DeviceArg, pairing_uri},
     link_report,
 };
 use crate::cli::{CliError, FFPLAY, interrupt::Signals, run};
@@ -29,28 +29,40 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:34600";
 
 /// Options of `peercam proxy`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  For players of this machine; it prints their URLs:
+    peercam proxy @phone.uri
+  For a web page that you develop:
+    peercam proxy @phone.uri --allow-origin http://localhost:3000")]
 pub struct ProxyOptions {
-    /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read.
-    uri: Option<SecretArg>,
-    /// Where players and scripts of this machine find it.
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Address for players and scripts of this machine
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
-    /// A web page that may use it, by its origin: scheme, host and port. May be repeated.
+    /// Web page that may use it, such as http://localhost:3000; repeatable
+    ///
+    /// An origin is scheme, host and port of a page's URL.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<Origin>,
-    /// Serves other users of this machine too, with your credential.
+    /// Serves other users of this machine too, with your credential
     #[arg(long)]
     any_user: bool,
-    /// Lets --listen be an address that others on the network reach: anybody there watches with
-    /// your credential, unencrypted.
+    /// Allows --listen on a network address: unencrypted, for anybody there
+    ///
+    /// Everybody who reaches the address watches with your credential.
     #[arg(long)]
     allow_insecure_lan: bool,
-    /// Takes the hosts ipc.p2p.com and *.xnet in a Host header too, and not only in a request line
-    /// with a whole URL. Never from a browser.
+    /// Accepts the host names ipc.p2p.com and *.xnet in a Host header too
+    ///
+    /// Without this option they are accepted only in a request line with a whole URL. Requests of
+    /// browsers with these names are always refused.
     #[arg(long)]
     allow_placeholder_hosts: bool,
-    /// Where what the device says is posted, besides being printed: an http:// URL.
+    /// Posts the messages of the device to this http:// URL too
+    ///
+    /// They are printed in any case.
     #[arg(long, value_name = "URL")]
     feedback_url: Option<FeedbackUrl>,
     #[command(flatten)]
@@ -94,7 +106,7 @@ impl OnFeedback for Printed {
 
 impl ProxyOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let uri = pairing_uri(self.uri.as_ref())?;
+        let uri = pairing_uri(self.device.uri.as_ref())?;
         let mut options = self
             .way
             .options(&uri, Some(&format!("proxy {}", self.listen)))?;

@@ -13,7 +13,7 @@ use peercam_client::{Answer, ClientError, Code, Viewer};
 use peercam_proto::media::{ChannelId, Quality};
 
 use super::{
-    connect::{ConnectOptions, SecretArg},
+    connect::{ConnectOptions, DeviceArg},
     must_be_new,
 };
 use crate::cli::{CliError, FFPLAY, progress::Progress};
@@ -23,22 +23,27 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Options of `peercam pull`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  Watch in a player:
+    peercam pull @phone.uri | ffplay -fpsprobesize 0 -analyzeduration 500000 -
+  Save ten seconds of the best picture:
+    peercam pull @phone.uri --quality super --seconds 10 -o live.flv")]
 pub struct PullOptions {
-    /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read.
-    uri: Option<SecretArg>,
+    #[command(flatten)]
+    device: DeviceArg,
     #[command(flatten)]
     way: ConnectOptions,
-    /// The camera.
+    /// Channel number of the camera
     #[arg(long, default_value_t = 0)]
     channel: u16,
-    /// standard, high or super.
+    /// Picture quality: standard, high or super
     #[arg(long, default_value = "high")]
     quality: Quality,
-    /// A new file for the FLV; without it, the output if that is no terminal.
+    /// New file for the stream; without it, the output if that is no terminal
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Ends after this many seconds of it.
+    /// Ends after this many seconds
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
 }
@@ -52,7 +57,9 @@ impl PullOptions {
         }
         must_be_new(self.output.as_deref())?;
         self.way
-            .with_viewer(self.uri.as_ref(), async |viewer| self.pull(viewer).await)
+            .with_viewer(self.device.uri.as_ref(), async |viewer| {
+                self.pull(viewer).await
+            })
     }
 
     async fn pull(&self, viewer: &mut Viewer) -> Result<(), CliError> {

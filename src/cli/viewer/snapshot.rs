@@ -13,7 +13,7 @@ use peercam_client::{Code, Viewer};
 use peercam_proto::{jpeg, media::ChannelId};
 
 use super::{
-    connect::{ConnectOptions, SecretArg},
+    connect::{ConnectOptions, DeviceArg},
     must_be_new, publish_new,
 };
 use crate::cli::CliError;
@@ -23,17 +23,23 @@ const LARGEST: usize = 16 << 20;
 
 /// Options of `peercam snapshot`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  To a new file:
+    peercam snapshot @phone.uri -o now.jpg
+  Of the second camera, replacing a file:
+    peercam snapshot @phone.uri --channel 1 > now.jpg")]
 pub struct SnapshotOptions {
-    /// The device's pairing URI: @FILE reads it from a file, - from the input; without it,
-    /// PEERCAM_URI is read.
-    uri: Option<SecretArg>,
+    #[command(flatten)]
+    device: DeviceArg,
     #[command(flatten)]
     way: ConnectOptions,
-    /// The camera.
+    /// Channel number of the camera
     #[arg(long, default_value_t = 0)]
     channel: u16,
-    /// A new file for the JPEG, which is there as a whole or not at all; - is the output. Without it,
-    /// the output if that is no terminal.
+    /// New file for the JPEG; without it or as -, the output
+    ///
+    /// The file appears once the picture is complete. A terminal as the output needs the -.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -51,7 +57,7 @@ impl SnapshotOptions {
         }
         must_be_new(file)?;
         let fetch = async |viewer: &mut Viewer| self.fetch(viewer).await;
-        let still = self.way.with_viewer(self.uri.as_ref(), fetch)?;
+        let still = self.way.with_viewer(self.device.uri.as_ref(), fetch)?;
         match file {
             Some(path) => keep(path, &still).map_err(CliError::io(path.display().to_string())),
             None => {

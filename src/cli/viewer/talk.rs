@@ -13,7 +13,7 @@ use peercam_proto::{media::ChannelId, text, voice::SAMPLE_RATES};
 use peercam_task::boundary::{self, Part};
 use tokio::sync::{mpsc, oneshot};
 
-use super::connect::{ConnectOptions, SecretArg, uri_and_word};
+use super::connect::{ConnectOptions, DeviceArg, SecretArg, word};
 use crate::cli::{CliError, progress::Progress};
 
 /// Bytes of one read, and number of reads that wait for the network.
@@ -22,29 +22,39 @@ const QUEUE_LEN: usize = 4;
 
 /// Options of `peercam talk`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(allow_missing_positional = true)]
+#[command(after_help = "\
+Examples:
+  A sound file:
+    peercam talk @phone.uri hello.wav
+  A microphone, while you speak:
+    arecord -q -f S16_LE -r 16000 -c 1 | peercam talk @phone.uri -")]
 pub struct TalkOptions {
-    /// The device's pairing URI (@FILE reads it from a file; without it, PEERCAM_URI is read), and
-    /// the sound: a WAV, FLV (AAC, G.711, PCM) or ADTS file, or - for the input.
-    #[arg(num_args = 1..=2, required = true, value_names = ["URI", "FILE"])]
-    arguments: Vec<SecretArg>,
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Sound: a WAV, ADTS or FLV file (AAC, G.711, PCM), or - for the input
+    file: SecretArg,
     #[command(flatten)]
     way: ConnectOptions,
-    /// The camera whose speaker it is.
+    /// Channel number of the camera with the speaker
     #[arg(long, default_value_t = 0)]
     channel: u16,
-    /// The input was recorded before: all of it is played, as fast as it sounds. Without this, what
-    /// comes faster than it sounds on the input (-) is lost, as late words of a talk are.
+    /// Plays all of the input (-), however fast it comes
+    ///
+    /// Without this option the input is live: the device leaves out what comes faster than it can be
+    /// played. Files are always played to the end.
     #[arg(long)]
     recorded: bool,
-    /// Samples per second of bare PCM. A file that says it itself counts for more.
+    /// Sample rate of bare PCM, in Hz
+    ///
+    /// Files with a header (WAV, ADTS, FLV) have their own rate.
     #[arg(long, default_value_t = 16_000, value_parser = sample_rate)]
     sample_rate: u32,
 }
 
 impl TalkOptions {
     pub(super) fn perform(self) -> Result<(), CliError> {
-        let (uri, file) = uri_and_word(&self.arguments);
-        let file = file.ok_or_else(|| {
+        let file = word(&self.file).ok_or_else(|| {
             let reason = "the sound is missing: peercam talk @URI hello.wav";
             CliError::Usage(reason.to_owned())
         })?;
@@ -53,7 +63,7 @@ impl TalkOptions {
             path => sound_file(path)?,
         };
         let talk = async |viewer: &mut Viewer| self.talk(viewer, Path::new(file), source).await;
-        let answer = self.way.with_viewer(uri, talk)?;
+        let answer = self.way.with_viewer(self.device.uri.as_ref(), talk)?;
         writeln!(io::stdout(), "{answer}").map_err(CliError::io("the answer cannot be written"))
     }
 
