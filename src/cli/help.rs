@@ -3,11 +3,11 @@
 
 use std::fmt::Write;
 
-use clap::{Arg, Command};
+use clap::Command;
 
 /// Subcommands that belong together, under their heading, in the order in which they are shown. A
 /// build without some of them leaves them out; a test holds that none is missing here.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Camera",
         &[
@@ -21,12 +21,22 @@ const GROUPS: [(&str, &[&str]); 3] = [
             "proxy", "pull", "snapshot", "command", "download", "talk", "identity",
         ],
     ),
+    ("Shell", &["completions"]),
 ];
 
 /// Subcommands that read no configuration, or have an argument for it. They take `--config`, as all
 /// do, and do not show it.
-const WITHOUT_CONFIG: [&str; 9] = [
-    "check", "probe", "proxy", "pull", "snapshot", "command", "download", "talk", "identity",
+const WITHOUT_CONFIG: [&str; 10] = [
+    "check",
+    "probe",
+    "proxy",
+    "pull",
+    "snapshot",
+    "command",
+    "download",
+    "talk",
+    "identity",
+    "completions",
 ];
 
 /// Width of the column with the subcommands' names.
@@ -37,20 +47,21 @@ pub(super) fn arrange(command: Command) -> Command {
     let template = template(&command);
     let config = command.get_arguments().find(|arg| arg.get_id() == "config");
     let hidden = config.cloned().map(|arg| arg.hide(true));
-    let command = command.help_template(template);
-    match hidden {
-        Some(hidden) => command.mut_subcommands(|subcommand| without_config(subcommand, &hidden)),
-        None => command,
-    }
-}
-
-fn without_config(subcommand: Command, hidden: &Arg) -> Command {
-    if WITHOUT_CONFIG.contains(&subcommand.get_name()) {
-        // A global option is not handed down to where it is defined already.
-        subcommand.arg(hidden)
-    } else {
-        subcommand
-    }
+    let order = |name: &str| {
+        let mut grouped = GROUPS.iter().flat_map(|(_, names)| *names);
+        grouped
+            .position(|grouped| *grouped == name)
+            .unwrap_or_default()
+    };
+    command
+        .help_template(template)
+        .mut_subcommands(|subcommand| {
+            let order = order(subcommand.get_name());
+            let is_hidden = WITHOUT_CONFIG.contains(&subcommand.get_name());
+            // A global option is not handed down to where it is defined already.
+            let config = hidden.iter().filter(|_| is_hidden);
+            subcommand.display_order(order).args(config)
+        })
 }
 
 /// Template of the help text, since clap knows no groups of subcommands.
@@ -151,7 +162,7 @@ mod tests {
         for name in WITHOUT_CONFIG {
             assert!(seen.contains(name), "{name} is no subcommand");
         }
-        #[cfg(all(feature = "client", feature = "record"))]
+        #[cfg(all(feature = "client", feature = "completions", feature = "record"))]
         assert_eq!(seen, visible, "a group has what is no subcommand");
     }
 
@@ -187,7 +198,7 @@ mod tests {
         let all = command.render_help().to_string();
         for (heading, _) in GROUPS {
             let has_it = all.contains(&format!("\n{heading}:\n"));
-            assert!(has_it || heading == "Viewer", "{all}");
+            assert!(has_it || heading == "Viewer" || heading == "Shell", "{all}");
         }
         command.build();
         let texts = leaves(&command, "peercam")

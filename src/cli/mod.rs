@@ -3,6 +3,8 @@
 //! Belongs here: arguments, what the short commands do, and what people read. Does not belong
 //! here: anything that the daemon or the library needs.
 
+#[cfg(feature = "completions")]
+mod completions;
 mod control;
 mod device;
 mod doctor;
@@ -18,6 +20,8 @@ mod record;
 #[cfg(feature = "client")]
 mod viewer;
 
+#[cfg(feature = "completions")]
+pub use completions::CompletionsOptions;
 pub use control::{EventsOptions, LogOptions, StatusOptions};
 use device::Device;
 pub use doctor::DoctorOptions;
@@ -129,6 +133,11 @@ Examples:
     #[cfg(feature = "record")]
     #[command(subcommand)]
     Record(RecordCommand),
+    /// Prints completions for a shell
+    ///
+    /// The shell then completes commands, options and files at the Tab key.
+    #[cfg(feature = "completions")]
+    Completions(CompletionsOptions),
 }
 
 /// Options of `peercam run`.
@@ -224,6 +233,8 @@ impl Command {
             Self::Doctor(options) => options.perform(path),
             #[cfg(feature = "record")]
             Self::Record(command) => command.perform(path),
+            #[cfg(feature = "completions")]
+            Self::Completions(options) => options.perform(),
         }
     }
 }
