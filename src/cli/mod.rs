@@ -12,6 +12,8 @@ mod error;
 mod help;
 mod interrupt;
 mod mint_key;
+#[cfg(feature = "client")]
+mod new_file;
 mod pairing;
 mod probe;
 mod progress;

@@ -12,11 +12,12 @@ use peercam_client::{Code, Viewer, local_name};
 use peercam_proto::media::ChannelId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    connect::{ConnectOptions, DeviceArg, SecretArg, word},
-    must_be_new, publish_new,
+use super::connect::{ConnectOptions, DeviceArg, SecretArg, word};
+use crate::cli::{
+    CliError,
+    new_file::{must_be_new, publish_new},
+    progress::Progress,
 };
-use crate::cli::{CliError, progress::Progress};
 
 /// Options of `peercam download`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,8 @@ mod pull;
 mod snapshot;
 mod talk;
 
-use std::{io, path::Path};
-
 use clap::Subcommand;
 pub use error::ViewerError;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 pub(super) use self::connect::{ConnectOptions, SecretArg, pairing_uri};
 use self::{
@@ -64,28 +61,6 @@ impl ViewerCommand {
             Self::Talk(options) => options.perform(),
             Self::Proxy(options) => options.perform(),
             Self::Identity(options) => options.perform(),
-        }
-    }
-}
-
-/// Gives a draft its name, if nothing has that by now.
-fn publish_new(draft: impl rustix::path::Arg, path: &Path) -> io::Result<()> {
-    Ok(renameat_with(
-        CWD,
-        draft,
-        CWD,
-        path,
-        RenameFlags::NOREPLACE,
-    )?)
-}
-
-/// Refuses a file that is there, before anything is asked for it.
-fn must_be_new(output: Option<&Path>) -> Result<(), CliError> {
-    match output.filter(|path| path.exists()) {
-        None => Ok(()),
-        Some(path) => {
-            let exists = io::ErrorKind::AlreadyExists.into();
-            Err(CliError::io(path.display().to_string())(exists))
         }
     }
 }

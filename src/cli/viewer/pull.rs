@@ -12,11 +12,8 @@ use clap::Args;
 use peercam_client::{Answer, ClientError, Code, Viewer};
 use peercam_proto::media::{ChannelId, Quality};
 
-use super::{
-    connect::{ConnectOptions, DeviceArg},
-    must_be_new,
-};
-use crate::cli::{CliError, FFPLAY, progress::Progress};
+use super::connect::{ConnectOptions, DeviceArg};
+use crate::cli::{CliError, FFPLAY, new_file::must_be_new, progress::Progress};
 
 /// Timeout for a live stream that delivers nothing.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,10 +1,8 @@
 //! `peercam snapshot`: one picture of now of a paired device.
 
 use std::{
-    fs::{self, OpenOptions},
     io::{self, IsTerminal, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use bytes::Bytes;
@@ -12,11 +10,11 @@ use clap::Args;
 use peercam_client::{Code, Viewer};
 use peercam_proto::{jpeg, media::ChannelId};
 
-use super::{
-    connect::{ConnectOptions, DeviceArg},
-    must_be_new, publish_new,
+use super::connect::{ConnectOptions, DeviceArg};
+use crate::cli::{
+    CliError,
+    new_file::{keep, must_be_new},
 };
-use crate::cli::CliError;
 
 /// The largest picture that is taken, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -79,37 +77,5 @@ impl SnapshotOptions {
                 "what the device sent as a picture is none: {why}"
             ))),
         }
-    }
-}
-
-/// Makes a file of this, under its name only once it is whole. Nothing that is there is overwritten.
-fn keep(path: &Path, still: &[u8]) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let kept = file.write_all(still).and_then(|()| file.sync_all());
-    let kept = kept.and_then(|()| publish_new(&draft, path));
-    kept.inspect_err(|_| drop(fs::remove_file(&draft)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_there_as_a_whole_or_not_at_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("picture.jpg");
-        let names = || fs::read_dir(directory.path()).unwrap().count();
-        keep(&path, b"one").unwrap();
-        let taken = keep(&path, b"two").expect_err("it is there");
-        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"one");
-        assert_eq!(names(), 1, "no draft is left");
-        assert!(keep(&directory.path().join("nowhere/x.jpg"), b"x").is_err());
     }
 }
