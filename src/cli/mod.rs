@@ -12,11 +12,12 @@ mod error;
 mod help;
 mod interrupt;
 mod mint_key;
-#[cfg(feature = "client")]
 mod new_file;
 mod pairing;
+mod png;
 mod probe;
 mod progress;
+mod qr;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "client")]
@@ -106,7 +107,7 @@ Examples:
     /// Pairs a viewer: prints a secret URI that gives it access
     ///
     /// Give the URI to one viewer: whoever has it can do what its scopes allow, until it is revoked.
-    /// On a terminal it is drawn as a QR code too.
+    /// On a terminal it is drawn as a QR code too; --qr writes that to a file.
     Pair(PairOptions),
     /// Ends a viewer's access, at once and for good
     ///

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::SocketAddr,
     path::Path,
 };
@@ -17,9 +17,14 @@ use peercam_proto::{
     media::ChannelId,
     text::Printable,
 };
-use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 
-use super::{CliError, control, device::Device, mint_key::at_most};
+use super::{
+    CliError, control,
+    device::Device,
+    mint_key::at_most,
+    new_file::must_be_new,
+    qr::{self, Drawing, QrFile},
+};
 use crate::{
     access::{DataDir, PairError, Pairing, Revocation, Revoked, SecretStore, StoreError},
     config::{Config, ListenAccess, duration},
@@ -35,7 +40,7 @@ pub(super) const USUAL_SCOPES: &str = "live,playback,download,voice,command,feed
 #[command(after_help = "\
 Examples:
   Your own phone, which may do everything:
-    peercam pair phone -c camera.toml --scope all
+    peercam pair phone -c camera.toml --scope all --qr phone.png
   A guest, who may watch the first camera for a day:
     peercam pair guest -c camera.toml --scope live --channel 0 --expires 24h")]
 pub struct PairOptions {
@@ -43,7 +48,7 @@ pub struct PairOptions {
     #[arg(required_unless_present = "list", value_parser = viewer_name)]
     name: Option<String>,
     /// Lists the paired viewers, without keys
-    #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer", "new"])]
+    #[arg(long, conflicts_with_all = ["name", "scope", "channel", "expires", "peer", "new", "qr"])]
     list: bool,
     /// Scopes of the viewer, with commas: what it may do; or all
     ///
@@ -64,6 +69,11 @@ pub struct PairOptions {
     /// Makes a new device in ./peercam-data, if no configuration is named
     #[arg(long)]
     new: bool,
+    /// New file for the QR code of the URI: .png or .svg
+    ///
+    /// Whoever reads the code has the URI. Only you can read the file; delete it when it was scanned.
+    #[arg(long, value_name = "FILE")]
+    qr: Option<QrFile>,
 }
 
 /// Options of `peercam revoke`.
@@ -158,6 +168,7 @@ impl PairOptions {
     }
 
     fn pair(self, device: &Device) -> Result<(), CliError> {
+        must_be_new(self.qr.as_ref().map(QrFile::path))?;
         let now = Clock::start().date();
         let claims = Claims {
             id: random_id()?,
@@ -183,7 +194,7 @@ impl PairOptions {
             }
         };
         remark(&claims, &uri, device);
-        show(&uri.expose()).map_err(CliError::io("the URI cannot be written"))
+        show(&uri.expose(), self.qr.as_ref())
     }
 }
 
@@ -293,26 +304,28 @@ fn has_p2p(_config: &Config) -> bool {
     false
 }
 
-/// Prints the URI, and draws it if a person is looking at a terminal that is wide enough.
-fn show(uri: &str) -> io::Result<()> {
+/// Prints the URI, and its QR code: to the file, or on a terminal.
+fn show(uri: &str, qr: Option<&QrFile>) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{uri}")?;
-    let columns = if out.is_terminal() {
-        rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_col))
-    } else {
-        0
+    let mut print = |text: &str| {
+        let written = writeln!(out, "{text}").and_then(|()| out.flush());
+        written.map_err(CliError::io("the URI cannot be written"))
     };
-    if let Ok(code) = QrCode::with_error_correction_level(uri, EcLevel::L)
-        && code.width() + 8 <= columns
-    {
-        let drawn = code
-            .render::<Dense1x2>()
-            .dark_color(Dense1x2::Light)
-            .light_color(Dense1x2::Dark)
-            .build();
-        writeln!(out, "\n{drawn}")?;
+    print(uri)?;
+    match (qr, qr::terminal()) {
+        (Some(file), _) => file.write(uri),
+        (None, None) => Ok(()),
+        (None, Some(size)) => {
+            let (drawing, hint) = Drawing::new(uri, size)?.fitted();
+            if let Some(drawing) = drawing {
+                print(&format!("\n{drawing}"))?;
+            }
+            if let Some(hint) = hint {
+                eprintln!("peercam: {hint}");
+            }
+            Ok(())
+        }
     }
-    out.flush()
 }
 
 fn list(store: &SecretStore) -> Result<(), CliError> {

@@ -1,8 +1,29 @@
 use core::net::SocketAddr;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use super::{Credential, EndpointId, RelayToken, Secret};
 use crate::encoding::{base64, exactly};
 
+/// Characters of a value that another reader could take for something else. No more, since three
+/// characters in place of one are what makes a QR code too wide for a terminal.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'\'')
+    .add(b'+')
+    .add(b';')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 /// Most hints of each kind in a URI.
 const MAX_HINTS: usize = 16;
 
@@ -106,8 +127,7 @@ impl PairingUri {
             base64(self.credential.key().expose()),
             self.device
         );
-        let encode =
-            |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+        let encode = |text| utf8_percent_encode(text, ENCODED);
         for relay in &self.relays {
             text.push_str(&format!("&relay={}", encode(relay)));
         }
