@@ -1,6 +1,9 @@
 //! State of one channel, whichever firmware delivers it.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::{
+    Arc, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use peercam_proto::{
     hal_socket::{Abilities, StreamInfo, ToFirmware},
@@ -20,6 +23,8 @@ pub(super) struct Channel {
     /// One for each quality that viewers may ask for.
     fanouts: [Arc<FrameFanout>; Quality::ALL.len()],
     state: Guarded<State>,
+    /// Cameras that stand for it.
+    cameras: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -57,9 +62,29 @@ impl Channel {
             id,
             fanouts: std::array::from_fn(|_| FrameFanout::new(kept)),
             state: Guarded::new(State::default(), State::mend),
+            cameras: AtomicUsize::new(0),
         };
         channel.offline("no firmware delivers it yet");
         Arc::new(channel)
+    }
+
+    /// Notes one more camera that stands for it.
+    pub(super) fn join(&self) {
+        self.cameras.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that a camera is no more; returns whether it was the last one.
+    pub(super) fn leave(&self) -> bool {
+        let is_last = self.cameras.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last {
+            self.fanouts.iter().for_each(|fanout| fanout.drop_gop());
+        }
+        is_last
+    }
+
+    /// Returns whether a camera stands for it.
+    pub(super) fn is_used(&self) -> bool {
+        self.cameras.load(Ordering::Acquire) > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,6 +114,12 @@ impl Channel {
                 true
             }
         }
+    }
+
+    /// Returns whether this firmware delivers it.
+    pub(super) fn is_of(&self, firmware: &FirmwareHandle) -> bool {
+        let owner = &self.state().firmware;
+        owner.as_ref().is_some_and(|owner| owner.number == firmware.number)
     }
 
     /// Takes the channel from a firmware that has gone.

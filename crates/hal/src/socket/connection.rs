@@ -185,7 +185,9 @@ impl Connection {
 
     fn channel(&self, id: ChannelId) -> Result<Arc<Channel>, Ended> {
         let channels = self.shared.channels();
-        let channel = channels.get(&id).ok_or(Ended::NoSuchChannel(id))?;
+        let exists = |channel: &&Arc<Channel>| channel.is_used() || channel.is_of(&self.firmware);
+        let channel = channels.get(&id).filter(exists);
+        let channel = channel.ok_or(Ended::NoSuchChannel(id))?;
         if channel.claim(&self.firmware) {
             Ok(Arc::clone(channel))
         } else {
@@ -223,6 +225,9 @@ impl Connection {
             } => {
                 let arrival = self.shared.clock.now();
                 let (announced, timeline) = self.announced(id)?;
+                if !announced.channel.is_used() {
+                    return Ok(());
+                }
                 let captured = Captured {
                     time,
                     composition_micros,
@@ -241,6 +246,9 @@ impl Connection {
             } => {
                 let arrival = self.shared.clock.now();
                 let (announced, timeline) = self.announced(id)?;
+                if !announced.channel.is_used() {
+                    return Ok(());
+                }
                 announced
                     .stream
                     .sound(time, &data, timeline, arrival, &announced.channel)?;

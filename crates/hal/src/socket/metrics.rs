@@ -1,4 +1,4 @@
-use peercam_proto::media::StreamId;
+use peercam_proto::media::{ChannelId, Quality, StreamId};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -26,6 +26,19 @@ impl Metrics {
             "Access units that were dropped on the way from firmware: by it, because the socket was full, or by the daemon, because the stream's readers were too slow",
             self.dropped.clone(),
         );
+    }
+
+    /// Forgets a channel that is no more.
+    pub(super) fn forget(&self, channel: ChannelId) {
+        for quality in Quality::ALL {
+            for by in ["firmware", "daemon"] {
+                self.dropped.remove(&Labels {
+                    channel: channel.0.into(),
+                    quality: quality.as_str(),
+                    by,
+                });
+            }
+        }
     }
 
     /// `by` is `firmware` or `daemon`.

@@ -92,10 +92,10 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SocketHal {
     fn drop(&mut self) {
-        // Whoever comes next makes it again.
-        let _ = fs::remove_file(&self.path);
+        // Not with what its connections hold: until they have ended somebody may have made it again.
+        let _ = fs::remove_file(&self.shared.path);
     }
 }
 
@@ -142,11 +142,15 @@ impl SocketHal {
 
     /// The camera of a channel, which firmware may deliver over this socket from now on.
     pub fn camera(self: &Arc<Self>, id: ChannelId) -> SocketCamera {
-        let channel = Channel::new(id, self.shared.memory.gop);
-        self.shared.channels().insert(id, Arc::clone(&channel));
+        let mut channels = self.shared.channels();
+        let new = || Channel::new(id, self.shared.memory.gop);
+        // One that was there before is known to its firmware, which need not come again.
+        let channel = Arc::clone(channels.entry(id).or_insert_with(new));
+        channel.join();
+        drop(channels);
         SocketCamera {
             channel,
-            _socket: Arc::clone(self),
+            socket: Arc::clone(self),
         }
     }
 }
@@ -237,10 +241,19 @@ fn not_connected() -> HalError {
     HalError::Failed("the firmware is not connected".to_owned())
 }
 
-/// A camera whose firmware connects to a socket.
+/// A camera whose firmware connects to a socket. After the last one of a channel nothing that firmware
+/// delivers of it is taken; what else it delivers goes on.
 pub struct SocketCamera {
     channel: Arc<Channel>,
-    _socket: Arc<SocketHal>,
+    socket: Arc<SocketHal>,
+}
+
+impl Drop for SocketCamera {
+    fn drop(&mut self) {
+        if self.channel.leave() {
+            self.socket.shared.metrics.forget(self.channel.id);
+        }
+    }
 }
 
 impl Camera for SocketCamera {

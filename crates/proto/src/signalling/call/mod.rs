@@ -157,6 +157,11 @@ impl Call {
         self.state = CallState::Idle;
     }
 
+    /// Has calls that come ring for `ring` microseconds.
+    pub const fn set_ring(&mut self, ring: i64) {
+        self.ring = ring;
+    }
+
     /// Returns the state.
     pub fn state(&self) -> &CallState {
         &self.state
