@@ -8,6 +8,7 @@
 //! whatever cameras, viewers and cards do. Belongs here: the sums. Does not belong here: who keeps
 //! within its share.
 
+mod channels;
 mod connections;
 mod limit;
 mod p2p;

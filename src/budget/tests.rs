@@ -182,3 +182,63 @@ fn many_cameras_share_a_picture_size_that_fits() {
     );
     assert!(budget.viewers >= 16);
 }
+
+#[test]
+fn other_channels_fit_into_what_was_given_out_or_are_refused() {
+    let camera = |channels, streams, urls, before| Wants {
+        channels,
+        streams,
+        reassembly: (urls, 0),
+        record: Some((4 * MIB, before)),
+        ..CAMERA
+    };
+    let (mut fitted, mut refused) = (0, 0);
+    for limit in [32, 64, 128, 512, 4096] {
+        for before in [
+            camera(1, 0, 0, 0),
+            camera(1, 3, 3, 2 * MIB),
+            camera(4, 4, 4, 0),
+        ] {
+            let Ok(start) = of_limit(limit, &before) else {
+                continue;
+            };
+            let same = start.for_channels(&before).expect("it is the same");
+            assert!(
+                same.live >= start.live,
+                "{limit} MiB: {} {}",
+                same.live,
+                start.live
+            );
+            assert_eq!(same.pre_roll, start.pre_roll);
+            for after in [
+                camera(0, 0, 0, 0),
+                camera(1, 1, 1, 2 * MIB),
+                camera(2, 0, 0, 0),
+                camera(2, 2, 2, 0),
+                camera(8, 24, 24, 2 * MIB),
+            ] {
+                match start.for_channels(&after) {
+                    Ok(budget) => {
+                        let worst = worst(&budget, &after);
+                        assert!(worst <= budget.total, "{limit} MiB: {worst} {after:?}");
+                        fitted += 1;
+                    }
+                    Err(error) => {
+                        assert!(error.needed > start.total);
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(fitted > 20 && refused > 5, "{fitted} {refused}");
+    let second = |limit| {
+        let start = of_limit(limit, &CAMERA).expect("enough");
+        start.for_channels(&camera(2, 0, 0, 2 * MIB))
+    };
+    assert!(
+        second(256).is_ok_and(|budget| budget.pre_roll > 0),
+        "events too"
+    );
+    assert!(second(64).is_err(), "it was all given out");
+}

@@ -4,6 +4,7 @@
 //! (`document::Table`) and knows its defaults; this composes them, and has those of parts that are
 //! composed too. `config/full.toml` shows every key with its default.
 
+mod change;
 mod channel;
 mod device;
 mod error;
@@ -29,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+pub use change::Change;
 pub use channel::{Channel, Speaker};
 pub use device::Device;
 pub use error::ConfigError;
@@ -53,6 +55,8 @@ use crate::{
 /// The whole configuration, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// File that it was read from, and from which it is read again; `None` if it was read from none.
+    pub file: Option<PathBuf>,
     /// `data_dir`: what must outlast the daemon; made if it is not there. Relative to the
     /// configuration file. Default: `peercam-data`.
     pub data_dir: PathBuf,
@@ -111,7 +115,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = text_of(path);
         let text = text.map_err(|why| ConfigError::new(path, vec![Mistake::general(why)]))?;
-        Self::parse(&text, path)
+        let config = Self::parse(&text, path)?;
+        Ok(Self {
+            file: Some(path.to_owned()),
+            ..config
+        })
     }
 
     /// Reads nothing but `data_dir`, of a file whose other keys may have mistakes: those of a running
@@ -231,6 +239,7 @@ impl Config {
     /// Every default.
     fn without_channels() -> Self {
         Self {
+            file: None,
             data_dir: PathBuf::from("peercam-data"),
             device: Device::default(),
             listen: vec![Listen::default()],

@@ -36,6 +36,7 @@ fn the_full_sample_shows_every_default() {
     assert_eq!(
         Config {
             channels: Vec::new(),
+            file: None,
             // It is relative to the file.
             data_dir: "peercam-data".into(),
             ..full.clone()
