@@ -50,6 +50,29 @@ impl ChannelEntry {
         }
     }
 
+    /// The same channel with another name.
+    #[must_use]
+    pub fn renamed(&self, name: String) -> Self {
+        Self {
+            id: self.id,
+            name,
+            camera: Arc::clone(&self.camera),
+            capabilities: self.capabilities.clone(),
+            states: Arc::clone(&self.states),
+        }
+    }
+
+    /// The same channel with another camera. What rooms keep is kept: some of it is about the
+    /// channel, whichever camera it has.
+    #[must_use]
+    pub fn with_camera(&self, camera: Arc<dyn Camera>) -> Self {
+        Self {
+            capabilities: camera.capabilities(),
+            camera,
+            ..self.renamed(self.name.clone())
+        }
+    }
+
     /// State that a room keeps of this channel, made when it is first asked for.
     pub fn state<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
         let mut states = self.states.lock();
@@ -93,6 +116,11 @@ impl ChannelRegistry {
             // It is only ever replaced.
             entries: Arc::new(Guarded::whole(Arc::new(entries.collect()))),
         }
+    }
+
+    /// Puts these entries in the place of all others, which come back.
+    pub fn replace(&self, entries: ChannelMap) -> Arc<ChannelMap> {
+        std::mem::replace(&mut *self.entries.lock(), Arc::new(entries))
     }
 
     /// All channels that there are now. No camera is asked for this.

@@ -18,6 +18,7 @@ mod reachability;
 #[cfg(feature = "record")]
 mod record;
 mod registry;
+mod reload;
 mod shares;
 mod user;
 
@@ -28,8 +29,11 @@ use peercam_task::boundary::PanicListener;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use self::error::StartError;
 use self::{assembly::Assembly, cameras::CameraFactory, part::Parts, registry::registry};
+pub use self::{
+    error::StartError,
+    reload::{ReloadError, ReloadReport, Reloader},
+};
 use crate::{
     access::{DataDir, Lock, SecretStore},
     budget::Budget,
@@ -46,6 +50,7 @@ pub struct Daemon {
     parts: Parts,
     app: Arc<App>,
     reach: watch::Sender<Reachability>,
+    reloader: Reloader,
     _panics: Arc<PanicListener>,
     _lock: Lock,
 }
@@ -61,7 +66,9 @@ impl Daemon {
         let registry = registry(&config);
         let registry = factory.counting(registry);
         let camera = |clock, channel: &Channel| factory.camera(clock, channel);
-        Self::assemble(config, budget, camera, registry).await
+        let assembly = Self::assemble(config, budget, camera, registry).await?;
+        factory.begin();
+        Ok(app::complete(assembly, Some(factory)))
     }
 
     /// Same as [`Daemon::start`], with cameras of one's own in place of those that the configuration
@@ -75,7 +82,8 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let registry = registry(&config);
         let budget = Budget::from_config(&config)?;
-        Self::assemble(config, budget, camera, registry).await
+        let assembly = Self::assemble(config, budget, camera, registry).await?;
+        Ok(app::complete(assembly, None))
     }
 
     async fn assemble(
@@ -83,7 +91,7 @@ impl Daemon {
         budget: Budget,
         camera: impl Fn(Clock, &Channel) -> Result<Arc<dyn Camera>, StartError>,
         registry: Registry,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Assembly, StartError> {
         // What another program may have is taken before secrets are made: a start that fails for it
         // leaves nothing behind.
         DataDir::refuse_locked(&config.data_dir)?;
@@ -102,7 +110,7 @@ impl Daemon {
         control::add(&mut assembly);
         let (device, data_dir) = (assembly.authority.device(), assembly.data_dir.path());
         tracing::info!(%device, data_dir = %data_dir.display(), "started");
-        Ok(app::complete(assembly))
+        Ok(assembly)
     }
 
     /// The addresses that are listened on, in the order of the configuration.
@@ -121,6 +129,11 @@ impl Daemon {
     #[doc(hidden)]
     pub fn channels(&self) -> &ChannelRegistry {
         self.app.device.channels()
+    }
+
+    /// What reads the configuration again, from the file that it came from.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// The live streams.

@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use peercam::{
     budget::Budget,
-    cli::{self, CheckOptions, Cli, CliError, Command, RunOptions, Signals},
+    cli::{self, CheckOptions, Cli, CliError, Command, Hangups, RunOptions, Signals},
     config::Config,
-    daemon::{self, Daemon},
+    daemon::{self, Daemon, Reloader},
     log::{Log, LogLines, levels},
     reach::{ListenerAccess, ListenerInfo},
 };
@@ -106,6 +106,7 @@ fn run(path: Option<&Path>, options: RunOptions, log: &Log) -> Result<()> {
     let (data_dir, recordings) = (config.data_dir.clone(), config.recordings());
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        let hangups = Hangups::listen()?;
         let daemon = Daemon::start(config).await?;
         for (part, times) in watchdog::noted(&data_dir) {
             tracing::warn!(
@@ -116,6 +117,8 @@ fn run(path: Option<&Path>, options: RunOptions, log: &Log) -> Result<()> {
         }
         let _watchdog =
             Watchdog::start(watchdog::LIMIT, &data_dir).context("the watchdog does not start")?;
+        let reloads = reload_on(hangups, daemon.reloader());
+        let _reloads = boundary::spawn(Part::Service, "SIGHUP", reloads);
         let mut text = announcement(&daemon, path.is_none())?;
         let written = written(&data_dir, recordings.as_deref(), path.is_none());
         write!(text, "{written}\nCtrl-C stops it.\n")?;
@@ -140,6 +143,15 @@ fn run(path: Option<&Path>, options: RunOptions, log: &Log) -> Result<()> {
     // What still waits for a card that does not answer is not waited for.
     runtime.shutdown_timeout(BLOCKED_GRACE);
     ended
+}
+
+/// Reads the configuration again at each SIGHUP. Never returns.
+async fn reload_on(mut hangups: Hangups, reloader: Reloader) {
+    loop {
+        hangups.next().await;
+        // The log tells what came of it.
+        let _ = reloader.reload().await;
+    }
 }
 
 /// Timeout for work on files that is under way when all else has ended.

@@ -30,6 +30,35 @@ impl Signals {
     }
 }
 
+/// SIGHUP, by which the daemon is told to read its configuration again. SIGUSR1 and SIGUSR2, which end
+/// a program that knows nothing of them, do nothing from then on.
+pub struct Hangups {
+    hangup: Signal,
+    _ignored: [Signal; 2],
+}
+
+impl Hangups {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::io("signals cannot be listened to"));
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            _ignored: [
+                listen(SignalKind::user_defined1())?,
+                listen(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+
+    /// Waits for the next one. Those that come meanwhile are one.
+    pub async fn next(&mut self) {
+        self.hangup.recv().await;
+    }
+}
+
 /// Does something until it is done or somebody ends it, so that there is time to take leave: a
 /// viewer that is cut off keeps its place until the device has noticed.
 pub(super) async fn until_interrupted<T>(

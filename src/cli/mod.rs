@@ -29,7 +29,7 @@ pub use control::{EventsOptions, LogOptions, StatusOptions};
 use device::Device;
 pub use doctor::DoctorOptions;
 pub use error::CliError;
-pub use interrupt::Signals;
+pub use interrupt::{Hangups, Signals};
 pub use mint_key::MintKeyOptions;
 pub use pairing::{PairOptions, RevokeOptions};
 pub use probe::ProbeOptions;

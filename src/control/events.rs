@@ -203,6 +203,7 @@ fn fields(record: &EventRecord) -> Value {
             ("recorded", fields)
         }
         Event::ReachabilityChanged => ("reachability_changed", json!({})),
+        Event::Reloaded => ("reloaded", json!({})),
         Event::Panicked { part } => ("panicked", json!({ "part": part })),
     };
     let time = record

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{
     Daemon,
     assembly::Assembly,
+    cameras::CameraFactory,
     health,
     part::{Context, Part, Phase},
+    reload::{Reloader, ReloaderParts},
     user::custom_commands,
 };
 use crate::{
@@ -17,8 +21,9 @@ use crate::{
     talk::{self, Speakers},
 };
 
-/// Completes a daemon to which all parts were added.
-pub(super) fn complete(assembly: Assembly) -> Daemon {
+/// Completes a daemon to which all parts were added. `factory` has made its cameras; `None`: the program
+/// around it has.
+pub(super) fn complete(assembly: Assembly, factory: Option<CameraFactory>) -> Daemon {
     let Assembly {
         config,
         budget,
@@ -33,6 +38,10 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         channels,
         hub,
         standby,
+        cameras,
+        origins,
+        #[cfg(feature = "record")]
+        recorder,
         mut parts,
         reach,
         notifier,
@@ -59,8 +68,9 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         call_task.run(told, activity, speakers, context.phase(Phase::Calls))
     }));
     parts.add(Part::ending("streams", Phase::Streams, end_streams));
-    let (commands, programs) = custom_commands(config.user);
-    health::add(&mut parts, &hub, programs);
+    let (commands, programs) = custom_commands(&config.user);
+    let programs = watch::Sender::new(Arc::new(programs));
+    health::add(&mut parts, &hub, programs.subscribe());
     let device = Device::new(device::DeviceParts {
         channels,
         hub,
@@ -87,10 +97,25 @@ pub(super) fn complete(assembly: Assembly) -> Daemon {
         clock,
         send_buffer: budget.send_buffer,
     };
+    let app = Arc::new(app);
+    let reloader = Reloader::new(
+        ReloaderParts {
+            app: Arc::clone(&app),
+            budget,
+            factory,
+            origins,
+            programs,
+            #[cfg(feature = "record")]
+            recorder,
+        },
+        config,
+        cameras,
+    );
     Daemon {
         parts,
-        app: Arc::new(app),
+        app,
         reach,
+        reloader,
         _panics: panics,
         _lock: lock,
     }

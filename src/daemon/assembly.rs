@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use peercam_hal::{Camera, clock::Clock};
 use peercam_net::{Connections, ProvenSources};
+use peercam_proto::origin_policy::Allowed;
 use peercam_task::{
     boundary::{self, PanicListener},
     watchdog,
@@ -13,10 +14,12 @@ use tokio::sync::watch;
 
 use super::{
     StartError,
-    cameras::cameras,
+    cameras::{Cameras, cameras, entry},
     part::{Part, Parts},
     shares::Shares,
 };
+#[cfg(feature = "record")]
+use crate::record::Recorder;
 use crate::{
     access::{self, Authority, DataDir, Lock, SecretStore},
     budget::Budget,
@@ -48,6 +51,13 @@ pub(super) struct Assembly {
     pub(super) channels: ChannelRegistry,
     pub(super) hub: Hub,
     pub(super) standby: Standby,
+    /// What each channel's source has made, without what stands around it.
+    pub(super) cameras: Cameras,
+    /// Origins and hosts that are let in, of each listener.
+    pub(super) origins: Vec<watch::Sender<Arc<Allowed>>>,
+    /// What follows the configuration of recordings.
+    #[cfg(feature = "record")]
+    pub(super) recorder: Option<Arc<Recorder>>,
     /// Sources at which viewers authenticated lately.
     pub(super) known: ProvenSources,
     /// The table of parts, as far as it is known.
@@ -95,8 +105,10 @@ impl Assembly {
             events.clone(),
         )?);
         let notes = watchdog::noted(data_dir.path());
-        let channels = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
-        let channels = ChannelRegistry::new(channels);
+        let cameras = cameras(&config.channels, &notes, |channel| camera(clock, channel))?;
+        let entries = config.channels.iter();
+        let entries = entries.map(|channel| entry(channel, &cameras));
+        let channels = ChannelRegistry::new(entries.collect::<Result<Vec<_>, _>>()?);
         let bounds = live::Config {
             memory: budget.live,
             max_frame: budget.picture,
@@ -111,7 +123,7 @@ impl Assembly {
         hub.register_cameras(&mut registry);
         // Before anybody, the recorder included, could have a picture.
         let kept = data_dir.path().join("standby.json");
-        let standby = Standby::restore(channels.clone(), hub.clone(), kept);
+        let standby = Standby::restore(&channels, hub.clone(), kept);
         let zone = config.device.timezone.clone();
         let recordings = Recordings::new(channels.clone(), zone, Default::default());
         let mut parts = Parts::default();
@@ -135,6 +147,10 @@ impl Assembly {
             channels,
             hub,
             standby,
+            cameras,
+            origins: Vec::new(),
+            #[cfg(feature = "record")]
+            recorder: None,
             known: ProvenSources::default(),
             parts,
             reach: watch::Sender::default(),

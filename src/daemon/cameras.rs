@@ -1,7 +1,10 @@
 //! Cameras, made as the configuration says.
 
 use std::{collections::BTreeMap, path::PathBuf};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 #[cfg(feature = "rtsp")]
 use peercam_hal::rtsp::{self, JpegCamera, RtspCamera};
@@ -26,13 +29,16 @@ use crate::{
 /// Standstills of the daemon in a row after which a camera is left out.
 const MOST_STANDSTILLS: u32 = 2;
 
+/// Cameras as their sources make them, before sound and speaker are what the configuration says.
+pub(super) type Cameras = BTreeMap<ChannelId, Arc<dyn Camera>>;
+
 /// All cameras. One at which the daemon has stood still before, as `notes` say, is not made: it would
 /// end the daemon again and again.
 pub(super) fn cameras(
     channels: &[Channel],
     notes: &Notes,
     camera: impl Fn(&Channel) -> Result<Arc<dyn Camera>, StartError>,
-) -> Result<Vec<ChannelEntry>, StartError> {
+) -> Result<Cameras, StartError> {
     channels
         .iter()
         .map(|channel| {
@@ -43,12 +49,23 @@ pub(super) fn cameras(
                 }
                 _ => camera(channel)?,
             };
-            let camera: Arc<dyn Camera> =
-                Arc::new(WithAudio::new(camera, channel.id, channel.sound));
-            let camera = with_speaker(camera, channel)?;
-            Ok(ChannelEntry::new(channel.id, channel.name.clone(), camera))
+            Ok((channel.id, camera))
         })
         .collect()
+}
+
+/// A channel with its camera, which is among `cameras`.
+pub(super) fn entry(channel: &Channel, cameras: &Cameras) -> Result<ChannelEntry, StartError> {
+    let camera = fitted(channel, cameras)?;
+    Ok(ChannelEntry::new(channel.id, channel.name.clone(), camera))
+}
+
+/// The camera of a channel with sound and speaker as the configuration says.
+pub(super) fn fitted(channel: &Channel, cameras: &Cameras) -> Result<Arc<dyn Camera>, StartError> {
+    let camera = cameras.get(&channel.id).map(Arc::clone);
+    let camera = camera.ok_or(StartError::NoOwnCamera(channel.id))?;
+    let camera = Arc::new(WithAudio::new(camera, channel.id, channel.sound));
+    with_speaker(camera, channel)
 }
 
 /// A camera with the speaker that the configuration says.
@@ -125,9 +142,12 @@ fn file(clock: Clock, channel: ChannelId, path: &Path) -> Result<FileCamera, Sta
 pub(super) struct CameraFactory {
     /// Memory of each stream.
     memory: peercam_hal::StreamMemory,
-    /// Sockets that are listened on already, by their path.
-    sockets: Guarded<BTreeMap<PathBuf, Arc<SocketHal>>>,
+    /// Sockets that are listened on, by their path, for as long as a camera has them.
+    sockets: Guarded<BTreeMap<PathBuf, Weak<SocketHal>>>,
     socket_metrics: socket::Metrics,
+    /// Cameras that were made and are not read yet.
+    #[cfg(feature = "rtsp")]
+    unread: Guarded<Vec<Arc<RtspCamera>>>,
 }
 
 impl CameraFactory {
@@ -137,6 +157,8 @@ impl CameraFactory {
             memory: budget.memory,
             sockets: Guarded::default(),
             socket_metrics: socket::Metrics::default(),
+            #[cfg(feature = "rtsp")]
+            unread: Guarded::default(),
         }
     }
 
@@ -157,15 +179,13 @@ impl CameraFactory {
             Source::Sim(config) => Arc::new(SimCamera::new(clock, config.clone())),
             #[cfg(feature = "rtsp")]
             Source::Rtsp(config) => {
-                let camera = RtspCamera::new(
-                    clock,
-                    rtsp::Config {
-                        memory: self.memory,
-                        ..(**config).clone()
-                    },
-                );
-                camera.keep();
-                Arc::new(camera)
+                let config = rtsp::Config {
+                    memory: self.memory,
+                    ..(**config).clone()
+                };
+                let camera = Arc::new(RtspCamera::new(clock, config));
+                self.unread.lock().push(Arc::clone(&camera));
+                camera
             }
             #[cfg(feature = "rtsp")]
             Source::Jpeg(config) => {
@@ -177,10 +197,25 @@ impl CameraFactory {
         })
     }
 
+    /// Has the cameras that were made read from now on, if they are to be read always.
+    pub(super) fn begin(&self) {
+        #[cfg(feature = "rtsp")]
+        for camera in std::mem::take(&mut *self.unread.lock()) {
+            camera.keep();
+        }
+    }
+
+    /// Forgets the cameras that were made, because one of them could not be.
+    pub(super) fn discard(&self) {
+        #[cfg(feature = "rtsp")]
+        self.unread.lock().clear();
+    }
+
     fn socket(&self, clock: Clock, config: &socket::Config) -> Result<Arc<SocketHal>, StartError> {
         let mut sockets = self.sockets.lock();
-        if let Some(socket) = sockets.get(&config.path) {
-            return Ok(Arc::clone(socket));
+        sockets.retain(|_, socket| socket.strong_count() > 0);
+        if let Some(socket) = sockets.get(&config.path).and_then(Weak::upgrade) {
+            return Ok(socket);
         }
         let socket = SocketHal::listen(
             clock,
@@ -189,7 +224,7 @@ impl CameraFactory {
             self.memory,
         )?;
         let socket = Arc::new(socket);
-        sockets.insert(config.path.clone(), Arc::clone(&socket));
+        sockets.insert(config.path.clone(), Arc::downgrade(&socket));
         Ok(socket)
     }
 }

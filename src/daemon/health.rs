@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     part::{Part, Parts},
@@ -17,7 +20,7 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 const PROGRAM_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Adds what watches over cameras and programs.
-pub(super) fn add(parts: &mut Parts, hub: &Hub, programs: Programs) {
+pub(super) fn add(parts: &mut Parts, hub: &Hub, programs: watch::Receiver<Arc<Programs>>) {
     let hub = hub.clone();
     parts.add(Part::service("camera checks", move |_| {
         hub.clone().watch_cameras()
@@ -25,12 +28,9 @@ pub(super) fn add(parts: &mut Parts, hub: &Hub, programs: Programs) {
     parts.add(Part::service("problems", |context| {
         note_problems(Arc::clone(&context.app))
     }));
-    if !programs.is_empty() {
-        let programs = Arc::new(programs);
-        parts.add(Part::service("handlers", move |_| {
-            watch_programs(Arc::clone(&programs))
-        }));
-    }
+    parts.add(Part::service("handlers", move |_| {
+        watch_programs(programs.clone())
+    }));
 }
 
 /// Notes when problems begin. Never returns.
@@ -44,11 +44,12 @@ async fn note_problems(app: Arc<App>) {
 }
 
 /// Looks for one program after the other. Never returns.
-async fn watch_programs(programs: Arc<Programs>) {
+async fn watch_programs(programs: watch::Receiver<Arc<Programs>>) {
     let mut ticks = interval(PROGRAM_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let programs = Arc::clone(&programs.borrow());
         for program in programs.values() {
             program.check().await;
         }

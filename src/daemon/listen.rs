@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use peercam_net::{self as transport, UnauthenticatedLimiter, tcp::Listener};
+use tokio::sync::watch;
 
 use super::{
     StartError,
     assembly::Assembly,
     part::{Part, Phase},
-    shares::ByKind,
+    shares::{ByKind, allowed},
 };
 use crate::{
     access,
@@ -39,13 +40,14 @@ pub(super) fn add(assembly: &mut Assembly, bound: Vec<Listener>) -> Result<(), S
         assembly.started,
     );
     let mut listeners = Vec::new();
-    for (listen, listener) in std::mem::take(&mut assembly.config.listen)
-        .into_iter()
-        .zip(bound)
-    {
-        listeners.push(info(&listener, &listen));
+    for (listen, listener) in assembly.config.listen.iter().zip(bound) {
+        listeners.push(info(&listener, listen));
+        let allowed = watch::Sender::new(allowed(&listen.access));
         let authority = &assembly.authority;
-        let (listening, connections) = by_kind.of(&listener, listen.access, authority, &entrance);
+        let followed = allowed.subscribe();
+        let (listening, connections) =
+            by_kind.of(&listener, &listen.access, followed, authority, &entrance);
+        assembly.origins.push(allowed);
         let parts = &mut assembly.parts;
         parts.add(Part::new("listener", Phase::Streams, |context| {
             let stop = context.phase(Phase::Streams);

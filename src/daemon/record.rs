@@ -1,6 +1,8 @@
 //! Recording, joined to the rest.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use peercam_proto::media::ChannelId;
 
 use super::{
     StartError,
@@ -8,9 +10,13 @@ use super::{
     part::{Part, Phase},
 };
 use crate::{
-    channels::ChannelEntry,
+    budget::Budget,
+    channels::ChannelMap,
+    config::{Config, Record},
     device::Recordings,
-    record::{LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorder, RecorderParts},
+    record::{
+        self, LARGEST_FRAGMENT, MAX_FRAGMENT, MOST_FILES, Metrics, Mode, Recorder, RecorderParts,
+    },
 };
 
 /// Begins to record what the configuration says, if that is anything.
@@ -21,37 +27,27 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
     };
     let metrics = Metrics::default();
     metrics.register(&mut assembly.registry);
-    let mode = |channel: &ChannelEntry| -> Mode {
-        if channel.capabilities.stills_only {
-            tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
-            return Mode::Off;
-        }
-        let mut configured = config.channels.iter();
-        let own = configured.find(|configured| configured.id == channel.id);
-        own.and_then(|own| own.record).unwrap_or(record.mode)
-    };
     let channels = assembly.channels.all();
-    let modes = channels.values().map(|channel| (channel.id, mode(channel)));
-    let mut bounded = record.config.clone();
-    bounded.memory = budget.record;
-    bounded.fragment = budget.fragment.min(MAX_FRAGMENT);
-    bounded.files = budget.recordings.min(MOST_FILES);
-    // A player holds two of them, for which three pictures are counted.
-    bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
-    bounded.cut.most_pre_roll = budget.pre_roll;
+    for channel in channels
+        .values()
+        .filter(|channel| channel.capabilities.stills_only)
+    {
+        tracing::info!(channel = %channel.id, "nothing is recorded of it: its camera hands over single pictures only");
+    }
     let parts = RecorderParts {
         channels: assembly.channels.clone(),
-        modes: modes.collect(),
+        modes: modes(config, record, &channels),
         hub: assembly.hub.clone(),
         clock: assembly.clock,
         events: assembly.events.clone(),
         metrics,
     };
-    let recorder = Recorder::start(&bounded, parts);
+    let recorder = Recorder::start(&bounded(record, budget), parts);
     let recorder = Arc::new(recorder.map_err(StartError::Recorder)?);
     let (channels, zone) = (assembly.channels.clone(), config.device.timezone.clone());
     let recordings = Recordings::new(channels, zone, record.file_list);
     assembly.recordings = recordings.recorded_by(Arc::clone(&recorder) as _);
+    assembly.recorder = Some(Arc::clone(&recorder));
     assembly
         .parts
         .add(Part::new("recorder", Phase::Drain, |context| async move {
@@ -60,4 +56,41 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
             recorder.finish().await;
         }));
     Ok(())
+}
+
+/// Has a recorder go on with what the configuration says now.
+pub(super) fn reconfigure(
+    recorder: &Recorder,
+    config: &Config,
+    budget: &Budget,
+    channels: &ChannelMap,
+) {
+    if let Some(record) = &config.record {
+        let modes = modes(config, record, channels);
+        recorder.configure(&bounded(record, budget), &modes);
+    }
+}
+
+/// Settings of the recorder within its memory.
+fn bounded(record: &Record, budget: &Budget) -> record::Config {
+    let mut bounded = record.config.clone();
+    bounded.memory = budget.record;
+    bounded.fragment = budget.fragment.min(MAX_FRAGMENT);
+    bounded.files = budget.recordings.min(MOST_FILES);
+    // A player holds two of them, for which three pictures are counted.
+    bounded.largest = (budget.picture / 2 * 3).min(LARGEST_FRAGMENT);
+    bounded.cut.most_pre_roll = budget.pre_roll;
+    bounded
+}
+
+/// Selection of what is recorded of each channel. Single pictures are not recorded.
+fn modes(config: &Config, record: &Record, channels: &ChannelMap) -> BTreeMap<ChannelId, Mode> {
+    let channels = channels.values().map(|channel| {
+        let mut configured = config.channels.iter();
+        let own = configured.find(|configured| configured.id == channel.id);
+        let mode = own.and_then(|own| own.record).unwrap_or(record.mode);
+        let has_video = !channel.capabilities.stills_only;
+        (channel.id, if has_video { mode } else { Mode::Off })
+    });
+    channels.collect()
 }

@@ -6,6 +6,7 @@ use peercam_net::{
     Connections, Metrics, Timeouts, UnauthenticatedLimiter, UnauthenticatedLimits, tcp::Listener,
 };
 use peercam_proto::origin_policy::Allowed;
+use tokio::sync::watch;
 
 use crate::{
     access::Authority,
@@ -79,21 +80,15 @@ impl ByKind {
     pub(super) fn of(
         &self,
         listener: &Listener,
-        access: ListenAccess,
+        access: &ListenAccess,
+        allowed: watch::Receiver<Arc<Allowed>>,
         authority: &Arc<Authority>,
         entrance: &UnauthenticatedLimiter,
     ) -> (Listening, Connections) {
         match access {
-            ListenAccess::Open {
-                allow_origins,
-                allow_placeholder_hosts,
-                ..
-            } => {
+            ListenAccess::Open { .. } => {
                 let listening = Listening::Open {
-                    allowed: Arc::new(Allowed {
-                        origins: allow_origins,
-                        placeholder_hosts: allow_placeholder_hosts,
-                    }),
+                    allowed,
                     is_local: listener.address().ip().to_canonical().is_loopback(),
                     permits: self.local.clone(),
                 };
@@ -102,13 +97,28 @@ impl ByKind {
             ListenAccess::Token { allow_clear_media } => {
                 let listening = Listening::Token {
                     authority: Arc::clone(authority),
-                    allow_clear_media,
+                    allow_clear_media: *allow_clear_media,
                     entrance: entrance.clone(),
                 };
                 (listening, self.sealed.clone())
             }
         }
     }
+}
+
+/// Origins and hosts that a listener lets in.
+pub(super) fn allowed(access: &ListenAccess) -> Arc<Allowed> {
+    Arc::new(match access {
+        ListenAccess::Open {
+            allow_origins,
+            allow_placeholder_hosts,
+            ..
+        } => Allowed {
+            origins: allow_origins.clone(),
+            placeholder_hosts: *allow_placeholder_hosts,
+        },
+        ListenAccess::Token { .. } => Allowed::default(),
+    })
 }
 
 /// Connections of both kinds of listeners: those with access control have what they need, and not

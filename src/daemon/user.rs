@@ -12,8 +12,8 @@ use crate::{
 pub(super) type Programs = BTreeMap<String, Arc<CommandWebhook>>;
 
 /// Commands of `user_define` that are done, and the programs that do them.
-pub(super) fn custom_commands(config: UserDefine) -> (CustomCommands, Programs) {
-    let programs = config.handlers.into_iter().map(|handler| {
+pub(super) fn custom_commands(config: &UserDefine) -> (CustomCommands, Programs) {
+    let programs = config.handlers.iter().cloned().map(|handler| {
         let program = CommandWebhook::new(handler.address, handler.timeout);
         (handler.name, Arc::new(program))
     });
@@ -24,7 +24,7 @@ pub(super) fn custom_commands(config: UserDefine) -> (CustomCommands, Programs) 
     });
     let commands = CustomCommands {
         handlers: handlers.collect(),
-        allowed: config.allow,
+        allowed: config.allow.clone(),
     };
     (commands, programs)
 }

@@ -74,7 +74,7 @@ impl Calls {
     /// run.
     pub fn new(clock: Clock, events: Events, ring: Duration) -> (Self, CallTask) {
         let (sender, effects) = mpsc::channel(QUEUE_LEN);
-        let ring = i64::try_from(ring.as_micros()).unwrap_or(i64::MAX);
+        let ring = micros(ring);
         let calls = Self {
             clock,
             events,
@@ -91,6 +91,19 @@ impl Calls {
 
     fn call(&self) -> MutexGuard<'_, Call> {
         self.call.lock()
+    }
+
+    /// Has calls that come ring so long.
+    pub fn set_ring(&self, ring: Duration) {
+        self.call().set_ring(micros(ring));
+    }
+
+    /// Ends the call if it is about a channel that is no more.
+    pub fn end_channel(&self, channel: ChannelId) {
+        if self.shown.borrow().state.channel() == Some(channel) {
+            // It may have ended by itself.
+            let _ = self.device_moves(DeviceCallAction::HangUp);
+        }
     }
 
     /// Watches the state, from now on.
@@ -157,6 +170,10 @@ impl Calls {
         });
         Ok(())
     }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Event of a call that has come into a state.

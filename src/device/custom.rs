@@ -22,6 +22,7 @@ use peercam_proto::{
     refusal,
 };
 use peercam_task::boundary::Guarded;
+use tokio::sync::watch;
 
 use super::{Device, Property, PropertyValue, Standby, properties::VERSION, ptz::PtzController};
 use crate::{
@@ -73,7 +74,7 @@ const CONFIRM: Duration = Duration::from_secs(60);
 pub(super) struct Panels {
     pub(super) ptz: PtzController,
     pub(super) standby: Standby,
-    pub(super) commands: CustomCommands,
+    pub(super) commands: watch::Sender<Arc<CustomCommands>>,
     /// The word that formatting the card waits for.
     pub(super) confirm: Guarded<Option<Confirm>>,
 }
@@ -105,7 +106,7 @@ impl Device {
         if let Err(error) = names.try_for_each(|name| caller.check(Need::for_topic(*name))) {
             return self.not_done(caller, command, error);
         }
-        let commands = &self.panels.commands;
+        let commands = self.panels.commands();
         let name = command.name();
         let handler = commands.handlers.get(command.first_word());
         if let Some(handler) = handler.or_else(|| commands.handlers.get(name)) {
@@ -293,6 +294,11 @@ impl Device {
 }
 
 impl Panels {
+    /// Commands of `user_define` that are done now.
+    pub(super) fn commands(&self) -> Arc<CustomCommands> {
+        Arc::clone(&self.commands.borrow())
+    }
+
     /// A new word.
     fn ask(&self) -> Result<String, Error> {
         let mut bytes = [0; 4];

@@ -92,7 +92,7 @@ impl Device {
     /// Adds what `user_define` has for this caller.
     fn offer_user(&self, caller: &Caller, channels: &[Arc<ChannelEntry>], offer: &mut Offer) {
         let may = |need| caller.check(need).is_ok();
-        let commands = &self.panels.commands;
+        let commands = self.panels.commands();
         let any = |has: fn(&Capabilities) -> bool| any(channels, has);
         let is_allowed = |name: &str| commands.allowed.contains(name);
         let turns = any(|camera| camera.ptz.is_some());

@@ -17,6 +17,7 @@ mod properties;
 mod ptz;
 mod recordings;
 mod remote;
+mod replacement;
 mod standby;
 mod status;
 mod stream_permit;
@@ -48,6 +49,7 @@ pub use notifier::{SessionInfo, ViewerNotifier};
 pub use problems::Origin;
 pub use properties::{DataType, Level, Property, PropertyInfo, PropertyValue};
 pub use recordings::{Recordings, parse_file_name};
+pub use replacement::Replacement;
 pub use standby::Standby;
 pub use stream_permit::StreamPermit;
 pub use viewers::Viewers;
@@ -135,7 +137,7 @@ impl Device {
         let panels = Panels {
             ptz: PtzController::new(parts.channels.clone(), parts.activity.clone()),
             standby: parts.standby,
-            commands: parts.commands,
+            commands: watch::Sender::new(Arc::new(parts.commands)),
             confirm: Default::default(),
         };
         Self {

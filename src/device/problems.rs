@@ -113,9 +113,10 @@ impl Device {
         })
     }
 
-    fn handler_problems(&self) -> impl Iterator<Item = Found> {
-        let handlers = self.panels.commands.handlers.iter();
-        handlers.filter_map(|(name, handler)| {
+    fn handler_problems(&self) -> Vec<Found> {
+        let commands = self.panels.commands();
+        let handlers = commands.handlers.iter();
+        let problems = handlers.filter_map(|(name, handler)| {
             let failure = handler.failure()?;
             Some(Found {
                 origin: Origin::Handler(name.clone()),
@@ -123,7 +124,8 @@ impl Device {
                 place: Some(failure.place),
                 remedy: "start the program that does these commands, or mend the url of its [[user_define.handler]]",
             })
-        })
+        });
+        problems.collect()
     }
 }
 

@@ -148,7 +148,7 @@ impl Property {
 
     /// Returns the property of which an event says that it may have another value, and the channel
     /// if it is a channel's. Of `talk_busy`, `viewers` and `storage_free` none does; of `storage_used` only
-    /// when a file is whole.
+    /// when a file is whole. After [`Event::Reloaded`] each may have another one.
     pub fn changed_by(event: &Event) -> Option<(Self, Option<ChannelId>)> {
         Some(match event {
             Event::Standby { channel, .. } => (Self::Standby, Some(*channel)),
@@ -163,6 +163,7 @@ impl Property {
             | Event::ViewerJoined { .. }
             | Event::ViewerLeft { .. }
             | Event::ReachabilityChanged
+            | Event::Reloaded
             | Event::Panicked { .. } => return None,
         })
     }

@@ -20,7 +20,10 @@ use peercam_proto::{
 use peercam_task::boundary::{self, Guarded, Part};
 
 use super::ActivityTracker;
-use crate::{channels::ChannelRegistry, hal_failure};
+use crate::{
+    channels::{ChannelEntry, ChannelRegistry},
+    hal_failure,
+};
 
 /// A camera that nobody told to stop turns no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -158,6 +161,14 @@ impl PtzController {
         ];
         let is_at_end = all.into_iter().any(|one| is_at_end(position, one));
         Ok((position, is_at_end))
+    }
+
+    /// Stops the motor of a camera that has been replaced or taken away.
+    pub(super) fn end_channel(&self, entry: &ChannelEntry) {
+        let moved = self.turning().stops.remove(&entry.id);
+        if let (Some(_), Some(motor)) = (moved, &entry.capabilities.ptz) {
+            motor.stop();
+        }
     }
 
     /// Stops all of them for good.

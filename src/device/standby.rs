@@ -4,15 +4,19 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     media::ChannelId,
 };
-use peercam_task::boundary::{self, Part};
+use peercam_task::boundary::{self, Guarded, Part};
 
-use crate::{channels::ChannelRegistry, live::Hub};
+use crate::{
+    channels::{ChannelEntry, ChannelRegistry},
+    live::Hub,
+};
 
 /// Channels that stand by, kept in a file: whoever told a camera not to look must not find it
 /// looking again after a power cut.
 pub struct Standby {
-    channels: ChannelRegistry,
     hub: Hub,
+    /// Those that were told to, of channels too that do not exist now: they may come back.
+    told: Guarded<BTreeSet<u16>>,
     path: Arc<PathBuf>,
     /// The file is written by one at a time.
     writing: Arc<tokio::sync::Mutex<()>>,
@@ -20,7 +24,7 @@ pub struct Standby {
 
 impl Standby {
     /// Restores what was told before. Blocks for as long as a short file takes.
-    pub fn restore(channels: ChannelRegistry, hub: Hub, path: PathBuf) -> Self {
+    pub fn restore(channels: &ChannelRegistry, hub: Hub, path: PathBuf) -> Self {
         let known = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
@@ -30,14 +34,21 @@ impl Standby {
             tracing::error!(path = %path.display(), %error, "which cameras stand by is not known, so all of them do until they are told to work");
             channels.all().keys().map(|id| id.0).collect()
         });
-        for channel in known {
-            hub.set_working(ChannelId(channel), false);
+        for channel in &known {
+            hub.set_working(ChannelId(*channel), false);
         }
         Self {
-            channels,
             hub,
+            told: Guarded::whole(known),
             path: Arc::new(path),
             writing: Arc::default(),
+        }
+    }
+
+    /// Has a channel that is new stand by, if one of its number was told to.
+    pub(super) fn admit(&self, entry: &ChannelEntry) {
+        if self.told.lock().contains(&entry.id.0) {
+            self.hub.begin_on_standby(entry);
         }
     }
 
@@ -49,9 +60,15 @@ impl Standby {
         // Whoever asked may leave before it is written.
         let writing = Arc::clone(&self.writing).lock_owned().await;
         self.hub.set_working(channel, working);
-        let channels = self.channels.all();
-        let standing = channels.keys().filter(|id| !self.hub.is_working(**id));
-        let standing: BTreeSet<u16> = standing.map(|id| id.0).collect();
+        let standing = {
+            let mut told = self.told.lock();
+            if working {
+                told.remove(&channel.0);
+            } else {
+                told.insert(channel.0);
+            }
+            told.clone()
+        };
         let path = Arc::clone(&self.path);
         let kept = boundary::blocking(Part::Service, "standby", move || {
             let _writing = writing;

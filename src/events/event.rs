@@ -89,6 +89,9 @@ pub enum Event {
     },
     /// The device can be reached at other addresses.
     ReachabilityChanged,
+    /// The configuration was read again and has changed: channels, and whatever is known of them, may
+    /// be others.
+    Reloaded,
     /// A part of the daemon has panicked, and was ended.
     Panicked {
         /// Sort of the part, as log and metrics call it.
@@ -113,6 +116,7 @@ impl Event {
             | Self::CameraOnline { .. }
             | Self::SegmentClosed { .. }
             | Self::ReachabilityChanged
+            | Self::Reloaded
             | Self::Panicked { .. } => [None, None],
         };
         texts.into_iter().flatten().map(|text| text.0.len()).sum()

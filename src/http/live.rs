@@ -32,6 +32,8 @@ pub(super) struct LiveBody {
     /// Timestamp of the last frame, in milliseconds.
     timestamp: u32,
     permit: StreamPermit,
+    /// Set once the viewer was told why the stream ended.
+    has_told: bool,
 }
 
 impl LiveBody {
@@ -62,6 +64,7 @@ impl LiveBody {
             labels,
             timestamp: 0,
             permit,
+            has_told: false,
         }
     }
 
@@ -90,7 +93,14 @@ impl LiveBody {
         });
         match took {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(false) => Poll::Ready(None),
+            Poll::Ready(false) => match self.subscription.end_reason() {
+                Some(reason) if self.muxer.is_some() && !self.has_told => {
+                    self.has_told = true;
+                    batch.push_bytes(notice(reason, self.timestamp));
+                    Poll::Ready(Some(batch))
+                }
+                _ => Poll::Ready(None),
+            },
             Poll::Ready(true) => {
                 self.account(batch.remaining() as u64, has_picture);
                 Poll::Ready(Some(batch))

@@ -15,7 +15,7 @@ use peercam_net::{
 };
 use peercam_proto::{network::Peer, origin_policy::Allowed, request_line::Forms};
 use peercam_task::boundary::{Panicked, Part, contain, restarting};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -40,8 +40,8 @@ const MAX_HEADERS: usize = 64;
 pub enum Listening {
     /// Open to whoever reaches it.
     Open {
-        /// Origins and hosts that are let in beside programs of this machine.
-        allowed: Arc<Allowed>,
+        /// Origins and hosts that are let in beside programs of this machine, as they are now.
+        allowed: watch::Receiver<Arc<Allowed>>,
         /// Set if it is on loopback, so that it has the routes for programs on the device itself.
         is_local: bool,
         /// Places for requests.
@@ -181,7 +181,7 @@ async fn serve_trusted(
     address: SocketAddr,
     activity: ConnectionEntry,
     app: Arc<App>,
-    allowed: Arc<Allowed>,
+    allowed: watch::Receiver<Arc<Allowed>>,
     is_local: bool,
     permits: LocalPermits,
 ) -> hyper::Result<()> {

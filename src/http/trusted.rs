@@ -27,7 +27,7 @@ use peercam_proto::{
     viewer::ViewerId,
 };
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     body::Body,
@@ -90,8 +90,8 @@ impl LocalPermits {
 /// A peer on a listener without access control.
 pub(super) struct Peer {
     pub(super) app: Arc<App>,
-    /// Origins and hosts that are let in beside programs of this machine.
-    pub(super) allowed: Arc<Allowed>,
+    /// Origins and hosts that are let in beside programs of this machine, as they are now.
+    pub(super) allowed: watch::Receiver<Arc<Allowed>>,
     /// Set if the listener is on loopback: it has the routes for programs on the device itself.
     pub(super) is_local: bool,
     pub(super) permits: LocalPermits,
@@ -115,9 +115,10 @@ impl Peer {
             caller,
         } = self;
         let address = caller.peer;
+        let allowed = Arc::clone(&allowed.borrow());
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
-        let origin = match origin_policy::check(&parts.headers, &form, allowed) {
+        let origin = match origin_policy::check(&parts.headers, &form, &allowed) {
             Ok(origin) => origin,
             Err(error) => {
                 tracing::debug!(peer = %address, path, reason = error.reason(), "refused");

@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -71,6 +71,8 @@ pub(super) struct Inner {
     clock: Clock,
     pub(super) events: Events,
     config: Config,
+    /// Bytes of all rings together.
+    memory: AtomicUsize,
     pub(super) channels: ChannelRegistry,
     streams: Guarded<Streams>,
     metrics: Metrics,
@@ -144,6 +146,7 @@ impl Hub {
             inner: Arc::new(Inner {
                 clock,
                 events,
+                memory: AtomicUsize::new(config.memory),
                 config,
                 channels,
                 streams: Guarded::new(Streams::default(), Streams::mend),
@@ -252,16 +255,40 @@ impl Hub {
         if working {
             return;
         }
-        let mut streams = self.inner.streams();
-        let ended: Vec<_> = streams
-            .running
-            .extract_if(|id, _| id.channel == channel)
-            .collect();
-        self.inner.share_out(&streams);
-        drop(streams);
-        for (_, running) in ended {
+        for running in self.inner.take(channel) {
             running.stream.ring().close();
         }
+    }
+
+    /// Has a channel of which nobody knows yet begin on standby.
+    pub fn begin_on_standby(&self, entry: &ChannelEntry) {
+        LiveState::of(entry).turned.store(1, Ordering::Release);
+    }
+
+    /// Ends the streams of a channel whose camera has been replaced or taken away, in order and with
+    /// this reason. What was known of that camera is forgotten.
+    pub fn end_channel(&self, entry: &ChannelEntry, reason: &'static str) {
+        let live = LiveState::of(entry);
+        // Another spell of the same: a still that is on its way is the old camera's.
+        live.turned.fetch_add(2, Ordering::AcqRel);
+        *live.schedule.lock() = Schedule::default();
+        for rest in &live.rests {
+            *rest.lock() = RestartDelay::default();
+        }
+        for running in self.inner.take(entry.id) {
+            running.stream.end(reason);
+        }
+    }
+
+    /// Forgets the counters of a channel that is no more.
+    pub fn forget_metrics(&self, channel: ChannelId) {
+        self.inner.metrics.forget(channel);
+    }
+
+    /// Changes the memory that all streams together have for frames.
+    pub fn set_memory(&self, bytes: usize) {
+        self.inner.memory.store(bytes, Ordering::Relaxed);
+        self.inner.share_out(&self.inner.streams());
     }
 
     /// Ends every stream in order and starts no more.
@@ -280,6 +307,15 @@ impl Hub {
 impl Inner {
     pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock()
+    }
+
+    /// Takes the streams of a channel out of those that run.
+    fn take(&self, channel: ChannelId) -> Vec<Running> {
+        let mut streams = self.streams();
+        let taken = streams.running.extract_if(|id, _| id.channel == channel);
+        let taken = taken.map(|(_, running)| running).collect();
+        self.share_out(&streams);
+        taken
     }
 
     /// Forgets a stream that ended by itself, or by a panic that unwinds now.
@@ -343,7 +379,8 @@ impl Inner {
 
     /// Gives every running stream its share of the memory.
     fn share_out(&self, streams: &Streams) {
-        let share = self.config.memory / streams.running.len().max(1);
+        let memory = self.memory.load(Ordering::Relaxed);
+        let share = memory / streams.running.len().max(1);
         for running in streams.running.values() {
             running.stream.ring().set_limit(share.min(MAX_RING));
         }

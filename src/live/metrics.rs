@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use peercam_proto::media::StreamId;
+use peercam_proto::media::{ChannelId, Quality, StreamId};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
@@ -29,6 +29,15 @@ pub struct Metrics {
 struct Labels {
     channel: u32,
     quality: &'static str,
+}
+
+impl Labels {
+    const fn of(id: StreamId) -> Self {
+        Self {
+            channel: id.channel.0 as u32,
+            quality: id.quality.as_str(),
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -92,12 +101,24 @@ impl Metrics {
         );
     }
 
+    /// Forgets the counters of a channel that is no more.
+    pub(super) fn forget(&self, channel: ChannelId) {
+        for quality in Quality::ALL {
+            let labels = Labels::of(StreamId { channel, quality });
+            self.viewers.remove(&labels);
+            self.source_frames.remove(&labels);
+            self.source_lost.remove(&labels);
+            self.sent_bytes.remove(&labels);
+            self.sent_frames.remove(&labels);
+            self.skipped_frames.remove(&labels);
+            self.key_requests.remove(&labels);
+            self.first_frame.remove(&labels);
+        }
+    }
+
     /// The counters of one stream.
     pub(super) fn of(&self, id: StreamId) -> StreamMetrics {
-        let labels = Labels {
-            channel: u32::from(id.channel.0),
-            quality: id.quality.as_str(),
-        };
+        let labels = Labels::of(id);
         StreamMetrics {
             viewers: self.viewers.get_or_create_owned(&labels),
             source_frames: self.source_frames.get_or_create_owned(&labels),

@@ -23,7 +23,10 @@ use tokio::{
 };
 
 use super::Hub;
-use crate::{channels::ChannelRegistry, hal_failure};
+use crate::{
+    channels::{ChannelEntry, ChannelRegistry},
+    hal_failure,
+};
 
 /// Pause between the end of one still and the next: a camera is asked no more often, whoever asks
 /// and leaves, and whatever came of it.
@@ -132,6 +135,13 @@ impl Stills {
             camera: entry.capabilities.snapshot.clone()?,
             slot: entry.state(),
         }))
+    }
+
+    /// Forgets what is about a channel that is no more; whoever waits for a still of it is refused.
+    pub fn forget(&self, entry: &ChannelEntry) {
+        let taking = entry.state::<Slot>().lock().taking.take();
+        drop(taking);
+        self.shared.metrics.forget(entry.id);
     }
 
     /// Takes no more; whoever waits is refused.
@@ -246,6 +256,13 @@ struct Labels {
 }
 
 impl Metrics {
+    fn forget(&self, channel: ChannelId) {
+        let channel = u32::from(channel.0);
+        for outcome in ["taken", "failed", "late"] {
+            self.0.remove(&Labels { channel, outcome });
+        }
+    }
+
     fn count(&self, channel: ChannelId, outcome: &'static str) {
         let channel = u32::from(channel.0);
         self.0.get_or_create(&Labels { channel, outcome }).inc();

@@ -26,6 +26,8 @@ pub(super) struct Stream {
     /// Set when the picture has been opened, if it has controls.
     pub(super) control: OnceLock<Arc<dyn SourceControl>>,
     last_key_request: Guarded<Option<MediaTime>>,
+    /// Reason for its end, if viewers are to be told one.
+    pub(super) end_reason: OnceLock<&'static str>,
 }
 
 /// State of a stream's camera.
@@ -57,11 +59,19 @@ impl Stream {
             availability,
             control: OnceLock::new(),
             last_key_request: Guarded::default(),
+            end_reason: OnceLock::new(),
         }
     }
 
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock()
+    }
+
+    /// Ends it in order, and says why.
+    pub(super) fn end(&self, reason: &'static str) {
+        // The first reason is the one.
+        let _ = self.end_reason.set(reason);
+        self.ring().close();
     }
 
     pub(super) fn set_state(&self, state: State) {

@@ -94,6 +94,11 @@ impl Subscription {
         self.stream.id
     }
 
+    /// Reason why the stream has ended, if there is one to be told.
+    pub fn end_reason(&self) -> Option<&'static str> {
+        self.stream.end_reason.get().copied()
+    }
+
     /// Number of frames that it was too slow to take.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped_frames

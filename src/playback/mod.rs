@@ -27,8 +27,7 @@ use peercam_proto::{
     viewer::ViewerId,
 };
 use peercam_task::boundary::{self, Guarded, Part};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     early_commands::{EarlyCommands, Key},
@@ -74,7 +73,8 @@ struct PlayerHandle {
     number: u64,
     window: Range<i64>,
     orders: mpsc::Sender<PlayerCommand>,
-    replaced: CancellationToken,
+    /// Reason why it has to end.
+    ends: watch::Sender<Option<&'static str>>,
 }
 
 /// Outcome of giving a command.
@@ -139,7 +139,7 @@ impl PlaybackSessions {
         }
         let (orders, waiting_orders) = mpsc::channel(WAITING_ORDERS);
         let (sender, items) = mpsc::channel(WAITING_FRAMES);
-        let replaced = CancellationToken::new();
+        let (ends, ended) = watch::channel(None);
         let key = (viewer.clone(), channel);
         let number = {
             let mut table = self.table();
@@ -158,14 +158,15 @@ impl PlaybackSessions {
                 number,
                 window,
                 orders,
-                replaced: replaced.clone(),
+                ends,
             };
             if let Some(before) = table.players.insert(key.clone(), remote) {
-                before.replaced.cancel();
+                let reason = "this viewer has asked for another playback of this channel";
+                before.ends.send_replace(Some(reason));
             }
             number
         };
-        let player = Player::new(source, start, self.clock, sender, waiting_orders, replaced);
+        let player = Player::new(source, start, self.clock, sender, waiting_orders, ended);
         Ok(Playback {
             items,
             _player: boundary::spawn(Part::Player, format!("channel {channel}"), player.run()),
@@ -237,6 +238,15 @@ impl PlaybackSessions {
             Ok(CommandOutcome::Kept)
         } else {
             Err(not_played())
+        }
+    }
+
+    /// Ends the playbacks of a channel, with this reason.
+    pub fn end_channel(&self, channel: ChannelId, reason: &'static str) {
+        for ((_, of), player) in &self.table().players {
+            if *of == channel {
+                player.ends.send_replace(Some(reason));
+            }
         }
     }
 

@@ -14,8 +14,7 @@ use peercam_proto::{
     media::{Delivery, MediaTime},
     playhead::{Pace, Playhead},
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Item,
@@ -43,7 +42,8 @@ pub(super) struct Player {
     clock: Clock,
     items: mpsc::Sender<Item>,
     orders: mpsc::Receiver<PlayerCommand>,
-    replaced: CancellationToken,
+    /// Reason why it has to end.
+    ends: watch::Receiver<Option<&'static str>>,
     /// The next frame.
     next: Option<PositionedFrame>,
     /// Number of key frames up to the next one that is sent, at the pace of every n-th.
@@ -59,7 +59,7 @@ impl Player {
         clock: Clock,
         items: mpsc::Sender<Item>,
         orders: mpsc::Receiver<PlayerCommand>,
-        replaced: CancellationToken,
+        ends: watch::Receiver<Option<&'static str>>,
     ) -> Self {
         Self {
             source,
@@ -67,7 +67,7 @@ impl Player {
             clock,
             items,
             orders,
-            replaced,
+            ends,
             next: None,
             steps: 1,
             has_ended: false,
@@ -130,9 +130,7 @@ impl Player {
             tokio::select! {
                 // Whoever is replaced gets no orders any more either.
                 biased;
-                () = self.replaced.cancelled() => {
-                    return Ok(Some("this viewer has asked for another playback of this channel"));
-                }
+                Some(reason) = end_of(&mut self.ends) => return Ok(Some(reason)),
                 order = self.orders.recv() => match order {
                     Some(order) => self.follow(order).await?,
                     None => return Ok(Some("the device is shutting down")),
@@ -326,6 +324,13 @@ fn composition(head: &Playhead, micros: i32) -> i32 {
         Pace::Keys { .. } | Pace::Back { .. } => 0,
     };
     i32::try_from(scaled / 1000).unwrap_or(0)
+}
+
+/// Reason to end, once there is one.
+async fn end_of(ends: &mut watch::Receiver<Option<&'static str>>) -> Option<&'static str> {
+    let reason = ends.wait_for(Option::is_some).await;
+    // A table that was emptied ends the orders too.
+    reason.ok().and_then(|reason| *reason)
 }
 
 impl Drop for Player {

@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use peercam_hal::{HalError, Storage};
 use peercam_proto::media::{ChannelId, Content};
+use tokio::sync::watch;
 
 use super::{
     catalog::{Catalog, Entry, Key, State},
@@ -86,7 +87,7 @@ const MOST_DELETED_FOR_FULL: usize = 2;
 pub struct CardWriter {
     pub(super) disk: Box<dyn Disk>,
     pub(super) catalog: Catalog,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     channels: ChannelRegistry,
     open: BTreeMap<ChannelId, Growing>,
     now_millis: Option<i64>,
@@ -110,12 +111,22 @@ impl CardWriter {
         Self {
             disk,
             catalog,
-            limits,
+            // They stay as they are, unless others are followed.
+            limits: watch::channel(limits).1,
             channels,
             open: BTreeMap::new(),
             now_millis: None,
             metrics,
         }
+    }
+
+    /// Goes by bounds that may change.
+    pub(super) fn following(self, limits: watch::Receiver<Limits>) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.borrow()
     }
 
     /// Looks at the card: lists what is whole, mends what a power cut left. `Ready` if it can be
@@ -242,7 +253,7 @@ impl CardWriter {
     fn write(&mut self, channel: ChannelId, write: &FragmentWrite) -> Result<bool, Failure> {
         let is_key = write.fragment.is_key;
         let goes_on = self.open.get(&channel).is_some_and(|open| {
-            let is_large = open.entry.size >= self.limits.largest_file();
+            let is_large = open.entry.size >= self.limits().largest_file();
             !(write.begins || is_key && is_large) && open.takes(&write.fragment)
         });
         if !goes_on && !is_key {
@@ -398,22 +409,29 @@ impl CardWriter {
 
     /// Deletes the oldest until there is room for so many bytes.
     fn make_room(&mut self, bytes: u64) -> Result<(), Failure> {
+        let limits = self.limits();
+        let (mut fits, mut has_room) = (false, false);
         for _ in 0..MOST_DELETED {
-            let is_small_enough = self.catalog.bytes() + bytes <= self.limits.max_size
-                && self.catalog.count() < self.catalog.most();
+            fits = self.catalog.bytes() + bytes <= limits.max_size;
             let free = self.disk.free(self.catalog.root())?;
             self.catalog.note_free(free);
-            if is_small_enough && free >= self.limits.min_free + bytes {
+            has_room =
+                self.catalog.count() < self.catalog.most() && free >= limits.min_free + bytes;
+            if fits && has_room {
                 return Ok(());
             }
             self.delete_oldest()?;
+        }
+        // A bound that was lowered is reached with what is written next, and nothing is lost for it.
+        if !fits && has_room {
+            return Ok(());
         }
         Err(Failure::NoRoom)
     }
 
     /// Deletes what is older than it may be. What has no date of its own does not age.
     pub fn forget_old(&mut self) {
-        let (Some(now), Some(age)) = (self.now_millis, self.limits.max_age) else {
+        let (Some(now), Some(age)) = (self.now_millis, self.limits().max_age) else {
             return;
         };
         let oldest_kept = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));

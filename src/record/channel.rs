@@ -3,11 +3,11 @@
 //! Keeps: nothing is written that depends on what was lost; no frame waits here for the card; the
 //! channel's file is closed when its stream ends. Files belong to `card_writer`.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use peercam_hal::{Snapshot, clock::Clock};
 use peercam_proto::media::{ChannelId, Delivery, MediaTime, Quality, StreamId};
-use peercam_task::boundary::{Panicked, Part, contain};
+use peercam_task::boundary::{Panicked, Part, contain, restarting};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -45,18 +45,27 @@ struct Detected {
 /// The kind of what is recorded without an event.
 const TIMED: u32 = 0;
 
+/// Settings by which a channel is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChannelSettings {
+    pub(super) mode: Mode,
+    pub(super) quality: Quality,
+    pub(super) cut: SegmentPolicy,
+    /// Length of an event that does not say.
+    pub(super) event_length: Duration,
+    /// Set if a still is kept with each recording.
+    pub(super) has_stills: bool,
+}
+
 /// Takes a channel's frames to the card.
 #[derive(Clone)]
 pub(super) struct ChannelRecorder {
     pub(super) channel: ChannelId,
-    pub(super) quality: Quality,
-    pub(super) mode: Mode,
+    pub(super) settings: ChannelSettings,
+    /// Bytes of a fragment.
+    pub(super) largest: usize,
     pub(super) channels: ChannelRegistry,
-    /// Set if a still is kept with each recording.
-    pub(super) has_stills: bool,
     pub(super) events: Events,
-    /// Length of an event that does not say.
-    pub(super) event_length: Duration,
     pub(super) hub: Hub,
     pub(super) clock: Clock,
     pub(super) catalog: Catalog,
@@ -77,14 +86,46 @@ struct Progress {
 }
 
 impl ChannelRecorder {
+    /// Records as the settings say, also when these change, until it is told to stop or the channel
+    /// is no more, whatever panics.
+    pub(super) async fn keep(mut self, mut settings: watch::Receiver<ChannelSettings>) {
+        let end = self.stop.clone();
+        loop {
+            self.settings = *settings.borrow_and_update();
+            self.stop = end.child_token();
+            let mut recording = pin!(self.keep_recording());
+            let is_changed = tokio::select! {
+                () = &mut recording => return,
+                changed = settings.changed() => changed.is_ok(),
+            };
+            // In order: the file that it has begun is whole before another one begins.
+            self.stop.cancel();
+            recording.await;
+            if !is_changed {
+                return;
+            }
+        }
+    }
+
+    /// Records until it is told to stop, whatever panics.
+    async fn keep_recording(&self) {
+        let (part, stop) = (Part::Recorder, &self.stop);
+        if self.settings.mode == Mode::Off {
+            return stop.cancelled().await;
+        }
+        let name = format!("channel {}", self.channel);
+        restarting(part, name, stop, || self.clone().run()).await;
+    }
+
     /// Records until it is told to stop, and ends its file then.
-    pub(super) async fn run(self, cut: SegmentPolicy, largest: usize) {
+    async fn run(self) {
+        let largest = self.largest;
         let (sender, detected) = watch::channel(None);
         let progress = Progress {
             detected,
             interleaver: Interleaver::new(largest / 3),
             fragmenter: Fragmenter::new(largest),
-            segmenter: Segmenter::new(cut),
+            segmenter: Segmenter::new(self.settings.cut),
             guess: None,
             stills: JoinSet::new(),
         };
@@ -116,7 +157,7 @@ impl ChannelRecorder {
                 continue;
             };
             if channel == self.channel {
-                let length = length.unwrap_or(self.event_length);
+                let length = length.unwrap_or(self.settings.event_length);
                 let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
                 let until = record.at.plus_micros(micros);
                 detected.send_replace(Some(Detected { kind, until }));
@@ -135,7 +176,7 @@ impl ChannelRecorder {
         while !self.stop.is_cancelled() {
             let stream = StreamId {
                 channel: self.channel,
-                quality: self.quality,
+                quality: self.settings.quality,
             };
             let subscribed = tokio::select! {
                 subscribed = self.hub.record(stream) => subscribed,
@@ -285,16 +326,15 @@ impl ChannelRecorder {
 
     /// Still camera of which a still is kept with each recording.
     fn snapshot(&self) -> Option<Arc<dyn Snapshot>> {
-        let entry = self
-            .channels
-            .get(self.channel)
-            .filter(|_| self.has_stills)?;
-        entry.capabilities.snapshot.clone()
+        let entry = self.channels.get(self.channel)?;
+        let snapshot = entry.capabilities.snapshot.clone();
+        snapshot.filter(|_| self.settings.has_stills)
     }
 
     /// Selection for a fragment that starts here: an event has all that it touches.
     fn wanted(&self, start: MediaTime, detected: Option<Detected>) -> Wanted {
-        match (detected.filter(|event| event.until > start), self.mode) {
+        let detected = detected.filter(|event| event.until > start);
+        match (detected, self.settings.mode) {
             (Some(event), _) => Wanted::Kind(event.kind),
             (None, Mode::Always) => Wanted::Kind(TIMED),
             (None, Mode::Event | Mode::Off) => Wanted::Nothing,

@@ -30,7 +30,7 @@ impl RecordingControl for Recorder {
     }
 
     fn mode(&self, channel: ChannelId) -> Mode {
-        self.modes.get(&channel).copied().unwrap_or(Mode::Off)
+        self.mode_of(channel)
     }
 
     fn erase(&self) -> BoxFuture<'_, bool> {

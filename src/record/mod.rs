@@ -49,12 +49,16 @@ use peercam_proto::media::{ChannelId, Quality};
 use peercam_task::boundary::{Guarded, Part, restarting};
 pub use reader::player_memory;
 pub use segmenter::{Date, FragmentWrite, SegmentPolicy, Segmenter, Wanted};
-use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     card_calls::{CardCalls, Watched},
-    channel::ChannelRecorder,
+    channel::{ChannelRecorder, ChannelSettings},
     disk::{Disk, Root, SystemDisk},
     index::ChannelIndex,
     readers::Readers,
@@ -116,23 +120,19 @@ const FINISH: Duration = Duration::from_millis(3500);
 pub struct Recorder {
     catalog: Catalog,
     readers: Readers,
-    modes: BTreeMap<ChannelId, Mode>,
+    limits: watch::Sender<Limits>,
     stop: CancellationToken,
     /// Owns the channels' tasks and the thread, until they were waited for.
     running: Guarded<Option<Running>>,
 }
 
 struct Running {
-    queue: Queue,
+    /// Recorder of a channel, as all of them begin.
+    template: ChannelRecorder,
+    /// Settings of each channel, which its task follows.
+    channels: BTreeMap<ChannelId, watch::Sender<ChannelSettings>>,
     tasks: JoinSet<()>,
     ended: oneshot::Receiver<()>,
-}
-
-/// Records a channel until it is told to stop, whatever panics.
-async fn keep_recording(recorder: ChannelRecorder, cut: SegmentPolicy, fragment: usize) {
-    let (part, stop) = (Part::Recorder, recorder.stop.clone());
-    let name = format!("channel {}", recorder.channel);
-    restarting(part, name, &stop, || recorder.clone().run(cut, fragment)).await;
 }
 
 impl Recorder {
@@ -175,6 +175,8 @@ impl Recorder {
             channels.clone(),
             metrics.clone(),
         );
+        let (limits, followed) = watch::channel(config.limits);
+        let store = store.following(followed);
         let (queue, ended) = Queue::start(store, clock, config.memory, metrics)?;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -195,34 +197,73 @@ impl Recorder {
             )
             .await;
         });
-        for (&channel, &mode) in modes.iter().filter(|(_, mode)| **mode != Mode::Off) {
-            let recorder = ChannelRecorder {
-                channel,
-                quality: config.quality,
-                mode,
-                channels: channels.clone(),
-                has_stills: config.snapshots,
-                events: events.clone(),
-                event_length: config.event_length,
-                hub: hub.clone(),
-                clock,
-                catalog: catalog.clone(),
-                queue: queue.clone(),
-                stop: stop.clone(),
-            };
-            tasks.spawn(keep_recording(recorder, config.cut, config.fragment));
-        }
-        Ok(Self {
+        let template = ChannelRecorder {
+            channel: ChannelId::default(),
+            settings: settings(config, Mode::Off),
+            largest: config.fragment,
+            channels,
+            events,
+            hub,
+            clock,
+            catalog: catalog.clone(),
+            queue,
+            stop: stop.clone(),
+        };
+        let recorder = Self {
             readers: Readers::new(catalog.clone(), calls, config.largest),
             catalog,
-            modes,
+            limits,
             stop,
             running: Guarded::whole(Some(Running {
-                queue,
+                template,
+                channels: BTreeMap::new(),
                 tasks,
                 ended,
             })),
-        })
+        };
+        recorder.configure(config, &modes);
+        Ok(recorder)
+    }
+
+    /// Goes on with other settings: those of `config` that are not of the card and of its files, and
+    /// these channels. A channel whose settings have changed goes on in a new file.
+    pub fn configure(&self, config: &Config, modes: &BTreeMap<ChannelId, Mode>) {
+        self.limits.send_replace(config.limits);
+        let mut running = self.running.lock();
+        let Some(Running {
+            template,
+            channels,
+            tasks,
+            ..
+        }) = running.as_mut()
+        else {
+            return;
+        };
+        template.queue.set_most(config.memory);
+        while tasks.try_join_next().is_some() {}
+        channels.retain(|channel, _| modes.contains_key(channel));
+        for (&channel, &mode) in modes {
+            let settings = settings(config, mode);
+            let Some(known) = channels.get(&channel) else {
+                let (sender, followed) = watch::channel(settings);
+                let recorder = ChannelRecorder {
+                    channel,
+                    ..template.clone()
+                };
+                tasks.spawn(recorder.keep(followed));
+                channels.insert(channel, sender);
+                continue;
+            };
+            known.send_if_modified(|known| std::mem::replace(known, settings) != settings);
+        }
+    }
+
+    /// Selection of what is recorded of a channel.
+    fn mode_of(&self, channel: ChannelId) -> Mode {
+        let running = self.running.lock();
+        let channels = running.as_ref().map(|running| &running.channels);
+        let settings = channels.and_then(|channels| channels.get(&channel));
+        settings.map_or(Mode::Off, |settings| settings.borrow().mode)
     }
 
     /// Recordings of a channel.
@@ -241,7 +282,9 @@ impl Recorder {
     pub async fn erase_all(&self) -> bool {
         let replied = {
             let running = self.running.lock();
-            running.as_ref().map(|running| running.queue.erase())
+            running
+                .as_ref()
+                .map(|running| running.template.queue.erase())
         };
         let Some(replied) = replied else {
             return false;
@@ -259,14 +302,15 @@ impl Recorder {
         self.stop.cancel();
         let running = self.running.lock().take();
         let Some(Running {
-            queue,
+            template,
             mut tasks,
             ended,
+            ..
         }) = running
         else {
             return;
         };
-        drop(queue);
+        drop(template);
         let all = async {
             while tasks.join_next().await.is_some() {}
             // With the tasks the last handles of the queue are gone.
@@ -279,6 +323,16 @@ impl Recorder {
                 tracing::error!("the card did not take in time what was recorded last; it is lost");
             }
         }
+    }
+}
+
+fn settings(config: &Config, mode: Mode) -> ChannelSettings {
+    ChannelSettings {
+        mode,
+        quality: config.quality,
+        cut: config.cut,
+        event_length: config.event_length,
+        has_stills: config.snapshots,
     }
 }
 

@@ -48,7 +48,7 @@ enum WriterTask {
 pub(super) struct Queue {
     jobs: SyncSender<WriterTask>,
     waiting: Arc<AtomicUsize>,
-    most: usize,
+    most: Arc<AtomicUsize>,
     metrics: Metrics,
 }
 
@@ -69,7 +69,7 @@ impl Queue {
         let queue = Self {
             jobs,
             waiting: Arc::clone(&waiting),
-            most,
+            most: Arc::new(AtomicUsize::new(most)),
             metrics: metrics.clone(),
         };
         let writer = Writer {
@@ -91,13 +91,18 @@ impl Queue {
     pub(super) fn push(&self, job: WriteJob) -> bool {
         let weight = weight_of(&job);
         let before = self.waiting.fetch_add(weight, Ordering::AcqRel);
-        let is_full = before > 0 && before + weight > self.most;
+        let is_full = before > 0 && before + weight > self.most.load(Ordering::Relaxed);
         let is_taken = !is_full && self.jobs.try_send(WriterTask::WriteJob(job)).is_ok();
         if !is_taken {
             self.waiting.fetch_sub(weight, Ordering::AcqRel);
             self.metrics.lost_slow.inc();
         }
         is_taken
+    }
+
+    /// Changes the bytes that may wait. What waits already is written.
+    pub(super) fn set_most(&self, bytes: usize) {
+        self.most.store(bytes, Ordering::Relaxed);
     }
 
     /// Has all recordings deleted; what comes tells whether that was done. Nothing comes if there

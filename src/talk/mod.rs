@@ -34,6 +34,7 @@ use peercam_proto::{
     viewer::ViewerId,
 };
 use peercam_task::boundary::{self, Guarded};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -105,7 +106,7 @@ pub struct Speakers {
 
 struct Inner {
     clock: Clock,
-    config: Config,
+    config: watch::Sender<Config>,
     channels: ChannelRegistry,
     closed: AtomicBool,
     metrics: Metrics,
@@ -156,7 +157,7 @@ impl Speakers {
         Self {
             inner: Arc::new(Inner {
                 clock,
-                config,
+                config: watch::Sender::new(config),
                 channels,
                 closed: AtomicBool::new(false),
                 metrics,
@@ -266,6 +267,16 @@ impl Speakers {
         }
     }
 
+    /// Has talks that begin from now on go by another configuration.
+    pub fn set_config(&self, config: Config) {
+        self.inner.config.send_replace(config);
+    }
+
+    /// Ends the talk at a channel whose speaker has been replaced or taken away.
+    pub fn end_channel(&self, entry: &ChannelEntry, reason: &'static str) {
+        entry.state::<SpeakerPlace>().permits.end_all(reason);
+    }
+
     /// Ends every talk, and lets nobody talk any more.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::SeqCst);
@@ -297,7 +308,7 @@ impl Inner {
         let speaks = |entry: &&Arc<ChannelEntry>| entry.capabilities.talkback.is_some();
         let speakers = channels.values().filter(speaks).count();
         // A piece at least, or nothing would be read.
-        (self.config.ahead / speakers.max(1)).max(1)
+        (self.config.borrow().ahead / speakers.max(1)).max(1)
     }
 }
 

@@ -202,7 +202,7 @@ enum End {
 impl<'a> Talk<'a> {
     fn new(turn: &'a SpeakerLease, declared: Declared, pace: Pace) -> Self {
         turn.inner.metrics.talkers.inc();
-        let config = &turn.inner.config;
+        let config = *turn.inner.config.borrow();
         let bound = i64::try_from(config.jitter.as_micros()).unwrap_or(i64::MAX);
         Self {
             turn,
@@ -248,7 +248,7 @@ impl<'a> Talk<'a> {
         let clock = self.turn.inner.clock;
         let Config {
             idle, tail, alone, ..
-        } = self.turn.inner.config;
+        } = *self.turn.inner.config.borrow();
         let mut ahead = Ahead::new(body, self.turn.inner.ahead());
         let mut last_sound = clock.now();
         let (mut tail_ends, mut alone_ends) = (None, None);

@@ -64,6 +64,7 @@ mod probe;
 mod process;
 #[cfg(feature = "record")]
 mod recording;
+mod reload;
 #[cfg(all(feature = "client", feature = "p2p"))]
 mod resume;
 #[cfg(feature = "rtsp")]

@@ -165,6 +165,21 @@ impl Daemon {
         self.child.stderr.take().expect("piped")
     }
 
+    /// Waits until it has logged this so often.
+    pub(crate) fn logs_times(&self, text: &str, times: usize) {
+        let began = std::time::Instant::now();
+        while self.log().matches(text).count() < times {
+            assert!(began.elapsed() < HANG, "{text:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Threads of its process.
+    pub(crate) fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.expect("/proc").count()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);

@@ -119,7 +119,9 @@ impl Channel {
     /// Returns whether this firmware delivers it.
     pub(super) fn is_of(&self, firmware: &FirmwareHandle) -> bool {
         let owner = &self.state().firmware;
-        owner.as_ref().is_some_and(|owner| owner.number == firmware.number)
+        owner
+            .as_ref()
+            .is_some_and(|owner| owner.number == firmware.number)
     }
 
     /// Takes the channel from a firmware that has gone.

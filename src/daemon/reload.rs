@@ -1,0 +1,300 @@
+//! The configuration, read again while the daemon serves.
+//!
+//! Keeps: a reload is done as a whole or not at all. All that can fail is made first: the file is
+//! read, what changed is weighed against the memory that was given out, and each new camera is
+//! made. Then everything is put in its place without a pause in which somebody else could do
+//! something. Rules of keys are in `config::Change`; what belonged to a camera that goes is ended by
+//! `Device::replace`.
+
+use std::{path::Path, sync::Arc};
+
+use peercam_hal::clock::Clock;
+use peercam_proto::origin_policy::Allowed;
+use peercam_task::boundary::{self, Part};
+use serde::Serialize;
+use tokio::sync::{Mutex, watch};
+
+#[cfg(feature = "record")]
+use super::record;
+use super::{
+    StartError,
+    cameras::{CameraFactory, Cameras, fitted},
+    shares::allowed,
+    user::{Programs, custom_commands},
+};
+#[cfg(feature = "record")]
+use crate::record::Recorder;
+use crate::{
+    budget::{Budget, TooLittleMemory},
+    channels::{ChannelEntry, ChannelMap},
+    config::{Change, Channel, Config, ConfigError},
+    device::Replacement,
+    events::Event,
+    http::App,
+    talk,
+};
+
+/// Reads the configuration again. Cheap to clone.
+#[derive(Clone)]
+pub struct Reloader {
+    inner: Arc<Inner>,
+}
+
+/// Outcome of a reload, each a sentence without an end, such as `channel 1 (front door): source`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReloadReport {
+    /// What is in force from now on.
+    pub applied: Vec<String>,
+    /// What has changed and needs a restart; until then it stays as it was.
+    pub restart: Vec<String>,
+}
+
+/// Reason why a reload has changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The daemon runs without a file.
+    #[error("there is nothing to read again: this daemon was started without a configuration file")]
+    NoFile,
+    /// The file cannot be read, or has mistakes.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The channels need more memory than was given out at the start.
+    #[error("{0}. A restart gives memory out anew")]
+    Memory(TooLittleMemory),
+    /// A camera cannot be made.
+    #[error(transparent)]
+    Camera(#[from] StartError),
+    /// The daemon ends.
+    #[error("the device is shutting down")]
+    ShuttingDown,
+    /// A fault of the daemon, of which the log says more.
+    #[error("reading the configuration failed by a fault of the daemon")]
+    Failed,
+}
+
+/// What follows the configuration.
+pub(super) struct ReloaderParts {
+    pub(super) app: Arc<App>,
+    /// The budget of the start.
+    pub(super) budget: Budget,
+    /// What makes cameras; `None`: the program around the daemon did.
+    pub(super) factory: Option<CameraFactory>,
+    /// Origins of each listener.
+    pub(super) origins: Vec<watch::Sender<Arc<Allowed>>>,
+    /// Programs that do commands, which are looked for.
+    pub(super) programs: watch::Sender<Arc<Programs>>,
+    #[cfg(feature = "record")]
+    pub(super) recorder: Option<Arc<Recorder>>,
+}
+
+struct Inner {
+    parts: ReloaderParts,
+    /// Held for as long as a reload takes: there is one at a time.
+    in_force: Mutex<InForce>,
+}
+
+/// Configuration in force, and its cameras.
+#[derive(Clone)]
+struct InForce {
+    config: Config,
+    cameras: Cameras,
+}
+
+/// All that a reload needs, made.
+struct Prepared {
+    change: Change,
+    budget: Budget,
+    cameras: Cameras,
+    channels: ChannelMap,
+}
+
+impl Reloader {
+    pub(super) fn new(parts: ReloaderParts, config: Config, cameras: Cameras) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                in_force: Mutex::new(InForce { config, cameras }),
+            }),
+        }
+    }
+
+    /// Reads the configuration again from the file that it came from, and applies what can be applied
+    /// while the daemon runs. What came of it is in the log too. Dropped before it is done, it has
+    /// changed nothing.
+    ///
+    /// # Errors
+    /// [`ReloadError`]: nothing has changed.
+    pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
+        let reloaded = self.read().await;
+        match &reloaded {
+            Ok(report) => report.log(),
+            Err(error @ ReloadError::NoFile) => tracing::info!("{error}"),
+            Err(error) => {
+                tracing::error!(
+                    "the configuration was not read again, nothing has changed: {error}"
+                );
+            }
+        }
+        reloaded
+    }
+
+    async fn read(&self) -> Result<ReloadReport, ReloadError> {
+        let mut in_force = self.inner.in_force.lock().await;
+        let file = in_force.config.file.clone().ok_or(ReloadError::NoFile)?;
+        let (inner, before) = (Arc::clone(&self.inner), in_force.clone());
+        // Files are read, and sockets are made.
+        let prepare = move || inner.prepare(&before, &file);
+        let prepared = boundary::blocking(Part::Service, "reload", prepare).await;
+        let prepared = prepared.map_err(|_| ReloadError::Failed)??;
+        if self.inner.is_closed() {
+            return Err(ReloadError::ShuttingDown);
+        }
+        Ok(self.inner.apply(prepared, &mut in_force))
+    }
+}
+
+impl ReloadReport {
+    fn log(&self) {
+        if self.applied.is_empty() && self.restart.is_empty() {
+            tracing::info!("the configuration was read again, and has not changed");
+        }
+        for what in &self.applied {
+            tracing::info!("changed by the configuration: {what}");
+        }
+        for what in &self.restart {
+            tracing::warn!("changed in the configuration, and needs a restart: {what}");
+        }
+    }
+}
+
+impl Inner {
+    fn is_closed(&self) -> bool {
+        self.parts.app.device.hub().is_closed()
+    }
+
+    /// Makes all that is new. Blocks.
+    fn prepare(&self, before: &InForce, file: &Path) -> Result<Prepared, ReloadError> {
+        if self.is_closed() {
+            return Err(ReloadError::ShuttingDown);
+        }
+        let config = Config::load(file)?;
+        if let Some(doubt) = config.exposed_secret(file) {
+            tracing::warn!("{doubt}");
+        }
+        let change = before.config.change(config, self.parts.factory.is_none());
+        let budget = self.parts.budget.with_channels(&change.config);
+        let budget = budget.map_err(ReloadError::Memory)?;
+        let made = self.make(&change, before);
+        if made.is_err()
+            && let Some(factory) = &self.parts.factory
+        {
+            factory.discard();
+        }
+        let (cameras, channels) = made?;
+        Ok(Prepared {
+            change,
+            budget,
+            cameras,
+            channels,
+        })
+    }
+
+    /// Cameras and channels of the new configuration: those that have not changed are the same.
+    fn make(&self, change: &Change, before: &InForce) -> Result<(Cameras, ChannelMap), StartError> {
+        let known = self.parts.app.device.channels().all();
+        let (mut cameras, mut channels) = (Cameras::new(), ChannelMap::new());
+        for channel in &change.config.channels {
+            let camera = match before.camera_of(channel) {
+                Some(camera) => camera,
+                None => self.camera(channel)?,
+            };
+            cameras.insert(channel.id, camera);
+        }
+        for channel in &change.config.channels {
+            let (id, name) = (channel.id, channel.name.clone());
+            let is_other = change.cameras.contains(&id) || change.speakers.contains(&id);
+            let entry = match known.get(&id) {
+                None => Arc::new(ChannelEntry::new(id, name, fitted(channel, &cameras)?)),
+                Some(entry) if is_other => {
+                    let entry = entry.with_camera(fitted(channel, &cameras)?);
+                    Arc::new(entry.renamed(name))
+                }
+                Some(entry) if entry.name != name => Arc::new(entry.renamed(name)),
+                Some(entry) => Arc::clone(entry),
+            };
+            channels.insert(id, entry);
+        }
+        Ok((cameras, channels))
+    }
+
+    fn camera(&self, channel: &Channel) -> Result<Arc<dyn peercam_hal::Camera>, StartError> {
+        let factory = self.parts.factory.as_ref();
+        let factory = factory.ok_or(StartError::NoOwnCamera(channel.id))?;
+        factory.camera(self.clock(), channel)
+    }
+
+    fn clock(&self) -> Clock {
+        self.parts.app.clock
+    }
+
+    /// Puts everything in its place.
+    fn apply(&self, prepared: Prepared, in_force: &mut InForce) -> ReloadReport {
+        let Prepared {
+            change,
+            budget,
+            cameras,
+            channels,
+        } = prepared;
+        let Change {
+            config,
+            applied,
+            restart,
+            cameras: replaced,
+            speakers,
+        } = change;
+        // What is known of programs that are the same is kept.
+        let is_other = config.user != in_force.config.user;
+        let commands = is_other.then(|| {
+            let (commands, programs) = custom_commands(&config.user);
+            self.parts.programs.send_replace(Arc::new(programs));
+            commands
+        });
+        let device = &self.parts.app.device;
+        device.replace(Replacement {
+            channels,
+            cameras: replaced,
+            speakers,
+            live_memory: budget.live,
+            talk: talk::Config {
+                ahead: budget.talk_ahead,
+                ..config.talk
+            },
+            call_ring: config.call_ring,
+            commands,
+        });
+        #[cfg(feature = "record")]
+        if let Some(recorder) = &self.parts.recorder {
+            record::reconfigure(recorder, &config, &budget, &device.channels().all());
+        }
+        for (origins, listener) in self.parts.origins.iter().zip(&config.listen) {
+            origins.send_replace(allowed(&listener.access));
+        }
+        if let Some(factory) = &self.parts.factory {
+            factory.begin();
+        }
+        if !applied.is_empty() {
+            device.events().publish(Event::Reloaded);
+        }
+        *in_force = InForce { config, cameras };
+        ReloadReport { applied, restart }
+    }
+}
+
+impl InForce {
+    /// The camera that a channel has already, if its source is the same.
+    fn camera_of(&self, channel: &Channel) -> Option<Arc<dyn peercam_hal::Camera>> {
+        let mut known = self.config.channels.iter();
+        known.find(|known| known.id == channel.id && known.source == channel.source)?;
+        self.cameras.get(&channel.id).cloned()
+    }
+}
