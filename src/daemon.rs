@@ -30,9 +30,11 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use self::{assembly::Assembly, cameras::CameraFactory, part::Parts, registry::registry};
+pub use crate::config::ReloadReport;
+
 pub use self::{
     error::StartError,
-    reload::{ReloadError, ReloadReport, Reloader},
+    reload::{ReloadError, Reloader},
 };
 use crate::{
     access::{DataDir, Lock, SecretStore},
@@ -154,11 +156,12 @@ impl Daemon {
         let Self {
             parts,
             app,
+            reloader,
             _panics,
             _lock,
             ..
         } = self;
-        parts.run(app, stop).await;
+        parts.run(app, reloader, stop).await;
     }
 }
 

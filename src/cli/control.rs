@@ -49,6 +49,20 @@ pub struct EventsOptions {
     json: bool,
 }
 
+/// Options of `peercam reload`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(after_help = "\
+Examples:
+  After the file was changed:
+    peercam reload -c camera.toml
+  For programs:
+    peercam reload -c camera.toml --json")]
+pub struct ReloadOptions {
+    /// Prints the report as JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
 /// Options of `peercam log`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(after_help = "\
@@ -66,6 +80,15 @@ impl StatusOptions {
     pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
         let client = client(path, self.json)?;
         let asked = run(async { Ok(client.ask(Method::GET, "/status", "").await?) });
+        let text = asked.map_err(|error| advised(error, path))?;
+        print(&shown(&text, self.json)).map(|_| ())
+    }
+}
+
+impl ReloadOptions {
+    pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
+        let client = client(path, self.json)?;
+        let asked = run(async { Ok(client.ask(Method::POST, "/reload", "").await?) });
         let text = asked.map_err(|error| advised(error, path))?;
         print(&shown(&text, self.json)).map(|_| ())
     }

@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Camera",
         &[
-            "run", "check", "status", "events", "log", "doctor", "probe", "record",
+            "run", "check", "reload", "status", "events", "log", "doctor", "probe", "record",
         ],
     ),
     ("Access", &["pair", "revoke", "mint-key"]),

@@ -25,7 +25,7 @@ mod viewer;
 
 #[cfg(feature = "completions")]
 pub use completions::CompletionsOptions;
-pub use control::{EventsOptions, LogOptions, StatusOptions};
+pub use control::{EventsOptions, LogOptions, ReloadOptions, StatusOptions};
 use device::Device;
 pub use doctor::DoctorOptions;
 pub use error::CliError;
@@ -100,6 +100,10 @@ Examples:
     ///
     /// Events are viewers that come and go, cameras, the SD card and calls.
     Events(EventsOptions),
+    /// Has the running daemon read its configuration again
+    ///
+    /// It prints what was applied, and what needs a restart. A file with a mistake changes nothing.
+    Reload(ReloadOptions),
     /// Shows or changes the log level of the running daemon
     ///
     /// The new level holds until the daemon ends.
@@ -226,6 +230,7 @@ impl Command {
             Self::Run(_) | Self::Check(_) => Ok(()),
             Self::Status(options) => options.perform(path),
             Self::Events(options) => options.perform(path),
+            Self::Reload(options) => options.perform(path),
             Self::Log(options) => options.perform(path),
             Self::Pair(options) => options.perform(&Device::load(path)?),
             Self::Revoke(options) => options.perform(&Device::load(path)?),

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     mem::take,
     path::PathBuf,
 };
@@ -13,6 +14,7 @@ use std::{
 use peercam_hal::socket;
 use peercam_net::Timeouts;
 use peercam_proto::media::ChannelId;
+use serde::Serialize;
 
 #[cfg(feature = "p2p")]
 use super::P2p;
@@ -35,6 +37,31 @@ pub struct Change {
     pub cameras: BTreeSet<ChannelId>,
     /// Channels whose camera is the same, with another speaker.
     pub speakers: BTreeSet<ChannelId>,
+}
+
+/// Outcome of a reload, each a sentence without an end, such as `channel 1 (front door): source`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReloadReport {
+    /// What is in force from now on.
+    pub applied: Vec<String>,
+    /// What has changed and needs a restart; until then it stays as it was.
+    pub restart: Vec<String>,
+}
+
+impl fmt::Display for ReloadReport {
+    /// A line for each, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.applied.is_empty() && self.restart.is_empty() {
+            return writeln!(f, "the configuration has not changed");
+        }
+        for what in &self.applied {
+            writeln!(f, "applied: {what}")?;
+        }
+        for what in &self.restart {
+            writeln!(f, "needs a restart: {what}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Config {

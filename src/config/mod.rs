@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-pub use change::Change;
+pub use change::{Change, ReloadReport};
 pub use channel::{Channel, Speaker};
 pub use device::Device;
 pub use error::ConfigError;

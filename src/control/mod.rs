@@ -19,7 +19,7 @@ mod status;
 
 pub use client::{Client, ControlError};
 pub use events::Followers;
-pub use router::Control;
+pub use router::{Control, Reload};
 pub use server::serve;
 pub use status::Status;
 

@@ -1,11 +1,12 @@
 //! Routes of the control socket, and what answers them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::body::Incoming;
+use peercam_hal::BoxFuture;
 use peercam_proto::{
     credential::RelayToken,
     error::{Error, ErrorKind},
@@ -13,6 +14,7 @@ use peercam_proto::{
     refusal::check_method,
     text::Json,
 };
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,7 @@ use super::{
 use crate::{
     access::{Authority, SecretStore},
     budget::Budget,
+    config::ReloadReport,
     http::App,
     log::levels::{self, Levels},
     reach::Reachability,
@@ -32,6 +35,8 @@ use crate::{
 pub struct Control {
     /// Services that requests of viewers reach.
     pub app: Arc<App>,
+    /// What reads the configuration again.
+    pub reloader: Arc<dyn Reload>,
     /// The authority over who is let in.
     pub authority: Arc<Authority>,
     /// The lists of who is let in.
@@ -50,12 +55,22 @@ pub struct Control {
     pub stop: CancellationToken,
 }
 
+/// What reads the configuration again.
+pub trait Reload: Send + Sync {
+    /// Reads it, and applies what can be applied.
+    ///
+    /// # Errors
+    /// [`Error`] with the reason: nothing has changed.
+    fn reload(&self) -> BoxFuture<'_, Result<ReloadReport, Error>>;
+}
+
 /// A route of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Status,
     Events,
     LogLevel,
+    Reload,
     Pair,
     Revoke,
 }
@@ -65,10 +80,11 @@ const MAX_BODY: usize = 16 << 10;
 
 impl Route {
     /// Every route with its path and its methods.
-    const ALL: [(Self, &'static str, &'static str); 5] = [
+    const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Status, "/status", "GET"),
         (Self::Events, "/events", "GET"),
         (Self::LogLevel, "/log-level", "GET, PUT"),
+        (Self::Reload, "/reload", "POST"),
         (Self::Pair, "/pair", "POST"),
         (Self::Revoke, "/revoke", "POST"),
     ];
@@ -110,6 +126,7 @@ impl Control {
             Route::Events => self.tell_events(form, parts.uri.query().unwrap_or_default()),
             Route::LogLevel if parts.method == Method::PUT => set_levels(&body),
             Route::LogLevel => tell_levels(),
+            Route::Reload => self.reload(form).await,
             Route::Pair => self.pair(&body).await,
             Route::Revoke => self.revoke(&body).await,
         };
@@ -132,16 +149,24 @@ impl Control {
     }
 
     fn tell_status(&self, form: Form) -> Response<Body> {
-        let status = self.status();
-        let text = match form {
-            Form::Json => {
-                let text = serde_json::to_string(&status).expect("strings and numbers serialize");
-                Json(&text).to_string() + "\n"
-            }
-            Form::Text => status.to_string(),
-        };
-        form.answer(StatusCode::OK, text)
+        told(form, &self.status())
     }
+
+    async fn reload(&self, form: Form) -> Result<Response<Body>, Error> {
+        Ok(told(form, &self.reloader.reload().await?))
+    }
+}
+
+/// An answer, as it is wanted.
+fn told(form: Form, answer: &(impl Serialize + fmt::Display)) -> Response<Body> {
+    let text = match form {
+        Form::Json => {
+            let text = serde_json::to_string(answer).expect("strings and numbers serialize");
+            Json(&text).to_string() + "\n"
+        }
+        Form::Text => answer.to_string(),
+    };
+    form.answer(StatusCode::OK, text)
 }
 
 /// Levels of the log, as `--log` takes them.

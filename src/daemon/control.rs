@@ -39,6 +39,7 @@ pub(super) fn add(assembly: &mut Assembly) {
         let stop = context.phase(Phase::Services);
         let control = Control {
             app: context.app,
+            reloader: Arc::new(context.reloader),
             authority,
             store,
             relay_token,

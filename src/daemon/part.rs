@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::reload::Reloader;
 use crate::http::App;
 
 /// Time after the deadline of a phase at which a part that has not ended by itself is ended.
@@ -72,6 +73,8 @@ struct End {
 pub(super) struct Context {
     /// Services that requests reach.
     pub(super) app: Arc<App>,
+    /// What reads the configuration again.
+    pub(super) reloader: Reloader,
     /// Connections that are served. They outlast the part that has accepted them, and are waited for
     /// in [`Phase::Drain`].
     pub(super) tasks: TaskTracker,
@@ -159,9 +162,15 @@ impl Parts {
     }
 
     /// Runs all parts until `stop` completes, then ends them phase by phase.
-    pub(super) async fn run(self, app: Arc<App>, stop: impl Future<Output = ()>) {
+    pub(super) async fn run(
+        self,
+        app: Arc<App>,
+        reloader: Reloader,
+        stop: impl Future<Output = ()>,
+    ) {
         let context = Context {
             app,
+            reloader,
             tasks: TaskTracker::new(),
             end: Arc::default(),
         };

@@ -8,10 +8,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use peercam_hal::clock::Clock;
-use peercam_proto::origin_policy::Allowed;
+use peercam_hal::{BoxFuture, Camera, clock::Clock};
+use peercam_proto::{
+    error::{Error, ErrorKind},
+    origin_policy::Allowed,
+};
 use peercam_task::boundary::{self, Part};
-use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 
 #[cfg(feature = "record")]
@@ -27,7 +29,8 @@ use crate::record::Recorder;
 use crate::{
     budget::{Budget, TooLittleMemory},
     channels::{ChannelEntry, ChannelMap},
-    config::{Change, Channel, Config, ConfigError},
+    config::{Change, Channel, Config, ConfigError, ReloadReport},
+    control,
     device::Replacement,
     events::Event,
     http::App,
@@ -38,15 +41,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Reloader {
     inner: Arc<Inner>,
-}
-
-/// Outcome of a reload, each a sentence without an end, such as `channel 1 (front door): source`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ReloadReport {
-    /// What is in force from now on.
-    pub applied: Vec<String>,
-    /// What has changed and needs a restart; until then it stays as it was.
-    pub restart: Vec<String>,
 }
 
 /// Reason why a reload has changed nothing.
@@ -70,6 +64,24 @@ pub enum ReloadError {
     /// A fault of the daemon, of which the log says more.
     #[error("reading the configuration failed by a fault of the daemon")]
     Failed,
+}
+
+impl From<ReloadError> for Error {
+    fn from(error: ReloadError) -> Self {
+        let kind = match &error {
+            ReloadError::NoFile => ErrorKind::Unsupported,
+            ReloadError::Config(_) => ErrorKind::BadRequest,
+            ReloadError::Memory(_) | ReloadError::Camera(_) => ErrorKind::Conflict,
+            ReloadError::ShuttingDown | ReloadError::Failed => ErrorKind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl control::Reload for Reloader {
+    fn reload(&self) -> BoxFuture<'_, Result<ReloadReport, Error>> {
+        Box::pin(async { Ok(Self::reload(self).await?) })
+    }
 }
 
 /// What follows the configuration.
@@ -127,7 +139,7 @@ impl Reloader {
     pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
         let reloaded = self.read().await;
         match &reloaded {
-            Ok(report) => report.log(),
+            Ok(report) => log(report),
             Err(error @ ReloadError::NoFile) => tracing::info!("{error}"),
             Err(error) => {
                 tracing::error!(
@@ -153,17 +165,16 @@ impl Reloader {
     }
 }
 
-impl ReloadReport {
-    fn log(&self) {
-        if self.applied.is_empty() && self.restart.is_empty() {
-            tracing::info!("the configuration was read again, and has not changed");
-        }
-        for what in &self.applied {
-            tracing::info!("changed by the configuration: {what}");
-        }
-        for what in &self.restart {
-            tracing::warn!("changed in the configuration, and needs a restart: {what}");
-        }
+/// Says in the log what came of it.
+fn log(report: &ReloadReport) {
+    if report.applied.is_empty() && report.restart.is_empty() {
+        tracing::info!("the configuration was read again, and has not changed");
+    }
+    for what in &report.applied {
+        tracing::info!("changed by the configuration: {what}");
+    }
+    for what in &report.restart {
+        tracing::warn!("changed in the configuration, and needs a restart: {what}");
     }
 }
 
@@ -227,7 +238,7 @@ impl Inner {
         Ok((cameras, channels))
     }
 
-    fn camera(&self, channel: &Channel) -> Result<Arc<dyn peercam_hal::Camera>, StartError> {
+    fn camera(&self, channel: &Channel) -> Result<Arc<dyn Camera>, StartError> {
         let factory = self.parts.factory.as_ref();
         let factory = factory.ok_or(StartError::NoOwnCamera(channel.id))?;
         factory.camera(self.clock(), channel)
@@ -292,7 +303,7 @@ impl Inner {
 
 impl InForce {
     /// The camera that a channel has already, if its source is the same.
-    fn camera_of(&self, channel: &Channel) -> Option<Arc<dyn peercam_hal::Camera>> {
+    fn camera_of(&self, channel: &Channel) -> Option<Arc<dyn Camera>> {
         let mut known = self.config.channels.iter();
         known.find(|known| known.id == channel.id && known.source == channel.source)?;
         self.cameras.get(&channel.id).cloned()

@@ -33,7 +33,7 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// From, to.
-const SAME_FLOOR: [(&str, &str); 16] = [
+const SAME_FLOOR: [(&str, &str); 17] = [
     ("record", "device"),
     ("record", "live"),
     ("device", "live"),
@@ -43,6 +43,7 @@ const SAME_FLOOR: [(&str, &str); 16] = [
     ("cli", "config"),
     ("cli", "control"),
     ("control", "budget"),
+    ("control", "config"),
     ("daemon", "budget"),
     ("daemon", "config"),
     ("daemon", "control"),

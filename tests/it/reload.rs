@@ -425,3 +425,47 @@ async fn signals_read_it_again_and_never_end_the_daemon() {
     );
     daemon.stop();
 }
+
+#[tokio::test]
+async fn the_command_tells_what_came_of_it() {
+    let front = support::sim_config("");
+    let daemon = support::Daemon::start(&front);
+    let path = daemon.directory().join("camera.toml");
+    let reload = |text: &str, json: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        let arguments = [&["reload", "--config", path.to_str().unwrap()], json].concat();
+        let output = support::run(&arguments);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let both = format!(
+        "{front}{}[access]\nmax_sessions = 9\n",
+        channel(1, "garden", "")
+    );
+    let (done, said) = reload(&both, &[]);
+    assert!(done, "{said}");
+    assert!(
+        said.contains("applied: channel 1 (garden): added\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("needs a restart: access.max_sessions\n"),
+        "{said}"
+    );
+    let (_, said) = reload(&both, &["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let restart = serde_json::json!({ "applied": [], "restart": ["access.max_sessions"] });
+    assert_eq!(told, restart);
+    let (done, said) = reload(&format!("{both}[lisen]\n"), &[]);
+    assert!(!done && said.contains("lisen"), "{said}");
+    let (done, said) = reload(&front, &[]);
+    assert!(
+        done && said.contains("channel 1 (garden): removed"),
+        "{said}"
+    );
+    let (done, said) = reload(&front, &[]);
+    assert!(
+        done && said.contains("the configuration has not changed"),
+        "{said}"
+    );
+}
