@@ -14,6 +14,7 @@ mod metrics;
 #[cfg(feature = "p2p")]
 pub mod p2p;
 mod playback;
+mod presence;
 mod reply;
 mod request_body;
 mod router;

@@ -1,8 +1,6 @@
 //! Commands that makers defined, handed to a program on the device.
 
-use std::{
-    fmt, net::SocketAddr, os::unix::fs::FileTypeExt, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -14,17 +12,14 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     media::ChannelId,
 };
-use peercam_task::boundary::{self, Guarded, Part};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::presence::Presence;
 use crate::{
     access::Caller,
     device::{CustomHandler, HandlerFailure},
 };
-
-/// Timeout of a look for a program.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Address of a program on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,17 +40,7 @@ pub enum WebhookAddress {
 pub struct CommandWebhook {
     address: Arc<WebhookAddress>,
     timeout: Duration,
-    presence: Arc<Guarded<Presence>>,
-}
-
-/// Presence of a program, as far as whoever last looked for it knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Presence {
-    #[default]
-    Unknown,
-    Present,
-    /// Absence, for this reason: nobody listens.
-    Absent(String),
+    presence: Arc<Presence>,
 }
 
 impl CommandWebhook {
@@ -68,21 +53,9 @@ impl CommandWebhook {
         }
     }
 
-    /// Looks whether the program is there, at the least cost to it: a connection is made while that is
-    /// not known, or it was absent. Of one that was there the socket's file is looked at, and the
-    /// next command tells the rest.
+    /// Looks whether the program is there, without connecting to it.
     pub async fn check(&self) {
-        let known = self.presence.lock().clone();
-        let now = match (&*self.address, known) {
-            (WebhookAddress::Http(..), Presence::Present) => return,
-            (WebhookAddress::Unix(path), Presence::Present) => socket_presence(path.clone()).await,
-            _ => {
-                // What this finds is noted.
-                let _ = self.dial(Instant::now() + CHECK_TIMEOUT).await;
-                return;
-            }
-        };
-        *self.presence.lock() = now;
+        self.presence.look(&self.address).await;
     }
 
     /// Connects to the program, and notes whether it is there.
@@ -92,16 +65,14 @@ impl CommandWebhook {
             WebhookAddress::Unix(path) => Address::Unix(path.clone()),
         };
         let dialled = dial(&address, deadline).await;
-        let presence = match &dialled {
-            Ok(_) => Presence::Present,
-            Err(error) => Presence::Absent(error.to_string()),
-        };
-        let before = std::mem::replace(&mut *self.presence.lock(), presence.clone());
-        match &presence {
-            Presence::Absent(reason) if !matches!(before, Presence::Absent(_)) => {
-                tracing::warn!(address = %self.address, reason, "a program that does commands is not there");
+        match &dialled {
+            Ok(_) => self.presence.reached(),
+            Err(error) => {
+                let reason = error.to_string();
+                if self.presence.missed(&self.address, reason).await {
+                    tracing::warn!(address = %self.address, %error, "a program that does commands is not there");
+                }
             }
-            _ => {}
         }
         dialled
     }
@@ -183,9 +154,7 @@ impl CustomHandler for CommandWebhook {
     }
 
     fn failure(&self) -> Option<HandlerFailure> {
-        let Presence::Absent(reason) = self.presence.lock().clone() else {
-            return None;
-        };
+        let reason = self.presence.absence()?;
         Some(HandlerFailure {
             what: "the program that does these commands is not there".to_owned(),
             place: format!("{}: {reason}", self.address),
@@ -200,17 +169,6 @@ impl fmt::Display for WebhookAddress {
             Self::Http(address, _) => write!(f, "http://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
-    }
-}
-
-/// Presence of a program, by the file of its socket.
-async fn socket_presence(path: PathBuf) -> Presence {
-    let look = move || std::fs::metadata(path);
-    match boundary::blocking(Part::Service, "a handler's socket", look).await {
-        Ok(Ok(metadata)) if metadata.file_type().is_socket() => Presence::Present,
-        Ok(Ok(_)) => Presence::Absent("it is no socket".to_owned()),
-        Ok(Err(error)) => Presence::Absent(error.to_string()),
-        Err(_) => Presence::Unknown,
     }
 }
 

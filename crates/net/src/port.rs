@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::socket_table::{self, Row};
+use crate::socket_table::{self, LISTENING, Row};
 
 /// Reason that a port cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +49,6 @@ pub(crate) enum Protocol {
     /// UDP.
     Udp,
 }
-
-/// `TCP_LISTEN` of the kernel.
-const LISTENING: u8 = 0x0a;
 
 impl PortError {
     /// Reason that `address` could not be bound, by the system's error. Looks for who has the port.

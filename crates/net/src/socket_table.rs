@@ -5,6 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+/// `TCP_LISTEN` of the kernel.
+pub(crate) const LISTENING: u8 = 0x0a;
+
 /// A socket of this machine, as its row says.
 pub(crate) struct Row {
     /// Its own address.
@@ -54,6 +57,19 @@ pub(crate) fn read(protocol: &str) -> Vec<Row> {
 /// It reads a table of the kernel, which takes a moment.
 pub fn user_of(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
     find(read("tcp").into_iter(), peer, own)
+}
+
+/// Returns whether a program of this machine listens on `address`; `None` where the kernel does not tell.
+/// Nobody is connected to for this.
+pub fn is_listened(address: SocketAddr) -> Option<bool> {
+    let (ip, port) = (address.ip().to_canonical(), address.port());
+    let rows = read("tcp");
+    let takes = |row: &Row| {
+        let (own, own_port) = row.local;
+        let is_its = own == ip || own.is_unspecified();
+        row.state == LISTENING && own_port == port && is_its
+    };
+    (!rows.is_empty()).then(|| rows.iter().any(takes))
 }
 
 /// Looks for the socket that is bound to `peer` and connected to `own`.
