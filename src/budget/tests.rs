@@ -237,7 +237,7 @@ fn other_channels_fit_into_what_was_given_out_or_are_refused() {
         start.for_channels(&camera(2, 0, 0, 2 * MIB))
     };
     assert!(
-        second(256).is_ok_and(|budget| budget.pre_roll > 0),
+        second(4096).is_ok_and(|budget| budget.pre_roll > 0),
         "events too"
     );
     assert!(second(64).is_err(), "it was all given out");
