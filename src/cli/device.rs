@@ -1,7 +1,5 @@
 use std::path::Path;
 
-use peercam_proto::credential::RelayToken;
-
 use super::CliError;
 use crate::{
     access::{DataDir, SecretStore},
@@ -22,19 +20,6 @@ impl Device {
             config: super::load(path)?,
             option: option.unwrap_or_default(),
         })
-    }
-
-    /// Token that its relays want to see.
-    pub(super) fn relay_token(&self) -> Option<RelayToken> {
-        #[cfg(feature = "p2p")]
-        let token = self
-            .config
-            .p2p
-            .as_ref()
-            .and_then(|p2p| p2p.relay_token.clone());
-        #[cfg(not(feature = "p2p"))]
-        let token = None;
-        token
     }
 
     /// Its secrets. A device that has none yet gets them if its configuration was named, or if it

@@ -187,7 +187,7 @@ impl PairOptions {
                     credential: store.pair(&claims, now)?,
                     device: store.secrets()?.device(),
                     relays: hints.relays,
-                    relay_token: device.relay_token(),
+                    relay_token: device.config.relay_token(),
                     udp: hints.udp,
                     lan: hints.lan,
                 }

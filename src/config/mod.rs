@@ -38,7 +38,7 @@ pub use http::Http;
 pub use listen::{Listen, ListenAccess};
 #[cfg(feature = "p2p")]
 pub use p2p::{P2p, RelayCaError};
-use peercam_proto::flv::HevcForm;
+use peercam_proto::{credential::RelayToken, flv::HevcForm};
 #[cfg(feature = "record")]
 pub use record::Record;
 pub use source::Source;
@@ -281,6 +281,16 @@ fn text_of(path: &Path) -> Result<String, String> {
         "is no text in UTF-8, as a configuration is; is it the right file?"
     };
     String::from_utf8(bytes).map_err(|_| why.to_owned())
+}
+
+impl Config {
+    /// Token that the relays want to see; `None` if they want none, and without P2P.
+    pub(crate) fn relay_token(&self) -> Option<RelayToken> {
+        #[cfg(feature = "p2p")]
+        return self.p2p.as_ref()?.relay_token.clone();
+        #[cfg(not(feature = "p2p"))]
+        None
+    }
 }
 
 #[cfg(feature = "record")]

@@ -23,14 +23,7 @@ pub(super) fn add(assembly: &mut Assembly) {
         }
     };
     let (authority, store) = (Arc::clone(&assembly.authority), assembly.store.clone());
-    #[cfg(feature = "p2p")]
-    let relay_token = assembly
-        .config
-        .p2p
-        .as_ref()
-        .and_then(|p2p| p2p.relay_token.clone());
-    #[cfg(not(feature = "p2p"))]
-    let relay_token = None;
+    let relay_token = assembly.config.relay_token();
     let data_dir = assembly.data_dir.path().display().to_string();
     let (reach, budget) = (assembly.reach.subscribe(), assembly.budget.clone());
     let parts = &mut assembly.parts;
