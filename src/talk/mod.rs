@@ -150,6 +150,9 @@ const HANDOVER: Duration = Duration::from_secs(3);
 const ITSELF: &str = "the device itself";
 /// Reason of a talk that the device ends.
 const HUNG_UP: &str = "the device has hung up";
+/// Reason of a talk whose talker may talk no longer.
+const BARRED: &str =
+    "the viewer's session has ended: it was revoked, has expired, or its rights have changed";
 
 impl Speakers {
     /// Talkers at the speakers of these channels.

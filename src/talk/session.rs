@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, HANDOVER, HUNG_UP, OtherRate, Pieces, SpeakerLease, TalkSignals, Talked,
+    BARRED, Config, HANDOVER, OtherRate, Pieces, SpeakerLease, TalkSignals, Talked,
     ahead::Ahead,
     decode::{DecodeError, Decoder},
     jitter::{Jitter, Pace},
@@ -225,7 +225,7 @@ impl<'a> Talk<'a> {
         let hung_up = tokio::select! {
             biased;
             why = turn.permit.ended() => Some(why),
-            () = signals.is_barred.cancelled() => Some(HUNG_UP),
+            () = signals.is_barred.cancelled() => Some(BARRED),
             ended = self.run(body, &signals.has_left) => ended?,
         };
         if hung_up.is_some()

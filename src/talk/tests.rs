@@ -148,7 +148,7 @@ async fn a_talk_ends_at_once_with_the_session_of_its_talker() {
         scene.sounds.notified().await;
         scene.signals.is_barred.cancel();
         let talked = scene.playing.await.expect("no panic").expect("hung up");
-        assert_eq!(talked.hung_up, Some(HUNG_UP), "{deed:?}");
+        assert_eq!(talked.hung_up, Some(BARRED), "{deed:?}");
         assert!(talked.played_millis < LONG / 2, "{talked:?}");
         assert!(!scene.all_speakers.is_taken(CHANNEL));
     }
@@ -210,7 +210,7 @@ async fn whose_end_is_too_far_to_be_known_is_heard_on_and_ends_with_its_session(
     }
     scene.signals.is_barred.cancel();
     let told = scene.told.await.expect("it ends").expect("no panic");
-    assert_eq!(told.expect("no fault").hung_up, Some(HUNG_UP));
+    assert_eq!(told.expect("no fault").hung_up, Some(BARRED));
 }
 
 #[tokio::test]
