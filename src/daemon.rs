@@ -133,7 +133,7 @@ impl Daemon {
         self.app.device.channels()
     }
 
-    /// What reads the configuration again, from the file that it came from.
+    /// Handle with which the configuration is read again, from the file that it came from.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }

@@ -18,6 +18,7 @@ use peercam_task::boundary::{Guarded, Vital};
 use super::{
     endpoints::Endpoints,
     failures::Failures,
+    files::FileError,
     holder::Holder,
     metrics::Metrics,
     offenders::{Closed, Offenders},
@@ -163,6 +164,19 @@ impl Authority {
     pub fn refresh(&self, store: &SecretStore) -> Result<usize, StoreError> {
         let _learning = self.learning.lock();
         self.learn(store.revocations())
+    }
+
+    /// The same for lists that were just changed. Of those that the system does not let read for the
+    /// moment nothing is learnt: the watch over them reads again what has changed.
+    ///
+    /// # Errors
+    /// As [`Authority::learn`].
+    pub fn refresh_changed(&self, store: &SecretStore) -> Result<usize, StoreError> {
+        let _learning = self.learning.lock();
+        match store.revocations() {
+            Err(error @ StoreError::File(FileError::Io { .. })) => Err(error),
+            read => self.learn(read),
+        }
     }
 
     /// Takes over what the files say now, and ends the sessions of those that are let in no more;

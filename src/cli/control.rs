@@ -173,12 +173,19 @@ pub(super) fn revoke(
     }))
 }
 
+/// Refusal of an answer of a daemon that is another version, or none of ours.
+const NO_JSON: &str = "the daemon has answered with something that is no JSON; it may have done it: see peercam pair --list";
+
 /// Has a daemon do something; `None` if none runs.
 fn post(data_dir: &Path, path: &str, body: &Value) -> Result<Option<Value>, CliError> {
     let client = Client::new(data_dir);
     let answered = run(async { Ok(client.ask(Method::POST, path, body.to_string()).await?) });
     match answered {
-        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Ok(text) => {
+            let answer = serde_json::from_str(&text);
+            let answer = answer.map_err(|_| CliError::Usage(NO_JSON.to_owned()))?;
+            Ok(Some(answer))
+        }
         Err(CliError::Control(ControlError::NoDaemon(_))) => Ok(None),
         Err(error) => Err(error),
     }

@@ -115,7 +115,7 @@ Examples:
     Pair(PairOptions),
     /// Ends a viewer's access, at once and for good
     ///
-    /// A running daemon closes the viewer's streams within a second.
+    /// A running daemon has closed the viewer's streams when this command ends.
     Revoke(RevokeOptions),
     /// Prints the secret key with which a back end pairs viewers itself
     ///

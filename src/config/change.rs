@@ -1,4 +1,4 @@
-//! What becomes of each key when the configuration is read again. Pure.
+//! Rules of keys when the configuration is read again: applied at once, or kept until a restart. Pure.
 //!
 //! Keeps: every key has its rule here and nowhere else. Structures are taken apart without `..`, so
 //! that the compiler asks for the rule of a new key. What decides who is let in, who listens where,
@@ -29,9 +29,9 @@ pub struct Change {
     /// Configuration that is in force once this was applied: the new one, but for what needs a
     /// restart.
     pub config: Config,
-    /// What is applied, for people: keys, and channels with theirs.
+    /// Keys that are applied, and channels with theirs, for people.
     pub applied: Vec<String>,
-    /// What needs a restart, and stays as it was until then.
+    /// Keys that need a restart, and stay as they were until then.
     pub restart: Vec<String>,
     /// Channels whose camera is another one.
     pub cameras: BTreeSet<ChannelId>,
@@ -42,9 +42,9 @@ pub struct Change {
 /// Outcome of a reload, each a sentence without an end, such as `channel 1 (front door): source`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReloadReport {
-    /// What is in force from now on.
+    /// Configuration that is in force from now on.
     pub applied: Vec<String>,
-    /// What has changed and needs a restart; until then it stays as it was.
+    /// Keys that have changed and need a restart; until then they stay as they were.
     pub restart: Vec<String>,
 }
 

@@ -71,7 +71,7 @@ impl Control {
         let (store, authority) = (self.store.clone(), self.authority.clone());
         let work = move || {
             let changed = change(&store)?;
-            Ok((changed, authority.refresh(&store)?))
+            Ok((changed, authority.refresh_changed(&store)?))
         };
         let done = boundary::blocking(Part::Service, "pairing", work).await;
         let done = done.map_err(|fault| Error::new(ErrorKind::Unavailable, fault.to_string()))?;

@@ -35,7 +35,7 @@ use crate::{
 pub struct Control {
     /// Services that requests of viewers reach.
     pub app: Arc<App>,
-    /// What reads the configuration again.
+    /// Handle with which the configuration is read again.
     pub reloader: Arc<dyn Reload>,
     /// The authority over who is let in.
     pub authority: Arc<Authority>,
@@ -55,7 +55,7 @@ pub struct Control {
     pub stop: CancellationToken,
 }
 
-/// What reads the configuration again.
+/// Handle with which the configuration is read again.
 pub trait Reload: Send + Sync {
     /// Reads it, and applies what can be applied.
     ///
@@ -180,6 +180,9 @@ fn set_levels(body: &[u8]) -> Result<Response<Body>, Error> {
     let levels: Levels = text
         .parse()
         .map_err(|error: String| Error::bad_request(error))?;
+    if levels::current().is_none() {
+        return Err(foreign_log());
+    }
     tracing::info!(%levels, "the levels of the log are set");
     if !levels::set(levels) {
         return Err(foreign_log());

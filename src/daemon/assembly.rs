@@ -51,11 +51,11 @@ pub(super) struct Assembly {
     pub(super) channels: ChannelRegistry,
     pub(super) hub: Hub,
     pub(super) standby: Standby,
-    /// What each channel's source has made, without what stands around it.
+    /// Cameras as each channel's source has made them, without what stands around them.
     pub(super) cameras: Cameras,
     /// Origins and hosts that are let in, of each listener.
     pub(super) origins: Vec<watch::Sender<Arc<Allowed>>>,
-    /// What follows the configuration of recordings.
+    /// Recorder, which follows the configuration of recordings.
     #[cfg(feature = "record")]
     pub(super) recorder: Option<Arc<Recorder>>,
     /// Sources at which viewers authenticated lately.

@@ -73,7 +73,7 @@ struct End {
 pub(super) struct Context {
     /// Services that requests reach.
     pub(super) app: Arc<App>,
-    /// What reads the configuration again.
+    /// Handle with which the configuration is read again.
     pub(super) reloader: Reloader,
     /// Connections that are served. They outlast the part that has accepted them, and are waited for
     /// in [`Phase::Drain`].

@@ -10,7 +10,7 @@ use peercam_proto::{
 
 use super::{
     CardState, Device,
-    problems::{Found, Origin},
+    problems::{Found, Origin, card_failure},
 };
 use crate::access::{Caller, Need};
 
@@ -112,6 +112,15 @@ impl<'a> Audience<'a> {
         }
     }
 
+    /// State of the card, without paths for whoever is not told of such.
+    fn card(&self, card: CardState) -> CardState {
+        if self.knows_places || card.problem.is_none() {
+            return card;
+        }
+        let problem = Some(card_failure(&card).to_owned());
+        CardState { problem, ..card }
+    }
+
     fn told(&self, found: Found, lasts: Duration) -> Option<Problem> {
         let Found {
             origin,
@@ -151,7 +160,10 @@ impl Device {
             streams: self.hub.running_streams(visible),
             problems: told.collect(),
             channels: channels.collect(),
-            card: self.recordings.recording().map(|card| card.state()),
+            card: self
+                .recordings
+                .recording()
+                .map(|card| audience.card(card.state())),
         }
     }
 }

@@ -139,10 +139,22 @@ fn card_problem(card: CardState) -> Option<Found> {
     };
     Some(Found {
         origin: Origin::Card,
-        what: card.problem?,
-        place: None,
+        what: card_failure(&card).to_owned(),
+        // It may name the directory.
+        place: Some(card.problem?),
         remedy,
     })
+}
+
+/// Sentence on a card that does not work, without a path.
+pub(super) fn card_failure(card: &CardState) -> &'static str {
+    if !card.is_known {
+        "it is not known yet what is on the card"
+    } else if card.is_readable {
+        "nothing can be recorded on the card"
+    } else {
+        "there is no card that can be used"
+    }
 }
 
 #[cfg(test)]

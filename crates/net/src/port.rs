@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use peercam_proto::text;
+
 use crate::socket_table::{self, LISTENING, Row};
+
+/// Characters of a program's name at most. Its owner chooses it.
+const MAX_NAME: usize = 64;
 
 /// Reason that a port cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +133,7 @@ fn process_of(inode: u64) -> Option<Occupant> {
         let path = process.path();
         let name = fs::read_to_string(path.join("comm")).ok()?;
         has_it(&path).then(|| Occupant::Process {
-            name: name.trim_end().to_owned(),
+            name: text::line(name.trim_end(), MAX_NAME),
             pid,
         })
     })

@@ -26,8 +26,8 @@ use crate::cli::{
 Examples:
   A recording as the device lists it, to a file of the same name:
     peercam download @phone.uri 0-1763708400123.mp4
-  The same of the second camera, to another file:
-    peercam download @phone.uri 0-1763708400123.mp4 --channel 1 -o door.mp4")]
+  One of the camera with channel 1, which its name begins with, to another file:
+    peercam download @phone.uri 1-1763708400123.mp4 -o door.mp4")]
 pub struct DownloadOptions {
     #[command(flatten)]
     device: DeviceArg,
