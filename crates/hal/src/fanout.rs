@@ -52,6 +52,7 @@ pub struct FrameFanout {
 #[derive(Default)]
 struct State {
     source_state: SourceState,
+    onlines: u64,
     gop: Gop,
     queues: Vec<(u64, Queue)>,
     opened: u64,
@@ -179,6 +180,12 @@ impl FrameFanout {
         !state.queues.is_empty() || state.source_state != SourceState::Unknown
     }
 
+    /// Number of times that the camera was said to deliver.
+    #[cfg(feature = "rtsp")]
+    pub(super) fn onlines(&self) -> u64 {
+        self.state().onlines
+    }
+
     /// State of the camera.
     #[cfg(any(feature = "socket", feature = "rtsp", test))]
     fn source_state(&self) -> SourceState {
@@ -221,6 +228,7 @@ impl FrameFanout {
         let mut state = self.state();
         let was_online = matches!(state.source_state, SourceState::Online(_));
         state.source_state = SourceState::Online(tracks.clone());
+        state.onlines += 1;
         state.gop = Gop::default();
         state.tell(&if was_online {
             SourceEvent::TracksChanged(tracks)

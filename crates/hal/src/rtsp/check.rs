@@ -25,8 +25,15 @@ pub(super) struct RtspCheck {
     fanouts: Vec<Arc<FrameFanout>>,
     /// Told when one of them is opened.
     opened: Arc<Notify>,
-    /// End of the time in which it is not asked, since it refused the password.
-    refused: Guarded<Option<Instant>>,
+    refused: Guarded<Option<Refusal>>,
+}
+
+/// A refusal of the password, after which the camera is not asked for a while.
+struct Refusal {
+    /// End of that time.
+    until: Instant,
+    /// Times that the camera had delivered by then; once more, and it takes the password.
+    onlines: u64,
 }
 
 impl RtspCheck {
@@ -51,18 +58,17 @@ impl RtspCheck {
             let reason = failure.reason(config.credentials.as_ref());
             HalError::Failed(reason)
         };
-        if self
-            .refused
-            .lock()
-            .is_some_and(|until| until > Instant::now())
-        {
+        let onlines = self.fanouts.iter().map(|fanout| fanout.onlines()).sum();
+        let holds =
+            |refusal: &Refusal| refusal.until > Instant::now() && refusal.onlines == onlines;
+        if self.refused.lock().as_ref().is_some_and(holds) {
             return Err(failed(Failure::Credentials));
         }
         let url = &config.urls[Quality::Super as usize];
         let checked = Session::check(url, config.credentials.as_ref(), config).await;
         let until = Instant::now() + REFUSED;
         let is_refused = checked == Err(Failure::Credentials);
-        *self.refused.lock() = is_refused.then_some(until);
+        *self.refused.lock() = is_refused.then_some(Refusal { until, onlines });
         checked.map_err(failed)
     }
 }
@@ -85,5 +91,52 @@ impl HealthCheck for RtspCheck {
                 checked = self.describe() => checked,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peercam_proto::media::{VideoCodec, VideoTrack};
+
+    use super::*;
+    use crate::{
+        StreamMemory,
+        rtsp::{Transport, parse_url},
+    };
+
+    #[tokio::test]
+    async fn a_camera_that_was_watched_after_it_refused_the_password_is_asked_again() {
+        let url = parse_url("rtsp://127.0.0.1:0/").unwrap();
+        let config = Config {
+            urls: Quality::ALL.map(|_| url.clone()),
+            snapshot: None,
+            credentials: None,
+            transport: Transport::Tcp,
+            always: false,
+            linger: Duration::ZERO,
+            sound: false,
+            check: None,
+            memory: StreamMemory::default(),
+        };
+        let fanout = FrameFanout::new(1 << 10);
+        let fanouts = vec![Arc::clone(&fanout)];
+        let check = RtspCheck::new(Arc::new(config), REFUSED, fanouts, Arc::default());
+        let until = Instant::now() + REFUSED;
+        *check.refused.lock() = Some(Refusal { until, onlines: 0 });
+        let reason = async || check.check().await.unwrap_err().to_string();
+        let refused = reason().await;
+        assert_eq!(refused, reason().await, "it is left alone");
+        let video = VideoTrack {
+            codec: VideoCodec::H264,
+            config: bytes::Bytes::from_static(&[1, 66, 0, 30, 255]),
+            width: 640,
+            height: 360,
+            frame_rate: 1.0,
+        };
+        fanout.online(video.into());
+        fanout.reset();
+        // Nobody is at that address, so this is no answer from before.
+        assert_ne!(reason().await, refused);
+        assert!(check.refused.lock().is_none());
     }
 }
