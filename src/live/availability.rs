@@ -126,11 +126,11 @@ impl Hub {
 
     /// Reason why a channel would not deliver now: a stream of it is waited for in vain, the camera
     /// knows that it is off, or it was when it was last read or checked. `None` as far as anybody
-    /// knows.
+    /// knows; on standby, where nobody looks again, what was known last does not count.
     pub fn offline(&self, channel: ChannelId) -> Option<String> {
         let entry = self.inner.channels.get(channel)?;
         let is_online = self.stream_states(channel).contains(&State::Online);
-        let holds = is_checked(&entry) && !is_online;
+        let holds = is_checked(&entry) && self.is_working(channel) && !is_online;
         let last_known = || LiveState::of(&entry).availability.reason();
         let reason = self.known_offline(&entry);
         reason.or_else(|| holds.then(last_known).flatten())

@@ -248,6 +248,22 @@ async fn who_is_read_is_not_checked_and_soon_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_camera_that_was_off_when_it_was_told_to_stand_by_is_no_problem_until_it_works_again() {
+    let scene = Scene::new(1);
+    scene.script().is_off.store(true, Ordering::Relaxed);
+    scene.checked(2).await;
+    assert_eq!(scene.hub.outages().len(), 1);
+    scene.hub.set_working(FRONT, false);
+    assert_eq!(scene.hub.offline(FRONT), None);
+    assert!(scene.hub.outages().is_empty());
+    scene.hub.set_working(FRONT, true);
+    assert_eq!(scene.hub.offline(FRONT).as_deref(), Some("no power"));
+    scene.script().is_off.store(false, Ordering::Relaxed);
+    scene.checked(1).await;
+    assert_eq!(scene.hub.offline(FRONT), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_that_fails_by_itself_is_a_failure_and_the_others_go_on() {
     let scene = Scene::new(2);
     scene.script().panics.store(true, Ordering::Relaxed);
