@@ -266,7 +266,8 @@ impl Hub {
     }
 
     /// Ends the streams of a channel whose camera has been replaced or taken away, in order and with
-    /// this reason. What was known of that camera is forgotten.
+    /// this reason. What was known of that camera is forgotten: another one is on until it is known to be
+    /// off, also for those who were told that this one was.
     pub fn end_channel(&self, entry: &ChannelEntry, reason: &'static str) {
         let live = LiveState::of(entry);
         // Another spell of the same: a still that is on its way is the old camera's.
@@ -277,6 +278,10 @@ impl Hub {
         }
         for running in self.inner.take(entry.id) {
             running.stream.end(reason);
+        }
+        if self.inner.channels.get(entry.id).is_some() {
+            let availability = &live.availability;
+            availability.note_camera(&self.inner.events, entry.id, None);
         }
     }
 

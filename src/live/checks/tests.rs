@@ -264,6 +264,24 @@ async fn a_camera_that_was_off_when_it_was_told_to_stand_by_is_no_problem_until_
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_camera_is_not_off_for_what_was_known_of_the_one_before() {
+    let mut scene = Scene::new(1);
+    scene.script().is_off.store(true, Ordering::Relaxed);
+    scene.checked(2).await;
+    assert!(scene.hub.offline(FRONT).is_some());
+    let channels = &scene.hub.inner.channels;
+    let before = channels.require(FRONT).expect("it is there");
+    let another = before.with_camera(Arc::new(Scripted(Arc::default())));
+    channels.replace([(FRONT, Arc::new(another))].into());
+    scene.hub.end_channel(&before, "it was replaced");
+    assert_eq!(scene.hub.offline(FRONT), None);
+    assert!(matches!(
+        scene.published()[..],
+        [Event::CameraOffline { .. }, Event::CameraOnline { .. }]
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_that_fails_by_itself_is_a_failure_and_the_others_go_on() {
     let scene = Scene::new(2);
     scene.script().panics.store(true, Ordering::Relaxed);
