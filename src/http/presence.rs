@@ -82,6 +82,13 @@ impl Presence {
     }
 }
 
+/// Returns whether a connection failed since nobody listens there. Whoever is late or has a full queue
+/// is there, and so may be one for whom our own descriptors did not suffice.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    matches!(error.kind(), ConnectionRefused | NotFound | NotADirectory)
+}
+
 /// The file of a socket; `None` if it could not be looked at.
 async fn find(path: PathBuf) -> Option<io::Result<FileId>> {
     let look = move || identify(&path);
@@ -100,7 +107,12 @@ fn identify(path: &Path) -> io::Result<FileId> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, os::unix::net::UnixListener};
+    use std::{
+        net::TcpListener,
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    use rustix::io::Errno;
 
     use super::*;
 
@@ -135,6 +147,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         assert!(absence().await.contains("no socket"));
+    }
+
+    #[test]
+    fn who_is_busy_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("light.sock");
+        let connect = |path: &Path| UnixStream::connect(path).unwrap_err();
+        assert!(is_absence(&connect(&path)), "no file");
+        std::fs::write(&path, "").unwrap();
+        assert!(is_absence(&connect(&path)), "no socket");
+        assert!(is_absence(&connect(&path.join("in.sock"))), "no directory");
+        std::fs::remove_file(&path).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(is_absence(&connect(&path)), "nobody listens");
+        // A full queue, and no descriptor left here.
+        for code in [Errno::AGAIN, Errno::MFILE] {
+            assert!(!is_absence(&code.into()), "{code}");
+        }
+        assert!(!is_absence(&io::ErrorKind::TimedOut.into()));
     }
 
     #[tokio::test]

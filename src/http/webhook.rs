@@ -15,7 +15,7 @@ use peercam_proto::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::presence::Presence;
+use super::presence::{Presence, is_absence};
 use crate::{
     access::Caller,
     device::{CustomHandler, HandlerFailure},
@@ -58,7 +58,7 @@ impl CommandWebhook {
         self.presence.look(&self.address).await;
     }
 
-    /// Connects to the program, and notes whether it is there.
+    /// Connects to the program, and notes whether it is there, if that tells.
     async fn dial(&self, deadline: Instant) -> Result<ClientStream, DialError> {
         let address = match &*self.address {
             WebhookAddress::Http(address, _) => Address::from(*address),
@@ -67,12 +67,13 @@ impl CommandWebhook {
         let dialled = dial(&address, deadline).await;
         match &dialled {
             Ok(_) => self.presence.reached(),
-            Err(error) => {
+            Err(DialError::Io(error)) if is_absence(error) => {
                 let reason = error.to_string();
                 if self.presence.missed(&self.address, reason).await {
                     tracing::warn!(address = %self.address, %error, "a program that does commands is not there");
                 }
             }
+            Err(_) => {}
         }
         dialled
     }
