@@ -149,7 +149,7 @@ fn run(path: Option<&Path>, options: RunOptions, log: &Log) -> Result<()> {
 async fn reload_on(mut hangups: Hangups, reloader: Reloader) {
     loop {
         hangups.next().await;
-        // The log tells what came of it.
+        // The log tells what came of it, a panic too: each reload is a task of its own.
         let _ = reloader.reload().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Routes of the control socket, and what answers them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -15,7 +15,7 @@ use peercam_proto::{
     text::Json,
 };
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -57,7 +57,8 @@ pub struct Control {
 
 /// Handle with which the configuration is read again.
 pub trait Reload: Send + Sync {
-    /// Reads it, and applies what can be applied.
+    /// Reads it, and applies what can be applied. Once begun it goes to its end, whether somebody
+    /// waits for it or not.
     ///
     /// # Errors
     /// [`Error`] with the reason: nothing has changed.
@@ -75,6 +76,8 @@ enum Route {
     Revoke,
 }
 
+/// Time for which an answer waits for a reload: less than whoever asked waits for the answer.
+const RELOAD_TIME: Duration = Duration::from_secs(4);
 /// The longest body of a request, in bytes.
 const MAX_BODY: usize = 16 << 10;
 
@@ -153,7 +156,12 @@ impl Control {
     }
 
     async fn reload(&self, form: Form) -> Result<Response<Body>, Error> {
-        Ok(told(form, &self.reloader.reload().await?))
+        let reloaded = timeout(RELOAD_TIME, self.reloader.reload()).await;
+        let reloaded = reloaded.map_err(|_| {
+            let reason = "the configuration is still being read; the log of the daemon says what comes of it";
+            Error::new(ErrorKind::Unavailable, reason)
+        })?;
+        Ok(told(form, &reloaded?))
     }
 }
 

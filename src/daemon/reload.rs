@@ -131,37 +131,21 @@ impl Reloader {
     }
 
     /// Reads the configuration again from the file that it came from, and applies what can be applied
-    /// while the daemon runs. What came of it is in the log too. Dropped before it is done, it has
-    /// changed nothing.
+    /// while the daemon runs. What came of it is in the log too. Once begun it goes to its end,
+    /// whether somebody waits for it or not.
     ///
     /// # Errors
     /// [`ReloadError`]: nothing has changed.
     pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
-        let reloaded = self.read().await;
-        match &reloaded {
-            Ok(report) => log(report),
-            Err(error @ ReloadError::NoFile) => tracing::info!("{error}"),
-            Err(error) => {
-                tracing::error!(
-                    "the configuration was not read again, nothing has changed: {error}"
-                );
-            }
+        let inner = Arc::clone(&self.inner);
+        let reload = async move { inner.reload().await };
+        // A task of its own, which outlasts whoever asked: two that make cameras at once would
+        // undo each other's.
+        let reload = boundary::spawn(Part::Service, "reload", reload).detach();
+        match reload.await {
+            Ok(Ok(reloaded)) => reloaded,
+            _ => Err(ReloadError::Failed),
         }
-        reloaded
-    }
-
-    async fn read(&self) -> Result<ReloadReport, ReloadError> {
-        let mut in_force = self.inner.in_force.lock().await;
-        let file = in_force.config.file.clone().ok_or(ReloadError::NoFile)?;
-        let (inner, before) = (Arc::clone(&self.inner), in_force.clone());
-        // Files are read, and sockets are made.
-        let prepare = move || inner.prepare(&before, &file);
-        let prepared = boundary::blocking(Part::Service, "reload", prepare).await;
-        let prepared = prepared.map_err(|_| ReloadError::Failed)??;
-        if self.inner.is_closed() {
-            return Err(ReloadError::ShuttingDown);
-        }
-        Ok(self.inner.apply(prepared, &mut in_force))
     }
 }
 
@@ -183,6 +167,44 @@ impl Inner {
         self.parts.app.device.hub().is_closed()
     }
 
+    async fn reload(self: Arc<Self>) -> Result<ReloadReport, ReloadError> {
+        let reloaded = self.read().await;
+        match &reloaded {
+            Ok(report) => log(report),
+            Err(error @ ReloadError::NoFile) => tracing::info!("{error}"),
+            Err(error) => {
+                tracing::error!(
+                    "the configuration was not read again, nothing has changed: {error}"
+                );
+            }
+        }
+        reloaded
+    }
+
+    async fn read(self: &Arc<Self>) -> Result<ReloadReport, ReloadError> {
+        let mut in_force = self.in_force.lock().await;
+        let prepared = self.prepared(&in_force).await;
+        if prepared.is_err()
+            && let Some(factory) = &self.parts.factory
+        {
+            factory.discard();
+        }
+        Ok(self.apply(prepared?, &mut in_force))
+    }
+
+    async fn prepared(self: &Arc<Self>, before: &InForce) -> Result<Prepared, ReloadError> {
+        let file = before.config.file.clone().ok_or(ReloadError::NoFile)?;
+        let (inner, before) = (Arc::clone(self), before.clone());
+        // Files are read, and sockets are made.
+        let prepare = move || inner.prepare(&before, &file);
+        let prepared = boundary::blocking(Part::Service, "reload", prepare).await;
+        let prepared = prepared.map_err(|_| ReloadError::Failed)??;
+        if self.is_closed() {
+            return Err(ReloadError::ShuttingDown);
+        }
+        Ok(prepared)
+    }
+
     /// Makes all that is new. Blocks.
     fn prepare(&self, before: &InForce, file: &Path) -> Result<Prepared, ReloadError> {
         if self.is_closed() {
@@ -195,13 +217,7 @@ impl Inner {
         let change = before.config.change(config, self.parts.factory.is_none());
         let budget = self.parts.budget.with_channels(&change.config);
         let budget = budget.map_err(ReloadError::Memory)?;
-        let made = self.make(&change, before);
-        if made.is_err()
-            && let Some(factory) = &self.parts.factory
-        {
-            factory.discard();
-        }
-        let (cameras, channels) = made?;
+        let (cameras, channels) = self.make(&change, before)?;
         Ok(Prepared {
             change,
             budget,

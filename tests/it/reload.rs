@@ -247,6 +247,22 @@ async fn what_is_broken_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_reload_goes_to_its_end_when_nobody_waits_for_it() {
+    let front = format!("{HEAD}{}", channel(0, "front", ""));
+    let both = format!("{front}{}", channel(1, "garden", ""));
+    let mut running = Running::start(&front).await;
+    std::fs::write(running.file(), &both).unwrap();
+    tokio::select! {
+        biased;
+        _ = running.reloader.reload() => panic!("it waits for a file"),
+        () = std::future::ready(()) => {}
+    }
+    running.event(|event| *event == Event::Reloaded).await;
+    assert_eq!(running.names().await, ["front", "garden"]);
+    running.end().await;
+}
+
+#[tokio::test]
 async fn without_a_file_there_is_nothing_to_read() {
     let directory = tempfile::tempdir().unwrap();
     let text = format!("{HEAD}{}", channel(0, "front", ""));
