@@ -195,7 +195,7 @@ impl RunOptions {
     pub fn apply(self, mut config: Config) -> Config {
         #[cfg(feature = "record")]
         if self.no_record {
-            config.record = None;
+            config = config.without_recordings();
         }
         config
     }

@@ -79,6 +79,8 @@ impl Config {
             p2p,
             #[cfg(feature = "record")]
             record,
+            #[cfg(feature = "record")]
+            no_record,
             talk,
             call_ring,
             user,
@@ -100,6 +102,10 @@ impl Config {
         );
         #[cfg(feature = "p2p")]
         change_p2p(p2p.as_ref(), &mut new.p2p, &mut keys);
+        #[cfg(feature = "record")]
+        if *no_record {
+            new = new.without_recordings();
+        }
         #[cfg(feature = "record")]
         change_record(record.as_ref(), &mut new.record, &mut keys);
         change_talk(talk, &mut new.talk, &mut keys);

@@ -72,6 +72,10 @@ pub struct Config {
     /// `[record]`; `None` if nothing is recorded.
     #[cfg(feature = "record")]
     pub record: Option<Record>,
+    /// Set if nothing is recorded whatever the file says, also when it is read again: no key, but
+    /// `--no-record`.
+    #[cfg(feature = "record")]
+    pub no_record: bool,
     /// `[talkback]`
     pub talk: talk::Config,
     /// `call.ring`: how long a call rings. Default: 30 s.
@@ -248,6 +252,8 @@ impl Config {
             p2p: Some(P2p::default()),
             #[cfg(feature = "record")]
             record: None,
+            #[cfg(feature = "record")]
+            no_record: false,
             talk: talk::Config::default(),
             call_ring: Duration::from_secs(30),
             user: UserDefine::default(),
@@ -295,6 +301,16 @@ impl Config {
 
 #[cfg(feature = "record")]
 impl Config {
+    /// The same, of which nothing is recorded, also when it is read again.
+    #[must_use]
+    pub fn without_recordings(self) -> Self {
+        Self {
+            record: None,
+            no_record: true,
+            ..self
+        }
+    }
+
     /// Channels of which something is recorded.
     fn recorded(&self) -> impl Iterator<Item = &Channel> {
         let mode = self.record.as_ref().map_or(Mode::Off, |record| record.mode);

@@ -256,6 +256,17 @@ fn channels_come_and_go_and_change_one_by_one() {
 
 #[cfg(feature = "record")]
 #[test]
+fn a_run_that_records_nothing_goes_on_so() {
+    let recorded = || config(&format!("[record]\n{FRONT}"));
+    let not = recorded().without_recordings();
+    let again = not.change(recorded(), false);
+    assert_eq!((&again.applied, &again.restart), (&vec![], &vec![]));
+    assert_eq!(again.config, not);
+    assert_eq!(again.config.change(recorded(), false), again);
+}
+
+#[cfg(feature = "record")]
+#[test]
 fn a_channel_is_recorded_otherwise_where_there_is_a_recorder() {
     let off = FRONT.replace("name", "record = \"off\"\nname");
     let [recorded, not] = ["[record]\n", ""].map(|record| {
