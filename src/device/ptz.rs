@@ -167,7 +167,9 @@ impl PtzController {
     pub(super) fn end_channel(&self, entry: &ChannelEntry) {
         let moved = self.turning().stops.remove(&entry.id);
         if let (Some(_), Some(motor)) = (moved, &entry.capabilities.ptz) {
-            motor.stop();
+            // Whoever takes a camera away goes on with others.
+            let name = format_args!("motor of channel {}", entry.id);
+            let _ = boundary::run(Part::Camera, name, || motor.stop());
         }
     }
 
