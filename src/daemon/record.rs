@@ -53,7 +53,7 @@ pub(super) fn add(assembly: &mut Assembly) -> Result<(), StartError> {
         .add(Part::new("recorder", Phase::Drain, |context| async move {
             // With the streams, or it would wait for them to come again.
             context.phase(Phase::Streams).cancelled().await;
-            recorder.finish().await;
+            recorder.finish(context.time_left(Phase::Drain)).await;
         }));
     Ok(())
 }

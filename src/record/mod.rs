@@ -113,8 +113,6 @@ pub struct RecorderParts {
 
 /// A card that owes an answer for so long counts as gone, until it answers.
 const CARD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Timeout, in the end, of a card that takes what was recorded.
-const FINISH: Duration = Duration::from_millis(3500);
 
 /// Records channels.
 pub struct Recorder {
@@ -296,9 +294,10 @@ impl Recorder {
         }
     }
 
-    /// Ends every recording in order and waits until all is on the card, but not for a card that
-    /// takes it slowly or not at all: what is missing then is lost, but for whole fragments.
-    pub async fn finish(&self) {
+    /// Ends every recording in order and waits for this `time` until all is on the card, but no
+    /// longer for one that takes it slowly or not at all: what is missing then is lost, but for whole
+    /// fragments.
+    pub async fn finish(&self, time: Duration) {
         self.stop.cancel();
         let running = self.running.lock().take();
         let Some(Running {
@@ -316,7 +315,7 @@ impl Recorder {
             // With the tasks the last handles of the queue are gone.
             ended.await
         };
-        match timeout(FINISH, all).await {
+        match timeout(time, all).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => tracing::error!("the recorder's thread did not end in order"),
             Err(_) => {

@@ -17,6 +17,9 @@ use crate::{
     live,
 };
 
+/// Time that a recorder has for its end.
+const END: Duration = Duration::from_secs(4);
+
 /// A card that answers nothing while it is shut.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
@@ -139,7 +142,7 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
     let back = states.wait_for(|state| *state == State::Ready).await;
     drop(back.expect("it is told"));
     assert_eq!(index.list(everything).await, Ok(Vec::new()));
-    recorder.finish().await;
+    recorder.finish(END).await;
     let mut published = events.replay();
     let published = std::iter::from_fn(|| published.try_recv());
     let published = published.map(|read| read.expect("nothing is lost").event.clone());
@@ -154,7 +157,9 @@ async fn a_card_that_does_not_answer_is_gone_until_it_does() {
 async fn the_end_does_not_wait_for_a_card_that_does_not_answer() {
     let gate = Gate::default();
     let (recorder, _) = recorder(&gate);
-    recorder.finish().await;
+    let began = tokio::time::Instant::now();
+    recorder.finish(END).await;
+    assert_eq!(began.elapsed(), END);
     assert_eq!(*recorder.catalog().state().borrow(), State::Starting);
     gate.open();
 }
