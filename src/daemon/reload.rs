@@ -286,6 +286,11 @@ impl Inner {
             self.parts.programs.send_replace(Arc::new(programs));
             commands
         });
+        // Before their streams end, or it would wait for these to come again.
+        #[cfg(feature = "record")]
+        if let Some(recorder) = &self.parts.recorder {
+            recorder.retain(|id| channels.contains_key(&id));
+        }
         let device = &self.parts.app.device;
         device.replace(Replacement {
             channels,

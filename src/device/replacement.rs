@@ -1,7 +1,8 @@
 //! Other channels, settings and commands while the device serves.
 //!
 //! Keeps: the list of channels changes at once and as a whole, and what belonged to a camera that is
-//! gone ends, in order and with its reason; whoever watches another channel notices nothing.
+//! gone ends, in order and with its reason; whoever watches another channel notices nothing. A download
+//! needs no camera, and goes on to its end.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -95,8 +95,10 @@ impl ChannelRecorder {
             self.stop = end.child_token();
             let mut recording = pin!(self.keep_recording());
             let is_changed = tokio::select! {
-                () = &mut recording => return,
+                // With its channel its stream ends: that is no camera that will be back.
+                biased;
                 changed = settings.changed() => changed.is_ok(),
+                () = &mut recording => return,
             };
             // In order: the file that it has begun is whole before another one begins.
             self.stop.cancel();

@@ -256,6 +256,13 @@ impl Recorder {
         }
     }
 
+    /// Ends the recordings of all channels but these, in order.
+    pub fn retain(&self, is_kept: impl Fn(ChannelId) -> bool) {
+        if let Some(running) = self.running.lock().as_mut() {
+            running.channels.retain(|channel, _| is_kept(*channel));
+        }
+    }
+
     /// Selection of what is recorded of a channel.
     fn mode_of(&self, channel: ChannelId) -> Mode {
         let running = self.running.lock();
