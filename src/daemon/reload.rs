@@ -311,13 +311,15 @@ impl Inner {
         for (origins, listener) in self.parts.origins.iter().zip(&config.listen) {
             origins.send_replace(allowed(&listener.access));
         }
+        // Many cameras have few places: the old one leaves before the new one connects.
+        let before = std::mem::replace(in_force, InForce { config, cameras });
+        let _ = boundary::run(Part::Camera, "cameras that go", || drop(before));
         if let Some(factory) = &self.parts.factory {
             factory.begin();
         }
         if !applied.is_empty() {
             device.events().publish(Event::Reloaded);
         }
-        *in_force = InForce { config, cameras };
         ReloadReport { applied, restart }
     }
 }
