@@ -213,6 +213,8 @@ fn is_at_end(position: PtzPosition, direction: Direction) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use peercam_hal::{Capabilities, HalError};
 
@@ -317,5 +319,38 @@ mod tests {
         assert_eq!(noted.last(), Some(PtzMotion::default()));
         let none = ptz.stop(ChannelId(1)).map_err(|error| error.kind());
         assert_eq!(none.err(), Some(ErrorKind::Unsupported));
+    }
+
+    /// Set once it was told to stop, at which it panics.
+    #[derive(Default)]
+    struct Broken(AtomicBool);
+
+    impl Ptz for Broken {
+        fn start(&self, _: PtzMotion) -> Result<(), HalError> {
+            Ok(())
+        }
+
+        fn stop(&self) {
+            self.0.store(true, Ordering::Relaxed);
+            panic!("on purpose");
+        }
+
+        fn position(&self) -> PtzPosition {
+            PtzPosition::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_motor_that_panics_keeps_nobody_from_taking_its_camera_away() {
+        let motor = Arc::new(Broken::default());
+        let channels = ChannelRegistry::for_tests(Capabilities {
+            ptz: Some(Arc::clone(&motor) as _),
+            ..Default::default()
+        });
+        let ptz = PtzController::new(channels.clone(), ActivityTracker::without_sessions());
+        let id = ChannelId(0);
+        ptz.step(id, Direction::Left, Speed::USUAL).expect("turns");
+        ptz.end_channel(&channels.get(id).expect("a channel"));
+        assert!(motor.0.load(Ordering::Relaxed));
     }
 }
