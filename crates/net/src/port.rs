@@ -65,6 +65,16 @@ impl PortError {
             _ => Self::Io(error),
         }
     }
+
+    /// Sentence on what a person can do.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::InUse(_) => "end the program that has it, or choose another port",
+            Self::NoSuchAddress => "choose an address that this machine has",
+            Self::ForRoot => "choose a higher port",
+            Self::Io(_) => "choose another port or address",
+        }
+    }
 }
 
 fn first_for_users() -> u16 {
@@ -184,7 +194,8 @@ mod tests {
         // RFC 5737.
         let address = "192.0.2.1:0".parse().unwrap();
         let error = TcpListener::bind(address).expect_err("it is documentation's");
-        let error = PortError::new(Protocol::Tcp, address, error).to_string();
-        assert_eq!(error, "this machine has no such address");
+        let error = PortError::new(Protocol::Tcp, address, error);
+        assert_eq!(error.to_string(), "this machine has no such address");
+        assert!(!error.remedy().contains("end the program"), "none has it");
     }
 }

@@ -21,7 +21,8 @@ pub(super) async fn look(config: &Config, running: Option<&Running>, report: &mu
             None => {
                 if let Err(error) = Listener::bind(address).await {
                     report.fail(format_args!(
-                        "listener: {address} cannot be listened on: {error}; end the program that has it, or choose another addr"
+                        "listener: {address} cannot be listened on: {error}; {} ([[listen]] addr)",
+                        error.remedy()
                     ));
                 }
             }
@@ -70,8 +71,9 @@ fn p2p(config: &Config, running: Option<&Running>, report: &mut Report) {
     let Some(running) = running else {
         if let Err(error) = ReservedUdpPort::take(p2p.port) {
             report.fail(format_args!(
-                "p2p: UDP port {} cannot be had: {error}; end the program that has it, or choose another [p2p] port",
-                p2p.port
+                "p2p: UDP port {} cannot be had: {error}; {} ([p2p] port)",
+                p2p.port,
+                error.remedy()
             ));
         }
         return;
