@@ -13,7 +13,9 @@ pub(super) fn look(config: &Config, running: Option<&Running>, report: &mut Repo
         let problems = running.problems().into_iter();
         let its: Vec<_> = problems.filter(|problem| problem.part == "card").collect();
         let card = &status["card"];
-        if its.is_empty() {
+        if card.is_null() {
+            report.warn("card: the daemon records nothing: it was started with --no-record, or before [record] was added; restart it to record");
+        } else if its.is_empty() {
             report.good(format_args!(
                 "card: the daemon writes to {path}: {} files, {} MiB",
                 card["files"],
