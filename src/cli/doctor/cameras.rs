@@ -126,7 +126,8 @@ mod network {
             }
         };
         let seen = timeout(PICTURE_TIME, seen).await;
-        found(name, began, seen.unwrap_or_else(|_| Err(late())))
+        let seen = seen.unwrap_or_else(|_| Err(late()));
+        found(name, began, seen, camera.remedy())
     }
 
     pub(super) async fn jpeg(name: &Named<'_>, config: JpegConfig) -> Finding {
@@ -143,24 +144,26 @@ mod network {
             Ok("it gives stills")
         };
         let taken = timeout(PICTURE_TIME, taken).await;
-        found(name, began, taken.unwrap_or_else(|_| Err(late())))
+        let taken = taken.unwrap_or_else(|_| Err(late()));
+        found(name, began, taken, camera.remedy())
     }
 
     fn late() -> String {
         format!("nothing came of it within {} s", PICTURE_TIME.as_secs())
     }
 
-    fn found(name: &Named<'_>, began: Instant, seen: Result<&str, String>) -> Finding {
+    fn found(
+        name: &Named<'_>,
+        began: Instant,
+        seen: Result<&str, String>,
+        remedy: &str,
+    ) -> Finding {
         match seen {
             Ok(what) => Finding::Good(format!(
                 "{name}: {what} ({} ms)",
                 began.elapsed().as_millis()
             )),
-            Err(reason) => Finding::failure(
-                name,
-                reason,
-                "look whether it has power and network, and whether url, user and password of its source are right; peercam probe says more",
-            ),
+            Err(reason) => Finding::failure(name, reason, remedy),
         }
     }
 }

@@ -212,7 +212,7 @@ impl Camera for RtspCamera {
 }
 
 /// Sentence on what a person can do about a camera in the network.
-const REMEDY: &str = "look whether the camera has power and network, and whether url, user and password of its source are right: peercam doctor tries them";
+const REMEDY: &str = "look whether the camera has power and network, and whether url, user and password of its source are right; peercam probe URL says more";
 
 /// Returns whether a camera that is off for this reason makes what reads it panic: to try again would not
 /// help.
