@@ -1,27 +1,34 @@
-use std::time::Duration;
+use super::{
+    Report,
+    daemon::{Problem, Running},
+};
+use crate::{config::Config, device::CustomHandler, http::CommandWebhook};
 
-use peercam_net::{Address, dial};
-use tokio::time::Instant;
-
-use super::Report;
-use crate::{config::Config, http::WebhookAddress};
-
-/// Timeout of a connection to a program on this machine.
-const CONNECT_TIME: Duration = Duration::from_secs(1);
-
-/// Looks whether the programs are there that do commands.
-pub(super) async fn look(config: &Config, report: &mut Report) {
+/// Looks whether the programs are there that do commands, without connecting to them. What commands
+/// found out is known to a running daemon only.
+pub(super) async fn look(config: &Config, running: Option<&Running>, report: &mut Report) {
+    let problems = running.map(Running::problems).unwrap_or_default();
+    let is_handler = |problem: &Problem| problem.part == "handler";
+    let problems: Vec<_> = problems.into_iter().filter(is_handler).collect();
     for handler in &config.user.handlers {
         let (name, place) = (&handler.name, &handler.address);
-        let address = match place {
-            WebhookAddress::Http(address, _) => Address::from(*address),
-            WebhookAddress::Unix(path) => Address::Unix(path.clone()),
-        };
-        match dial(&address, Instant::now() + CONNECT_TIME).await {
-            Ok(_) => report.good(format_args!("handler {name}: a program listens at {place}")),
-            Err(error) => report.fail(format_args!(
-                "handler {name}: no program listens at {place}: {error}; start it, or mend the url of its [[user_define.handler]]"
+        let is_told = |problem: &Problem| problem.name.as_ref() == Some(name);
+        if problems.iter().any(is_told) {
+            continue;
+        }
+        let program = CommandWebhook::new(place.clone(), handler.timeout);
+        program.check().await;
+        match program.failure() {
+            None => report.good(format_args!(
+                "handler {name}: {place} is there; doctor looks without connecting"
+            )),
+            Some(failure) => report.fail(format_args!(
+                "handler {name}: {}: {}; start it, or mend the url of its [[user_define.handler]]",
+                failure.what, failure.place
             )),
         }
+    }
+    for problem in problems {
+        report.add(problem.into());
     }
 }

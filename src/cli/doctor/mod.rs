@@ -83,7 +83,7 @@ async fn look_at_device(config: &Config, report: &mut Report) -> Result<(), CliE
     cameras::look(config, running.as_ref(), report).await;
     #[cfg(feature = "record")]
     card::look(config, running.as_ref(), report);
-    handlers::look(config, report).await;
+    handlers::look(config, running.as_ref(), report).await;
     #[cfg(feature = "p2p")]
     relays::look(config, report).await?;
     Ok(())
