@@ -98,7 +98,7 @@ Examples:
     Status(StatusOptions),
     /// Prints events of the running daemon until Ctrl-C
     ///
-    /// Events are viewers that come and go, cameras, the SD card and calls.
+    /// Events are viewers that come and go, cameras, what they detect, the SD card, calls and reloads.
     Events(EventsOptions),
     /// Has the running daemon read its configuration again
     ///

@@ -22,15 +22,20 @@ pub(super) fn publish_new(draft: impl rustix::path::Arg, path: &Path) -> io::Res
     )?)
 }
 
-/// Refuses a file that is there, before anything is asked for it.
+/// Refuses a file that is there, or whose directory is not, before anything is asked for it.
 pub(super) fn must_be_new(output: Option<&Path>) -> Result<(), CliError> {
-    match output.filter(|path| path.exists()) {
-        None => Ok(()),
-        Some(path) => {
-            let exists = io::ErrorKind::AlreadyExists.into();
-            Err(CliError::io(path.display().to_string())(exists))
-        }
-    }
+    let Some(path) = output else {
+        return Ok(());
+    };
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let reason = if path.exists() {
+        "there is such a file already; remove it, or name another"
+    } else if above.is_some_and(|above| !above.is_dir()) {
+        "there is no such directory"
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Usage(format!("{}: {reason}", path.display())))
 }
 
 /// Makes a file of this, under its name only once it is whole. Nothing that is there is overwritten.

@@ -262,7 +262,7 @@ fn remark(claims: &Claims, uri: &PairingUri, device: &Device) {
     );
     if !claims.scopes.contains(Scope::Admin) {
         eprintln!(
-            "peercam: when all places are taken, it has to wait; with --scope all it would get one"
+            "peercam: when the device serves as many viewers as it can, this one waits; with --scope all it does not"
         );
     }
     if claims.expires.is_some() {
@@ -289,7 +289,7 @@ fn remark(claims: &Claims, uri: &PairingUri, device: &Device) {
         eprintln!("peercam: the URI can be used on this machine only; its listener is on loopback");
     } else if has_p2p && uri.relays.is_empty() {
         eprintln!(
-            "peercam: no relay is configured ([p2p] relays), so viewers in other networks will hardly find this device"
+            "peercam: the device has no relay ([p2p] relays; one that was added counts after a restart), so viewers in other networks will hardly find it"
         );
     }
 }

@@ -502,7 +502,7 @@ async fn a_still_by_the_command_line() {
     for (arguments, words) in [
         (
             &["--channel", "1", "-o", "picture.jpg"][..],
-            "picture.jpg: entity already exists",
+            "picture.jpg: there is such a file already",
         ),
         (&["--channel", "0", "-o", "other.jpg"], "no such channel"),
         (

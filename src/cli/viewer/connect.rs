@@ -171,6 +171,10 @@ pub(in crate::cli) fn pairing_uri(argument: Option<&SecretArg>) -> Result<Pairin
         Some("-") => read(&mut io::stdin().lock(), "the input")?,
         Some(text) => match text.strip_prefix('@') {
             Some(path) => read_file(Path::new(path))?,
+            None if Path::new(text).is_file() => {
+                let advice = format!("{text} is a file: its URI is given as @{text}");
+                return Err(CliError::Usage(advice));
+            }
             None => {
                 eprintln!(
                     "peercam: others on this machine can see a URI in the list of processes; use @FILE, - or {URI_VARIABLE}"
@@ -195,5 +199,9 @@ fn read_file(path: &Path) -> Result<String, CliError> {
 fn read(source: &mut impl Read, name: &str) -> Result<String, CliError> {
     let mut text = String::new();
     let read = source.take(MAX_URI).read_to_string(&mut text);
-    read.map_err(CliError::io(name)).map(|_| text)
+    read.map_err(CliError::io(name))?;
+    if text.trim().is_empty() {
+        return Err(CliError::Usage(format!("{name} is empty")));
+    }
+    Ok(text)
 }
