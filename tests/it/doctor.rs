@@ -1,6 +1,13 @@
 //! `peercam doctor` on the device's side: what it finds, and the exit status that says so.
 
-use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::atomic::Ordering};
+use std::{
+    fs::Permissions,
+    io::ErrorKind,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::Path,
+    sync::atomic::Ordering,
+};
 
 use crate::{
     rtsp_server::{RtspServer, Script},
@@ -83,7 +90,8 @@ async fn all_well_is_status_0() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("camera.toml");
     let socket = directory.path().join("light.sock");
-    let _listener = UnixListener::bind(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let source = format!("kind = \"rtsp\", url = \"{}\"", server.url());
     std::fs::write(&path, config(&source, "", socket.to_str().unwrap())).unwrap();
     let (is_well, text) = doctor(&path).await;
@@ -97,6 +105,8 @@ async fn all_well_is_status_0() {
         ],
     );
     assert_eq!(server.script.played.load(Ordering::SeqCst), 1);
+    let connected = listener.accept().expect_err("small programs take it amiss");
+    assert_eq!(connected.kind(), ErrorKind::WouldBlock);
 }
 
 #[tokio::test]
@@ -126,10 +136,52 @@ async fn a_daemon_that_runs_is_asked_about_its_cameras_and_its_card() {
         &text,
         &[
             ("ok", &["the daemon runs (process"]),
-            ("FAIL", &["camera 0 (front)", ", for ", "power and network"]),
+            ("FAIL", &["camera 0 (front)", ", for ", "peercam probe"]),
             ("ok", &["card", "the daemon writes to"]),
             ("ok", &["handler light"]),
         ],
     );
     assert_eq!(text.matches("FAIL").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn a_daemon_is_found_although_its_directory_is_refused() {
+    let sim = "kind = \"sim\"";
+    let text = config(sim, "", "/nowhere/light.sock").replace("[record]\n", "");
+    let daemon = Daemon::start(&text);
+    let is_known = async {
+        let health = async || request(daemon.address, "GET", "/healthz", "").await.body;
+        while !health().await.contains("\"part\":\"handler\"") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG, is_known)
+        .await
+        .expect("it looks");
+    let path = daemon.directory().join("camera.toml");
+    let address = daemon.address.to_string();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("127.0.0.1:0", &address) + "[record]\n";
+    std::fs::write(&path, text).unwrap();
+    // Another user's is refused in the same way.
+    let data_dir = daemon.directory().join("peercam-data");
+    std::fs::set_permissions(&data_dir, Permissions::from_mode(0o770)).unwrap();
+    let (_, text) = doctor(&path).await;
+    assert_has(
+        &text,
+        &[
+            ("FAIL", &["data_dir", "others may get at it"]),
+            ("ok", &["the daemon runs (process"]),
+            ("ok", &["camera 0 (front)", "as far as the daemon knows"]),
+            ("warn", &["card", "records nothing", "--no-record"]),
+            ("FAIL", &["handler (light)", ", for ", "/nowhere"]),
+        ],
+    );
+    assert!(!text.contains("in use"), "{text}");
+    let directory = daemon.stop();
+    let taken = TcpListener::bind(&address).unwrap();
+    let (_, text) = doctor(&directory.path().join("camera.toml")).await;
+    assert_has(&text, &[("warn", &["not known whether a daemon runs"])]);
+    assert!(!text.contains("in use"), "{text}");
+    drop(taken);
 }

@@ -33,10 +33,13 @@ pub(super) async fn look(config: &Config, running: Option<&Running>, report: &mu
     p2p(config, running, report);
 }
 
-/// Returns whether a daemon listens on an address, or on some port of it if that says no more.
+/// Returns whether a daemon listens on an address, or on some port of it if that says no more, as far
+/// as is known.
 fn has(running: &Running, address: SocketAddr) -> bool {
-    let mut listeners = running.endpoint.listen.iter();
-    listeners.any(|listener| {
+    let Some(listeners) = running.listeners() else {
+        return true;
+    };
+    listeners.iter().any(|listener| {
         let is_port = address.port() == 0 || listener.address.port() == address.port();
         is_port && listener.address.ip() == address.ip()
     })
@@ -78,7 +81,7 @@ fn p2p(config: &Config, running: Option<&Running>, report: &mut Report) {
         }
         return;
     };
-    for address in &running.endpoint.udp {
+    for address in running.udp() {
         report.good(format_args!(
             "p2p: {address} over UDP is for viewers that were paired"
         ));
