@@ -27,17 +27,14 @@ impl Budget {
         let recorder = wants.record.map_or(0, |_| {
             queue + times(wants.channels, self.picture + self.pre_roll)
         });
-        let parts = [
-            given,
-            rings,
-            recorder,
+        let sum = |parts: &[usize]| parts.iter().copied().fold(0, usize::saturating_add);
+        let cameras = sum(&[
             times(wants.streams, self.memory.gop),
             times(packets, self.picture + self.picture / 2),
             times(messages, 2 * self.picture),
-            times(wants.channels, TALK),
-            self.talk_ahead,
-        ];
-        let needed = parts.into_iter().fold(0, usize::saturating_add);
+        ]);
+        let talk = sum(&[times(wants.channels, TALK), self.talk_ahead]);
+        let needed = sum(&[given, rings, recorder, cameras, talk]);
         let left = self.total.checked_sub(needed).ok_or(TooLittleMemory {
             needed,
             total: self.total,
@@ -55,8 +52,22 @@ impl Budget {
         let most = wants
             .live_memory
             .clamp(rings, times(streams, PICTURE.2).max(rings));
+        let live = (rings + left - more).min(most);
+        let mut shares = self.shares.clone();
+        for share in &mut shares {
+            share.bytes = match share.part {
+                Part::Live => live,
+                Part::Recorder => recorder + more + times(wants.channels, before),
+                Part::Cameras => cameras,
+                Part::Talk => talk,
+                _ => continue,
+            };
+            share.least = share.least.min(share.bytes);
+            share.most = share.most.max(share.bytes);
+        }
         Ok(Self {
-            live: (rings + left - more).min(most),
+            shares,
+            live,
             record: queue + more,
             pre_roll: self.pre_roll + before,
             ..self.clone()

@@ -221,6 +221,8 @@ fn other_channels_fit_into_what_was_given_out_or_are_refused() {
                     Ok(budget) => {
                         let worst = worst(&budget, &after);
                         assert!(worst <= budget.total, "{limit} MiB: {worst} {after:?}");
+                        let shared: usize = budget.shares.iter().map(|share| share.bytes).sum();
+                        assert!((worst..=budget.total).contains(&shared), "{worst} {shared}");
                         fitted += 1;
                     }
                     Err(error) => {

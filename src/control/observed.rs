@@ -154,16 +154,17 @@ impl Control {
     }
 
     fn memory(&self, card: Option<&CardState>) -> Memory {
-        let recordings = self.budget.recordings.max(1);
+        let budget = self.reloader.budget();
+        let recordings = budget.recordings.max(1);
         let used = |share: &budget::Share| match share.part {
             Part::Live => Some(self.app.device.hub().kept_bytes()),
             Part::Catalog => card.map(|card| card.files * (share.bytes / recordings)),
             _ => None,
         };
-        let shares = self.budget.shares.iter().filter(|share| share.most > 0);
+        let shares = budget.shares.iter().filter(|share| share.most > 0);
         Memory {
             resident_bytes: resident_bytes(),
-            budget_bytes: self.budget.total,
+            budget_bytes: budget.total,
             shares: shares
                 .map(|share| Share {
                     part: share.part.as_str(),

@@ -47,8 +47,6 @@ pub struct Control {
     pub data_dir: String,
     /// Ways to reach the device.
     pub reach: watch::Receiver<Reachability>,
-    /// Shares of the memory.
-    pub budget: Budget,
     /// Programs that follow what happens.
     pub followers: Followers,
     /// Token that is cancelled at the end of the daemon.
@@ -63,6 +61,9 @@ pub trait Reload: Send + Sync {
     /// # Errors
     /// [`Error`] with the reason: nothing has changed.
     fn reload(&self) -> BoxFuture<'_, Result<ReloadReport, Error>>;
+
+    /// Shares of the memory with the channels that there are now.
+    fn budget(&self) -> Arc<Budget>;
 }
 
 /// A route of the socket.

@@ -25,7 +25,7 @@ pub(super) fn add(assembly: &mut Assembly) {
     let (authority, store) = (Arc::clone(&assembly.authority), assembly.store.clone());
     let relay_token = assembly.config.relay_token();
     let data_dir = assembly.data_dir.path().display().to_string();
-    let (reach, budget) = (assembly.reach.subscribe(), assembly.budget.clone());
+    let reach = assembly.reach.subscribe();
     let parts = &mut assembly.parts;
     // To the last, so that it can be asked, too, for what the end waits.
     parts.add(Part::new("control socket", Phase::Services, |context| {
@@ -38,7 +38,6 @@ pub(super) fn add(assembly: &mut Assembly) {
             relay_token,
             data_dir,
             reach,
-            budget,
             followers: Followers::default(),
             stop,
         };

@@ -13,7 +13,7 @@ use peercam_proto::{
     error::{Error, ErrorKind},
     origin_policy::Allowed,
 };
-use peercam_task::boundary::{self, Part};
+use peercam_task::boundary::{self, Guarded, Part};
 use tokio::sync::{Mutex, watch};
 
 #[cfg(feature = "record")]
@@ -82,6 +82,10 @@ impl control::Reload for Reloader {
     fn reload(&self) -> BoxFuture<'_, Result<ReloadReport, Error>> {
         Box::pin(async { Ok(Self::reload(self).await?) })
     }
+
+    fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.inner.budget.lock())
+    }
 }
 
 /// What follows the configuration.
@@ -103,6 +107,8 @@ struct Inner {
     parts: ReloaderParts,
     /// Held for as long as a reload takes: there is one at a time.
     in_force: Mutex<InForce>,
+    /// The budget with the channels in force.
+    budget: Guarded<Arc<Budget>>,
 }
 
 /// Configuration in force, and its cameras.
@@ -124,6 +130,7 @@ impl Reloader {
     pub(super) fn new(parts: ReloaderParts, config: Config, cameras: Cameras) -> Self {
         Self {
             inner: Arc::new(Inner {
+                budget: Guarded::whole(Arc::new(parts.budget.clone())),
                 parts,
                 in_force: Mutex::new(InForce { config, cameras }),
             }),
@@ -308,6 +315,7 @@ impl Inner {
         if let Some(recorder) = &self.parts.recorder {
             record::reconfigure(recorder, &config, &budget, &device.channels().all());
         }
+        *self.budget.lock() = Arc::new(budget);
         for (origins, listener) in self.parts.origins.iter().zip(&config.listen) {
             origins.send_replace(allowed(&listener.access));
         }

@@ -454,6 +454,14 @@ async fn the_command_tells_what_came_of_it() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(said).unwrap())
     };
+    let talkback = || {
+        let output = support::run(&["status", "--json", "--config", path.to_str().unwrap()]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let shares = status["memory"]["shares"].as_array().unwrap();
+        let share = shares.iter().find(|share| share["part"] == "talkback");
+        share.unwrap()["bytes"].as_u64().unwrap()
+    };
+    let before = talkback();
     let both = format!(
         "{front}{}[access]\nmax_sessions = 9\n",
         channel(1, "garden", "")
@@ -464,6 +472,7 @@ async fn the_command_tells_what_came_of_it() {
         said.contains("applied: channel 1 (garden): added\n"),
         "{said}"
     );
+    assert_eq!(talkback(), before + (192 << 10), "two channels have it");
     assert!(
         said.contains("needs a restart: access.max_sessions\n"),
         "{said}"
