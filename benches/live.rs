@@ -2,8 +2,7 @@
 //!
 //! `cargo bench --bench live`. Joins go over loopback TCP to a daemon in this process, from the
 //! request's last byte to the first byte of the first picture; FLV is written for one viewer from
-//! frames in memory, beside a plain copy of the same bytes. So are frames handed over from a camera
-//! that pushes to a stream that reads, which is what cameras of RTSP and sockets cost beside others.
+//! frames in memory, beside a plain copy of the same bytes.
 
 mod support;
 
@@ -16,7 +15,6 @@ use std::{
 
 use bytes::Buf;
 use peercam::{config::Config, daemon::Daemon};
-use peercam_hal::{FrameFanout, MediaSource, SourceEvent};
 use peercam_proto::{
     flv::{HevcForm, Muxer, TagBatch},
     media::Frame,
@@ -41,13 +39,6 @@ fn main() {
     println!(
         "\nFLV written for one viewer: {flv:.1} GB/s ({:.2} of a copy of the payloads, {copy:.1} GB/s)",
         flv / copy
-    );
-    let (handed, copied) = (
-        micros_per_frame(hand_over()),
-        micros_per_frame(copy_payloads),
-    );
-    println!(
-        "a frame handed over by a camera: {handed:.2} µs (its payload copied: {copied:.2} µs)"
     );
 }
 
@@ -121,51 +112,18 @@ impl Joined {
     }
 }
 
-fn gigabytes_per_second(write: impl FnMut(&[Frame], &mut Vec<u8>)) -> f64 {
-    let (bytes, seconds) = written_for_a_second(write);
-    bytes as f64 / seconds / 1e9
-}
-
-fn micros_per_frame(mut write: impl FnMut(&[Frame], &mut Vec<u8>)) -> f64 {
-    let mut frames = 0;
-    let (_, seconds) = written_for_a_second(|group, out| {
-        frames += group.len();
-        write(group, out);
-    });
-    seconds * 1e6 / frames as f64
-}
-
-/// Bytes of payload that were written, and in how many seconds.
-fn written_for_a_second(mut write: impl FnMut(&[Frame], &mut Vec<u8>)) -> (u64, f64) {
+fn gigabytes_per_second(mut write: impl FnMut(&[Frame], &mut Vec<u8>)) -> f64 {
     let mut clip = Clip::default();
     let frames: Arc<[Frame]> = (0..144).map(|_| clip.next().1).collect();
     let bytes: usize = frames.iter().map(|frame| frame.data.len()).sum();
     let mut out = Vec::with_capacity(2 * bytes);
-    let (started, mut rounds) = (Instant::now(), 0_u64);
+    let (started, mut rounds) = (Instant::now(), 0_u32);
     while started.elapsed() < Duration::from_secs(1) {
         out.clear();
         write(&frames, &mut out);
         rounds += 1;
     }
-    (bytes as u64 * rounds, started.elapsed().as_secs_f64())
-}
-
-/// Pushes each frame into a camera's fan-out and takes it out as a stream does.
-fn hand_over() -> impl FnMut(&[Frame], &mut Vec<u8>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
-    let fanout = FrameFanout::new(1 << 20);
-    fanout.online(tracks());
-    let mut source = fanout.open();
-    move |frames, _| {
-        runtime.block_on(async {
-            for frame in frames {
-                fanout.frame(frame.clone());
-                while !matches!(source.next().await, SourceEvent::Frame(_)) {}
-            }
-        });
-    }
+    bytes as f64 * f64::from(rounds) / started.elapsed().as_secs_f64() / 1e9
 }
 
 /// Writes FLV as a viewer's body does, a picture and its sound at a time, copied as the kernel would.
