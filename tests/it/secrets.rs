@@ -543,7 +543,9 @@ fn one_shots_take_the_uri_from_a_file_the_input_or_the_environment() {
     assert!(fs::read(&clip).unwrap().starts_with(b"FLV"));
     let again = ask(&arguments, None);
     assert!(
-        String::from_utf8(again.stderr).unwrap().contains("such a file already"),
+        String::from_utf8(again.stderr)
+            .unwrap()
+            .contains("such a file already"),
         "nothing is overwritten"
     );
 }
