@@ -8,11 +8,11 @@ use peercam_proto::{media::Quality, network::Peer, viewer::ViewerId};
 
 use super::{
     router::Control,
-    status::{Camera, Card, Listener, Media, Memory, Places, Problem, Share, Status, Viewer},
+    status::{Camera, Card, Listener, Media, Memory, Places, Share, Status, Viewer},
 };
 use crate::{
     budget::{self, Part},
-    device::{self, Audience, CardState, ChannelHealth, Health, MediaView},
+    device::{Audience, CardState, ChannelHealth, MediaView},
     events::ViewerPath,
     log::levels,
     reach::ListenerAccess,
@@ -43,9 +43,7 @@ impl Control {
                 ListenerAccess::Token => "token",
             },
         });
-        let problems = health.problems.iter();
-        let problems = problems.map(|problem| self.problem(problem, &health));
-        let problems = problems.collect();
+        let date = self.app.clock.date();
         let text = |addresses: &[_]| addresses.iter().map(ToString::to_string).collect();
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -54,12 +52,12 @@ impl Control {
             device_id: self.authority.device().to_string(),
             data_dir: self.data_dir.clone(),
             uptime_seconds: self.app.started.elapsed().as_secs(),
-            clock: self.app.clock.date(),
+            clock: date,
             listeners: listeners.collect(),
             lan: text(&reach.lan),
             udp: text(&reach.udp),
             relays: reach.relays,
-            problems,
+            problems: health.reports(date),
             memory: self.memory(health.card.as_ref()),
             cameras: health
                 .channels
@@ -70,20 +68,6 @@ impl Control {
             places: places.to_vec(),
             card: health.card.map(Card::from),
             log: levels::current(),
-        }
-    }
-
-    fn problem(&self, problem: &device::Problem, health: &Health) -> Problem {
-        let seconds = problem.lasts.as_secs();
-        let date = self.app.clock.date();
-        Problem {
-            part: problem.origin.part(),
-            channel: problem.origin.channel().map(|channel| channel.0),
-            name: health.name_of(&problem.origin).map(str::to_owned),
-            what: problem.what.clone(),
-            since: date.map(|date| date.saturating_sub(seconds)),
-            seconds,
-            remedy: problem.remedy,
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use peercam_proto::text::Printable;
 use serde::Serialize;
 
-use crate::budget::Bytes;
+use crate::{budget::Bytes, device::ProblemReport};
 
 /// State of a daemon at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +36,7 @@ pub struct Status {
     /// URLs of relays.
     pub relays: Vec<String>,
     /// Things that do not work.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ProblemReport>,
     /// Cameras.
     pub cameras: Vec<Camera>,
     /// Viewers that have a session or are sent something.
@@ -58,28 +58,6 @@ pub struct Listener {
     pub address: String,
     /// `open` or `token`.
     pub access: &'static str,
-}
-
-/// A thing that does not work, as `/healthz` tells of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Problem {
-    /// `camera`, `card`, `relay` or `handler`.
-    pub part: &'static str,
-    /// Channel of a camera.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel: Option<u16>,
-    /// Name of the camera, or of a handler's commands.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Sentence on it.
-    pub what: String,
-    /// Seconds since 1970-01-01 UTC at which it began; `None` if the clock was not set.
-    pub since: Option<u64>,
-    /// Seconds for which it has not worked.
-    pub seconds: u64,
-    /// Sentence on what a person can do.
-    #[serde(rename = "do")]
-    pub remedy: &'static str,
 }
 
 /// A camera.
@@ -237,7 +215,7 @@ impl Status {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ProblemReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channel = self.channel.map(|channel| format!(" {channel}"));
         let name = self.name.as_ref().map(|name| format!(" \"{name}\""));

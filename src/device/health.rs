@@ -7,6 +7,7 @@ use peercam_proto::{
     credential::{Channels, Scope},
     media::ChannelId,
 };
+use serde::Serialize;
 
 use super::{
     CardState, Device,
@@ -57,14 +58,54 @@ pub struct Problem {
     pub remedy: &'static str,
 }
 
+/// A problem as `/healthz` and the status of the daemon tell of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProblemReport {
+    /// `camera`, `card`, `relay` or `handler`.
+    pub part: &'static str,
+    /// Channel of a camera.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u16>,
+    /// Name of the camera, or of a handler's commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Sentence on it.
+    pub what: String,
+    /// Seconds since 1970-01-01 UTC at which it began; `None` if the clock was not set.
+    pub since: Option<u64>,
+    /// Seconds for which it has not worked.
+    pub seconds: u64,
+    /// Sentence on what a person can do.
+    #[serde(rename = "do")]
+    pub remedy: &'static str,
+}
+
 impl Health {
     /// Returns whether all is as it should be.
     pub fn is_well(&self) -> bool {
         self.is_serving && self.problems.is_empty()
     }
 
+    /// Problems as programs read of them, on this date: a clock that was set meanwhile does not move
+    /// their beginnings.
+    pub fn reports(&self, date: Option<u64>) -> Vec<ProblemReport> {
+        let problems = self.problems.iter().map(|problem| {
+            let seconds = problem.lasts.as_secs();
+            ProblemReport {
+                part: problem.origin.part(),
+                channel: problem.origin.channel().map(|channel| channel.0),
+                name: self.name_of(&problem.origin).map(str::to_owned),
+                what: problem.what.clone(),
+                since: date.map(|date| date.saturating_sub(seconds)),
+                seconds,
+                remedy: problem.remedy,
+            }
+        });
+        problems.collect()
+    }
+
     /// Name of a thing that does not work, if it has one.
-    pub fn name_of<'a>(&'a self, origin: &'a Origin) -> Option<&'a str> {
+    fn name_of<'a>(&'a self, origin: &'a Origin) -> Option<&'a str> {
         match origin {
             Origin::Camera(id) => {
                 let mut channels = self.channels.iter();

@@ -42,7 +42,7 @@ pub use activity::{ActivityTracker, MediaView, RequestGuard};
 pub use calls::{CallTask, CallView, Calls};
 pub use card::{CardState, RecordMode, RecordingControl};
 pub use custom::{CustomCommands, CustomHandler, HandlerFailure};
-pub use health::{Audience, ChannelHealth, Health, Problem};
+pub use health::{Audience, ChannelHealth, Health, Problem, ProblemReport};
 pub use listing::{Listed, Listing};
 pub use media::{AdmittedTalk, FetchedFile, Permitted, Still};
 pub use notifier::{SessionInfo, ViewerNotifier};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{body::Body, reply, router::App};
 use crate::{
     access::Caller,
-    device::{Audience, ChannelHealth, Health, Problem},
+    device::{Audience, ChannelHealth, Health},
 };
 
 impl App {
@@ -26,8 +26,6 @@ impl App {
     fn health_text(&self, health: &Health) -> Value {
         let channels: Vec<_> = health.channels.iter().map(channel).collect();
         let date = self.clock.date();
-        let problems = health.problems.iter();
-        let problems = problems.map(|one| problem(one, health.name_of(&one.origin), date));
         let mut text = json!({
             "status": status_word(health),
             "version": env!("CARGO_PKG_VERSION"),
@@ -37,7 +35,7 @@ impl App {
             "max_viewers": health.max_viewers,
             "streams": health.streams,
             "channels": channels,
-            "problems": problems.collect::<Vec<_>>(),
+            "problems": health.reports(date),
         });
         if let Some(card) = &health.card {
             text["recording"] = json!({
@@ -71,26 +69,6 @@ fn channel(channel: &ChannelHealth) -> Value {
     });
     if let Some(reason) = &channel.offline {
         text["reason"] = reason.as_str().into();
-    }
-    text
-}
-
-/// A problem of what has this name. It began on this date, if that is known: a clock that was set
-/// meanwhile does not move it.
-fn problem(problem: &Problem, name: Option<&str>, date: Option<u64>) -> Value {
-    let seconds = problem.lasts.as_secs();
-    let mut text = json!({
-        "part": problem.origin.part(),
-        "what": problem.what,
-        "since": date.map(|date| date.saturating_sub(seconds)),
-        "seconds": seconds,
-        "do": problem.remedy,
-    });
-    if let Some(channel) = problem.origin.channel() {
-        text["channel"] = channel.0.into();
-    }
-    if let Some(name) = name {
-        text["name"] = name.into();
     }
     text
 }

@@ -29,7 +29,7 @@ fn status() -> Status {
         lan: vec!["192.0.2.4:34568".to_owned()],
         udp: vec!["192.0.2.4:34567".to_owned()],
         relays: vec!["https://relay.example/".to_owned()],
-        problems: vec![Problem {
+        problems: vec![ProblemReport {
             part: "camera",
             channel: Some(1),
             name: Some("back\u{1b}[2J".to_owned()),
