@@ -78,19 +78,13 @@ pub struct LogOptions {
 
 impl StatusOptions {
     pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
-        let client = client(path, self.json)?;
-        let asked = run(async { Ok(client.ask(Method::GET, "/status", "").await?) });
-        let text = asked.map_err(|error| advised(error, path))?;
-        print(&shown(&text, self.json)).map(|_| ())
+        print_answer(Method::GET, "/status", path, self.json)
     }
 }
 
 impl ReloadOptions {
     pub(super) fn perform(self, path: Option<&Path>) -> Result<(), CliError> {
-        let client = client(path, self.json)?;
-        let asked = run(async { Ok(client.ask(Method::POST, "/reload", "").await?) });
-        let text = asked.map_err(|error| advised(error, path))?;
-        print(&shown(&text, self.json)).map(|_| ())
+        print_answer(Method::POST, "/reload", path, self.json)
     }
 }
 
@@ -189,6 +183,19 @@ fn post(data_dir: &Path, path: &str, body: &Value) -> Result<Option<Value>, CliE
         Err(CliError::Control(ControlError::NoDaemon(_))) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Asks the daemon for something without a body, and prints what it answers.
+fn print_answer(
+    method: Method,
+    route: &str,
+    config: Option<&Path>,
+    json: bool,
+) -> Result<(), CliError> {
+    let client = client(config, json)?;
+    let asked = run(async { Ok(client.ask(method, route, "").await?) });
+    let text = asked.map_err(|error| advised(error, config))?;
+    print(&shown(&text, json)).map(|_| ())
 }
 
 /// Way to the daemon of the configuration that was named, or of the data directory here.

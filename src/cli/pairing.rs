@@ -26,7 +26,7 @@ use super::{
     qr::{self, Drawing, QrFile},
 };
 use crate::{
-    access::{DataDir, PairError, Pairing, Revocation, Revoked, SecretStore, StoreError},
+    access::{DataDir, PairError, Pairing, Revocation, Revoked, SecretStore, random},
     config::{Config, ListenAccess, duration},
 };
 
@@ -171,7 +171,7 @@ impl PairOptions {
         must_be_new(self.qr.as_ref().map(QrFile::path))?;
         let now = Clock::start().date();
         let claims = Claims {
-            id: random_id()?,
+            id: CredentialId::new(random()?),
             name: self.name.unwrap_or_default(),
             scopes: self.scope,
             channels: self.channel.0,
@@ -418,12 +418,6 @@ fn say_revoked(revocation: Revocation, data_dir: &Path, sessions: &str) {
             "peercam: revoked, on the device in {data_dir} ({paired} of those paired there){sessions}"
         ),
     }
-}
-
-fn random_id() -> Result<CredentialId, CliError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
-    Ok(CredentialId::new(bytes))
 }
 
 #[cfg(test)]
